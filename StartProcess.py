@@ -1,0 +1,264 @@
+"""Segment particles in electron micrographs without a single annotated image.
+
+1. Put the micrographs into Input_Images/ and a few dozen outlines of single particles
+   (white on black) into Input_Masks/.
+2. Edit the options below.
+3. Run `python StartProcess.py`. The masks appear in Output_Masks_UNet/, the measurements in
+   Results/. To run single steps, comment out the others at the end of this file, or name them:
+   `python StartProcess.py 3 4`.
+
+After Ruehle, Krumrey and Hodoroaba, Scientific Reports (2021), doi 10.1038/s41598-021-84287-6.
+"""
+
+import os
+import sys
+
+# The deep-learning library that does the work: "tensorflow" or "torch". Both give the same
+# workflow. A value already in the environment wins: KERAS_BACKEND=torch python StartProcess.py
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+from pipeline.presets import choose_preset
+from pipeline.workflow import run_workflow
+
+# "published": the values of the published workflow, for a GPU.
+# "quick": the whole workflow on the shipped examples in about 10 minutes on 2 CPU cores.
+# "auto": published where a GPU is found, quick otherwise; says which.
+PRESET = "auto"
+preset = choose_preset(PRESET)
+
+# --- General ----------------------------------------------------------------------------------
+ROOT_DIR = "./"  # where all folders below are; change it to keep several data sets apart
+INPUT_DIR_IMAGES = os.path.join(ROOT_DIR, "Input_Images")
+INPUT_DIR_MASKS = os.path.join(ROOT_DIR, "Input_Masks")
+OUTPUT_DIR_CYCLEGAN = os.path.join(ROOT_DIR, "Output_Masks_CycleGAN")
+OUTPUT_DIR_UNET = os.path.join(ROOT_DIR, "Output_Masks_UNet")
+RESULTS_DIR = os.path.join(ROOT_DIR, "Results")
+TRUE_MASKS_DIR = os.path.join(ROOT_DIR, "True_Masks")  # for scoring only; may be missing
+
+# Change these first: a tile should hold about 100 particles, and be no larger than an image.
+TILE_SIZE_W = preset(published=384, quick=128)
+TILE_SIZE_H = preset(published=384, quick=128)
+# Training images to simulate. More help until the GANs have seen every kind of arrangement.
+NUM_SIMULATED_MASKS = preset(published=1000, quick=100)
+# False: dark particles on a bright background (bright-field TEM).
+DARK_BACKGROUND = True
+# True: segment each image as a whole. False: by tiles, when memory is short.
+RUN_INFERENCE_ON_WHOLE_IMAGE = True
+# Rows to keep, to leave out the microscope's info bar: "auto" finds it, a number keeps so many
+# rows from the top, None keeps all.
+IMAGE_CROP = "auto"
+# Size of a pixel in nm. None: from the file's metadata, where the microscope wrote it.
+PIXEL_SIZE_NM = None
+# Every random choice follows from it. Change it to see how much a result owes to chance.
+SEED = 42
+# True: go on where a run was stopped, skip what is finished. False: everything afresh (the
+# earlier models are kept).
+RESUME = True
+# "mixed_bfloat16" is faster on GPUs since 2020 and needs half the memory.
+PRECISION = "float32"
+
+# --- Devices ----------------------------------------------------------------------------------
+USE_GPUS_NO = "all"  # a number, a list such as [0, 2], or "all"
+# "auto": on the GPU if the image fits there, on the CPU otherwise. True, False: as said.
+USE_GPU_FOR_WHOLE_IMAGE_INFERENCE = "auto"
+ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once
+
+# --- Step 1: the WGAN learns outlines ------------------------------------------------------------
+WGAN_BATCH_SIZE = 64
+WGAN_EPOCHS = preset(published=1000, quick=40)
+
+# --- Step 2: simulated masks ----------------------------------------------------------------------
+MAX_PARTICLE_OVERLAP = 0.5  # share of a particle that may be covered; 0.05 for TEM
+
+# --- Step 3: CycleGAN -----------------------------------------------------------------------------
+# Raise the batch size until the GPU's memory is full.
+CYCLEGAN_BATCH_SIZE = preset(published=5, quick=2)
+CYCLEGAN_EPOCHS = preset(published=50, quick=8)
+CYCLEGAN_USE_SKIPS = False
+CYCLEGAN_FILTERS = preset(published=64, quick=16)
+GAUSSIAN_BLUR_AMOUNT = 0.0  # sigma in pixels, on the fake micrographs; 0 for none
+
+# --- Step 6: MultiRes UNet ------------------------------------------------------------------------
+UNET_BATCH_SIZE = 5
+UNET_EPOCHS = preset(published=50, quick=4)
+UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)  # percentiles
+UNET_FILTERS = 16
+USE_DATALOADER = True  # False loads all training images into memory first
+
+# --- Folders of the steps, as in the published workflow ---------------------------------------------
+WGAN_DIR = os.path.join(ROOT_DIR, "1_WGAN")
+CYCLEGAN_DIR = os.path.join(ROOT_DIR, "2_CycleGAN")
+UNET_DIR = os.path.join(ROOT_DIR, "3_UNet")
+
+
+def steps(run_step):
+    """Run the steps in order, each in a process of its own. Comment out what is not to run."""
+    run_step(
+        "0",
+        "prepare_images",
+        images_dir=INPUT_DIR_IMAGES,
+        cyclegan_dir=CYCLEGAN_DIR,
+        tile_height=TILE_SIZE_H,
+        tile_width=TILE_SIZE_W,
+        num_tiles=NUM_SIMULATED_MASKS,
+        min_overlap=0,  # pixels by which neighbouring tiles overlap at least
+        dark_background=DARK_BACKGROUND,
+        image_crop=IMAGE_CROP,
+        seed=SEED,
+    )
+    run_step(
+        "1",
+        "train_wgan",
+        masks_dir=INPUT_DIR_MASKS,
+        wgan_dir=WGAN_DIR,
+        batch_size=WGAN_BATCH_SIZE,
+        epochs=WGAN_EPOCHS,
+        latent_size=128,
+        critic_steps=3,  # critic updates per generator update
+        gradient_penalty_weight=10.0,
+        learning_rate=2e-4,
+        beta_1=0.5,
+        beta_2=0.9,
+        preview_every=20,  # epochs
+        precision=PRECISION,
+        seed=SEED,
+    )
+    run_step(
+        "2",
+        "simulate_masks",
+        wgan_dir=WGAN_DIR,
+        cyclegan_dir=CYCLEGAN_DIR,
+        wgan_model=None,  # a run folder such as "2026-01-31_12-00-00"; None is the newest
+        num_masks=NUM_SIMULATED_MASKS,
+        tile_height=TILE_SIZE_H,
+        tile_width=TILE_SIZE_W,
+        grid_type="HEXAGONAL",  # "HEXAGONAL", "CUBIC" or "DISABLE" (random positions)
+        grid_spacing_factor=0.125,  # fraction of the outline size
+        grid_noise_factor=0.05,  # jitter, as a fraction of the outline size
+        min_no_of_particles=100,  # per image, before overlaps; without a grid only
+        max_no_of_particles=150,
+        use_perlin_noise=True,  # smooth noise decides where agglomerates are
+        perlin_noise_threshold=0.5,  # 0 to 1; higher: smaller, denser clusters
+        perlin_noise_frequency=4,  # periods over the canvas
+        use_normal_distribution=True,  # of particle scales; False: uniform between the limits
+        scaling_mu=1.0,
+        scaling_sigma=0.10,
+        min_scaling=0.75,  # with the normal distribution the limits are mu -+ 3 sigma
+        max_scaling=1.25,
+        use_random_rotation="DISABLE",  # "DISABLE", "RANDOM" or "PERLIN" (neighbours alike)
+        max_overlap=MAX_PARTICLE_OVERLAP,
+        seed=SEED,
+    )
+    run_step(
+        "3",
+        "train_cyclegan",
+        cyclegan_dir=CYCLEGAN_DIR,
+        batch_size=CYCLEGAN_BATCH_SIZE,
+        epochs=CYCLEGAN_EPOCHS,
+        filters=CYCLEGAN_FILTERS,
+        use_skip_connection=CYCLEGAN_USE_SKIPS,
+        use_resize_convolution=False,  # True: fewer checkerboard patterns
+        use_binary_crossentropy=False,  # for the mask side; needs lambda_identity=(0, 0)
+        invert_images=False,  # negate the micrographs on their way in and out
+        lambda_cycle=(10.0, 10.0),  # (micrographs, masks)
+        lambda_identity=(0.5, 0.5),  # times lambda_cycle
+        label_smoothing_factor=0.0,
+        gaussian_noise_value=0.0,  # in the discriminators; weakens one that wins
+        pool_size=50,  # earlier fakes shown to the discriminators; 0 for none
+        learning_rate=2e-4,
+        beta_1=0.5,
+        constant_learning_rate_share=0.75,  # of the epochs; then linear to 0
+        precision=PRECISION,
+        seed=SEED,
+    )
+    run_step(
+        "4",
+        "translate_images",
+        cyclegan_dir=CYCLEGAN_DIR,
+        images_dir=INPUT_DIR_IMAGES,
+        cyclegan_model=None,  # a run folder; None is the newest
+        whole_image=RUN_INFERENCE_ON_WHOLE_IMAGE,
+        tile_height=TILE_SIZE_H,
+        tile_width=TILE_SIZE_W,
+        min_overlap=2,
+        manage_overlap_mode=2,  # 0 maximum, 1 average, 2 crop
+        use_gpu_for_whole_image=USE_GPU_FOR_WHOLE_IMAGE_INFERENCE,
+        image_crop=IMAGE_CROP,
+    )
+    run_step(
+        "5",
+        "filter_masks",
+        cyclegan_dir=CYCLEGAN_DIR,
+        images_dir=INPUT_DIR_IMAGES,
+        output_dir=OUTPUT_DIR_CYCLEGAN,
+        dark_background=DARK_BACKGROUND,
+        gaussian_blur_amount=GAUSSIAN_BLUR_AMOUNT,
+        threshold=-1,  # of the raw masks, 0 to 255; negative: Otsu
+        watershed_lines=True,  # split touching particles
+        min_distance=9,  # between the centres of two particles, in pixels
+        image_crop=IMAGE_CROP,
+    )
+    run_step(
+        "6a",
+        "train_unet",
+        cyclegan_dir=CYCLEGAN_DIR,
+        unet_dir=UNET_DIR,
+        batch_size=UNET_BATCH_SIZE,
+        epochs=UNET_EPOCHS,
+        filters=UNET_FILTERS,
+        contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
+        use_dataloader=USE_DATALOADER,
+        use_brightness_and_contrast_augmentation=False,
+        validation_share=0.2,
+        learning_rate=1e-3,
+        learning_rate_schedule="STEP_DECAY",  # or "LINEAR_DECAY", or a weight decay such as 1e-4
+        precision=PRECISION,
+        seed=SEED,
+    )
+    run_step(
+        "6b",
+        "segment_images",
+        unet_dir=UNET_DIR,
+        images_dir=INPUT_DIR_IMAGES,
+        output_dir=OUTPUT_DIR_UNET,
+        unet_model=None,  # a run folder; None is the newest
+        whole_image=RUN_INFERENCE_ON_WHOLE_IMAGE,
+        tile_height=TILE_SIZE_H,
+        tile_width=TILE_SIZE_W,
+        min_overlap=2,
+        manage_overlap_mode=2,  # 0 maximum, 1 average, 2 crop
+        use_gpu_for_whole_image=USE_GPU_FOR_WHOLE_IMAGE_INFERENCE,
+        contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
+        threshold=-1,  # of the stretched probability, 0 to 255; negative: Otsu
+        watershed_lines=True,
+        min_distance=9,
+        image_crop=IMAGE_CROP,
+    )
+    run_step(
+        "7",
+        "measure_particles",
+        masks_dir=OUTPUT_DIR_UNET,
+        images_dir=INPUT_DIR_IMAGES,
+        results_dir=RESULTS_DIR,
+        pixel_size_nm=PIXEL_SIZE_NM,
+        exclude_border=True,  # particles cut by the image's edge have no known size
+        filters={},  # ranges to keep, such as {"area": (50, None), "convexity": (0.8, 1.0)}
+        image_crop=IMAGE_CROP,
+        root_dir=ROOT_DIR,  # for the report: training curves and previews
+        seed=SEED,
+    )
+    run_step(
+        "8",
+        "score_masks",
+        masks_dir=OUTPUT_DIR_UNET,
+        true_masks_dir=TRUE_MASKS_DIR,
+        results_dir=RESULTS_DIR,
+        watershed_lines=True,
+        min_distance=9,
+    )
+
+
+if __name__ == "__main__":
+    run_workflow(
+        steps, root_dir=ROOT_DIR, options=globals(), selected=sys.argv[1:], resume=RESUME
+    )

@@ -1,0 +1,322 @@
+"""A CycleGAN that translates between electron micrographs (domain A) and masks (domain B).
+
+Sources: Zhu et al., arXiv 1703.10593 (losses, section 3; image pool and schedule, section 4;
+network shapes, appendix 7.2); Isola et al., arXiv 1611.07004 (PatchGAN); shapes and defaults
+after Ruehle et al. (2021). Images are (height, width, 1), float32 in [-1, 1]; masks are 1 inside
+particles, -1 outside, or in [0, 1] where binary cross-entropy is used.
+
+Names: ``gen_a`` draws masks from micrographs, ``gen_b`` micrographs from masks; ``disc_a`` judges
+micrographs, ``disc_b`` masks. Losses ``g_*_a`` are on what ``gen_a`` puts out, the masks;
+``d_*_a`` belong to ``disc_a``.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from models import backend, layers
+from models.initial_weights import initialise_weights
+from models.layers import Conv2D, InstanceNormalization, ReflectionPadding2D
+
+LOSS_NAMES = tuple(
+    f"{name}_{side}"
+    for name in ("d", "d_fake", "d_real", "g", "g_adv", "g_cyc", "g_id")
+    for side in "ab"
+)
+
+
+def _normalise_and_rectify(x):
+    return keras.layers.ReLU()(InstanceNormalization()(x))
+
+
+def _residual_block(x, filters):
+    y = x
+    for number in range(2):
+        y = ReflectionPadding2D(1)(y)
+        y = InstanceNormalization()(Conv2D(filters, 3, use_bias=False)(y))
+        if number == 0:
+            y = keras.layers.ReLU()(y)
+    return layers.Sum()(x, y)
+
+
+def _upsample(x, filters, use_resize_convolution):
+    if use_resize_convolution:
+        x = ReflectionPadding2D(1)(layers.UpSampling2D(2)(x))
+        return _normalise_and_rectify(Conv2D(filters, 3, use_bias=False)(x))
+    x = layers.Conv2DTranspose(filters, 3, strides=2, padding="same", use_bias=False)(x)
+    return _normalise_and_rectify(x)
+
+
+def build_generator(
+    filters,
+    use_skip_connection=False,
+    use_resize_convolution=False,
+    output_activation="tanh",
+    residual_blocks=9,
+    name="generator",
+):
+    """Return the ResNet generator, image (h, w, 1) -> image (h, w, 1) of any size from 11 x 11.
+
+    Parameters
+    ----------
+    filters : of the first convolution; doubled three times on the way down.
+    use_skip_connection : lead the input around the network to its last convolution.
+    use_resize_convolution : upsample and convolve instead of the transposed convolution.
+    output_activation : "tanh" for [-1, 1], "sigmoid" for [0, 1].
+    """
+    image = keras.Input((None, None, 1))
+    padded = layers.PadToMultiple(8)(image)
+    x = ReflectionPadding2D(3)(padded)
+    x = _normalise_and_rectify(Conv2D(filters, 7, use_bias=False)(x))  # (b, h, w, filters)
+    for factor in (2, 4, 8):
+        x = Conv2D(factor * filters, 3, strides=2, padding="same", use_bias=False)(x)
+        x = _normalise_and_rectify(x)  # (b, h / factor, w / factor, factor * filters)
+    for _ in range(residual_blocks):
+        x = _residual_block(x, 8 * filters)
+    for factor in (4, 2, 1):
+        x = _upsample(x, factor * filters, use_resize_convolution)
+    x = ReflectionPadding2D(3)(x)
+    x = Conv2D(1, 7, dtype="float32")(x)  # (b, h, w, 1)
+    if use_skip_connection:
+        around = InstanceNormalization()(Conv2D(filters, 1, use_bias=False)(padded))
+        near = Conv2D(filters, 3, use_bias=False)(ReflectionPadding2D(1)(padded))
+        around = layers.Sum()(around, InstanceNormalization()(near))
+        x = layers.Concatenation(dtype="float32")(x, _normalise_and_rectify(around))
+        x = Conv2D(1, 1, use_bias=False, dtype="float32")(x)
+    x = keras.layers.Activation(output_activation, dtype="float32")(x)
+    return keras.Model(image, layers.CropLike(dtype="float32")(x, image), name=name)
+
+
+def build_discriminator(filters, gaussian_noise_value=0.0, seed=None, name="discriminator"):
+    """Return the PatchGAN, image (h, w, 1) -> one score for each overlapping patch (h', w', 1).
+
+    ``filters`` of the first convolution; ``gaussian_noise_value`` the standard deviation of the
+    noise added before each convolution while training.
+    """
+    image = keras.Input((None, None, 1))
+
+    def add_noise(x, number):
+        if not gaussian_noise_value:
+            return x
+        layer_seed = None if seed is None else seed * 10 + number
+        return keras.layers.GaussianNoise(gaussian_noise_value, seed=layer_seed)(x)
+
+    x = Conv2D(filters, 4, strides=2)(add_noise(image, 0))
+    x = keras.layers.LeakyReLU(0.2)(x)  # (b, h / 2 - 1, w / 2 - 1, filters)
+    for number, factor in enumerate((2, 4), start=1):
+        x = Conv2D(factor * filters, 4, strides=2, use_bias=False)(add_noise(x, number))
+        x = keras.layers.LeakyReLU(0.2)(InstanceNormalization()(x))
+    score = Conv2D(1, 4, dtype="float32")(add_noise(x, 3))
+    return keras.Model(image, score, name=name)
+
+
+class CycleGan(keras.Model):
+    """Two generators, two discriminators, their optimisers and image pools; the training step."""
+
+    def __init__(
+        self,
+        generators,
+        discriminators,
+        *,
+        image_shape,
+        pool_size=50,
+        lambda_cycle=(10.0, 10.0),
+        lambda_identity=(0.5, 0.5),
+        label_smoothing_factor=0.0,
+        use_binary_crossentropy=False,
+    ):
+        super().__init__()
+        self.gen_a, self.gen_b = generators
+        self.disc_a, self.disc_b = discriminators
+        self.lambda_cycle = tuple(lambda_cycle)
+        self.lambda_identity = tuple(lambda_identity)
+        self.real_target = 1.0 - label_smoothing_factor / 2.0
+        self.fake_target = label_smoothing_factor / 2.0
+        self.use_binary_crossentropy = use_binary_crossentropy
+        self.pool_size = pool_size
+        if pool_size:
+            self.pool_a = layers.ImagePool(pool_size, image_shape)
+            self.pool_b = layers.ImagePool(pool_size, image_shape)
+        self.built = True
+
+    def set_up(self, learning_rate, beta_1):
+        """Make the four Adam optimisers, with their state, so that a checkpoint can fill it."""
+        for name in ("gen_a", "gen_b", "disc_a", "disc_b"):
+            optimizer = keras.optimizers.Adam(learning_rate, beta_1=beta_1)
+            optimizer.build(getattr(self, name).trainable_variables)
+            setattr(self, f"{name}_optimizer", optimizer)
+
+    def optimizers(self):
+        """Return the four optimisers, for the learning rate schedule."""
+        return [getattr(self, f"{n}_optimizer") for n in ("gen_a", "gen_b", "disc_a", "disc_b")]
+
+    def train_step(self, batch):
+        """Update both generators on their joint loss, then both discriminators.
+
+        ``batch`` is (micrographs (b, h, w, 1), masks (b, h, w, 1), slots, take_old, store_new),
+        the last three (2, b) for the pools of A and B (see ``draw_pool_choices``).
+        """
+        real_a, real_b, slots, take_old, store_new = batch
+        variables = (self.gen_a.trainable_variables, self.gen_b.trainable_variables)
+        (_, (losses, fake_a, fake_b)), gradients = backend.value_and_gradients(
+            lambda: self._generators_loss(real_a, real_b), variables[0] + variables[1]
+        )
+        count = len(variables[0])
+        self.gen_a_optimizer.apply(gradients[:count], variables[0])
+        self.gen_b_optimizer.apply(gradients[count:], variables[1])
+
+        if self.pool_size:
+            fake_a = self.pool_a.query(fake_a, slots[0], take_old[0], store_new[0])
+            fake_b = self.pool_b.query(fake_b, slots[1], take_old[1], store_new[1])
+        for side, disc, real, fake in (
+            ("a", self.disc_a, real_a, backend.stop_gradient(fake_a)),
+            ("b", self.disc_b, real_b, backend.stop_gradient(fake_b)),
+        ):
+            losses.update(self._update_discriminator(side, disc, real, fake))
+        return losses
+
+    def _generators_loss(self, real_a, real_b):
+        size = real_a.shape[0]
+        has_identity = any(self.lambda_identity)
+        # One pass for translation and identity: larger batches, and the instance norm keeps
+        # every image to itself.
+        from_a = self.gen_a(_join(real_a, real_b, has_identity), training=True)
+        from_b = self.gen_b(_join(real_b, real_a, has_identity), training=True)
+        fake_b, fake_a = from_a[:size], from_b[:size]
+        again_a = self.gen_b(fake_b, training=True)
+        again_b = self.gen_a(fake_a, training=True)
+
+        adv_a = _squared_distance(self.disc_b(fake_b, training=True), self.real_target)
+        adv_b = _squared_distance(self.disc_a(fake_a, training=True), self.real_target)
+        cyc_a = self._mask_distance(real_b, again_b) * self.lambda_cycle[1]
+        cyc_b = _absolute_distance(real_a, again_a) * self.lambda_cycle[0]
+        id_a = id_b = adv_a * 0.0
+        if has_identity:
+            weight_a, weight_b = (self.lambda_cycle[i] * self.lambda_identity[i] for i in (1, 0))
+            id_a = self._mask_distance(real_b, from_a[size:]) * weight_a
+            id_b = _absolute_distance(real_a, from_b[size:]) * weight_b
+        g_a, g_b = adv_a + cyc_a + id_a, adv_b + cyc_b + id_b
+        values = {
+            "g_a": g_a,
+            "g_b": g_b,
+            "g_adv_a": adv_a,
+            "g_adv_b": adv_b,
+            "g_cyc_a": cyc_a,
+            "g_cyc_b": cyc_b,
+            "g_id_a": id_a,
+            "g_id_b": id_b,
+        }
+        losses = {name: backend.stop_gradient(value) for name, value in values.items()}
+        return g_a + g_b, (losses, fake_a, fake_b)
+
+    def _mask_distance(self, mask, prediction):
+        if self.use_binary_crossentropy:
+            return ops.mean(ops.binary_crossentropy(mask, prediction))
+        return _absolute_distance(mask, prediction)
+
+    def _update_discriminator(self, side, disc, real, fake):
+        def discriminator_loss():
+            scores = disc(ops.concatenate([real, fake], axis=0), training=True)
+            on_real = _squared_distance(scores[: real.shape[0]], self.real_target)
+            on_fake = _squared_distance(scores[real.shape[0] :], self.fake_target)
+            return (on_real + on_fake) * 0.5, (on_real, on_fake)
+
+        variables = disc.trainable_variables
+        (loss, (on_real, on_fake)), gradients = backend.value_and_gradients(
+            discriminator_loss, variables
+        )
+        optimizer = self.disc_a_optimizer if side == "a" else self.disc_b_optimizer
+        optimizer.apply(gradients, variables)
+        values = {f"d_{side}": loss, f"d_real_{side}": on_real, f"d_fake_{side}": on_fake}
+        return {name: backend.stop_gradient(value) for name, value in values.items()}
+
+
+def _join(first, second, both):
+    return ops.concatenate([first, second], axis=0) if both else first
+
+
+def _squared_distance(scores, target):
+    return ops.mean(ops.square(scores - target))
+
+
+def _absolute_distance(x, y):
+    return ops.mean(ops.absolute(x - y))
+
+
+def build_cyclegan(
+    filters,
+    image_shape,
+    *,
+    seed=0,
+    use_skip_connection=False,
+    use_resize_convolution=False,
+    use_binary_crossentropy=False,
+    gaussian_noise_value=0.0,
+    **options,
+):
+    """Return a CycleGan with initial weights that follow from ``seed``.
+
+    ``filters`` of the generators; the discriminators begin with twice as many. ``image_shape`` is
+    (height, width, 1) of a training tile. ``options`` go to ``CycleGan``.
+
+    Raises
+    ------
+    ValueError
+        For binary cross-entropy with identity losses: a micrograph is no mask's probability.
+    """
+    if use_binary_crossentropy and any(options.get("lambda_identity", (0.5, 0.5))):
+        raise ValueError(
+            "use_binary_crossentropy = True cannot go with lambda_identity = "
+            f"{options.get('lambda_identity', (0.5, 0.5))}: set lambda_identity = (0.0, 0.0), or "
+            "use_binary_crossentropy = False."
+        )
+    generators = [
+        build_generator(
+            filters,
+            use_skip_connection=use_skip_connection,
+            use_resize_convolution=use_resize_convolution,
+            output_activation="sigmoid" if to_mask and use_binary_crossentropy else "tanh",
+            name="image_to_mask" if to_mask else "mask_to_image",
+        )
+        for to_mask in (True, False)
+    ]
+    discriminators = [
+        build_discriminator(2 * filters, gaussian_noise_value, seed=2 * seed + i, name=f"disc_{s}")
+        for i, s in enumerate("ab")
+    ]
+    for stream, network in enumerate(generators + discriminators):
+        initialise_weights(network, seed, stream=10 + stream)
+    return CycleGan(
+        generators,
+        discriminators,
+        image_shape=image_shape,
+        use_binary_crossentropy=use_binary_crossentropy,
+        **options,
+    )
+
+
+def draw_pool_choices(random, pool_size, batch_size, images_seen):
+    """Decide for one batch what each discriminator is shown; NumPy arrays (2, batch).
+
+    The first ``pool_size`` images fill the pool and are shown. Then each is shown itself, or,
+    with probability 1/2, put into the pool in exchange for an older one that is shown. The slots
+    of a batch differ, so that its order does not matter.
+
+    Returns slots (int32), take_old and store_new (float32, 0 or 1) for ``ImagePool.query``.
+    """
+    slots = np.zeros((2, batch_size), np.int32)
+    take_old = np.zeros((2, batch_size), np.float32)
+    store_new = np.zeros((2, batch_size), np.float32)
+    if not pool_size:
+        return slots, take_old, store_new
+    number = images_seen + np.arange(batch_size)
+    filling = number < pool_size
+    for side in range(2):
+        places = random.permutation(min(pool_size, max(images_seen, batch_size)))[:batch_size]
+        free = np.setdiff1d(places, number[filling], assume_unique=True)
+        slots[side, filling] = number[filling]
+        slots[side, ~filling] = free[: np.count_nonzero(~filling)]
+        swap = ~filling & (random.random(batch_size) < 0.5)
+        take_old[side] = swap
+        store_new[side] = swap | filling
+    return slots, take_old, store_new

@@ -1,0 +1,213 @@
+"""The layers of the networks: Keras layers with fast paths, and three of our own.
+
+With TensorFlow the subclasses of Keras layers are those layers. With torch they run the same
+mathematics without layout copies (see ``backend.py``); the tests hold each against the plain
+Keras layer. ``Sum`` and ``Concatenation`` take their inputs one by one: a list of tensors passed
+through ``keras.tree`` is kept alive by torch until Python's garbage collector runs.
+"""
+
+import keras
+from keras import ops
+
+from models import backend
+
+register = keras.saving.register_keras_serializable(package="particles")
+TORCH = backend.BACKEND == "torch"
+
+
+def _kernel_and_bias(layer):
+    # As tensors, in the type the layer computes in.
+    kernel = ops.convert_to_tensor(layer.kernel)
+    return kernel, ops.convert_to_tensor(layer.bias) if layer.use_bias else None
+
+
+@register
+class Conv2D(keras.layers.Conv2D):
+    """2-D convolution: (b, h, w, in) -> (b, h', w', out)."""
+
+    def call(self, inputs):
+        if not TORCH:
+            return super().call(inputs)
+        y = backend.torch_convolution(
+            inputs, *_kernel_and_bias(self), self.strides[0], self.padding
+        )
+        return y if self.activation is None else self.activation(y)
+
+
+@register
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
+    """Transposed convolution, padding "same": (b, h, w, in) -> (b, s h, s w, out)."""
+
+    def call(self, inputs):
+        if not TORCH:
+            return super().call(inputs)
+        return backend.torch_transposed_convolution(
+            inputs, *_kernel_and_bias(self), self.strides[0]
+        )
+
+
+@register
+class MaxPooling2D(keras.layers.MaxPooling2D):
+    """Maximum over 2 x 2 windows: (b, h, w, c) -> (b, h // 2, w // 2, c)."""
+
+    def call(self, inputs):
+        return backend.torch_max_pool(inputs) if TORCH else super().call(inputs)
+
+
+@register
+class UpSampling2D(keras.layers.UpSampling2D):
+    """Twice the height and width, nearest neighbour: (b, h, w, c) -> (b, 2 h, 2 w, c)."""
+
+    def call(self, inputs):
+        return backend.torch_upsample(inputs) if TORCH else super().call(inputs)
+
+
+@register
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015)."""
+
+    def call(self, inputs, training=None, mask=None):
+        if not (TORCH and training and len(inputs.shape) == 4):
+            return super().call(inputs, training=training, mask=mask)
+        gamma = ops.convert_to_tensor(self.gamma) if self.scale else None
+        y, mean, variance = backend.torch_batch_normalization(
+            inputs, gamma, ops.convert_to_tensor(self.beta), self.epsilon
+        )
+        keep = self.momentum
+        self.moving_mean.assign(self.moving_mean * keep + mean * (1.0 - keep))
+        self.moving_variance.assign(self.moving_variance * keep + variance * (1.0 - keep))
+        return ops.cast(y, inputs.dtype)
+
+
+@register
+class Sum(keras.layers.Layer):
+    """x + y, of equal shapes."""
+
+    def call(self, x, y):
+        return x + y
+
+
+@register
+class Concatenation(keras.layers.Layer):
+    """The inputs' channels one after another."""
+
+    def call(self, *inputs):
+        return ops.concatenate(inputs, axis=-1)
+
+
+@register
+class InstanceNormalization(keras.layers.Layer):
+    """Normalise each channel of each image over its pixels, then scale and shift it.
+
+    Shape (b, h, w, c) in and out; statistics in float32. Source: Ulyanov, Vedaldi, Lempitsky
+    (2016), arXiv 1607.08022.
+    """
+
+    def __init__(self, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        self.gamma = self.add_weight(
+            shape=(channels,), initializer="ones", name="gamma", autocast=False
+        )
+        self.beta = self.add_weight(
+            shape=(channels,), initializer="zeros", name="beta", autocast=False
+        )
+
+    def call(self, x):
+        gamma, beta = ops.convert_to_tensor(self.gamma), ops.convert_to_tensor(self.beta)
+        return backend.instance_normalization(x, gamma, beta, self.epsilon)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+@register
+class ReflectionPadding2D(keras.layers.Layer):
+    """Mirror ``padding`` pixels at each side: (b, h, w, c) -> (b, h + 2 p, w + 2 p, c)."""
+
+    def __init__(self, padding=1, **kwargs):
+        super().__init__(**kwargs)
+        self.padding = padding
+
+    def call(self, x):
+        return backend.reflection_pad(x, *(self.padding,) * 4)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        more = 2 * self.padding
+        height = None if height is None else height + more
+        width = None if width is None else width + more
+        return batch, height, width, channels
+
+    def get_config(self):
+        return {**super().get_config(), "padding": self.padding}
+
+
+@register
+class PadToMultiple(keras.layers.Layer):
+    """Mirror the image at its lower and right border up to the next multiple of ``multiple``."""
+
+    def __init__(self, multiple, **kwargs):
+        super().__init__(**kwargs)
+        self.multiple = multiple
+
+    def call(self, x):
+        bottom, right = -x.shape[1] % self.multiple, -x.shape[2] % self.multiple
+        return backend.reflection_pad(x, 0, bottom, 0, right) if bottom or right else x
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        height = None if height is None else height + -height % self.multiple
+        width = None if width is None else width + -width % self.multiple
+        return batch, height, width, channels
+
+    def get_config(self):
+        return {**super().get_config(), "multiple": self.multiple}
+
+
+@register
+class CropLike(keras.layers.Layer):
+    """Undo ``PadToMultiple``: cut x to the height and width of ``image``."""
+
+    def call(self, x, image):
+        return x[:, : image.shape[1], : image.shape[2], :]
+
+    def compute_output_shape(self, x_shape, image_shape):
+        return (*image_shape[:3], x_shape[-1])
+
+
+@register
+class ImagePool(keras.layers.Layer):
+    """Earlier fakes, shown to a discriminator in half of the cases instead of the newest ones.
+
+    The data pipeline decides which (``models.cyclegan.draw_pool_choices``), so both backends and a
+    resumed run choose alike; the images are weights, so a checkpoint holds them. Source:
+    Shrivastava et al., arXiv 1612.07828, as used by CycleGAN (arXiv 1703.10593, section 4).
+    """
+
+    def __init__(self, pool_size, image_shape, **kwargs):
+        super().__init__(trainable=False, **kwargs)
+        self.images = self.add_weight(
+            shape=(pool_size, *image_shape), initializer="zeros", trainable=False, name="images"
+        )
+        self.built = True
+
+    def query(self, fakes, slots, take_old, store_new):
+        """Return what the discriminator sees, (b, h, w, c), and keep what is to be kept.
+
+        ``slots`` int32 (b,), all different: the place in the pool each fake is paired with;
+        ``take_old``, ``store_new`` float32 (b,), 0 or 1: show the pool's image instead of the
+        fake; put the fake into the pool.
+        """
+        fakes = ops.cast(backend.stop_gradient(fakes), "float32")
+        old = ops.take(self.images.value, slots, axis=0)
+        shown = ops.where(take_old[:, None, None, None] > 0.5, old, fakes)
+        kept = ops.where(store_new[:, None, None, None] > 0.5, fakes, old)
+        self.images.assign(ops.scatter_update(self.images.value, slots[:, None], kept))
+        return shown

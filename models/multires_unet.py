@@ -1,0 +1,139 @@
+"""The MultiRes UNet that segments micrographs, its weighted loss, and its training step.
+
+Source: Ibtehaz and Rahman, "MultiResUNet", Neural Networks 121 (2020), arXiv 1902.04049: MultiRes
+block figure 3, ResPath figure 4; widths after Ruehle et al. (2021).
+Images are (height, width, channels) in [0, 1]; the output is each pixel's probability.
+"""
+
+import keras
+from keras import ops
+
+from models import backend, layers
+from models.initial_weights import initialise_weights
+
+ALPHA = 1.67  # width of a MultiRes block in units of its UNet's filters
+EPSILON = 1e-7
+
+
+def _convolution(x, filters, kernel_size, activation="relu"):
+    x = layers.Conv2D(filters, kernel_size, padding="same", use_bias=False)(x)
+    x = layers.BatchNormalization(scale=False)(x)
+    return x if activation is None else keras.layers.Activation(activation)(x)
+
+
+def _add_and_normalise(x, y):
+    x = keras.layers.ReLU()(layers.Sum()(x, y))
+    return layers.BatchNormalization()(x)
+
+
+def _multires_block(x, units):
+    width = ALPHA * units
+    filters = [int(width * share) for share in (0.167, 0.333, 0.5)]
+    shortcut = _convolution(x, sum(filters), 1, activation=None)
+    parts = []
+    for count in filters:
+        x = _convolution(x, count, 3)
+        parts.append(x)
+    x = layers.BatchNormalization()(layers.Concatenation()(*parts))
+    return _add_and_normalise(x, shortcut)  # (b, h, w, sum(filters))
+
+
+def _res_path(x, filters, length):
+    for _ in range(length):
+        shortcut = _convolution(x, filters, 1, activation=None)
+        x = _add_and_normalise(_convolution(x, filters, 3), shortcut)
+    return x  # (b, h, w, filters)
+
+
+def build_multires_unet(filters, input_channels=1, output_channels=1):
+    """Return the network image (h, w, input_channels) -> probabilities (h, w, output_channels).
+
+    Any height and width from 16. One output channel is the particles' probability (sigmoid),
+    more are classes (softmax).
+    """
+    image = keras.Input((None, None, input_channels))
+    x = layers.PadToMultiple(16)(image)
+    skips = []
+    for level in range(4):
+        units = filters * 2**level
+        x = _multires_block(x, units)
+        skips.append(_res_path(x, units, 4 - level))
+        x = layers.MaxPooling2D(2)(x)  # (b, h / 2^(level + 1), w / 2^(level + 1), ...)
+    x = _multires_block(x, filters * 16)
+    # The first three widths do not scale with `filters`: so it is in the published network.
+    for level, units in zip((3, 2, 1, 0), (256, 128, 64, filters), strict=True):
+        x = layers.Conv2DTranspose(filters * 2**level, 2, strides=2, padding="same")(x)
+        x = _multires_block(layers.Concatenation()(x, skips[level]), units)
+    x = layers.CropLike()(x, image)
+    if output_channels == 1:
+        x = layers.Conv2D(1, 1, use_bias=False, dtype="float32")(x)
+        x = layers.BatchNormalization(scale=False, dtype="float32")(x)
+        x = keras.layers.Activation("sigmoid", dtype="float32")(x)
+    else:
+        x = layers.Conv2D(output_channels, 1, dtype="float32")(x)
+        x = keras.layers.Activation("softmax", dtype="float32")(x)
+    return keras.Model(image, x, name="multires_unet")
+
+
+def weighted_crossentropy(mask, probability, particle_weight):
+    """Return the mean binary cross-entropy, particle pixels counting ``particle_weight`` times.
+
+    ``mask`` 0 or 1 and ``probability`` in [0, 1], both (b, h, w, 1).
+    """
+    probability = ops.clip(probability, EPSILON, 1.0 - EPSILON)
+    inside = mask * ops.log(probability) * particle_weight
+    outside = (1.0 - mask) * ops.log(1.0 - probability)
+    return -ops.mean(inside + outside)
+
+
+class UNet(keras.Model):
+    """The network, its optimiser, and the training and validation steps."""
+
+    def __init__(self, network, particle_weight=1.0):
+        super().__init__()
+        self.network = network
+        self.particle_weight = float(particle_weight)
+        self.built = True
+
+    def set_up(self, learning_rate, weight_decay=None):
+        """Make the Adam optimiser, with its state, so that a checkpoint can fill it."""
+        self.adam = keras.optimizers.Adam(learning_rate, weight_decay=weight_decay)
+        self.adam.build(self.network.trainable_variables)
+
+    def train_step(self, batch):
+        """Update the network on (images, masks), both (b, h, w, 1); return loss, mae and acc."""
+        image, mask = batch
+
+        def loss_and_metrics():
+            probability = self.network(image, training=True)
+            metrics = self._pixel_metrics(mask, backend.stop_gradient(probability))
+            return weighted_crossentropy(mask, probability, self.particle_weight), metrics
+
+        variables = self.network.trainable_variables
+        (loss, metrics), gradients = backend.value_and_gradients(loss_and_metrics, variables)
+        self.adam.apply(gradients, variables)
+        return {"loss": backend.stop_gradient(loss), **metrics}
+
+    def validation_step(self, batch):
+        """Return val_loss, val_mae and val_acc of (images, masks)."""
+        image, mask = batch
+        with backend.without_gradients():
+            probability = self.network(image, training=False)
+            loss = weighted_crossentropy(mask, probability, self.particle_weight)
+            metrics = self._pixel_metrics(mask, probability)
+        return {f"val_{name}": value for name, value in {"loss": loss, **metrics}.items()}
+
+    @staticmethod
+    def _pixel_metrics(mask, probability):
+        right = ops.equal(probability > 0.5, mask > 0.5)
+        return {
+            "mae": ops.mean(ops.absolute(mask - probability)),
+            "acc": ops.mean(ops.cast(right, "float32")),
+        }
+
+
+def build_unet(filters, particle_weight=1.0, seed=0):
+    """Return a UNet for grey images with initial weights that follow from ``seed``."""
+    network = build_multires_unet(filters)
+    initialise_weights(network, seed, stream=20)
+    return UNet(network, particle_weight)

@@ -1,0 +1,122 @@
+"""Everything a run depends on is checked before it writes anything: all problems in one error."""
+
+import logging
+import os
+from pathlib import Path
+
+from pipeline.check_files import check_images, check_true_masks
+from pipeline.check_machine import (
+    check_backend,
+    check_disk_space,
+    check_gpus,
+    check_write_permission,
+    estimate_bytes,
+)
+from pipeline.check_options import OPTION_CHECKS, check_options, wrong_values
+from pipeline.check_outlines import check_masks
+from pipeline.check_step_options import check_step_options, wrong_keywords
+
+__all__ = ["check_inputs", "check_step_options"]
+
+logger = logging.getLogger(__name__)
+
+Call = tuple[str, str, dict]
+STEPS_WITH_IMAGES = {
+    "prepare_images",
+    "translate_images",
+    "filter_masks",
+    "segment_images",
+    "measure_particles",
+}
+
+
+def check_inputs(options: dict[str, object], calls: list[Call] | None = None) -> None:
+    """Check all options and input files, and raise one error that lists every problem.
+
+    Nothing is written. Images are read one at a time, so the memory is that of one image.
+
+    Parameters
+    ----------
+    options : the names in upper case of StartProcess.py, with their values.
+    calls : (number, step name, keywords) of the steps that will run; only the input these need is
+        read. None for all steps, their advanced options unknown.
+
+    Raises
+    ------
+    ValueError
+        If there is a problem; one line for each: the file or option, what was found, what is
+        allowed, what to do.
+    """
+    wrong = wrong_values(options, OPTION_CHECKS)
+    right = {name: value for name, value in options.items() if name not in wrong}
+    problems = check_options(options)
+    problems += check_backend(options.get("KERAS_BACKEND", os.environ.get("KERAS_BACKEND")))
+    problems += check_gpus(
+        right.get("USE_GPUS_NO", "all"), right.get("USE_GPU_FOR_WHOLE_IMAGE_INFERENCE", "auto")
+    )
+    problems += _check_calls(calls or [], {(repr(options[name]), wrong[name]) for name in wrong})
+    problems += check_write_permission(right)
+    problems += _check_files(right, calls)
+    if problems:
+        count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+        raise ValueError(f"{count} found before the run:\n" + "\n".join(problems))
+    logger.info("options and input files checked: no problem found")
+
+
+def _check_calls(calls: list[Call], said: set[tuple[str, str]]) -> list[str]:
+    """Return the problems of the step calls.
+
+    ``said``: value and allowed values of wrong options on top of StartProcess.py; where a step is
+    handed such a value, it is not said again.
+    """
+    problems = []
+    for _, step_name, keywords in calls:
+        again = {
+            name
+            for name, allowed in wrong_keywords(step_name, keywords).items()
+            if (repr(keywords[name]), allowed) in said
+        }
+        problems += [
+            problem
+            for problem in check_step_options(step_name, keywords)
+            if not any(problem.startswith(f"{step_name}: {name} is ") for name in again)
+        ]
+    return problems
+
+
+def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[str]:
+    """Read the input files that the steps need and return their problems, and the disk's.
+
+    ``options`` are allowed, but may lack some.
+    """
+    steps = None if calls is None else {step_name for _, step_name, _ in calls}
+
+    def is_needed(option: str, by_steps: set[str]) -> bool:
+        return option in options and (steps is None or not steps.isdisjoint(by_steps))
+
+    problems = []
+    sizes, outline = {}, (0, 0)
+    tile = None
+    if "TILE_SIZE_H" in options and "TILE_SIZE_W" in options:
+        tile = options["TILE_SIZE_H"], options["TILE_SIZE_W"]
+    if is_needed("INPUT_DIR_IMAGES", STEPS_WITH_IMAGES):
+        folder = Path(options["INPUT_DIR_IMAGES"])
+        image_crop = options.get("IMAGE_CROP", "auto")
+        tile_to_cut = tile if is_needed("TILE_SIZE_H", {"prepare_images"}) else None
+        found, sizes = check_images("INPUT_DIR_IMAGES", folder, image_crop, tile_to_cut)
+        problems += found
+    if is_needed("INPUT_DIR_MASKS", {"train_wgan"}):
+        found, outline = check_masks("INPUT_DIR_MASKS", Path(options["INPUT_DIR_MASKS"]), tile)
+        problems += found
+    if is_needed("TRUE_MASKS_DIR", {"score_masks"}):
+        problems += check_true_masks("TRUE_MASKS_DIR", Path(options["TRUE_MASKS_DIR"]))
+    if options.keys() >= OPTION_CHECKS.keys():
+        pixels = sum(height * width for height, width in sizes.values())
+        estimate = estimate_bytes(options, pixels, outline)
+        if calls is not None:
+            handed = {str(value) for _, _, keywords in calls for value in keywords.values()}
+            estimate = {
+                name: size for name, size in estimate.items() if str(options[name]) in handed
+            }
+        problems += check_disk_space(options, estimate)
+    return problems

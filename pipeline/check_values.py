@@ -1,0 +1,132 @@
+"""The building blocks of the option tables: what a single value may be.
+
+Each function here makes a check: a function of one value that returns None where the value is
+allowed, and otherwise the words that say what is allowed.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from numbers import Integral, Real
+
+Check = Callable[[object], str | None]
+
+
+def _make_check(is_allowed: Callable[[object], bool], words: str) -> Check:
+    return lambda value: None if is_allowed(value) else words
+
+
+def _range_words(low: float, high: float | None, above: bool, below: bool) -> str:
+    low_words = f"above {low:,}" if above else f"of at least {low:,}"
+    if high is None:
+        return low_words
+    if below:
+        return f"{low_words} and below {high:,}"
+    return f"{low_words} and at most {high:,}" if above else f"from {low:,} to {high:,}"
+
+
+def whole_number(low: int, high: int | None = None) -> Check:
+    """Return a check for an integer from ``low`` to ``high``; True and 2.0 are none."""
+
+    def is_allowed(value) -> bool:
+        is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+        return is_whole and low <= value and (high is None or value <= high)
+
+    return _make_check(is_allowed, f"a whole number {_range_words(low, high, False, False)}")
+
+
+def number(
+    low: float, high: float | None = None, above: bool = False, below: bool = False
+) -> Check:
+    """Return a check for a finite number from ``low`` to ``high``.
+
+    ``above`` and ``below`` leave ``low`` and ``high`` themselves out.
+    """
+
+    def is_allowed(value) -> bool:
+        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+            return False
+        if value < low or (above and value == low):
+            return False
+        return high is None or value < high or (value == high and not below)
+
+    return _make_check(is_allowed, f"a number {_range_words(low, high, above, below)}")
+
+
+def one_of(*allowed) -> Check:
+    """Return a check for one of some values; 1 does not pass for True."""
+    *first, last = [f'"{value}"' if isinstance(value, str) else str(value) for value in allowed]
+    words = f"{', '.join(first)} or {last}" if first else last
+    return _make_check(
+        lambda value: any(type(value) is type(one) and value == one for one in allowed), words
+    )
+
+
+def either(*checks: Check) -> Check:
+    """Return a check that is content when one of some checks is."""
+
+    def check(value) -> str | None:
+        words = [one(value) for one in checks]
+        return None if None in words else ", or ".join(words)
+
+    return check
+
+
+def several(check: Check, what: str) -> Check:
+    """Return a check for a list (or tuple) with at least one item, each of which passes."""
+    return _make_check(
+        lambda values: (
+            isinstance(values, list | tuple)
+            and len(values) > 0
+            and all(check(value) is None for value in values)
+        ),
+        what,
+    )
+
+
+def pair(check: Check, increasing: bool = False) -> Check:
+    """Return a check for two values that pass, the first the lower one if ``increasing``."""
+
+    def is_allowed(values) -> bool:
+        if not isinstance(values, list | tuple) or len(values) != 2:
+            return False
+        if any(check(value) is not None for value in values):
+            return False
+        return not increasing or values[0] < values[1]
+
+    order = "the lower one first, " if increasing else ""
+    # A value that no check allows makes it say its words.
+    return _make_check(is_allowed, f"two values in brackets, {order}each {check(object())}")
+
+
+def folder_name(value) -> str | None:
+    """Check the name of a folder, which need not exist."""
+    is_name = isinstance(value, str | os.PathLike) and os.fspath(value) not in ("", b"")
+    return None if is_name else "the name of a folder, in quotes"
+
+
+def run_name(value) -> str | None:
+    """Check the name of a run folder: a single name, no path; None is the newest run."""
+    is_name = isinstance(value, str) and value not in ("", ".", "..") and not set(value) & {*"/\\"}
+    is_allowed = value is None or is_name
+    return None if is_allowed else 'None, or a run folder such as "2026-01-31_12-00-00"'
+
+
+def ranges(value) -> str | None:
+    """Check a dict of (lowest, highest) by the name of a quantity; None leaves a side open."""
+    words = (
+        'ranges by the name of a quantity, such as {"area": (50, None)}: the lowest and the '
+        "highest value, None for an open side"
+    )
+
+    def is_range(limits) -> bool:
+        if not isinstance(limits, list | tuple) or len(limits) != 2:
+            return False
+        given = [limit for limit in limits if limit is not None]
+        if any(not isinstance(limit, Real) or isinstance(limit, bool) for limit in given):
+            return False
+        return not any(math.isnan(limit) for limit in given) and given == sorted(given)
+
+    if not isinstance(value, dict):
+        return words
+    return None if all(isinstance(k, str) and is_range(v) for k, v in value.items()) else words

@@ -1,0 +1,154 @@
+"""Decode image files into grey images, after checking what their headers promise."""
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+from PIL import Image
+
+TIFF_ENDINGS = (".tif", ".tiff")
+PILLOW_FORMATS = ("PNG", "BMP", "JPEG", "GIF")
+
+# A damaged header may promise any size. This many pixels are read (23,000 x 23,000), and no more
+# pixels for each byte of the file than the strongest compression of these formats reaches.
+MAX_PIXELS = 2**29
+MAX_PIXELS_PER_BYTE = 4000
+
+# Sizes are checked here, before decoding; Pillow's own limit is lower and only warns.
+Image.MAX_IMAGE_PIXELS = None
+# What tifffile logs about a damaged file is in the error that names the file.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) of an image in pixels; raises as `decode`, as far as it can tell."""
+    if path.suffix.lower() in TIFF_ENDINGS:
+        with tifffile.TiffFile(path) as tiff:
+            page = _only_page(tiff, path)
+            return page.imagelength, page.imagewidth
+    with Image.open(path, formats=PILLOW_FORMATS) as image:
+        _check_size(image.height, image.width, path)
+        return image.height, image.width
+
+
+def decode(path: Path) -> np.ndarray:
+    """Return an image as (height, width), grey, by the rules of `image_files.read_image`.
+
+    Raises
+    ------
+    ValueError
+        If the file is a stack or promises too much; and whatever a decoder raises.
+    """
+    return _read_tiff(path) if path.suffix.lower() in TIFF_ENDINGS else _read_with_pillow(path)
+
+
+def _check_size(height: int, width: int, path: Path) -> None:
+    if height * width > min(MAX_PIXELS, MAX_PIXELS_PER_BYTE * path.stat().st_size):
+        raise ValueError(
+            f"{path} claims {height} x {width} pixels in a file of {path.stat().st_size} bytes. "
+            f"The file is damaged, or larger than the {MAX_PIXELS} pixels allowed."
+        )
+
+
+def _wrong_shape(path: Path, shape: tuple[int, ...]) -> ValueError:
+    return ValueError(
+        f"{path} has shape {tuple(shape)}; expected a grey or RGB image. Export one plane."
+    )
+
+
+def _only_page(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
+    """Return the page that holds the image, after checking what its header promises."""
+    page = tiff.pages.first
+    _check_size(page.imagelength, page.imagewidth, path)
+    if page.is_tiled:
+        _check_size(page.tilelength, page.tilewidth, path)
+    # Reduced pages are thumbnails of the first.
+    pages = 1 + sum(not other.is_reduced for other in tiff.pages[1:])
+    if tiff.is_imagej:
+        pages = max(pages, int((tiff.imagej_metadata or {}).get("images", 1)))
+    if pages > 1:
+        raise _wrong_shape(path, (pages, *page.shape))
+    if page.imagedepth > 1 or page.samplesperpixel > 4:
+        raise _wrong_shape(path, page.shape)
+    size = path.stat().st_size
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if not segments or any(offset + count > size for offset, count in segments):
+        raise ValueError(f"{path} is truncated: its pixels end after the end of the file.")
+    if page.compression == 1 and sum(page.databytecounts) < page.size * page.bitspersample // 8:
+        raise ValueError(f"{path} is damaged: it holds fewer pixels than its header promises.")
+    return page
+
+
+def _read_tiff(path: Path) -> np.ndarray:
+    with tifffile.TiffFile(path) as tiff:
+        page = _only_page(tiff, path)
+        try:
+            image = page.asarray()
+        except (ValueError, ImportError) as error:
+            # tifffile decodes few compressions without further packages; OpenCV knows the others.
+            if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
+                raise
+            return _to_grey(_decode_with_opencv(path), path)
+        if page.colormap is not None:
+            return _apply_palette(image.reshape(page.shape), page.colormap)
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and image.dtype.kind in "ub":
+            image = ~image
+        if page.axes.startswith("S"):  # one plane per colour
+            image = np.moveaxis(image, 0, -1)
+    return _to_grey(image, path)
+
+
+def _read_with_pillow(path: Path) -> np.ndarray:
+    with Image.open(path, formats=PILLOW_FORMATS) as image:
+        _check_size(image.height, image.width, path)
+        image.load()
+        if image.mode in ("P", "PA"):
+            palette = np.zeros((3, 256), np.uint16)
+            entries = np.reshape(image.getpalette("RGB"), (-1, 3)).T
+            palette[:, : entries.shape[1]] = entries * 257
+            return _apply_palette(np.asarray(image.getchannel(0)), palette)
+        if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+            image = image.convert("RGB")
+        pixels = np.asarray(image)
+        if image.format == "PNG" and pixels.ndim == 3:
+            # Pillow reduces colour of 16 bit to 8.
+            pixels = _decode_with_opencv(path)
+        return pixels[..., 0] if image.mode == "LA" else _to_grey(pixels, path)
+
+
+def _decode_with_opencv(path: Path) -> np.ndarray:
+    # Not imread: it fails on names with umlauts on some systems.
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise ValueError("unknown compression, or damaged")
+    return image
+
+
+def _apply_palette(index: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Return the index where the palette (3, entries) is a grey ramp, else the palette's grey.
+
+    A quarter of the ramp may be missing: Zeiss microscopes reserve every ninth entry for the
+    colours of annotations.
+    """
+    one_of_256 = 257
+    ramp = np.linspace(0, 65535, palette.shape[1])
+    on_ramp = (np.abs(palette - ramp) <= one_of_256).all(axis=0)
+    if on_ramp.mean() >= 0.75:
+        return index
+    grey = palette.mean(axis=0) / one_of_256
+    without_colour = not np.ptp(palette, axis=0).any()
+    return (np.rint(grey).astype(np.uint8) if without_colour else grey.astype(np.float32))[index]
+
+
+def _to_grey(image: np.ndarray, path: Path) -> np.ndarray:
+    """Return the mean over colour of (height, width[, channels]); the alpha channel is dropped."""
+    if image.ndim == 2:
+        return image
+    if image.ndim == 3 and image.shape[-1] in (1, 2):  # grey, grey with alpha
+        return image[..., 0]
+    if image.ndim == 3 and image.shape[-1] in (3, 4):
+        exact = np.float32 if image.dtype.itemsize < 4 else np.float64
+        return image[..., :3].mean(axis=-1, dtype=exact).astype(np.float32, copy=False)
+    raise _wrong_shape(path, image.shape)

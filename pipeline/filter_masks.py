@@ -1,0 +1,248 @@
+"""Step 5: keep the particles that the micrographs show, in simulated and in translated masks."""
+
+import logging
+import math
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.image_files import (
+    list_images,
+    pair_by_stem,
+    read_image,
+    read_mask,
+    read_micrograph,
+    write_image,
+)
+from pipeline.particle_masks import (
+    contrast_correlation,
+    fill_holes,
+    filter_particles,
+    label_particles,
+    segment_particles,
+)
+from pipeline.progress import progress
+from pipeline.run_folders import MADE_WITH, fingerprint, open_output_folder
+
+logger = logging.getLogger(__name__)
+
+STEP_2 = "step 2 (simulate_masks)"
+STEP_4 = "step 4 (translate_images)"
+FAKES, BLURRED, RAW_MASKS = "A", "A_blurred", "B"
+
+
+def filter_masks(
+    *,
+    cyclegan_dir: Path,
+    images_dir: Path,
+    output_dir: Path,
+    dark_background: bool,
+    gaussian_blur_amount: float,
+    threshold: float,
+    watershed_lines: bool,
+    min_distance: int,
+    image_crop: str | int | None,
+) -> None:
+    """Filter the simulated masks by the fake micrographs, the raw masks by the real micrographs.
+
+    A particle stays if the micrograph's mean intensity under it, holes filled, is at least Li's
+    threshold of that micrograph (at most, where the background is bright). Masks are written as
+    uint8, 0 or 255, with the holes filled.
+
+    - ``data/trainB`` with ``generate_images/A``: to ``generate_images/Synthetic_Masks_Filtered``,
+      and the label maps (of ``data/labelsB``, where they are) to ``Synthetic_Labels_Filtered``.
+    - ``generate_images/B``, segmented, with the micrographs: to ``output_dir/<stem>.tif``. What
+      was there from other inputs or options goes to ``Earlier_Results``.
+
+    Parameters
+    ----------
+    cyclegan_dir, images_dir, output_dir : folders.
+    dark_background : False where particles are darker than the background.
+    gaussian_blur_amount : sigma in pixels. Above 0 the fake micrographs are blurred, from ``A``
+        into ``generate_images/A_blurred``, and `fake_micrographs_folder` names that folder, so
+        that the UNet trains on them.
+    threshold, watershed_lines, min_distance : of the raw masks, 0 to 255; `segment_particles`.
+    image_crop : rows to keep of the micrographs, as in step 4; `read_micrograph`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If an input is missing; names the step that makes it.
+    ValueError
+        If files do not belong together, or no particle stays in any of the fake micrographs.
+    """
+    if not (math.isfinite(gaussian_blur_amount) and gaussian_blur_amount >= 0):
+        raise ValueError(
+            f"GAUSSIAN_BLUR_AMOUNT is {gaussian_blur_amount}; expected 0 (none) or a sigma in "
+            f"pixels above it, such as 1.0."
+        )
+    cyclegan_dir = Path(cyclegan_dir)
+    translated = cyclegan_dir / "generate_images"
+    simulated = _images_in(cyclegan_dir / "data" / "trainB", STEP_2)
+    pairs = _pairs(simulated, _images_in(translated / FAKES, STEP_4), f"run {STEP_4} again")
+    raw_pairs = _pairs(
+        _images_in(translated / RAW_MASKS, STEP_4),
+        _images_in(Path(images_dir)),
+        f"run {STEP_4} again",
+    )
+
+    pairs = _blur(pairs, translated / BLURRED, gaussian_blur_amount)
+    _filter_simulated_masks(cyclegan_dir, pairs, dark_background)
+    segmentation = {
+        "threshold": threshold,
+        "watershed_lines": watershed_lines,
+        "min_distance": min_distance,
+    }
+    _filter_raw_masks(raw_pairs, Path(output_dir), segmentation, dark_background, image_crop)
+
+
+def fake_micrographs_folder(cyclegan_dir: Path) -> Path:
+    """Return the folder of the fake micrographs to train on: blurred ones where there are any."""
+    translated = Path(cyclegan_dir) / "generate_images"
+    blurred = (translated / BLURRED / MADE_WITH).is_file()
+    return translated / (BLURRED if blurred else FAKES)
+
+
+def _images_in(folder: Path, made_by: str | None = None) -> list[Path]:
+    images = list_images(folder) if folder.is_dir() else []
+    if not images:
+        what_to_do = f"run {made_by} first, it makes them" if made_by else "put the micrographs in"
+        raise FileNotFoundError(f"There are no images in {folder}: {what_to_do}.")
+    return images
+
+
+def _pairs(first: list[Path], second: list[Path], what_to_do: str) -> list[tuple[Path, Path]]:
+    try:
+        return pair_by_stem(first, second)
+    except ValueError as error:
+        raise ValueError(f"{error} Or {what_to_do}.") from error
+
+
+def _blur(pairs: list[tuple[Path, Path]], folder: Path, sigma: float) -> list[tuple[Path, Path]]:
+    """Write the blurred micrographs and return the masks paired with them; sigma 0 deletes them."""
+    if sigma == 0:
+        # The record first, so that a half deleted folder is not taken for a blurred set.
+        (folder / MADE_WITH).unlink(missing_ok=True)
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        return pairs
+    micrographs = [micrograph for _, micrograph in pairs]
+    open_output_folder(folder, {"sigma": sigma, "inputs": fingerprint(micrographs)})
+    for path in progress(micrographs, "fake micrographs blurred"):
+        if not (folder / path.name).is_file():
+            write_image(folder / path.name, cv2.GaussianBlur(read_image(path), (0, 0), sigma))
+    return [(mask, folder / micrograph.name) for mask, micrograph in pairs]
+
+
+def _filter_simulated_masks(cyclegan_dir, pairs, dark_background) -> None:
+    """Filter the simulated masks by the fake micrographs; a ValueError if nothing is left."""
+    label_maps = _label_maps(cyclegan_dir / "data" / "labelsB", [mask for mask, _ in pairs])
+    masks, micrographs = zip(*pairs, strict=True)
+    made_with = {
+        "dark_background": dark_background,
+        "inputs": [fingerprint(paths) for paths in (masks, micrographs, label_maps.values())],
+    }
+    translated = cyclegan_dir / "generate_images"
+    masks_dir = open_output_folder(translated / "Synthetic_Masks_Filtered", made_with)
+    labels_dir = open_output_folder(translated / "Synthetic_Labels_Filtered", made_with)
+    before = after = 0
+    correlations = []
+    for mask_path, micrograph_path in progress(pairs, "simulated masks filtered"):
+        labels = fill_holes(_read_labels(mask_path, label_maps.get(mask_path.stem)))
+        micrograph = read_image(micrograph_path)
+        _check_size(labels, mask_path, micrograph, micrograph_path)
+        kept = filter_particles(labels, micrograph, dark_background)
+        correlations.append(contrast_correlation(labels, micrograph))
+        before += _count(labels)
+        after += _count(kept)
+        write_image(labels_dir / f"{mask_path.stem}.tif", kept.astype(np.uint16))
+        write_image(masks_dir / f"{mask_path.stem}.tif", _to_mask(kept))
+    logger.info("%d of %d simulated particles show in the fake micrographs", after, before)
+    _check_contrast(correlations, dark_background, after, before)
+
+
+def _label_maps(folder: Path, masks: list[Path]) -> dict[str, Path]:
+    """Return the label map of each mask by stem; nothing where there are none."""
+    paths = list_images(folder) if folder.is_dir() else []
+    if not paths:
+        return {}
+    return {mask.stem: path for mask, path in _pairs(masks, paths, f"run {STEP_2} again")}
+
+
+def _read_labels(mask_path: Path, labels_path: Path | None) -> np.ndarray:
+    if labels_path is None:
+        return label_particles(read_mask(mask_path))
+    labels, mask = read_image(labels_path), read_image(mask_path)
+    if labels.dtype not in (np.uint8, np.uint16) or not np.array_equal(labels > 0, mask > 0):
+        raise ValueError(
+            f"{labels_path} ({labels.shape}, {labels.dtype}) is not the label map of {mask_path}: "
+            f"expected uint16 {mask.shape}, above 0 where the mask is. Run {STEP_2} again, or "
+            f"delete {labels_path.parent} if the masks are your own."
+        )
+    return labels
+
+
+def _check_contrast(correlations, dark_background, after, before) -> None:
+    """Say whether particles are as bright as DARK_BACKGROUND says; an error if none is left."""
+    known = [value for value in correlations if not math.isnan(value)]
+    mean = float(np.mean(known)) if known else 0.0
+    inverted = mean < 0 if dark_background else mean > 0
+    logger.log(
+        logging.WARNING if inverted else logging.INFO,
+        "correlation of the fake micrographs with their masks: %+.2f (%s expected as "
+        "DARK_BACKGROUND is %s)%s",
+        mean,
+        "above 0" if dark_background else "below 0",
+        dark_background,
+        ": the contrast is inverted, see the previews of step 3" if inverted else "",
+    )
+    if after == 0:
+        raise ValueError(
+            f"None of {before} simulated particles is {'brighter' if dark_background else 'darker'}"
+            f" than Li's threshold of its fake micrograph (mean correlation of masks and "
+            f"micrographs {mean:+.2f}). Is DARK_BACKGROUND ({dark_background}) right for these "
+            f"micrographs? If it is, the CycleGAN has inverted the contrast or learned nothing "
+            f"(look at the previews of step 3): train it again with another SEED or more "
+            f"CYCLEGAN_EPOCHS."
+        )
+
+
+def _filter_raw_masks(pairs, output_dir, segmentation, dark_background, image_crop) -> None:
+    """Segment the raw masks, filter them by the micrographs, and write them to ``output_dir``."""
+    made_with = {
+        **segmentation,
+        "dark_background": dark_background,
+        "image_crop": image_crop,
+        "inputs": [fingerprint(paths) for paths in zip(*pairs, strict=True)],
+    }
+    open_output_folder(output_dir, made_with, keep_earlier=True)
+    before = after = 0
+    for raw_path, micrograph_path in progress(pairs, "masks of the micrographs filtered"):
+        raw_mask = read_image(raw_path)
+        micrograph = read_micrograph(micrograph_path, image_crop)
+        _check_size(raw_mask, raw_path, micrograph, micrograph_path)
+        labels = fill_holes(label_particles(segment_particles(raw_mask, **segmentation)))
+        kept = filter_particles(labels, micrograph, dark_background)
+        before += _count(labels)
+        after += _count(kept)
+        write_image(output_dir / f"{raw_path.stem}.tif", _to_mask(kept))
+    logger.info("%d of %d particles found by the CycleGAN show in the micrographs", after, before)
+
+
+def _check_size(mask, mask_path: Path, micrograph, micrograph_path: Path) -> None:
+    if mask.shape != micrograph.shape:
+        raise ValueError(
+            f"{mask_path} is {mask.shape[0]} x {mask.shape[1]}, but {micrograph_path} is "
+            f"{micrograph.shape[0]} x {micrograph.shape[1]} (after IMAGE_CROP). Run {STEP_4} "
+            f"again, with the same IMAGE_CROP."
+        )
+
+
+def _count(labels: np.ndarray) -> int:
+    return np.count_nonzero(np.bincount(labels.ravel())[1:])
+
+
+def _to_mask(labels: np.ndarray) -> np.ndarray:
+    return (labels > 0).astype(np.uint8) * 255

@@ -1,0 +1,198 @@
+"""Images on disk: list, pair, read without loss, write whole or not at all."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+
+from pipeline.decoders import TIFF_ENDINGS, decode, header_size
+from pipeline.info_bar import crop_info_bar
+from pipeline.intensities import normalise
+
+IMAGE_ENDINGS = (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".gif")
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the images in a folder, sorted by name; hidden files and sub-folders are ignored.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"The folder {folder} does not exist. Make it and put images in.")
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def pair_by_stem(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[Path, Path]]:
+    """Return the files of two lists in pairs of one stem (name without ending), sorted.
+
+    Raises
+    ------
+    ValueError
+        If a file has no partner, or two files of one list have the same stem; names them.
+    """
+    first, second = by_stem(first), by_stem(second)
+    lonely = [str(first.get(stem) or second[stem]) for stem in sorted(first.keys() ^ second.keys())]
+    if lonely:
+        shown = ", ".join(lonely[:5]) + (" ..." if len(lonely) > 5 else "")
+        raise ValueError(
+            f"{len(lonely)} files have no partner of the same name (the ending may differ): "
+            f"{shown}. Add the missing partners or remove these files."
+        )
+    return [(first[stem], second[stem]) for stem in sorted(first)]
+
+
+def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return the files by their stem (name without ending).
+
+    Raises
+    ------
+    ValueError
+        If two files have the same stem; names them.
+    """
+    by_stem = {}
+    for path in map(Path, paths):
+        if path.stem in by_stem:
+            raise ValueError(
+                f"{by_stem[path.stem]} and {path} have the same name but for the ending, so their "
+                f"results would overwrite each other. Rename one."
+            )
+        by_stem[path.stem] = path
+    return by_stem
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) of an image in pixels, from its header only.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `read_image`, as far as the header tells.
+    """
+    path = Path(path)
+    with _readable(path):
+        return header_size(path)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Return an image as (height, width), grey.
+
+    One channel keeps its dtype and values; colour becomes the plain mean over red, green and blue
+    (float32), without the alpha channel; of an animation, the first frame. Palette images give
+    their index where the palette is a grey ramp, else the palette's grey.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file cannot be read, is truncated, is a stack, has neither one nor three colour
+        channels, or contains NaN or infinite values; names the file.
+    """
+    path = Path(path)
+    with _readable(path):
+        image = decode(path)
+    if image.dtype == bool:
+        image = image.astype(np.uint8) * 255
+    if image.dtype.kind not in "uif":
+        raise ValueError(f"{path} has pixels of type {image.dtype}; expected integers or floats.")
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise ValueError(
+            f"{path} contains NaN or infinite values. Replace them in the program that wrote it."
+        )
+    return np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+
+
+def read_micrograph(path: Path, image_crop: str | int | None = "auto") -> np.ndarray:
+    """Return a micrograph as (height, width), grey, without the microscope's info bar.
+
+    ``image_crop``: "auto" finds the bar, a number keeps so many rows from the top, None all.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `read_image`; also if ``image_crop`` is out of range.
+    """
+    image = read_image(path)
+    try:
+        return crop_info_bar(image, image_crop)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Return a mask as bool (height, width): above half of its own range of values."""
+    return normalise(read_image(path)) > 0.5
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write an image in the format of the path's ending, under a temporary name, then rename it.
+
+    ``image``: (height, width) or (height, width, 3) RGB; uint8, and for TIFF and PNG uint16, for
+    TIFF any type. The same image gives the same bytes; TIFF and PNG are lossless.
+
+    Raises
+    ------
+    ValueError
+        If the format cannot hold the image.
+    """
+    path, image = Path(path), np.asarray(image)
+    ending = path.suffix.lower()
+    if ending in TIFF_ENDINGS:
+        with whole_file(path) as temporary:
+            photometric = "rgb" if image.ndim == 3 else "minisblack"
+            # Neither software nor date: the same image gives the same file.
+            tifffile.imwrite(
+                temporary, image, photometric=photometric, metadata=None, software=False
+            )
+        return
+    allowed = {".png": (np.uint8, np.uint16)}.get(ending, (np.uint8,))
+    if ending not in IMAGE_ENDINGS or ending == ".gif" or image.dtype not in allowed:
+        raise ValueError(
+            f"{path}: cannot write {image.dtype} images as {ending or 'a file without ending'}. "
+            f"Use .tif for any type, .png for uint8 and uint16, .bmp or .jpg for uint8."
+        )
+    encoded = cv2.imencode(ending, image[..., ::-1] if image.ndim == 3 else image)[1]
+    with whole_file(path) as temporary:
+        temporary.write_bytes(encoded)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary name to write to; flush it to the disk and rename it at the end."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises into one ValueError that names the file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist.")
+    try:
+        yield
+    except Exception as error:  # decoders raise whatever they run into in a damaged file
+        if str(error).startswith(str(path)):
+            raise
+        raise ValueError(
+            f"{path} cannot be read as an image ({error}). It may be damaged, incomplete or of "
+            f"another format: export it again."
+        ) from error

@@ -1,0 +1,70 @@
+"""Intensities of images: normalise, clip the contrast, stretch to 8 bit. Arrays in, arrays out."""
+
+import numpy as np
+
+
+def normalise(image: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    """Map an image's own range of values linearly to [low, high].
+
+    Parameters
+    ----------
+    image : any shape, integers or floats, finite.
+    low, high : the values that the minimum and the maximum become.
+
+    Returns
+    -------
+    float32, the same shape; ``low`` everywhere where the image is constant.
+    """
+    image = np.asarray(image)
+    if image.size == 0 or image.max() == image.min():
+        return np.full(image.shape, low, np.float32)
+    # float32 cannot tell neighbouring 32-bit integers apart: map first, then reduce.
+    exact = np.float32 if image.dtype.itemsize < 4 or image.dtype == np.float32 else np.float64
+    scaled = image.astype(exact)
+    smallest, largest = scaled.min(), scaled.max()
+    if not largest / 2 - smallest / 2 < np.finfo(exact).max / 2:  # a range beyond the type's
+        scaled, smallest, largest = scaled / 2, smallest / 2, largest / 2
+    scaled -= smallest
+    scaled /= largest - smallest
+    scaled *= high - low
+    scaled += low
+    return np.clip(scaled, min(low, high), max(low, high)).astype(np.float32, copy=False)
+
+
+def clip_contrast(image: np.ndarray, contrast_range: tuple[float, float] | None) -> np.ndarray:
+    """Clip an image to two of its percentiles.
+
+    Parameters
+    ----------
+    image : any shape, integers or floats.
+    contrast_range : (p, q) in percent; values below percentile p become that percentile, values
+        above q likewise. Nothing is clipped unless p > 0 and q < 100, or where it is None.
+
+    Returns
+    -------
+    The same shape; float32, or float64 for 32-bit integers and float64. Unclipped images are
+    returned as they are.
+
+    Raises
+    ------
+    ValueError
+        If the percentiles are out of order or outside 0 to 100.
+    """
+    if contrast_range is None:
+        return image
+    low, high = contrast_range
+    if not 0 <= low < high <= 100:
+        raise ValueError(
+            f"contrast range {tuple(contrast_range)}: expected two percentiles in increasing "
+            f"order between 0 and 100, such as (0.5, 99.5)."
+        )
+    if low == 0 or high == 100:
+        return image
+    image = np.asarray(image)
+    exact = np.float32 if image.dtype.itemsize < 4 or image.dtype == np.float32 else np.float64
+    return np.clip(image.astype(exact), *np.percentile(image, (low, high)).astype(exact))
+
+
+def stretch_to_uint8(image: np.ndarray) -> np.ndarray:
+    """Map an image's own range of values to 0..255, rounded, uint8; a constant image gives 0."""
+    return np.rint(normalise(image, 0.0, 255.0)).astype(np.uint8)

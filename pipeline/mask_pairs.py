@@ -1,0 +1,85 @@
+"""Which masks can be measured: each with its micrograph, checked before anything is written."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.image_files import image_size, list_images, pair_by_stem, read_image, read_micrograph
+
+PROBLEMS_SHOWN = 10
+
+
+def find_mask_pairs(
+    masks_dir: Path, images_dir: Path, image_crop: str | int | None
+) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """Return the (mask, micrograph) pairs of two folders, by name, and warnings.
+
+    Micrographs without a mask are passed over, and so are the probabilities ``<name>_raw.tif``
+    beside a mask ``<name>.tif``; masks without a micrograph are warned of.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no pair.
+    ValueError
+        If a mask is not binary or does not fit its micrograph, or a file cannot be read; lists
+        all of them.
+    """
+    masks = {path.stem for path in list_images(masks_dir)}
+    masks -= {stem for stem in masks if stem.removesuffix("_raw") in masks - {stem}}
+    images = {path.stem for path in list_images(images_dir)}
+    paired, lonely = masks & images, sorted(masks - images)
+    if not paired:
+        raise FileNotFoundError(
+            f"No mask in {masks_dir} has a micrograph of the same name in {images_dir}. Run the "
+            f"steps that make masks first, or correct masks_dir and images_dir."
+        )
+    pairs = pair_by_stem(
+        [path for path in list_images(masks_dir) if path.stem in paired],
+        [path for path in list_images(images_dir) if path.stem in paired],
+    )
+    problems = [problem for pair in pairs for problem in _problems(*pair, image_crop)]
+    if problems:
+        more = len(problems) - PROBLEMS_SHOWN
+        lines = problems[:PROBLEMS_SHOWN] + ([f"... and {more} more"] if more > 0 else [])
+        raise ValueError("\n  ".join(["These masks cannot be measured:", *lines]))
+    warnings = []
+    if lonely:
+        warnings.append(
+            f"{len(lonely)} masks have no micrograph of the same name and were left out: "
+            f"{', '.join(lonely[:5])}{' ...' if len(lonely) > 5 else ''}."
+        )
+    return pairs, warnings
+
+
+def read_mask_pair(
+    mask_path: Path, image_path: Path, image_crop: str | int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mask (bool) and micrograph, cut to the rows both have, counted from the top."""
+    mask, micrograph = read_image(mask_path) > 0, read_micrograph(image_path, image_crop)
+    rows = min(mask.shape[0], micrograph.shape[0])
+    return mask[:rows], micrograph[:rows]
+
+
+def _problems(mask_path: Path, image_path: Path, image_crop: str | int | None) -> list[str]:
+    """Return what keeps a mask from being measured on its micrograph, in sentences."""
+    try:
+        mask = read_image(mask_path)
+        read_micrograph(image_path, image_crop)
+        height, width = image_size(image_path)
+    except ValueError as error:
+        return [str(error)]
+    problems = []
+    values = np.unique(mask)
+    if len(values) > 2 or (len(values) == 2 and values[0] != 0):
+        problems.append(
+            f"{mask_path} is not a mask: it has {len(values)} grey values from {values[0]} to "
+            f"{values[-1]}; expected black (0) and one other value. Threshold it first."
+        )
+    if mask.shape[1] != width or mask.shape[0] > height:
+        problems.append(
+            f"{mask_path} has {mask.shape[0]} x {mask.shape[1]} pixels, {image_path} {height} x "
+            f"{width}; expected the same width, and as many rows or (where the info bar was cut "
+            f"off) fewer. Make the mask from this image."
+        )
+    return problems

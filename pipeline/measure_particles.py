@@ -1,0 +1,196 @@
+"""Step 7: masks and micrographs -> tables, size distribution, overlays, ImageJ ROIs, report."""
+
+import importlib.metadata
+import logging
+import os
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.image_files import write_image
+from pipeline.imagej_rois import write_label_map, write_roi_set
+from pipeline.mask_pairs import find_mask_pairs, read_mask_pair
+from pipeline.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_overlay
+from pipeline.particle_filters import check_filters, filter_particles
+from pipeline.particle_shapes import label_particles, labels_at_edge
+from pipeline.particle_shapes import measure_particles as measure_labels
+from pipeline.pixel_size import calibrate
+from pipeline.progress import progress
+from pipeline.report import write_report
+from pipeline.result_tables import write_result_tables
+from pipeline.run_folders import new_run_folder, write_json
+
+logger = logging.getLogger(__name__)
+
+PACKAGES = ("numpy", "scikit-image", "opencv-python", "tifffile", "keras", "tensorflow", "torch")
+# Fewer pixels (an equivalent diameter of 5) give no shape, and are often remnants of a mask.
+SMALL_AREA_PIXELS = 20
+BELOW_SMALL = f"measured_below_{SMALL_AREA_PIXELS}_px2"
+
+
+def measure_particles(
+    *,
+    masks_dir: Path,
+    images_dir: Path,
+    results_dir: Path,
+    pixel_size_nm: float | None,
+    exclude_border: bool,
+    filters: Mapping[str, tuple],
+    image_crop: str | int | None,
+    root_dir: Path,
+    seed: int,
+) -> Path:
+    """Measure the particles of every mask that has a micrograph, and write a report.
+
+    Parameters
+    ----------
+    masks_dir : ``<name>.tif``, 0 and one other value; ``<name>_raw.tif`` is passed over.
+    images_dir : the micrographs, paired by name; those without a mask are not measured.
+    results_dir : the results go to a new folder ``<start time>`` in it, which is returned.
+    pixel_size_nm : None reads it from the micrographs; without any, all sizes are in pixels.
+    filters : quantity -> (smallest, largest), in the units of particles.csv.
+    image_crop : as in `pipeline.image_files.read_micrograph`.
+    root_dir : where the networks' runs are, for the report.
+    seed : of the bootstrap.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no mask with a micrograph.
+    ValueError
+        If a mask is not binary or does not fit its micrograph, or a filter is wrong.
+    """
+    options = dict(locals())
+    started = time.monotonic()
+    check_filters(filters)
+    pairs, warnings = find_mask_pairs(Path(masks_dir), Path(images_dir), image_crop)
+    calibration, unit, pixel_warnings = calibrate([image for _, image in pairs], pixel_size_nm)
+    warnings += pixel_warnings
+    run_folder = new_run_folder(results_dir)
+    for name in ("overlays", "labels", "rois"):
+        (run_folder / name).mkdir()
+    write_json(run_folder / "options.json", options)
+
+    image_rows, tables = [], []
+    jobs = list(zip(pairs, calibration, strict=True))
+    for (mask_path, image_path), (size_nm, source) in progress(jobs, "images measured"):
+        mask, micrograph = read_mask_pair(mask_path, image_path, image_crop)
+        pixel_size = size_nm if unit == "nm" else 1.0
+        row, kept, groups = _measure_image(mask, micrograph, pixel_size, exclude_border, filters)
+        _write_pictures(run_folder, mask_path.stem, micrograph, groups, size_nm)
+        tables.append({"image": np.full(len(kept["label"]), image_path.name, object), **kept})
+        image_rows.append(
+            {"image": image_path.name, "pixel_size_nm": size_nm, "pixel_size_source": source}
+            | row
+            | {f"median_equivalent_diameter_{unit}": _median(kept["equivalent_diameter"])}
+        )
+    particles = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
+    warnings += _doubts(image_rows, unit)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    write_result_tables(run_folder, image_rows, particles, unit, seed)
+    _write_about(run_folder, root_dir, unit, warnings, time.monotonic() - started)
+    write_report(run_folder)
+    logger.info("%d particles measured: %s", len(particles["label"]), run_folder / "report.html")
+    return run_folder
+
+
+def _measure_image(
+    mask: np.ndarray,
+    micrograph: np.ndarray,
+    pixel_size: float,
+    exclude_border: bool,
+    filters: Mapping[str, tuple],
+) -> tuple[dict[str, object], dict[str, np.ndarray], list[tuple[np.ndarray, tuple]]]:
+    """Return an image's row in images.csv, the columns of its particles that stay, and groups.
+
+    The groups are label maps with a colour each: dropped at the border, by filters, stays.
+    """
+    labels = label_particles(mask)
+    columns = measure_labels(labels, micrograph, pixel_size, exclude_border=False)
+    at_edge = labels_at_edge(labels, skip_empty_line=True)
+    columns["touches_border"] = np.isin(columns["label"], at_edge)
+    stays, dropped = filter_particles(columns, exclude_border, filters)
+    kept = {name: values[stays] for name, values in columns.items()}
+    row = {
+        "height_px": mask.shape[0],
+        "width_px": mask.shape[1],
+        "particles_found": len(stays),
+        **dropped,
+        "particles_measured": int(stays.sum()),
+        BELOW_SMALL: int((kept["area"] < SMALL_AREA_PIXELS * pixel_size**2).sum()),
+        "covered_area_percent": 100 * mask.mean(),
+    }
+
+    def only(chosen: np.ndarray) -> np.ndarray:
+        number = np.zeros(int(labels.max(initial=0)) + 1, labels.dtype)
+        number[columns["label"][chosen]] = columns["label"][chosen]
+        return number[labels]
+
+    at_border = ~stays & columns["touches_border"] & exclude_border
+    groups = [
+        (only(at_border), BORDER_COLOUR),
+        (only(~stays & ~at_border), FILTERED_COLOUR),
+        (only(stays), KEPT_COLOUR),
+    ]
+    return row, kept, groups
+
+
+def _doubts(image_rows: list[dict], unit: str) -> list[str]:
+    """Return warnings that follow from the particles themselves."""
+    measured = sum(row["particles_measured"] for row in image_rows)
+    small = sum(row[BELOW_SMALL] for row in image_rows)
+    if measured == 0:
+        return ["No particle was left to measure: the tables are empty."]
+    if small == 0:
+        return []
+    pixel = max(row["pixel_size_nm"] for row in image_rows) if unit == "nm" else 1.0
+    return [
+        f"{small} of {measured} particles ({100 * small / measured:.1f} %) have fewer than "
+        f"{SMALL_AREA_PIXELS} pixels: too few for a shape, and often remnants of a mask. To leave "
+        f'them out: filters={{"area": ({SMALL_AREA_PIXELS * pixel**2:.4g}, None)}}.'
+    ]
+
+
+def _write_pictures(
+    run_folder: Path,
+    stem: str,
+    micrograph: np.ndarray,
+    groups: list[tuple[np.ndarray, tuple[int, int, int]]],
+    pixel_size_nm: float | None,
+) -> None:
+    """Write one image's overlay, and label map and regions of the particles that stay."""
+    overlay = draw_overlay(micrograph, groups, pixel_size_nm)
+    write_image(run_folder / "overlays" / f"{stem}.png", overlay)
+    measured = groups[-1][0]
+    write_label_map(run_folder / "labels" / f"{stem}.tif", measured, pixel_size_nm)
+    write_roi_set(run_folder / "rois" / f"{stem}_RoiSet.zip", measured)
+
+
+def _write_about(
+    run_folder: Path, root_dir: Path, unit: str, warnings: list[str], seconds: float
+) -> None:
+    """Write what the report says about the run itself."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    about = {
+        "measured": time.strftime("%Y-%m-%d %H:%M"),
+        "seconds": round(seconds, 1),
+        "unit": unit,
+        "warnings": warnings,
+        "versions": versions,
+        # Relative, so that the report can be made again where the folders were moved together.
+        "root_dir": os.path.relpath(root_dir, run_folder),
+    }
+    write_json(run_folder / "about.json", about)
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else np.nan

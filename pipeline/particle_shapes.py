@@ -1,0 +1,217 @@
+"""Size and shape of labelled particles; sizes are those of pixels taken as squares."""
+
+import cv2
+import numpy as np
+
+from pipeline.feret_diameters import angle_of, convex_hull, max_feret, rectangles
+from pipeline.pixel_outlines import outline_polygons, perimeters, signed_area, walk_edges
+
+# Every column and what it is: lengths and areas are calibrated, the others are not.
+# "pixel" are positions: pixel centres are integers, row 0 and column 0 the upper left pixel.
+COLUMNS = {
+    "label": "",
+    "centroid_y": "pixel",
+    "centroid_x": "pixel",
+    "area": "area",
+    "perimeter": "length",
+    "equivalent_diameter": "length",
+    "min_feret_diameter": "length",
+    "max_feret_diameter": "length",
+    "aspect_ratio": "",
+    "circularity": "",
+    "convexity": "",
+    "solidity": "",
+    "completeness": "",
+    "orientation": "degree",
+    "major_axis_length": "length",
+    "minor_axis_length": "length",
+    "hull_area": "area",
+    "mean_intensity": "",
+    "touches_border": "",
+    "min_feret_y1": "pixel",
+    "min_feret_x1": "pixel",
+    "min_feret_y2": "pixel",
+    "min_feret_x2": "pixel",
+    "max_feret_y1": "pixel",
+    "max_feret_x1": "pixel",
+    "max_feret_y2": "pixel",
+    "max_feret_x2": "pixel",
+    "min_feret_rectangle_width": "length",
+    "min_feret_rectangle_length": "length",
+    "min_feret_rectangle_angle": "degree",
+    "min_feret_rectangle_centre_y": "pixel",
+    "min_feret_rectangle_centre_x": "pixel",
+    "min_area_rectangle_width": "length",
+    "min_area_rectangle_length": "length",
+    "min_area_rectangle_angle": "degree",
+    "min_area_rectangle_centre_y": "pixel",
+    "min_area_rectangle_centre_x": "pixel",
+}
+HULL_COLUMNS = tuple(
+    name for name in COLUMNS if name == "hull_area" or "feret" in name or "rectangle" in name
+)
+
+
+def label_particles(mask_or_labels: np.ndarray) -> np.ndarray:
+    """Return a label map (int32): a mask's particles numbered, a label map as it is.
+
+    Parameters
+    ----------
+    mask_or_labels : (height, width). Bool, or integers with no value but 0 and 1 or 0 and 255:
+        a mask, whose pixels belong together where they share an edge. Any other integers: labels.
+
+    Raises
+    ------
+    ValueError
+        If the array is not 2-D, not of integers, or has negative labels.
+    """
+    array = np.asarray(mask_or_labels)
+    if array.ndim != 2 or array.dtype.kind not in "bui":
+        raise ValueError(
+            f"The mask has shape {array.shape} and type {array.dtype}; expected (height, width) "
+            f"of bool or integers. Threshold probabilities first: mask = probability > 0.5."
+        )
+    if array.size == 0:
+        return np.zeros(array.shape, np.int32)
+    largest = int(array.max())
+    if int(array.min()) < 0 or largest > np.iinfo(np.int32).max:
+        raise ValueError(
+            f"The label map holds values from {array.min()} to {array.max()}; "
+            f"allowed are 0 (background) to {np.iinfo(np.int32).max}. Number the particles anew."
+        )
+    if largest <= 1 or (largest == 255 and not ((array > 0) & (array < 255)).any()):
+        return cv2.connectedComponents((array > 0).astype(np.uint8), connectivity=4)[1]
+    return array.astype(np.int32)
+
+
+def measure_particles(
+    mask_or_labels: np.ndarray,
+    intensity_image: np.ndarray | None = None,
+    pixel_size: float = 1.0,
+    exclude_border: bool = True,
+) -> dict[str, np.ndarray]:
+    """Measure every particle of a mask or label map.
+
+    Parameters
+    ----------
+    mask_or_labels : (height, width); see `label_particles`.
+    intensity_image : (height, width), any numbers; without it ``mean_intensity`` is NaN.
+    pixel_size : length of a pixel's side in the unit wanted.
+    exclude_border : leave out particles that touch the image's edge: their size is unknown.
+
+    Returns
+    -------
+    The columns of `COLUMNS`, one row a particle, in the order of the labels; float64 but for
+    ``label`` (int64) and ``touches_border`` (bool). ``area`` is that of the pixels, without
+    holes. ``orientation`` is the angle of the fitted ellipse's major axis, anticlockwise from
+    the x axis, in [0, 180).
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or the pixel size is not above 0.
+
+    Source: ISO 13322-1 (static image analysis), ISO 9276-6 (shape); Ruehle et al. (2021).
+    """
+    labels = label_particles(mask_or_labels)
+    if intensity_image is not None and np.shape(intensity_image) != labels.shape:
+        raise ValueError(
+            f"The intensity image has shape {np.shape(intensity_image)}, the mask {labels.shape}; "
+            f"they must be equal. Crop both alike."
+        )
+    if not 0 < pixel_size < np.inf:
+        raise ValueError(f"pixel_size is {pixel_size}; allowed is a number above 0.")
+    if exclude_border:
+        labels = np.where(np.isin(labels, labels_at_edge(labels)), 0, labels)
+    edges = walk_edges(labels)
+    columns = _regions(labels, intensity_image)
+    columns |= _hulls_and_ferets(outline_polygons(edges))
+    outlines = perimeters(edges)
+    columns["perimeter"] = np.array([outlines[label] for label in columns["label"].tolist()])
+    columns |= _shape_factors(columns)
+    scale = {"length": pixel_size, "area": pixel_size**2}
+    return {
+        name: columns[name] * scale[kind] if kind in scale else columns[name]
+        for name, kind in COLUMNS.items()
+    }
+
+
+def labels_at_edge(labels: np.ndarray, skip_empty_line: bool = False) -> np.ndarray:
+    """Return the labels in the outermost rows and columns of a label map (height, width).
+
+    ``skip_empty_line``: where an outermost row or column is empty, the next one counts. Some
+    programs leave a frame of one pixel empty, which would hide all particles that are cut.
+    """
+    found = []
+    for turned in (labels, labels[::-1], labels.T, labels.T[::-1]):
+        line = turned[:1]
+        found.append(turned[1:2] if skip_empty_line and not line.any() else line)
+    return np.setdiff1d(np.concatenate([line.ravel() for line in found]), 0)
+
+
+def _regions(labels: np.ndarray, intensity_image: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return what sums over a particle's pixels give: area, moments, mean intensity."""
+    y, x = np.nonzero(labels)
+    label, index = np.unique(labels[y, x], return_inverse=True)
+    area = np.bincount(index, minlength=len(label)).astype(np.float64)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.bincount(index, values, minlength=len(label)) / area
+
+    centroid_y, centroid_x = mean(y), mean(x)
+    upward, rightward = centroid_y[index] - y, x - centroid_x[index]
+    # A pixel is a square, not a point: its own second moment is 1/12.
+    variance_y, variance_x = mean(upward**2) + 1 / 12, mean(rightward**2) + 1 / 12
+    covariance = mean(upward * rightward)
+    middle = (variance_y + variance_x) / 2
+    spread = np.hypot((variance_x - variance_y) / 2, covariance)
+    no_intensity = np.full(len(label), np.nan)
+    return {
+        "label": label.astype(np.int64),
+        "area": area,
+        "centroid_y": centroid_y,
+        "centroid_x": centroid_x,
+        "major_axis_length": 4 * np.sqrt(middle + spread),
+        "minor_axis_length": 4 * np.sqrt(middle - spread),
+        # Half the angle of the doubled one: along the covariance matrix's larger eigenvector.
+        "orientation": angle_of(2 * covariance, variance_x - variance_y, 360) / 2,
+        "mean_intensity": no_intensity
+        if intensity_image is None
+        else mean(np.asarray(intensity_image)[y, x]),
+        "touches_border": np.isin(label, labels_at_edge(labels)),
+    }
+
+
+def _hulls_and_ferets(polygons: dict[int, list[np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return what the convex hull of the pixels' corners gives, one row a label."""
+    rows = []
+    for parts in polygons.values():
+        hull = convex_hull(np.concatenate(parts)) - 0.5  # to coordinates of pixel centres
+        max_diameter, max_ends = max_feret(hull)
+        by_feret, by_area, min_ends = rectangles(hull)
+        row = {"hull_area": abs(signed_area(hull)), "max_feret_diameter": max_diameter}
+        row["min_feret_diameter"] = by_feret["width"]
+        row |= {f"min_feret_rectangle_{key}": value for key, value in by_feret.items()}
+        row |= {f"min_area_rectangle_{key}": value for key, value in by_area.items()}
+        for name, ends in (("min_feret", min_ends), ("max_feret", max_ends)):
+            for end in (1, 2):
+                row[f"{name}_y{end}"], row[f"{name}_x{end}"] = ends[end - 1]
+        rows.append(row)
+    return {name: np.array([row[name] for row in rows], np.float64) for name in HULL_COLUMNS}
+
+
+def _shape_factors(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the ratios of sizes, each 1 for the ideal: disk, convex shape, ellipse."""
+    area = columns["area"]
+    ellipse = np.pi / 4 * columns["major_axis_length"] * columns["minor_axis_length"]
+    convexity = area / columns["hull_area"]
+    # On a few pixels the perimeter may come out too short; no shape is rounder than a disk.
+    circularity = np.minimum(4 * np.pi * area / columns["perimeter"] ** 2, 1.0)
+    return {
+        "equivalent_diameter": np.sqrt(4 * area / np.pi),
+        "aspect_ratio": columns["min_feret_diameter"] / columns["max_feret_diameter"],
+        "circularity": circularity,
+        "convexity": convexity,
+        "solidity": convexity.copy(),
+        "completeness": area / ellipse,
+    }

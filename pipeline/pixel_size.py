@@ -1,0 +1,217 @@
+"""The size of a pixel, from what the microscope or a program wrote into the image file."""
+
+import logging
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+
+import tifffile
+
+logger = logging.getLogger(__name__)
+
+NM_PER_UNIT = {
+    "pm": 1e-3,
+    "angstrom": 0.1,
+    "å": 0.1,
+    "nm": 1.0,
+    "nanometer": 1.0,
+    "µm": 1e3,  # micro sign
+    "μm": 1e3,  # Greek mu
+    "um": 1e3,
+    "micron": 1e3,
+    "microns": 1e3,
+    "micrometer": 1e3,
+    "mm": 1e6,
+    "cm": 1e7,
+    "m": 1e9,
+}
+
+# What damaged or unusual metadata raise while they are read; then the next source is tried.
+METADATA_ERRORS = (
+    ValueError,
+    OSError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    ElementTree.ParseError,
+    tifffile.TiffFileError,
+)
+
+# Sides of a pixel that differ by less than this are taken as equal.
+MAX_RELATIVE_DIFFERENCE = 0.005
+# 72 dots per inch is what programs write that know nothing: such pixels of 0.35 mm are for
+# printing. No micrograph has pixels above 0.01 mm.
+MAX_PIXEL_SIZE_NM = 1e4
+
+
+def read_pixel_size(path: Path) -> tuple[float, str] | None:
+    """Return the side of a pixel in nm and where it was found; None where the file does not say.
+
+    The sources in order: Zeiss (tag 34118), FEI and Thermo Fisher (34680, 34682), Olympus and
+    JEOL (33560), ImageJ, OME, and the TIFF resolution in centimetres. Metadata that cannot be
+    read, a size that is not above 0 or pixels that are not square are passed over, with a
+    warning. Cutting rows off an image does not change the size of its pixels.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return None
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            for source, read_sides in SOURCES.items():
+                found = _one_size(read_sides, tiff, f"{path.name}: {source}")
+                if found is not None:
+                    return found, source
+    except METADATA_ERRORS as error:
+        logger.warning("%s: the metadata cannot be read (%s).", path.name, error)
+    return None
+
+
+def _one_size(read_sides: Callable, tiff: tifffile.TiffFile, what: str) -> float | None:
+    """Return the side of a pixel from one source, if it is there and makes sense."""
+    try:
+        sides = read_sides(tiff)
+    except METADATA_ERRORS as error:
+        logger.warning("%s: the pixel size there cannot be read (%s).", what, error)
+        return None
+    if sides is None:
+        return None
+    width, height = sides
+    if not (0 < width <= MAX_PIXEL_SIZE_NM and 0 < height <= MAX_PIXEL_SIZE_NM):
+        logger.warning("%s: no micrograph has pixels of %g x %g nm: ignored.", what, width, height)
+        return None
+    if abs(width - height) > MAX_RELATIVE_DIFFERENCE * width:
+        logger.warning(
+            "%s: the pixels are not square (%g x %g nm): ignored. Scale the image to square "
+            "pixels, or set PIXEL_SIZE_NM.",
+            *(what, width, height),
+        )
+        return None
+    return float(width)
+
+
+def _to_nm(value: float, unit: str) -> float:
+    return float(value) * NM_PER_UNIT[unit.strip().lower()]
+
+
+def _zeiss(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
+    entries = tiff.pages.first.tags.valueof(34118)
+    if not isinstance(entries, dict) or "ap_image_pixel_size" not in entries:
+        return None
+    _, value, unit = entries["ap_image_pixel_size"]
+    size = _to_nm(value, unit)
+    # The named entry is rounded to four digits; the unnamed list holds the same in full, in m.
+    for exact in entries.get("", ()):
+        if isinstance(exact, float) and abs(exact * 1e9 - size) < 5e-4 * size:
+            # Back to the digits that were written: 7.34375e-09 m is 7.34375 nm.
+            return (float(f"{exact * 1e9:.12g}"),) * 2
+    return size, size
+
+
+def _fei(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
+    for tag in (34680, 34682):
+        sections = tiff.pages.first.tags.valueof(tag)
+        if not isinstance(sections, dict):
+            continue
+        for name in ("Scan", "EScan", "IScan"):
+            section = sections.get(name, {})
+            if "PixelWidth" in section:
+                width = float(section["PixelWidth"]) * 1e9
+                return width, float(section.get("PixelHeight", section["PixelWidth"])) * 1e9
+    return None
+
+
+def _olympus(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
+    entries = tiff.pages.first.tags.valueof(33560)
+    if not isinstance(entries, dict) or "pixelsizex" not in entries:
+        return None
+    return entries["pixelsizex"] * 1e9, entries["pixelsizey"] * 1e9
+
+
+def _imagej(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
+    metadata = tiff.imagej_metadata or {}
+    # ImageJ escapes what is not ASCII: \u00B5m.
+    unit = re.sub(
+        r"\\u([0-9A-Fa-f]{4})",
+        lambda found: chr(int(found.group(1), 16)),
+        str(metadata.get("unit", "")),
+    )
+    if unit.strip().lower() not in NM_PER_UNIT:
+        return None  # "pixel" or "inch": not calibrated
+    per_unit = _resolution(tiff)
+    return None if per_unit is None else tuple(_to_nm(1 / one, unit) for one in per_unit)
+
+
+def _ome(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
+    if not tiff.ome_metadata:
+        return None
+    for element in ElementTree.fromstring(tiff.ome_metadata).iter():
+        if element.tag.rpartition("}")[2] == "Pixels" and "PhysicalSizeX" in element.attrib:
+            given = element.attrib
+            width = _to_nm(given["PhysicalSizeX"], given.get("PhysicalSizeXUnit", "µm"))
+            if "PhysicalSizeY" not in given:
+                return width, width
+            return width, _to_nm(given["PhysicalSizeY"], given.get("PhysicalSizeYUnit", "µm"))
+    return None
+
+
+def _centimetres(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
+    if tiff.pages.first.tags.valueof(296) != tifffile.RESUNIT.CENTIMETER:
+        return None
+    per_centimetre = _resolution(tiff)
+    if per_centimetre is None:
+        return None
+    width, height = (_to_nm(1 / one, "cm") for one in per_centimetre)
+    return None if min(width, height) > MAX_PIXEL_SIZE_NM else (width, height)
+
+
+def _resolution(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
+    """Return the pixels per unit in x and y of the tags 282 and 283."""
+    values = [tiff.pages.first.tags.valueof(tag) for tag in (282, 283)]
+    if None in values:
+        return None
+    return tuple(numerator / denominator for numerator, denominator in values)
+
+
+SOURCES: dict[str, Callable] = {
+    "Zeiss metadata": _zeiss,
+    "FEI or Thermo Fisher metadata": _fei,
+    "Olympus or JEOL metadata": _olympus,
+    "ImageJ calibration": _imagej,
+    "OME metadata": _ome,
+    "TIFF resolution": _centimetres,
+}
+
+
+def calibrate(
+    paths: list[Path], pixel_size_nm: float | None
+) -> tuple[list[tuple[float | None, str]], str, list[str]]:
+    """Return each image's pixel size in nm and its source, the unit for all, and warnings.
+
+    ``pixel_size_nm``: used for all images where given. The unit is "nm" where every image has a
+    pixel size, else "px": sizes in different units cannot stand in one distribution.
+    """
+    if pixel_size_nm is not None:
+        found = [(float(pixel_size_nm), "option pixel_size_nm")] * len(paths)
+    else:
+        found = [read_pixel_size(path) or (None, "none") for path in paths]
+    sizes = sorted({size for size, _ in found if size is not None})
+    sources = sorted({source for size, source in found if size is not None})
+    warnings = []
+    without = [path.name for path, (size, _) in zip(paths, found, strict=True) if size is None]
+    if sizes:
+        shown = " to ".join(f"{size:g}" for size in dict.fromkeys([sizes[0], sizes[-1]]))
+        logger.info("pixel size %s nm, from: %s", shown, ", ".join(sources))
+        if sizes[-1] > sizes[0] * (1 + MAX_RELATIVE_DIFFERENCE):
+            warnings.append(
+                f"The images' pixel sizes differ ({shown} nm). Each image is measured with its "
+                f"own; small particles are missed where pixels are large."
+            )
+    if without:
+        names = ", ".join(without[:5]) + (" ..." if len(without) > 5 else "")
+        warnings.append(
+            f"{len(without)} of {len(paths)} images carry no pixel size ({names}), so all sizes "
+            f"are in pixels. Set PIXEL_SIZE_NM to have nm."
+        )
+    return found, "px" if without else "nm", warnings

@@ -1,0 +1,240 @@
+"""Step 0: cut the micrographs into tiles that show particles (trainA, testA)."""
+
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.image_files import (
+    IMAGE_ENDINGS,
+    by_stem,
+    list_images,
+    read_micrograph,
+    whole_file,
+    write_image,
+)
+from pipeline.intensities import stretch_to_uint8
+from pipeline.progress import progress
+from pipeline.run_folders import fingerprint, open_output_folder
+from pipeline.tiles import tile_positions
+
+logger = logging.getLogger(__name__)
+
+# A tile is mainly background unless its mean is so many times that of its micrograph.
+LEAST_ON_DARK_BACKGROUND = 1.1
+MOST_ON_BRIGHT_BACKGROUND = 0.9
+TRIES_PER_TILE = 50  # random crops looked at, for each tile wanted
+TEST_TILES = 5
+
+# A random crop: which micrograph, its upper left pixel, its flips, how far above mere background.
+CROP = np.dtype(
+    [
+        ("image", np.int32),
+        ("row", np.int32),
+        ("column", np.int32),
+        ("flip_up_down", bool),
+        ("flip_left_right", bool),
+        ("contrast", np.float64),
+    ]
+)
+
+
+def prepare_images(
+    *,
+    images_dir: Path,
+    cyclegan_dir: Path,
+    tile_height: int,
+    tile_width: int,
+    num_tiles: int,
+    min_overlap: int,
+    dark_background: bool,
+    image_crop: str | int | None,
+    seed: int,
+) -> None:
+    """Write tiles of the micrographs into ``data/trainA``, and copies of a few into ``data/testA``.
+
+    Tiles that are mainly background are left out; random crops fill up to ``num_tiles``. Each is
+    stretched to 0..255, uint8. One micrograph is in memory at a time.
+
+    Parameters
+    ----------
+    images_dir, cyclegan_dir : the micrographs; the CycleGAN's folder.
+    tile_height, tile_width, min_overlap : of the tiles, in pixels.
+    num_tiles : how many there are to be at least.
+    dark_background : False where particles are darker than the background.
+    image_crop : rows to keep, "auto" or None; see `crop_info_bar`.
+    seed : decides the random crops.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there are no micrographs, or one cannot be read or is smaller than a tile.
+    """
+    paths = _list_micrographs(images_dir)
+    tile_size = (tile_height, tile_width)
+    made_with = {
+        "tile_size": tile_size,
+        "num_tiles": num_tiles,
+        "min_overlap": min_overlap,
+        "dark_background": dark_background,
+        "image_crop": image_crop,
+        "seed": seed,
+        "images": fingerprint(paths),
+    }
+    data_dir = Path(cyclegan_dir) / "data"
+    train_dir = open_output_folder(data_dir / "trainA", made_with)
+    test_dir = open_output_folder(data_dir / "testA", made_with)
+
+    tries = math.ceil(TRIES_PER_TILE * num_tiles / len(paths))
+    names, crops = [], []
+    for index, path in enumerate(progress(paths, "micrographs cut into tiles")):
+        image = read_micrograph(path, image_crop)
+        _check_tile_fits(image, tile_size, path, paths, image_crop)
+        grid = (tile_size, min_overlap, dark_background)
+        names += _write_grid_tiles(image, *grid, train_dir, path.stem)
+        crops.append(_try_crops(image, index, tile_size, dark_background, tries, seed))
+    logger.info("%d tiles show particles; %d are wanted", len(names), num_tiles)
+    number, rng = max(num_tiles - len(names), 0), _random_numbers(seed, len(paths))
+    chosen = _choose_crops(np.concatenate(crops), number, rng)
+    names += _write_crops(chosen, paths, image_crop, tile_size, train_dir)
+    for name in _random_numbers(seed, len(paths) + 1).permutation(names)[:TEST_TILES]:
+        _copy(train_dir / name, test_dir / name)
+
+
+def _list_micrographs(folder: Path) -> list[Path]:
+    paths = list_images(folder)
+    if not paths:
+        raise FileNotFoundError(
+            f"There is no image in {folder}. Put the micrographs there, as one of "
+            f"{', '.join(IMAGE_ENDINGS)}."
+        )
+    by_stem(paths)  # the tiles are named after the stems
+    return paths
+
+
+def _copy(source: Path, target: Path) -> None:
+    with whole_file(target) as temporary:
+        temporary.write_bytes(source.read_bytes())
+
+
+def _random_numbers(seed: int, stream: int) -> np.random.Generator:
+    """Return random numbers that follow from the key alone, not from what was drawn before."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, stream))))
+
+
+def _check_tile_fits(image, tile_size, path, paths, image_crop) -> None:
+    (height, width), (tile_height, tile_width) = image.shape, tile_size
+    if height >= tile_height and width >= tile_width:
+        return
+    sizes = np.array([read_micrograph(other, image_crop).shape for other in paths])
+    rows, columns = sizes.min(axis=0)
+    raise ValueError(
+        f"{path} has {height} x {width} pixels (height x width, without the info bar), less than "
+        f"a tile of {tile_height} x {tile_width}. The largest tile that fits all images is "
+        f"{rows} x {columns}: lower TILE_SIZE_H and TILE_SIZE_W, or remove the small images."
+    )
+
+
+def _part(image: np.ndarray, row: int, column: int, tile_size: tuple[int, int]) -> np.ndarray:
+    return image[row : row + tile_size[0], column : column + tile_size[1]]
+
+
+def _contrast(tile_means: np.ndarray, image: np.ndarray, dark_background: bool) -> np.ndarray:
+    """Return by how much tiles differ from mere background; from 0 on they show particles."""
+    zero = min(float(image.min()), 0.0)  # a ratio of means needs positive values
+    image_mean = image.mean(dtype=np.float64) - zero
+    ratio = (tile_means - zero) / image_mean if image_mean > 0 else np.ones_like(tile_means)
+    if dark_background:
+        return ratio - LEAST_ON_DARK_BACKGROUND
+    return MOST_ON_BRIGHT_BACKGROUND - ratio
+
+
+def _mean_of_parts(image: np.ndarray, rows, columns, tile_size) -> np.ndarray:
+    return np.array(
+        [
+            _part(image, row, column, tile_size).mean(dtype=np.float64)
+            for row, column in zip(rows, columns, strict=True)
+        ]
+    )
+
+
+def _write_grid_tiles(
+    image: np.ndarray,
+    tile_size: tuple[int, int],
+    min_overlap: int,
+    dark_background: bool,
+    folder: Path,
+    stem: str,
+) -> list[str]:
+    """Write the tiles of a grid over the image that show particles; return their names."""
+    rows, columns = np.transpose(tile_positions(*image.shape, *tile_size, min_overlap))
+    means = _mean_of_parts(image, rows, columns, tile_size)
+    names = []
+    for number in np.flatnonzero(_contrast(means, image, dark_background) >= 0):
+        names.append(f"{stem}-{number}.tif")
+        if not (folder / names[-1]).exists():
+            tile = _part(image, rows[number], columns[number], tile_size)
+            write_image(folder / names[-1], stretch_to_uint8(tile))
+    return names
+
+
+def _try_crops(
+    image: np.ndarray,
+    index: int,
+    tile_size: tuple[int, int],
+    dark_background: bool,
+    tries: int,
+    seed: int,
+) -> np.ndarray:
+    """Return ``tries`` random crops of image number ``index`` (dtype `CROP`)."""
+    rng = _random_numbers(seed, index)
+    crops = np.zeros(tries, CROP)
+    crops["image"] = index
+    crops["row"] = rng.integers(image.shape[0] - tile_size[0] + 1, size=tries)
+    crops["column"] = rng.integers(image.shape[1] - tile_size[1] + 1, size=tries)
+    crops["flip_up_down"], crops["flip_left_right"] = rng.integers(2, size=(2, tries))
+    means = _mean_of_parts(image, crops["row"], crops["column"], tile_size)
+    crops["contrast"] = _contrast(means, image, dark_background)
+    return crops
+
+
+def _choose_crops(crops: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Return ``number`` of the crops at random, first of those that show particles."""
+    crops = rng.permutation(crops)
+    # All that show particles are equally good; the others follow, the best of them first.
+    order = np.argsort(-np.minimum(crops["contrast"], 0), kind="stable")
+    chosen = crops[order[:number]]
+    background = np.count_nonzero(chosen["contrast"] < 0)
+    if background:
+        logger.warning(
+            "only %d of %d random crops show enough particles: the rule is relaxed, and the %d "
+            "that come nearest are taken too. Check DARK_BACKGROUND and the tile size.",
+            np.count_nonzero(crops["contrast"] >= 0),
+            len(crops),
+            background,
+        )
+    return chosen
+
+
+def _write_crops(
+    chosen: np.ndarray,
+    paths: list[Path],
+    image_crop: str | int | None,
+    tile_size: tuple[int, int],
+    folder: Path,
+) -> list[str]:
+    """Write the chosen crops, micrograph by micrograph, so that each is read once."""
+    names = [f"{paths[crop['image']].stem}-aug_{i}.tif" for i, crop in enumerate(chosen)]
+    missing = [i for i, name in enumerate(names) if not (folder / name).exists()]
+    image, image_index = None, None
+    for i in progress(sorted(missing, key=lambda i: chosen["image"][i]), "random crops written"):
+        crop = chosen[i]
+        if crop["image"] != image_index:
+            image_index = crop["image"]
+            image = read_micrograph(paths[image_index], image_crop)
+        tile = _part(image, crop["row"], crop["column"], tile_size)
+        tile = tile[::-1] if crop["flip_up_down"] else tile
+        tile = tile[:, ::-1] if crop["flip_left_right"] else tile
+        write_image(folder / names[i], stretch_to_uint8(tile))
+    return names

@@ -1,0 +1,57 @@
+"""The preset: published values for a GPU, or quick ones for a machine without."""
+
+import functools
+import logging
+import os
+import shutil
+import subprocess
+import sys
+
+logger = logging.getLogger(__name__)
+
+PRESETS = ("auto", "published", "quick")
+# Decided once a run: the processes of the steps read it from here.
+DECIDED = "PARTICLES_PRESET"
+
+
+def choose_preset(name):
+    """Return ``preset(published=..., quick=...)``, which picks the value for an option.
+
+    ``name`` is "published", "quick", or "auto": published where the backend finds a GPU, quick
+    otherwise.
+
+    Raises
+    ------
+    ValueError
+        For any other name.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"PRESET is {name!r}; use one of {', '.join(map(repr, PRESETS))}.")
+    chosen = name if name != "auto" else os.environ.get(DECIDED)
+    if chosen is None:
+        found = backend_finds_gpu()
+        chosen = "published" if found else "quick"
+        os.environ[DECIDED] = chosen
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        logger.info("%s found: %s preset", "a GPU" if found else "no GPU", chosen)
+    return functools.partial(_pick, chosen)
+
+
+def _pick(chosen, *, published, quick):
+    return published if chosen == "published" else quick
+
+
+def backend_finds_gpu():
+    """Return whether Keras' backend can use a GPU, asked in a process of its own.
+
+    Where the machine shows no sign of a GPU at all, nothing is imported.
+    """
+    signs = (shutil.which("nvidia-smi"), shutil.which("rocm-smi"), os.path.exists("/dev/nvidia0"))
+    if not any(signs):
+        return False
+    question = "from models import backend; print('GPUs:', len(backend.gpu_names()))"
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    answer = subprocess.run(
+        [sys.executable, "-c", question], cwd=root, capture_output=True, text=True, check=False
+    )
+    return answer.returncode == 0 and "GPUs: 0" not in answer.stdout

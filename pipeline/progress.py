@@ -1,0 +1,51 @@
+"""Progress with time left: a live line on a terminal, a few plain lines elsewhere."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+
+logger = logging.getLogger(__name__)
+
+# Where the output is no terminal (a log file, a batch system), a line every so many seconds.
+SECONDS_BETWEEN_LINES = 30.0
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as people say it: ``48 s``, ``3:20 min`` or ``2:05 h``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{seconds:02d} min"
+    return f"{minutes // 60}:{minutes % 60:02d} h"
+
+
+def progress(items: Iterable, what: str, total: int | None = None) -> Iterator:
+    """Yield the items, saying how many of them are done and how long the rest will take.
+
+    Parameters: ``what`` names the items ("masks simulated"); ``total`` is needed where ``items``
+    has no length.
+    """
+    total = len(items) if total is None and isinstance(items, Sized) else total
+    live = sys.stderr.isatty()
+    start = said = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - said >= (0.2 if live else SECONDS_BETWEEN_LINES) and done != total:
+            said = now
+            left = (
+                f", {format_seconds((now - start) / done * (total - done))} left" if total else ""
+            )
+            line = f"{what}: {done} of {total or '?'}{left}"
+            if live:
+                sys.stderr.write(f"\r\033[K  {line}")
+                sys.stderr.flush()
+            else:
+                logger.info("%s", line)
+    if live:
+        sys.stderr.write("\r\033[K")
+    logger.info("%s: %d in %s", what, done, format_seconds(time.monotonic() - start))

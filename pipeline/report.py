@@ -1,0 +1,200 @@
+"""The report of a run: one HTML page that needs nothing else, made from the run's own files."""
+
+from html import escape
+from pathlib import Path
+from string import Template
+
+from pipeline.image_files import whole_file
+from pipeline.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR
+from pipeline.report_parts import (
+    number,
+    numbers,
+    options_list,
+    picture,
+    plot,
+    section,
+    table,
+    words,
+)
+from pipeline.report_pictures import jpeg_uri, png_uri
+from pipeline.report_training import preview_section, training_section
+from pipeline.result_tables import read_table
+from pipeline.run_folders import read_json
+
+# A page of 20 MB opens everywhere; base64 makes 4 bytes of 3.
+GALLERY_BYTES = 10_000_000
+LARGEST_PICTURE_BYTES = 300_000
+LARGEST_GALLERY = 60
+
+DEFINITIONS = """<p class="note">Equivalent diameter: of the circle with the particle's area. Feret
+diameters: the smallest and the largest distance of two parallel lines that hold the particle
+between them (ISO 13322-1). By number every particle counts alike; by volume it counts with the
+volume of the sphere of its equivalent diameter. D10, D50, D90: sizes below which 10, 50 and 90 %
+of the particles lie. Below each value, its 95 % confidence interval (bootstrap over images and
+particles: what their finite number leaves open, not what imaging or segmentation get wrong).</p>"""
+
+
+def write_report(run_folder: Path, root_dir: Path | None = None) -> Path:
+    """Write ``report.html`` into the folder of a finished run of step 7 and return its path.
+
+    It shows what is there: tables, overlays, scores.csv, and from ``root_dir`` the newest
+    training runs. What is missing is left out, so it can be called again when there is more.
+
+    Parameters
+    ----------
+    run_folder : holds particles.csv, images.csv, summary.csv, about.json, ...
+    root_dir : the folder of 1_WGAN, 2_CycleGAN, 3_UNet; None: as the run noted it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no finished measurement.
+    """
+    run_folder = Path(run_folder)
+    about = read_json(run_folder / "about.json")
+    images, summary = read_table(run_folder / "images.csv"), read_table(run_folder / "summary.csv")
+    if about is None or not images or not summary:
+        raise FileNotFoundError(
+            f"{run_folder} holds no finished measurement (about.json, images.csv, summary.csv). "
+            f"Run step 7 (measure_particles) first."
+        )
+    if root_dir is None:
+        root_dir = run_folder / about["root_dir"]
+    sections = [
+        section("Size distribution", _distribution(run_folder), _summary(summary, about["unit"])),
+        section("Scores", _plain_table(read_table(run_folder / "scores.csv"))),
+        section("Overlays", _gallery(run_folder, images)),
+        section("Images", _plain_table(images)),
+        training_section(Path(root_dir)),
+        preview_section(Path(root_dir)),
+        section("Options and versions", *_options(run_folder, about)),
+    ]
+    page = Template(Path(__file__).with_name("report_page.html").read_text(encoding="utf-8"))
+    content = page.substitute(
+        title="Particle sizes",
+        subtitle=f"Run {escape(run_folder.name)}, measured {escape(about['measured'])}",
+        navigation="\n".join(link for link, _ in sections if link),
+        body="\n".join(
+            [_key_figures(images, summary, about), _warnings(about), *(one for _, one in sections)]
+        ),
+        footer="Segmented and measured after Ruehle, Krumrey and Hodoroaba, Scientific Reports "
+        "(2021), doi 10.1038/s41598-021-84287-6. This page needs no network.",
+    )
+    with whole_file(run_folder / "report.html") as temporary:
+        temporary.write_text(content, encoding="utf-8")
+    return run_folder / "report.html"
+
+
+def _key_figures(images: list[dict], summary: list[dict], about: dict) -> str:
+    unit = about["unit"]
+    by_number = summary[0]
+
+    def interval(name: str) -> str:
+        low, high = by_number[f"{name}_ci_low_{unit}"], by_number[f"{name}_ci_high_{unit}"]
+        return f"95 % confidence: {number(low)} to {number(high)} {unit}" if low else ""
+
+    def value(name: str) -> str:
+        text = by_number[f"{name}_{unit}"]
+        return f"{number(text)} {unit}" if text else "none"
+
+    sizes = list(dict.fromkeys(row["pixel_size_nm"] for row in images))
+    sources = list(dict.fromkeys(row["pixel_size_source"] for row in images))
+    pixel = " / ".join(f"{float(size):g} nm" if size else "unknown" for size in sizes[:3])
+    found = sum(int(row["particles_found"]) for row in images)
+    figures = [
+        ("Particles measured", by_number["n"], f"of {found} found, in {len(images)} images"),
+        ("Median diameter D50", value("D50"), interval("D50")),
+        ("Mean diameter", value("mean"), f"standard deviation {value('sd')}"),
+        ("Pixel size", pixel, ", ".join(sources)),
+    ]
+    entries = "".join(
+        f"<div><dt>{name}</dt><dd>{escape(text)}<small>{escape(more)}</small></dd></div>"
+        for name, text, more in figures
+    )
+    return f'<dl class="figures">{entries}</dl>'
+
+
+def _warnings(about: dict) -> str:
+    items = "".join(f"<li>{escape(warning)}</li>" for warning in about["warnings"])
+    return f'<ul class="warnings">{items}</ul>' if items else ""
+
+
+def _distribution(run_folder: Path) -> str:
+    plots = [
+        plot(png_uri(path.read_bytes()), path.stem.replace("_", " "))
+        for path in sorted(run_folder.glob("size_distribution_by_*.png"))
+    ]
+    return f'<div class="pair">{"".join(plots)}</div>' if plots else ""
+
+
+def _summary(summary: list[dict], unit: str) -> str:
+    def with_interval(row: dict, name: str) -> str:
+        low, high = row[f"{name}_ci_low_{unit}"], row[f"{name}_ci_high_{unit}"]
+        interval = f"<small>{number(low)} – {number(high)}</small>" if low else ""
+        return number(row[f"{name}_{unit}"]) + interval
+
+    names = ("D10", "D50", "D90", "mean", "sd")
+    header = [f"Sizes in {unit}", "by", "n", *names]
+    rows = [
+        [
+            words(row["quantity"]),
+            row["weighting"],
+            row["n"],
+            *(with_interval(row, name) for name in names),
+        ]
+        for row in summary
+    ]
+    return table(header, rows) + DEFINITIONS
+
+
+def _plain_table(rows: list[dict]) -> str:
+    if not rows:
+        return ""
+    columns = [numbers([row[name] or "" for row in rows]) for name in rows[0]]
+    return table(map(words, rows[0]), zip(*columns, strict=True))
+
+
+def _gallery(run_folder: Path, images: list[dict]) -> str:
+    """Return the overlays, small; of very many, some from the whole series."""
+    step = max(-(-len(images) // LARGEST_GALLERY), 1)
+    shown = [
+        (row, path)
+        for row in images[::step]
+        if (path := run_folder / "overlays" / f"{Path(row['image']).stem}.png").is_file()
+    ]
+    if not shown:
+        return ""
+    largest = min(GALLERY_BYTES // len(shown), LARGEST_PICTURE_BYTES)
+    pictures = [
+        picture(
+            jpeg_uri(path, largest),
+            row["image"],
+            f"{escape(row['image'])}: {row['particles_measured']} of "
+            f"{row['particles_found']} particles measured",
+        )
+        for row, path in shown
+    ]
+    colours = {
+        "measured": KEPT_COLOUR,
+        "left out: cut by the image's edge": BORDER_COLOUR,
+        "left out by a filter": FILTERED_COLOUR,
+    }
+    key = "".join(
+        f'<li><i style="background: rgb{colour}"></i>{name}</li>'
+        for name, colour in colours.items()
+    )
+    more = f"Every {step}th image is shown; the folder overlays has all. " if step > 1 else ""
+    return (
+        f'<ul class="key">{key}</ul><div class="gallery">{"".join(pictures)}</div>'
+        f'<p class="note">{more}<span class="screen">Click to enlarge.</span></p>'
+    )
+
+
+def _options(run_folder: Path, about: dict) -> list[str]:
+    options = read_json(run_folder / "options.json") or {}
+    return [
+        "<h3>Measurement</h3>",
+        options_list(options),
+        "<h3>Versions</h3>",
+        options_list(about["versions"]),
+    ]

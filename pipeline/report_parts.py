@@ -1,0 +1,91 @@
+"""Pieces of HTML for the report: tables, figures, lists. Text in, markup out."""
+
+import math
+from collections.abc import Iterable
+from html import escape
+
+
+def words(name: str) -> str:
+    """Return a column or option name as words: ``min_feret_diameter_nm`` has its unit apart."""
+    return escape(name.replace("_", " "))
+
+
+def number(text: str, digits: int = 4) -> str:
+    """Return a number as text with so many significant digits; other text is only escaped."""
+    return numbers([text], digits)[0]
+
+
+def numbers(column: list[str], digits: int = 4) -> list[str]:
+    """Return a column of numbers with equal decimals, so many digits for the largest of them.
+
+    Whole numbers stay so where all are; a column with other text is only escaped.
+    """
+    try:
+        values = [float(text) for text in column if text]
+    except ValueError:
+        return [escape(text) for text in column]
+    if all(text.lstrip("-").isdigit() for text in column if text):
+        return column
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    power = math.floor(math.log10(largest)) if largest else 0
+    if power < -4:
+        return [f"{float(text):.{digits - 1}e}" if text else "" for text in column]
+    decimals = max(digits - 1 - max(power, -1), 0)
+    return [f"{float(text):.{decimals}f}" if text else "" for text in column]
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table from ready markup; wide ones scroll on their own."""
+    head = "".join(f"<th>{cell}</th>" for cell in header)
+    body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def plot(uri: str, description: str, css_class: str = "plot") -> str:
+    """Return a plot as wide as the place it stands in; "plot curves" scrolls where it is narrow."""
+    return f'<figure class="{css_class}"><img src="{uri}" alt="{escape(description)}"></figure>'
+
+
+def picture(uri: str, name: str, caption: str) -> str:
+    """Return a picture that a click enlarges; ``caption`` is ready markup."""
+    return (
+        f'<figure><button type="button" class="enlarge"><img src="{uri}" alt="{escape(name)}" '
+        f'loading="lazy"></button><figcaption>{caption}</figcaption></figure>'
+    )
+
+
+def options_list(options: dict[str, object]) -> str:
+    """Return options and their values in columns."""
+    entries = "".join(
+        f"<div><dt>{words(name)}</dt><dd>{escape(_plain(value))}</dd></div>"
+        for name, value in options.items()
+    )
+    return f'<dl class="options">{entries}</dl>'
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(one) for one in value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_plain(one)}" for key, one in value.items()) or "none"
+    return str(value)
+
+
+def section(title: str, *content: str) -> tuple[str, str]:
+    """Return a section's anchor link and its markup; both empty where there is no content."""
+    content = [one for one in content if one]
+    if not content:
+        return "", ""
+    anchor = title.lower().replace(" ", "-")
+    joined = "\n".join(content)
+    return (
+        f'<a href="#{anchor}">{escape(title)}</a>',
+        f'<section><h2 id="{anchor}">{escape(title)}</h2>\n{joined}\n</section>',
+    )

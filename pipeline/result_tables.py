@@ -1,0 +1,84 @@
+"""The tables and plots of a run; the unit is in the name of every column."""
+
+import csv
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.image_files import whole_file
+from pipeline.particle_shapes import COLUMNS
+from pipeline.size_distribution import WEIGHTING_POWERS, plot_size_distribution, summarise
+
+SUMMARISED = ("equivalent_diameter", "min_feret_diameter", "max_feret_diameter")
+FIGURE_DPI = 200
+SUFFIXES = {"length": "_{unit}", "area": "_{unit}2", "pixel": "_px", "degree": "_deg", "": ""}
+
+
+def column_name(quantity: str, unit: str) -> str:
+    """Return a quantity's column name: ``area`` in "nm" is ``area_nm2``."""
+    return quantity + SUFFIXES[COLUMNS[quantity]].format(unit=unit)
+
+
+def write_result_tables(
+    run_folder: Path,
+    image_rows: list[dict[str, object]],
+    particles: dict[str, np.ndarray],
+    unit: str,
+    seed: int,
+) -> None:
+    """Write particles.csv, images.csv, summary.csv and the plots of the size distribution.
+
+    ``image_rows``: a row an image, all with the same columns; ``particles``: `COLUMNS` and
+    ``image``, the file's name, of all particles; ``seed``: of the bootstrap.
+    """
+    write_table(
+        run_folder / "particles.csv",
+        ["image", *(column_name(name, unit) for name in COLUMNS)],
+        zip(*(particles[name] for name in ("image", *COLUMNS)), strict=True),
+    )
+    write_table(
+        run_folder / "images.csv", image_rows[0], (tuple(row.values()) for row in image_rows)
+    )
+    diameter = particles["equivalent_diameter"]
+    quantities = {name: particles[name] for name in SUMMARISED}
+    summary = summarise(quantities, diameter, particles["image"], seed)
+    statistics = [name for name in summary[0] if name not in ("quantity", "weighting", "n")]
+    write_table(
+        run_folder / "summary.csv",
+        ["quantity", "weighting", "n", *(f"{name}_{unit}" for name in statistics)],
+        (tuple(row.values()) for row in summary),
+    )
+    for weighting in WEIGHTING_POWERS:
+        figure = plot_size_distribution(diameter, weighting, summary, unit)
+        for ending in ("png", "pdf"):
+            path = run_folder / f"size_distribution_by_{weighting}.{ending}"
+            with whole_file(path) as temporary:
+                figure.savefig(temporary, format=ending, dpi=FIGURE_DPI)
+
+
+def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable]) -> None:
+    """Write a CSV file: numbers with six significant digits, NaN as an empty cell."""
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file by column name; an empty list where there is no file."""
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _cell(value) -> str:
+    if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return str(int(value))
+    if isinstance(value, float | np.floating):
+        return f"{value:.6g}" if abs(value) < 1e5 else f"{value:.1f}"
+    return str(value)

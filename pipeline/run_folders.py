@@ -1,0 +1,130 @@
+"""Names of runs, the newest finished model, and output folders that can be continued."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+MADE_WITH = "made_with.json"
+
+
+def new_run_folder(parent: Path) -> Path:
+    """Make and return ``parent/<start time>``; a name that is taken gets the next second."""
+    parent = Path(parent)
+    parent.mkdir(parents=True, exist_ok=True)
+    seconds = time.time()
+    while True:
+        folder = parent / time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(seconds))
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            seconds += 1
+        else:
+            return folder
+
+
+def newest_model(
+    models_dir: Path,
+    file_name: str,
+    made_by: str,
+    run: str | None = None,
+    finished_by: str | None = None,
+) -> Path:
+    """Return ``models_dir/<run>/file_name`` of the latest run that holds a finished model.
+
+    ``made_by`` names the step that makes it; ``run`` asks for one run instead of the latest;
+    ``finished_by`` is a file that shows the model to be finished, where it is not itself.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none; says which step makes it.
+    """
+    models_dir = Path(models_dir)
+    if run is not None:
+        if (models_dir / run / file_name).is_file():
+            return models_dir / run / file_name
+        raise FileNotFoundError(
+            f"{models_dir / run / file_name} does not exist. Name a run folder in {models_dir} "
+            f"that holds {file_name}, or None for the newest."
+        )
+    found = sorted(models_dir.glob(f"*/{file_name}")) if models_dir.is_dir() else []
+    found = [path for path in found if path.with_name(finished_by or file_name).is_file()]
+    if not found:
+        raise FileNotFoundError(
+            f"No finished model ({file_name}) in {models_dir}: run {made_by} first, it makes it."
+        )
+    return found[-1]
+
+
+def write_json(path: Path, content) -> None:
+    """Write JSON to a temporary name, flush it to the disk, then rename it."""
+    temporary = path.with_name(f".{path.name}.part")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2, sort_keys=True, default=str)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_json(path: Path):
+    """Return the content of a JSON file, or None where there is no (readable) file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        return None
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """Return a hash over the names and contents of files, in the order of their names."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(Path(file) for file in files):
+        digest.update(path.name.encode())
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
+
+
+def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False) -> Path:
+    """Make an output folder ready: continue it if it was made with the same, else empty it.
+
+    A step calls this before it writes, then skips the files that exist already (every file is
+    written under a temporary name and renamed, so a file that exists is whole).
+
+    Parameters
+    ----------
+    folder : where the step writes.
+    made_with : all that decides the output (options, fingerprints of inputs, the model's run);
+        JSON values only. It is recorded in ``made_with.json``.
+    keep_earlier : True for results a user looks at: what is there goes to
+        ``Earlier_Results/<folder>_<time>`` beside the folder instead of being deleted. Files
+        in a folder that has no record are always kept so.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    made_with = json.loads(json.dumps(made_with, default=str))
+    earlier = read_json(folder / MADE_WITH)
+    content = [path for path in folder.iterdir() if path.name != ".gitkeep"]
+    if content and earlier != made_with:
+        if keep_earlier or earlier is None:
+            name = f"{folder.name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+            aside = folder.parent / "Earlier_Results" / name
+            while aside.exists():
+                aside = aside.with_name(aside.name + "+")
+            aside.mkdir(parents=True)
+            logger.info("earlier content of %s kept in %s", folder, aside)
+            for path in content:
+                os.replace(path, aside / path.name)
+        else:
+            # The record goes first: a folder without one is never taken for a finished one.
+            for path in sorted(content, key=lambda path: path.name != MADE_WITH):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    write_json(folder / MADE_WITH, made_with)
+    return folder

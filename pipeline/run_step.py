@@ -1,0 +1,91 @@
+"""Run one step in a process of its own: `python -m pipeline.run_step job.json`.
+
+The job names the step's function, its keywords, and the devices. A process a step frees the GPU's
+memory and keeps a crash of one library from the rest. This process ends when its parent does.
+"""
+
+import importlib
+import json
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+# The steps that run a network; the others import neither Keras nor its backend.
+NETWORK_STEPS = (
+    "train_wgan",
+    "simulate_masks",
+    "train_cyclegan",
+    "translate_images",
+    "train_unet",
+    "segment_images",
+)
+INTERRUPTED = 130
+
+
+def set_up_logging(log_file=None):
+    """Say INFO and worse on the standard output, plainly; everything also in ``log_file``."""
+    sys.stdout.reconfigure(line_buffering=True)
+    handlers = [logging.StreamHandler(sys.stdout)]
+    handlers[0].setFormatter(logging.Formatter("  %(message)s"))
+    if log_file is not None:
+        handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
+        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    for name in ("absl", "tensorflow", "h5py", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def end_with_parent():
+    """End this process when its parent is gone, so that no step goes on by itself."""
+    parent = os.getppid()
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def run_job(job):
+    """Call the step's function; return the exit code."""
+    try:
+        if job["function"] in NETWORK_STEPS:
+            backend = importlib.import_module("models.backend")
+            backend.set_up_devices(**job["devices"])
+        module = importlib.import_module(f"pipeline.{job['function']}")
+        getattr(module, job["function"])(**job["keywords"])
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (ValueError, FileNotFoundError, MemoryError, OSError) as error:
+        logger.debug("%s", traceback.format_exc())
+        message = str(error) or type(error).__name__
+        if isinstance(error, MemoryError):
+            message = f"out of memory: {message}. Use smaller batches or tiles."
+        logger.error("Step %s failed: %s", job["number"], message)
+        _log_traceback(job)
+        return 1
+    return 0
+
+
+def _log_traceback(job):
+    with open(job["log_file"], "a", encoding="utf-8") as file:
+        file.write(traceback.format_exc())
+
+
+def main():
+    """Run the job of the file named on the command line."""
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    set_up_logging(job["log_file"])
+    end_with_parent()
+    sys.exit(run_job(job))
+
+
+if __name__ == "__main__":
+    main()

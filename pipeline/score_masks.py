@@ -1,0 +1,181 @@
+"""Step 8: compare masks with true ones, where there are some.
+
+Any two folders can be scored: `python -m pipeline.score_masks PREDICTED TRUE` shows the table and
+writes PREDICTED-scores.csv beside the first folder.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.image_files import list_images, pair_by_stem, read_image
+from pipeline.intensities import normalise
+from pipeline.particle_masks import segment_particles
+from pipeline.progress import progress
+from pipeline.report import write_report
+from pipeline.run_folders import new_run_folder
+from pipeline.score_table import AS_SAVED, log_scores, score_rows, write_scores
+from pipeline.scores import compare_masks, crop_to_common_rows
+
+logger = logging.getLogger(__name__)
+
+# Of the probability; the published workflow reports the best of these.
+THRESHOLDS = tuple(tenths / 10 for tenths in range(11))
+
+
+def score_masks(
+    *,
+    masks_dir: Path,
+    true_masks_dir: Path,
+    results_dir: Path,
+    watershed_lines: bool,
+    min_distance: int,
+) -> None:
+    """Score the masks of step 6b; write scores.csv to the newest measurement.
+
+    Nothing is done where there are no true masks. The report is written anew, with the scores.
+
+    Parameters
+    ----------
+    masks_dir : ``<name>.tif``, the masks, and ``<name>_raw.tif``, the probabilities (may lack).
+    true_masks_dir : masks of the same names, or of some of them.
+    results_dir : of step 7; without a measurement there, a new folder is made in it.
+    watershed_lines, min_distance : of the segmentation at each threshold, as in step 6b.
+
+    Raises
+    ------
+    ValueError
+        If a true mask has no prediction, or two masks do not fit each other; names the files.
+    """
+    true_masks_dir, results_dir = Path(true_masks_dir), Path(results_dir)
+    if not true_masks_dir.is_dir() or not list_images(true_masks_dir):
+        logger.info("no true masks in %s: nothing to score", true_masks_dir)
+        return
+    rows = score_folders(Path(masks_dir), true_masks_dir, watershed_lines, min_distance)
+    log_scores(rows)
+    # Names of runs are their start times; about.json is in those that were finished.
+    measured = sorted(results_dir.glob("*/about.json"))
+    run_folder = measured[-1].parent if measured else new_run_folder(results_dir)
+    write_scores(run_folder / "scores.csv", rows)
+    if measured:
+        write_report(run_folder)
+
+
+def score_folders(
+    masks_dir: Path, true_masks_dir: Path, watershed_lines: bool, min_distance: int
+) -> list[dict]:
+    """Return the rows of scores.csv (`score_rows`), from the files of two folders.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `score_masks`.
+    """
+    pairs = _pair_masks(masks_dir, true_masks_dir)
+    thresholds = _thresholds([mask for mask, _ in pairs])
+    comparisons, cropped = {}, 0
+    for mask_path, true_path in progress(pairs, "masks scored"):
+        true = _read_binary(true_path)
+        segmentations = {AS_SAVED: _read_binary(mask_path)}
+        probability = _read_probability(mask_path) if thresholds else None
+        comparisons[mask_path.stem] = compared = {}
+        cropped += len(segmentations[AS_SAVED]) != len(true)
+        for threshold in thresholds:
+            mask = segment_particles(probability, threshold, watershed_lines, min_distance)
+            segmentations[f"threshold {threshold}"] = mask > 0
+        for segmentation, mask in segmentations.items():
+            try:
+                compared[segmentation] = compare_masks(*crop_to_common_rows(mask, true))
+            except ValueError as error:
+                raise ValueError(f"{mask_path} and {true_path}: {error}") from error
+    if cropped:
+        logger.info(
+            "%d pairs differ in height: scored on the rows both have, from the top", cropped
+        )
+    return score_rows(comparisons)
+
+
+def _pair_masks(masks_dir: Path, true_masks_dir: Path) -> list[tuple[Path, Path]]:
+    """Return (mask, true mask) pairs of paths; masks without a true one are left out."""
+    masks, true_masks = _list_masks(masks_dir), _list_masks(true_masks_dir)
+    if not true_masks:
+        raise ValueError(f"There are no masks in {true_masks_dir}. Put the true masks in.")
+    stems = {path.stem for path in true_masks}
+    with_truth = [path for path in masks if path.stem in stems]
+    pairs = pair_by_stem(with_truth, true_masks)
+    logger.info("%d of %d masks in %s have a true mask", len(pairs), len(masks), masks_dir)
+    return pairs
+
+
+def _list_masks(folder: Path) -> list[Path]:
+    """Return the images in a folder that are no probabilities of another one there."""
+    paths = list_images(folder)
+    raw_stems = {f"{path.stem}_raw" for path in paths}
+    return [path for path in paths if path.stem not in raw_stems]
+
+
+def _probability_path(mask_path: Path) -> Path:
+    return mask_path.with_name(f"{mask_path.stem}_raw.tif")
+
+
+def _thresholds(mask_paths: list[Path]) -> tuple[float, ...]:
+    """Return the thresholds to score: none unless every mask has its probability image."""
+    missing = [path for path in map(_probability_path, mask_paths) if not path.is_file()]
+    if missing:
+        logger.info(
+            "no probability image for %d of %d masks (such as %s): scored as saved only",
+            *(len(missing), len(mask_paths), missing[0].name),
+        )
+    return () if missing else THRESHOLDS
+
+
+def _read_binary(path: Path) -> np.ndarray:
+    """Return a mask as bool (height, width); a label map would not mean what it seems to."""
+    image = read_image(path)
+    n_values = len(np.unique(image))
+    if n_values > 2 and path.suffix.lower() not in (".jpg", ".jpeg"):
+        raise ValueError(
+            f"{path} has {n_values} different values; expected a mask with two, 0 and 255. "
+            f"Threshold it, and if it is a label map, draw a gap between touching particles first."
+        )
+    return normalise(image) > 0.5 if n_values > 1 else image > 0
+
+
+def _read_probability(mask_path: Path) -> np.ndarray:
+    path = _probability_path(mask_path)
+    probability = read_image(path)
+    if probability.dtype.kind != "f" or probability.min() < 0 or probability.max() > 1:
+        raise ValueError(
+            f"{path} holds {probability.dtype} values from {probability.min()} to "
+            f"{probability.max()}; expected float probabilities from 0 to 1. Run step 6b again."
+        )
+    return probability
+
+
+def main() -> None:
+    """Score two folders named on the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.score_masks", description="Compare masks with true ones."
+    )
+    parser.add_argument("predicted", type=Path, help="folder of masks (and <name>_raw.tif)")
+    parser.add_argument("true", type=Path, help="folder of true masks of the same names")
+    parser.add_argument("--no-watershed-lines", action="store_true", help="as in step 8")
+    parser.add_argument("--min-distance", type=int, default=9, help="as in step 8")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    predicted = options.predicted.resolve()
+    try:
+        rows = score_folders(
+            predicted, options.true, not options.no_watershed_lines, options.min_distance
+        )
+    except (FileNotFoundError, ValueError) as error:
+        parser.exit(1, f"{error}\n")
+    log_scores(rows)
+    write_scores(predicted.with_name(f"{predicted.name}-scores.csv"), rows)
+
+
+if __name__ == "__main__":
+    main()

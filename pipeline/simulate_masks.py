@@ -1,0 +1,225 @@
+"""Step 2: simulated mask images from the outlines that the WGAN has learned to draw."""
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+
+from models import wgan_gp
+from pipeline.check_step_options import check_step_options
+from pipeline.image_files import list_images, read_image, write_image
+from pipeline.progress import progress
+from pipeline.run_folders import fingerprint, newest_model, open_output_folder
+from pipeline.run_step import end_with_parent
+from simulate.mask_image import random_generator, simulate_label_map
+from simulate.outlines import Particle, prepare_library, scale_limits
+
+logger = logging.getLogger(__name__)
+
+SCALING = (
+    "use_normal_distribution",
+    "scaling_mu",
+    "scaling_sigma",
+    "min_scaling",
+    "max_scaling",
+)
+ARRANGEMENT = (
+    "grid_type",
+    "grid_spacing_factor",
+    "grid_noise_factor",
+    "min_no_of_particles",
+    "max_no_of_particles",
+    "use_perlin_noise",
+    "perlin_noise_threshold",
+    "perlin_noise_frequency",
+    "max_overlap",
+)
+
+NUMBER_OF_TEST_MASKS = 5
+# Outlines drawn from the WGAN: about as many as one image shows particles, for each image, up to
+# a number beyond which more outlines would not make the masks more diverse.
+OUTLINES_PER_MASK = 128
+MOST_OUTLINES = 1024
+OUTLINES_AT_A_TIME = 64  # as fast as 256, in 0.7 GB less memory
+# The random numbers of the library; those of image i have the number i.
+LIBRARY_STREAM = 2**63
+# A process more pays off from so many masks on (about 10 s of work); each takes some at a time.
+MASKS_PER_PROCESS = 250
+MASKS_AT_A_TIME = 25
+# What the first masks show of a wrong option is shown before the others are made.
+MASKS_TO_CHECK = 10
+FULL = 0.98
+
+
+def simulate_masks(
+    *,
+    wgan_dir,
+    cyclegan_dir,
+    wgan_model,
+    num_masks,
+    tile_height,
+    tile_width,
+    grid_type,
+    grid_spacing_factor,
+    grid_noise_factor,
+    min_no_of_particles,
+    max_no_of_particles,
+    use_perlin_noise,
+    perlin_noise_threshold,
+    perlin_noise_frequency,
+    use_normal_distribution,
+    scaling_mu,
+    scaling_sigma,
+    min_scaling,
+    max_scaling,
+    use_random_rotation,
+    max_overlap,
+    seed,
+) -> None:
+    """Write simulated masks to ``data/trainB`` and their label maps to ``data/labelsB``.
+
+    There are as many as files in ``data/trainA``, and at least ``num_masks``; five go to
+    ``data/testB`` too. The options are explained in StartProcess.py.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no trained WGAN.
+    ValueError
+        If an option is out of its range, or the WGAN or the options give no usable masks.
+    """
+    options = dict(locals())
+    if problems := check_step_options("simulate_masks", options):
+        raise ValueError("\n".join(problems))
+    model = newest_model(
+        Path(wgan_dir) / "Models", "model.keras", "step 1 (train_wgan)", wgan_model
+    )
+    data_dir = Path(cyclegan_dir) / "data"
+    tiles_dir = data_dir / "trainA"
+    number = max(num_masks, len(list_images(tiles_dir)) if tiles_dir.is_dir() else 0)
+    made_with = _made_with(options, model, number)
+    masks_dir, labels_dir, test_dir = (
+        open_output_folder(data_dir / name, made_with) for name in ("trainB", "labelsB", "testB")
+    )
+    names = [f"{index:05d}.tif" for index in range(number)]
+    finished = {path.name for path in list_images(masks_dir)}
+    finished &= {path.name for path in list_images(labels_dir)}
+    missing = [index for index, name in enumerate(names) if name not in finished]
+    label_maps = _simulate_label_maps(model, number, missing, options) if missing else iter(())
+    if len(missing) == number:
+        label_maps = _checked(label_maps, perlin_noise_threshold)
+    label_maps = progress(label_maps, "masks simulated", len(missing))
+    for index, labels in zip(missing, label_maps, strict=True):
+        _write_mask(masks_dir / names[index], labels_dir / names[index], labels)
+    for name in names[:NUMBER_OF_TEST_MASKS]:
+        write_image(test_dir / name, read_image(masks_dir / name))
+
+
+def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:
+    """Write a label map, then its mask (0 or 255): a mask that exists is finished."""
+    write_image(labels_path, labels)
+    write_image(mask_path, np.where(labels > 0, 255, 0).astype(np.uint8))
+
+
+def _made_with(options: dict, model: Path, number: int) -> dict:
+    """Return all that decides the masks."""
+    folders = ("wgan_dir", "cyclegan_dir", "wgan_model")
+    return {
+        "options": {name: value for name, value in options.items() if name not in folders},
+        "number_of_masks": number,
+        "wgan_model": model.parent.name,
+        "wgan_model_fingerprint": fingerprint([model]),
+    }
+
+
+def _simulate_label_maps(
+    model: Path, number: int, indices: list[int], options: dict
+) -> Iterator[np.ndarray]:
+    """Return the label maps of the images ``indices``, uint16, one after the other."""
+    scaling = {name: options[name] for name in SCALING}
+    rng = random_generator(options["seed"], LIBRARY_STREAM)
+    outlines = _draw_outlines(rng, model, min(MOST_OUTLINES, OUTLINES_PER_MASK * number))
+    library = prepare_library(rng, outlines, options["use_random_rotation"], **scaling)
+    _check_library(library, model, outlines.shape)
+    simulate = partial(
+        simulate_label_map,
+        library,
+        options["seed"],
+        image_shape=(options["tile_height"], options["tile_width"]),
+        outline_shape=outlines.shape[1:],
+        largest_scale=scale_limits(**scaling)[1],
+        **{name: options[name] for name in ARRANGEMENT},
+    )
+    return run_in_processes(simulate, indices, _number_of_processes(len(indices)))
+
+
+def _draw_outlines(rng: np.random.Generator, model: Path, number: int) -> np.ndarray:
+    """Return outlines drawn by the WGAN's generator, uint8 (number, height, width)."""
+    generator = wgan_gp.load_generator(model)
+    latent = wgan_gp.draw_latent(rng, number, generator.input_shape[-1])
+    return wgan_gp.sample_outlines(generator, latent, batch_size=OUTLINES_AT_A_TIME)
+
+
+def _number_of_processes(number_of_masks: int) -> int:
+    if multiprocessing.current_process().daemon:  # which may not have processes of its own
+        return 1
+    return max(1, min(os.cpu_count() or 1, number_of_masks // MASKS_PER_PROCESS))
+
+
+def run_in_processes(simulate: partial, indices: Iterable[int], processes: int) -> Iterator:
+    """Yield ``simulate(index)`` for each index in order; the number of processes changes nothing.
+
+    New processes start afresh (a copy of this one would share its network library's threads),
+    and end when this one is killed.
+    """
+    if processes == 1:
+        yield from map(simulate, indices)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, initializer=end_with_parent) as pool:
+        yield from pool.map(simulate, indices, chunksize=MASKS_AT_A_TIME)
+
+
+def _check_library(library: list[list[Particle]], model: Path, outlines_shape: tuple) -> None:
+    """Raise a ValueError if no particle has a core, a warning if many have none."""
+    areas = np.array([particle.area for group in library for particle in group])
+    sheets = model.parents[2] / "Output_Images" / model.parent.name
+    if not areas.any():
+        raise ValueError(
+            f"None of {outlines_shape[0]} outlines drawn by {model} holds a particle: after "
+            "smoothing nothing is left of them (a particle must be about 10 pixels wide). Look at "
+            f"the sheets in {sheets}: if they show no outlines yet, train step 1 for more epochs "
+            "(WGAN_EPOCHS); if the outlines are too small, enlarge the masks in Input_Masks."
+        )
+    if (empty := np.mean(areas == 0)) > 0.5:
+        logger.warning(
+            "%.0f %% of the outlines drawn by %s hold no particle; look at the sheets in %s and "
+            "train step 1 for more epochs (WGAN_EPOCHS)",
+            100 * empty,
+            model,
+            sheets,
+        )
+
+
+def _checked(label_maps: Iterator[np.ndarray], perlin_noise_threshold: float) -> Iterator:
+    """Return the label maps; raise a ValueError if the first are all empty, or all full."""
+    first = list(islice(label_maps, MASKS_TO_CHECK))
+    covered = [float(np.mean(labels > 0)) for labels in first]
+    if max(covered) > 0 and min(covered) < FULL:
+        return chain(first, label_maps)
+    if max(covered) == 0:
+        found = "hold no particle. Lower perlin_noise_threshold"
+        way_out = "place more particles (min_no_of_particles), or enlarge the tiles."
+    else:
+        found = f"are full (more than {FULL:.0%} covered). Raise perlin_noise_threshold"
+        way_out = "set use_perlin_noise to True, place fewer particles, or enlarge the tiles."
+    raise ValueError(
+        f"The first {len(covered)} simulated masks {found} (it is {perlin_noise_threshold}; "
+        f"allowed is 0 to 1), {way_out} Look at the outlines in 1_WGAN/Output_Images too."
+    )

@@ -1,0 +1,196 @@
+"""Step 3: a CycleGAN learns to translate between micrographs and masks, from unpaired tiles."""
+
+import logging
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from models import backend
+from models.cyclegan import build_cyclegan, draw_pool_choices
+from pipeline.image_files import list_images, read_image, write_image
+from pipeline.preview_sheets import contact_sheet, outline_overlay
+from pipeline.run_folders import fingerprint
+from pipeline.training_loop import (
+    begin_run,
+    finish_run,
+    random_numbers,
+    save_model,
+    shuffled_indices,
+    train,
+)
+
+logger = logging.getLogger(__name__)
+
+SHOWN_LOSSES = ("d_a", "d_b", "g_adv_a", "g_adv_b", "g_cyc_a", "g_cyc_b")
+
+
+def train_cyclegan(
+    *,
+    cyclegan_dir,
+    batch_size,
+    epochs,
+    filters,
+    use_skip_connection,
+    use_resize_convolution,
+    use_binary_crossentropy,
+    invert_images,
+    lambda_cycle,
+    lambda_identity,
+    label_smoothing_factor,
+    gaussian_noise_value,
+    pool_size,
+    learning_rate,
+    beta_1,
+    constant_learning_rate_share,
+    precision,
+    seed,
+    resume=True,
+):
+    """Train on ``cyclegan_dir/data/trainA`` (micrograph tiles) and ``trainB`` (masks).
+
+    Writes ``cyclegan_dir/Models/<run>/image_to_mask.keras`` and ``mask_to_image.keras``, and after
+    every epoch two sheets of the test tiles in ``cyclegan_dir/images/<run>/``.
+    """
+    options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "resume")}
+    cyclegan_dir = Path(cyclegan_dir)
+    folders = {name: cyclegan_dir / "data" / name for name in ("trainA", "trainB")}
+    files_a = _training_images(folders["trainA"], "step 0 (prepare_images)")
+    files_b = _training_images(folders["trainB"], "step 2 (simulate_masks)")
+    options["inputs"] = [fingerprint(files_a), fingerprint(files_b)]
+    run_folder = begin_run(cyclegan_dir / "Models", options, resume)
+    sheets_folder = cyclegan_dir / "images" / run_folder.name
+    sheets_folder.mkdir(parents=True, exist_ok=True)
+
+    image_shape = (*read_image(files_a[0]).shape, 1)
+    count = max(len(files_a), len(files_b))
+    batch_size = min(batch_size, count, pool_size or count)
+    logger.info(
+        "%d micrograph tiles, %d masks, %d x %d pixels, batches of %d",
+        len(files_a),
+        len(files_b),
+        *image_shape[:2],
+        batch_size,
+    )
+    keras.config.set_dtype_policy(precision)
+    model = build_cyclegan(
+        filters,
+        image_shape,
+        seed=seed,
+        use_skip_connection=use_skip_connection,
+        use_resize_convolution=use_resize_convolution,
+        use_binary_crossentropy=use_binary_crossentropy,
+        gaussian_noise_value=gaussian_noise_value,
+        pool_size=pool_size,
+        lambda_cycle=lambda_cycle,
+        lambda_identity=lambda_identity,
+        label_smoothing_factor=label_smoothing_factor,
+    )
+    model.set_up(learning_rate, beta_1)
+    steps_per_epoch = -(-count // batch_size)
+
+    def make_batch(epoch, step):
+        tiles = []
+        for stream, (files, encode) in enumerate(
+            (
+                (files_a, lambda tile: encode_micrograph(tile, invert_images)),
+                (files_b, lambda tile: encode_mask(tile, use_binary_crossentropy)),
+            )
+        ):
+            indices = shuffled_indices(count, batch_size, seed, epoch, step, stream) % len(files)
+            tiles.append(np.stack([encode(read_image(files[index])) for index in indices]))
+        images_seen = (epoch * steps_per_epoch + step) * batch_size
+        random = random_numbers(seed, epoch, step)
+        return (*tiles, *draw_pool_choices(random, pool_size, batch_size, images_seen))
+
+    def rate(epoch):
+        return learning_rate * linear_decay(epoch, epochs, constant_learning_rate_share)
+
+    def after_epoch(epoch, rows):
+        for name, sheet in preview_sheets(
+            model, cyclegan_dir / "data", invert_images, use_binary_crossentropy
+        ):
+            write_image(sheets_folder / f"{name}_Epoch_{epoch + 1:05d}.png", sheet)
+
+    train(
+        model,
+        make_batch,
+        steps_per_epoch=steps_per_epoch,
+        epochs=epochs,
+        run_folder=run_folder,
+        learning_rate=rate,
+        optimizers=model.optimizers(),
+        after_epoch=after_epoch,
+        description="CycleGAN ",
+        shown=SHOWN_LOSSES,
+    )
+    save_model(model.gen_a, run_folder / "image_to_mask.keras")
+    save_model(model.gen_b, run_folder / "mask_to_image.keras")
+    finish_run(run_folder)
+
+
+def _training_images(folder, made_by):
+    files = list_images(folder) if folder.is_dir() else []
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no images: run {made_by} first, it makes them.")
+    return files
+
+
+def linear_decay(epoch, epochs, constant_share):
+    """Return the learning rate's factor: 1 for a share of the epochs, then linear towards 0."""
+    constant = int(epochs * constant_share)
+    return 1.0 if epoch < constant else (epochs - epoch) / max(epochs - constant, 1)
+
+
+def encode_micrograph(image, invert):
+    """Return uint8 (h, w) as the networks see it: float32 (h, w, 1) in [-1, 1]."""
+    image = image.astype(np.float32)[..., None] / 127.5 - 1.0
+    return -image if invert else image
+
+
+def decode_micrograph(image, invert):
+    """Undo ``encode_micrograph``: float32 (h, w, 1) in [-1, 1] to uint8 (h, w)."""
+    image = image[..., 0]
+    return np.clip(np.rint(((-image if invert else image) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+
+
+def encode_mask(mask, in_unit_range):
+    """Return uint8 0/255 (h, w) as the networks see it: float32 (h, w, 1) in [-1, 1] or [0, 1]."""
+    mask = mask.astype(np.float32)[..., None] / 255.0
+    return mask if in_unit_range else mask * 2.0 - 1.0
+
+
+def decode_mask(mask, in_unit_range):
+    """Undo ``encode_mask``: float32 (h, w, 1) to uint8 (h, w), 0..255."""
+    mask = mask[..., 0]
+    return np.clip(np.rint((mask if in_unit_range else (mask + 1.0) / 2.0) * 255.0), 0, 255).astype(
+        np.uint8
+    )
+
+
+def preview_sheets(model, data_dir, invert_images, in_unit_range):
+    """Yield ("A-B-A", sheet) and ("B-A-B", sheet) of the first two test tiles.
+
+    A row: tile | translated | translated back | outline of the mask over the darkened micrograph.
+    """
+    for side, files in (
+        ("A-B-A", list_images(data_dir / "testA")[:2]),
+        ("B-A-B", list_images(data_dir / "testB")[:2]),
+    ):
+        pictures = []
+        for file in files:
+            tile = read_image(file)
+            if side == "A-B-A":
+                fake = backend.predict(model.gen_a, encode_micrograph(tile, invert_images)[None])
+                again = backend.predict(model.gen_b, fake)
+                mask = decode_mask(fake[0], in_unit_range)
+                overlay = outline_overlay(tile, mask)
+                row = (tile, mask, decode_micrograph(again[0], invert_images), overlay)
+            else:
+                fake = backend.predict(model.gen_b, encode_mask(tile, in_unit_range)[None])
+                again = backend.predict(model.gen_a, fake)
+                micrograph = decode_micrograph(fake[0], invert_images)
+                overlay = outline_overlay(micrograph, tile)
+                row = (tile, micrograph, decode_mask(again[0], in_unit_range), overlay)
+            pictures.extend(row)
+        yield side, contact_sheet(pictures, 4)

@@ -1,0 +1,200 @@
+"""Step 6a: a MultiRes UNet learns to segment, from fake micrographs and their masks."""
+
+import logging
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from models import backend
+from models.multires_unet import build_unet
+from pipeline.filter_masks import fake_micrographs_folder
+from pipeline.image_files import list_images, pair_by_stem, read_image, read_mask
+from pipeline.intensities import clip_contrast, normalise
+from pipeline.run_folders import fingerprint
+from pipeline.training_loop import (
+    begin_run,
+    finish_run,
+    random_numbers,
+    save_model,
+    shuffled_indices,
+    train,
+)
+
+logger = logging.getLogger(__name__)
+
+FLIPS = 4  # none, left-right, up-down, both
+
+
+def train_unet(
+    *,
+    cyclegan_dir,
+    unet_dir,
+    batch_size,
+    epochs,
+    filters,
+    contrast_range,
+    use_dataloader,
+    use_brightness_and_contrast_augmentation,
+    validation_share,
+    learning_rate,
+    learning_rate_schedule,
+    precision,
+    seed,
+    resume=True,
+):
+    """Train on the fake micrographs and their filtered masks, pairs by name.
+
+    Writes ``unet_dir/Models/<run>/model.keras`` (after the last epoch) and
+    ``Checkpoint_Lowest_Loss.keras`` (lowest validation loss; the one that is used).
+    """
+    options = {
+        k: v
+        for k, v in locals().items()
+        if k not in ("cyclegan_dir", "unet_dir", "use_dataloader", "resume")
+    }
+    pairs = _training_pairs(Path(cyclegan_dir))
+    options["inputs"] = [fingerprint(column) for column in zip(*pairs, strict=True)]
+    run_folder = begin_run(Path(unet_dir) / "Models", options, resume)
+
+    order = random_numbers(seed, 0, stream=300).permutation(len(pairs))
+    number_for_validation = max(1, round(len(pairs) * validation_share))
+    validation = [pairs[index] for index in order[:number_for_validation]]
+    training = [pairs[index] for index in order[number_for_validation:]]
+    particle_weight = background_to_particles(training)
+    samples = len(training) * FLIPS
+    batch_size = min(batch_size, samples)
+    logger.info(
+        "%d pairs to train on, %d to validate, each in %d flips; a particle pixel weighs %.2f",
+        len(training),
+        len(validation),
+        FLIPS,
+        particle_weight,
+    )
+    keras.config.set_dtype_policy(precision)
+    model = build_unet(filters, particle_weight, seed)
+    weight_decay = None if isinstance(learning_rate_schedule, str) else learning_rate_schedule
+    model.set_up(learning_rate, weight_decay)
+    read = _pair_reader(training, contrast_range, in_memory=not use_dataloader)
+
+    def make_batch(epoch, step):
+        indices = shuffled_indices(samples, batch_size, seed, epoch, step)
+        images, masks = zip(*(flip(read(i // FLIPS), i % FLIPS) for i in indices), strict=True)
+        images = np.stack(images)
+        if use_brightness_and_contrast_augmentation:
+            images = vary_brightness_and_contrast(images, random_numbers(seed, epoch, step))
+        return images, np.stack(masks)
+
+    def after_epoch(epoch, rows):
+        losses = [row["val_loss"] for row in rows]
+        if losses[-1] <= min(losses):
+            save_model(model.network, run_folder / "Checkpoint_Lowest_Loss.keras")
+
+    train(
+        model,
+        make_batch,
+        steps_per_epoch=-(-samples // batch_size),
+        epochs=epochs,
+        run_folder=run_folder,
+        learning_rate=_schedule(learning_rate, learning_rate_schedule, epochs),
+        optimizers=[model.adam],
+        validate=_validation(model, validation, contrast_range, batch_size),
+        after_epoch=after_epoch,
+        description="UNet ",
+    )
+    save_model(model.network, run_folder / "model.keras")
+    finish_run(run_folder)
+
+
+def _training_pairs(cyclegan_dir):
+    images = fake_micrographs_folder(cyclegan_dir)
+    masks = cyclegan_dir / "generate_images" / "Synthetic_Masks_Filtered"
+    for folder, made_by in (
+        (images, "step 4 (translate_images)"),
+        (masks, "step 5 (filter_masks)"),
+    ):
+        if not folder.is_dir() or not list_images(folder):
+            raise FileNotFoundError(
+                f"{folder} holds no images: run {made_by} first, it makes them."
+            )
+    pairs = pair_by_stem(list_images(images), list_images(masks))
+    if len(pairs) < 2:
+        raise ValueError(
+            f"{images} holds 1 image; at least 2 are needed, to train and to validate: raise "
+            "NUM_SIMULATED_MASKS."
+        )
+    return pairs
+
+
+def read_pair(image_file, mask_file, contrast_range):
+    """Return a micrograph in [0, 1] and its mask, 0 or 1: both float32 (h, w, 1)."""
+    image = normalise(clip_contrast(read_image(image_file), contrast_range))
+    return image[..., None], read_mask(mask_file).astype(np.float32)[..., None]
+
+
+def _pair_reader(pairs, contrast_range, in_memory):
+    if not in_memory:
+        return lambda index: read_pair(*pairs[index], contrast_range)
+    loaded = [read_pair(*pair, contrast_range) for pair in pairs]
+    return lambda index: loaded[index]
+
+
+def flip(pair, version):
+    """Return image and mask flipped: version 0 not, 1 left-right, 2 up-down, 3 both."""
+    rows = slice(None, None, -1 if version & 2 else 1)
+    columns = slice(None, None, -1 if version & 1 else 1)
+    return tuple(array[rows, columns] for array in pair)
+
+
+def vary_brightness_and_contrast(images, random, amount=0.2):
+    """Return images (b, h, w, 1) in [0, 1] with contrast and brightness changed by up to 20 %."""
+    contrast, brightness = random.uniform(-amount, amount, (2, len(images), 1, 1, 1))
+    means = images.mean(axis=(1, 2, 3), keepdims=True)
+    varied = (images - means) * (1.0 + contrast) + means + brightness
+    return np.clip(varied, 0.0, 1.0).astype(np.float32)
+
+
+def background_to_particles(pairs):
+    """Return the number of background pixels over that of particle pixels in the masks."""
+    pixels = particles = 0
+    for _, mask_file in pairs:
+        mask = read_mask(mask_file)
+        pixels += mask.size
+        particles += np.count_nonzero(mask)
+    if not particles:
+        raise ValueError(
+            "The filtered masks hold no particle: look at 2_CycleGAN/generate_images, and at "
+            "DARK_BACKGROUND."
+        )
+    return (pixels - particles) / particles
+
+
+def _schedule(learning_rate, schedule, epochs):
+    if schedule == "STEP_DECAY":
+        return lambda epoch: learning_rate * 0.5 ** (epoch // 10)
+    if schedule == "LINEAR_DECAY":
+        return lambda epoch: learning_rate * (1.0 - epoch / epochs)
+    if isinstance(schedule, str):
+        raise ValueError(
+            f"learning_rate_schedule is {schedule!r}; use 'STEP_DECAY', 'LINEAR_DECAY' or a "
+            "weight decay such as 1e-4."
+        )
+    return lambda epoch: learning_rate
+
+
+def _validation(model, pairs, contrast_range, batch_size):
+    """Return a function that gives the mean losses over all flips of the validation pairs."""
+    run_step = backend.compile_step(model.validation_step)
+
+    def validate():
+        sums, count = {}, 0
+        for image_and_mask in pairs:
+            pair = read_pair(*image_and_mask, contrast_range)
+            images, masks = zip(*(flip(pair, version) for version in range(FLIPS)), strict=True)
+            losses = run_step(backend.to_device((np.stack(images), np.stack(masks))))
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(keras.ops.convert_to_numpy(value))
+            count += 1
+        return {name: value / count for name, value in sums.items()}
+
+    return validate

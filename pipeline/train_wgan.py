@@ -1,0 +1,110 @@
+"""Step 1: a WGAN-GP learns to draw particle outlines from those in Input_Masks."""
+
+import logging
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from models import wgan_gp
+from pipeline.image_files import list_images, read_mask, write_image
+from pipeline.preview_sheets import contact_sheet
+from pipeline.run_folders import fingerprint
+from pipeline.training_loop import (
+    begin_run,
+    finish_run,
+    random_numbers,
+    save_model,
+    shuffled_indices,
+    train,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def train_wgan(
+    *,
+    masks_dir,
+    wgan_dir,
+    batch_size,
+    epochs,
+    latent_size,
+    critic_steps,
+    gradient_penalty_weight,
+    learning_rate,
+    beta_1,
+    beta_2,
+    preview_every,
+    precision,
+    seed,
+    resume=True,
+):
+    """Train on the outlines in ``masks_dir``; the generator becomes ``model.keras``.
+
+    Writes ``wgan_dir/Models/<run>/`` and, every ``preview_every`` epochs, a sheet of 3 x 3
+    samples ``wgan_dir/Output_Images/<run>/Epoch_00020.png``.
+    """
+    options = {k: v for k, v in locals().items() if k not in ("masks_dir", "wgan_dir", "resume")}
+    files = list_images(masks_dir)
+    if not files:
+        raise FileNotFoundError(
+            f"{masks_dir} holds no images: put outlines of single particles, white on black, there."
+        )
+    options["inputs"] = fingerprint(files)
+    run_folder = begin_run(Path(wgan_dir) / "Models", options, resume)
+    sheets_folder = Path(wgan_dir) / "Output_Images" / run_folder.name
+    sheets_folder.mkdir(parents=True, exist_ok=True)
+
+    outlines = load_outlines(files)
+    batch_size = min(batch_size, len(outlines))
+    logger.info(
+        "%d outlines with their flips, %d x %d pixels, batches of %d",
+        *outlines.shape[:3],
+        batch_size,
+    )
+    keras.config.set_dtype_policy(precision)
+    model = wgan_gp.build_wgan(outlines.shape[1:], latent_size, seed, gradient_penalty_weight)
+    model.set_up(learning_rate, beta_1, beta_2)
+
+    def make_batch(epoch, step):
+        random = random_numbers(seed, epoch, step)
+        indices = shuffled_indices(len(outlines), batch_size, seed, epoch, step)
+        latent = wgan_gp.draw_latent(random, critic_steps + 1, batch_size, latent_size)
+        alpha = random.random((critic_steps, batch_size, 1, 1, 1), dtype=np.float32)
+        return outlines[indices], latent, alpha
+
+    sheet_latent = wgan_gp.draw_latent(random_numbers(seed, 0, stream=1), 9, latent_size)
+
+    def after_epoch(epoch, rows):
+        if (epoch + 1) % preview_every == 0 or epoch + 1 == epochs:
+            samples = wgan_gp.sample_outlines(model.generator, sheet_latent)
+            write_image(sheets_folder / f"Epoch_{epoch + 1:05d}.png", contact_sheet(samples, 3))
+
+    train(
+        model,
+        make_batch,
+        steps_per_epoch=-(-len(outlines) // batch_size),
+        epochs=epochs,
+        run_folder=run_folder,
+        after_epoch=after_epoch,
+        description="WGAN ",
+    )
+    save_model(model.generator, run_folder / "model.keras")
+    finish_run(run_folder)
+
+
+def load_outlines(files):
+    """Return all outlines and their three flips: float32 (4 n, H, W, 1), -1 or 1.
+
+    H and W are the next multiples of 16 of the largest outline; smaller ones are centred on
+    background.
+    """
+    masks = [read_mask(file) for file in files]
+    height, width = (-(-max(m.shape[axis] for m in masks) // 16) * 16 for axis in (0, 1))
+    outlines = np.full((len(masks), height, width, 1), -1.0, np.float32)
+    for outline, mask in zip(outlines, masks, strict=True):
+        top, left = (height - mask.shape[0]) // 2, (width - mask.shape[1]) // 2
+        inner = outline[top : top + mask.shape[0], left : left + mask.shape[1], 0]
+        inner[mask] = 1.0
+    flips = (outlines[:, :, ::-1], outlines[:, ::-1], outlines[:, ::-1, ::-1])
+    return np.concatenate((outlines, *flips))

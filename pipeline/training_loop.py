@@ -1,0 +1,257 @@
+"""One training loop for the three models: progress, log, checkpoints, resume.
+
+A run folder holds ``options.json`` (before the first step), ``training_log.csv`` (a row an
+epoch), ``checkpoints/<epoch>_<step>/`` (the last two) and, once finished, the model.
+"""
+
+import collections
+import concurrent.futures
+import csv
+import logging
+import math
+import os
+import shutil
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from models import backend
+from pipeline.progress import format_seconds
+from pipeline.run_folders import new_run_folder, read_json, write_json
+
+logger = logging.getLogger(__name__)
+
+STEPS_BETWEEN_FETCHES = 20  # losses stay on the device in between: fetching them waits for it
+PREFETCHED_BATCHES = 4
+CHECKPOINTS_KEPT = 2
+
+
+def random_numbers(seed, epoch, step=0, stream=0):
+    """Return NumPy's generator for one step: the same after a resume and on both backends."""
+    return np.random.Generator(
+        np.random.Philox(key=[seed, stream], counter=[0, 0, epoch + 1, step])
+    )
+
+
+def shuffled_indices(count, batch_size, seed, epoch, step, stream=0):
+    """Return the samples of one batch, int (batch_size,).
+
+    Each epoch goes through all ``count`` samples in a new order; its last batch is filled up from
+    the order's start, so that every batch has one size and networks are compiled once.
+    """
+    order = random_numbers(seed, epoch, stream=100 + stream).permutation(count)
+    return np.take(order, np.arange(step * batch_size, (step + 1) * batch_size), mode="wrap")
+
+
+def begin_run(models_dir, options, resume=True):
+    """Return the run folder to train in: an unfinished one of equal options, or a new one.
+
+    ``options`` (JSON values) are all that decides the result; they are saved as ``options.json``
+    with the versions of the libraries.
+    """
+    models_dir = Path(models_dir)
+    record = {"options": options, "backend": backend.BACKEND, "versions": backend.versions()}
+    for folder in sorted(models_dir.glob("*/"), reverse=True) if resume else ():
+        earlier = read_json(folder / "options.json")
+        if earlier is not None and not (folder / "finished.json").exists():
+            same = all(earlier.get(key) == _as_json(record[key]) for key in ("options", "backend"))
+            if same and (folder / "checkpoints").is_dir():
+                logger.info("continuing run %s", folder.name)
+                return folder
+    folder = new_run_folder(models_dir)
+    write_json(folder / "options.json", record)
+    return folder
+
+
+def _as_json(value):
+    if isinstance(value, dict):
+        return {key: _as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(item) for item in value]
+    return value if isinstance(value, int | float | str | bool | None) else str(value)
+
+
+def train(
+    model,
+    make_batch,
+    *,
+    steps_per_epoch,
+    epochs,
+    run_folder,
+    learning_rate=None,
+    optimizers=(),
+    validate=None,
+    after_epoch=None,
+    checkpoint_minutes=10.0,
+    description="",
+    shown=None,
+):
+    """Train ``model`` from its last checkpoint, or from the start, to the last epoch.
+
+    Parameters
+    ----------
+    model : a set-up model with ``train_step(batch) -> dict of scalars``.
+    make_batch : ``make_batch(epoch, step)`` -> tuple of NumPy arrays, a function of its arguments
+        alone; called in background threads.
+    learning_rate : ``learning_rate(epoch)`` for all ``optimizers``; None leaves it as it is.
+    validate : ``validate() -> dict of floats``, logged with the epoch.
+    after_epoch : ``after_epoch(epoch, rows)``, for preview sheets and the best model; ``rows`` are
+        those of the log so far, the newest last.
+    shown : names of the losses in the line an epoch; None shows all.
+    checkpoint_minutes : a checkpoint within an epoch after so long, besides one an epoch.
+
+    Returns the rows of the log, a dict an epoch.
+
+    Raises
+    ------
+    ValueError
+        If a loss is not finite; the last checkpoint is from before that.
+    """
+    run_folder = Path(run_folder)
+    state = load_checkpoint(model, run_folder) or {"epoch": 0, "step": 0, "sums": {}, "rows": []}
+    if state["epoch"] or state["step"]:
+        logger.info("going on with epoch %d, step %d", state["epoch"] + 1, state["step"] + 1)
+    run_step = backend.compile_step(model.train_step)
+    start = saved = time.monotonic()
+    done_before = state["epoch"] * steps_per_epoch + state["step"]
+    with Prefetcher(make_batch, steps_per_epoch, epochs, state["epoch"], state["step"]) as batches:
+        for epoch in range(state["epoch"], epochs):
+            if learning_rate is not None:
+                for optimizer in optimizers:
+                    optimizer.learning_rate = learning_rate(epoch)
+            state["epoch"] = epoch
+            pending = []
+            for step in range(state["step"], steps_per_epoch):
+                try:
+                    pending.append(run_step(backend.to_device(batches.next())))
+                except KeyboardInterrupt:
+                    logger.info("stopped; run StartProcess.py again to go on from the last epoch")
+                    raise
+                last = step + 1 == steps_per_epoch
+                state["step"] = step + 1
+                if len(pending) == STEPS_BETWEEN_FETCHES or last:
+                    _add_losses(state["sums"], pending, epoch, step, run_folder)
+                    pending = []
+                    if not last and time.monotonic() - saved > 60 * checkpoint_minutes:
+                        save_checkpoint(model, run_folder, state)
+                        saved = time.monotonic()
+            row = {"epoch": epoch + 1}
+            row |= {name: value / steps_per_epoch for name, value in state["sums"].items()}
+            row |= validate() if validate else {}
+            state["rows"].append(row)
+            state |= {"epoch": epoch + 1, "step": 0, "sums": {}}
+            write_log(run_folder / "training_log.csv", state["rows"])
+            if after_epoch:
+                after_epoch(epoch, state["rows"])
+            if time.monotonic() - saved > 15 or epoch + 1 == epochs:
+                save_checkpoint(model, run_folder, state)
+                saved = time.monotonic()
+            done = (epoch + 1) * steps_per_epoch - done_before
+            left = (time.monotonic() - start) / done * (epochs - epoch - 1) * steps_per_epoch
+            losses = "  ".join(f"{name} {row[name]:.4g}" for name in shown or list(row)[1:])
+            logger.info(
+                "%sepoch %d of %d, %s left: %s",
+                description,
+                epoch + 1,
+                epochs,
+                format_seconds(left),
+                losses,
+            )
+    return state["rows"]
+
+
+class Prefetcher:
+    """Batches in order, made a few ahead in threads while the device computes."""
+
+    def __init__(self, make_batch, steps_per_epoch, epochs, epoch, step):
+        self.pool = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="batches")
+        self.waiting = collections.deque()
+        numbers = range(epoch * steps_per_epoch + step, epochs * steps_per_epoch)
+        self.numbers = iter(divmod(number, steps_per_epoch) for number in numbers)
+        self.make_batch = make_batch
+        for _ in range(PREFETCHED_BATCHES):
+            self._order()
+
+    def _order(self):
+        number = next(self.numbers, None)
+        if number is not None:
+            self.waiting.append(self.pool.submit(self.make_batch, *number))
+
+    def next(self):
+        """Return the next batch; an error in ``make_batch`` is raised here."""
+        self._order()
+        return self.waiting.popleft().result()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _add_losses(sums, pending, epoch, step, run_folder):
+    for losses in pending:
+        for name, value in losses.items():
+            value = float(keras.ops.convert_to_numpy(value))
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"Training went wrong in epoch {epoch + 1}, step {step + 1}: the loss {name} "
+                    f"is {value}. The last good checkpoint is kept in {run_folder}. Halve the "
+                    "learning rate or raise the batch size; with PRECISION = "
+                    '"mixed_bfloat16", try "float32". Change SEED if it happened once only.'
+                )
+            sums[name] = sums.get(name, 0.0) + value
+
+
+def write_log(path, rows):
+    """Write ``training_log.csv``: a column a quantity, a row an epoch."""
+    temporary = path.with_name(f".{path.name}.part")
+    with open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(temporary, path)
+
+
+def save_checkpoint(model, run_folder, state):
+    """Write weights, optimisers, pools, random states and the log's rows; keep the last two."""
+    folder = Path(run_folder) / "checkpoints"
+    temporary = folder / ".part"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    model.save_weights(temporary / "model.weights.h5")
+    with open(temporary / "model.weights.h5", "rb") as file:
+        os.fsync(file.fileno())
+    write_json(temporary / "state.json", state)
+    final = folder / f"{state['epoch']:06d}_{state['step']:06d}"
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(temporary, final)
+    for old in sorted(folder.glob("[0-9]*"))[:-CHECKPOINTS_KEPT]:
+        shutil.rmtree(old)
+
+
+def load_checkpoint(model, run_folder):
+    """Fill ``model`` from the newest whole checkpoint and return its state, or None."""
+    for folder in sorted((Path(run_folder) / "checkpoints").glob("[0-9]*"), reverse=True):
+        state = read_json(folder / "state.json")
+        if state is not None:
+            model.load_weights(folder / "model.weights.h5")
+            return state
+    return None
+
+
+def save_model(network, path):
+    """Save a network as ``.keras``, under a temporary name first."""
+    path = Path(path)
+    temporary = path.with_name(f".part_{path.name}")
+    network.save(temporary)
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def finish_run(run_folder):
+    """Mark a run as finished; it will not be continued."""
+    write_json(Path(run_folder) / "finished.json", {"finished": True})

@@ -1,0 +1,85 @@
+"""Step 4: simulated masks become fake micrographs, real micrographs become raw masks."""
+
+import logging
+from pathlib import Path
+
+from models import backend
+from pipeline.image_files import list_images, read_image, read_micrograph, write_image
+from pipeline.inference import load_network, make_predictor
+from pipeline.intensities import stretch_to_uint8
+from pipeline.progress import progress
+from pipeline.run_folders import fingerprint, newest_model, open_output_folder, read_json
+from pipeline.train_cyclegan import decode_micrograph, encode_mask, encode_micrograph
+
+logger = logging.getLogger(__name__)
+
+MADE_BY = "step 3 (train_cyclegan)"
+
+
+def translate_images(
+    *,
+    cyclegan_dir,
+    images_dir,
+    cyclegan_model,
+    whole_image,
+    tile_height,
+    tile_width,
+    min_overlap,
+    manage_overlap_mode,
+    use_gpu_for_whole_image,
+    image_crop,
+):
+    """Translate ``cyclegan_dir/data/trainB`` to ``generate_images/A``, ``images_dir`` to ``B``.
+
+    Same file names; micrographs get the ending ``.tif``. Every image is stretched to 0..255.
+    """
+    cyclegan_dir = Path(cyclegan_dir)
+    to_mask = newest_model(
+        cyclegan_dir / "Models", "image_to_mask.keras", MADE_BY, run=cyclegan_model
+    )
+    to_image = to_mask.with_name("mask_to_image.keras")
+    options = read_json(to_mask.with_name("options.json"))["options"]
+    made_with = {"model": [to_mask.parent.name, fingerprint([to_mask, to_image])]}
+
+    _translate_masks(
+        cyclegan_dir, to_image, made_with, options["use_binary_crossentropy"], options
+    )
+
+    micrographs = list_images(images_dir)
+    tiling = {
+        "whole_image": whole_image,
+        "tile_height": tile_height,
+        "tile_width": tile_width,
+        "min_overlap": min_overlap,
+        "manage_overlap_mode": manage_overlap_mode,
+    }
+    folder = open_output_folder(
+        cyclegan_dir / "generate_images" / "B",
+        {**made_with, **tiling, "image_crop": image_crop, "inputs": fingerprint(micrographs)},
+    )
+    missing = [file for file in micrographs if not (folder / f"{file.stem}.tif").exists()]
+    if not missing:
+        return
+    predict = make_predictor(to_mask, **tiling, use_gpu=use_gpu_for_whole_image)
+    for file in progress(missing, "micrographs translated"):
+        image = stretch_to_uint8(read_micrograph(file, image_crop))
+        mask = predict(encode_micrograph(image, options["invert_images"]))
+        write_image(folder / f"{file.stem}.tif", stretch_to_uint8(mask[..., 0]))
+
+
+def _translate_masks(cyclegan_dir, to_image, made_with, in_unit_range, options):
+    masks_dir = cyclegan_dir / "data" / "trainB"
+    masks = list_images(masks_dir) if masks_dir.is_dir() else []
+    if not masks:
+        raise FileNotFoundError(
+            f"{masks_dir} holds no masks: run step 2 (simulate_masks) first, it makes them."
+        )
+    folder = open_output_folder(
+        cyclegan_dir / "generate_images" / "A", {**made_with, "inputs": fingerprint(masks)}
+    )
+    missing = [file for file in masks if not (folder / file.name).exists()]
+    network = load_network(to_image, use_gpu=True) if missing else None
+    for file in progress(missing, "masks translated"):
+        fake = backend.predict(network, encode_mask(read_image(file), in_unit_range)[None])[0]
+        image = decode_micrograph(fake, options["invert_images"])
+        write_image(folder / file.name, stretch_to_uint8(image))

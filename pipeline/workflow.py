@@ -1,0 +1,206 @@
+"""The run of StartProcess.py: check everything, then one step after another, each only if needed.
+
+What was done is kept in ``ROOT_DIR/.workflow``: ``steps.json`` (what each finished step was made
+with and what it left), ``log.txt``, and ``lock.json`` while a run is on.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pipeline.check_inputs import check_inputs
+from pipeline.image_files import list_images
+from pipeline.progress import format_seconds
+from pipeline.run_folders import fingerprint, read_json, write_json
+from pipeline.run_lock import locked
+from pipeline.run_step import set_up_logging
+
+logger = logging.getLogger(__name__)
+
+# Number, function, and title of each step; the steps whose output it reads; the keyword arguments
+# that name the user's own folders; the folders it writes, from its keywords.
+STEPS = {
+    "0": ("prepare_images", "folders and real tiles", (), ("images_dir",)),
+    "1": ("train_wgan", "training the WGAN", (), ("masks_dir",)),
+    "2": ("simulate_masks", "simulating masks", ("0", "1"), ()),
+    "3": ("train_cyclegan", "training the CycleGAN", ("0", "2"), ()),
+    "4": ("translate_images", "translating masks and micrographs", ("2", "3"), ("images_dir",)),
+    "5": ("filter_masks", "filtering masks", ("2", "4"), ("images_dir",)),
+    "6a": ("train_unet", "training the UNet", ("4", "5"), ()),
+    "6b": ("segment_images", "segmenting the micrographs", ("6a",), ("images_dir",)),
+    "7": ("measure_particles", "measuring particles", ("6b",), ("images_dir",)),
+    "8": ("score_masks", "scoring masks", ("6b", "7"), ("true_masks_dir",)),
+}
+OUTPUTS = {
+    "0": ("{cyclegan_dir}/data/trainA", "{cyclegan_dir}/data/testA"),
+    "1": ("{wgan_dir}/Models/*/model.keras",),
+    "2": ("{cyclegan_dir}/data/trainB", "{cyclegan_dir}/data/labelsB"),
+    "3": ("{cyclegan_dir}/Models/*/*.keras",),
+    "4": ("{cyclegan_dir}/generate_images/A", "{cyclegan_dir}/generate_images/B"),
+    "5": ("{cyclegan_dir}/generate_images/Synthetic_Masks_Filtered", "{output_dir}"),
+    "6a": ("{unet_dir}/Models/*/*.keras",),
+    "6b": ("{output_dir}",),
+    "7": ("{results_dir}/*/particles.csv",),
+    "8": ("{results_dir}/*/scores.csv",),
+}
+
+
+def run_workflow(steps, *, root_dir, options, selected=(), resume=True):
+    """Check options and inputs, then run the steps; exit with a step's code if it fails.
+
+    Parameters
+    ----------
+    steps : ``steps(run_step)`` calls ``run_step(number, function name, **keywords)`` in order.
+    options : the module's names; those in capitals are the options.
+    selected : numbers of the steps to run, such as ("3", "6a"); "6" is both; none is all.
+    resume : skip steps that are finished with the same options and inputs.
+    """
+    calls = []
+    steps(lambda number, function, **keywords: calls.append((number, function, keywords)))
+    calls = _select(calls, selected)
+    options = {name: value for name, value in options.items() if name.isupper()}
+    folder = Path(root_dir) / ".workflow"
+    set_up_logging()
+    try:
+        check_inputs(options, calls)
+    except (ValueError, FileNotFoundError) as error:
+        logger.error("Nothing was started:\n%s", error)
+        sys.exit(2)
+    folder.mkdir(parents=True, exist_ok=True)
+    set_up_logging(folder / "log.txt")
+    try:
+        with locked(folder / "lock.json") as tell_lock:
+            for number, function, keywords in calls:
+                _run_unless_finished(
+                    folder, number, function, keywords, options, resume, bool(selected), tell_lock
+                )
+    except BlockingIOError as error:
+        logger.error("%s", error)
+        sys.exit(3)
+    logger.info("all done")
+
+
+def _select(calls, selected):
+    known = list(STEPS)
+    unknown = [name for name in selected if name not in known and name != "6"]
+    if unknown:
+        sys.exit(f"No step {', '.join(unknown)}; there are the steps {', '.join(known)}.")
+    chosen = {name for name in known if name in selected or (name[0] == "6" and "6" in selected)}
+    return [call for call in calls if not selected or call[0] in chosen]
+
+
+def _run_unless_finished(
+    folder, number, function, keywords, options, resume, was_asked_for, tell_lock
+):
+    title = f"Step {number} of {list(STEPS)[-1]}: {STEPS[number][1]}"
+    records = read_json(folder / "steps.json") or {}
+    made_with = _made_with(number, keywords, records)
+    why = _why_run(records.get(number), made_with, number, keywords)
+    if resume and not was_asked_for and why is None:
+        logger.info("%s: already done with the same options and inputs", title)
+        return
+    if resume and why and number in records:
+        title += f" again ({why})"
+    logger.info("%s", title)
+    start = time.monotonic()
+    keywords = dict(keywords)
+    if function.startswith("train_"):
+        keywords.setdefault("resume", resume)
+    code = _run_in_process(folder, number, function, keywords, options, tell_lock)
+    if code:
+        if code == 130:
+            logger.info("interrupted; run StartProcess.py again to go on here")
+        else:
+            logger.error("step %s stopped with exit code %d; see %s/log.txt", number, code, folder)
+        sys.exit(code if code > 0 else 1)
+    records = read_json(folder / "steps.json") or {}
+    records[number] = {"made_with": made_with, "left": _listing(number, keywords)}
+    write_json(folder / "steps.json", records)
+    logger.info("step %s took %s", number, format_seconds(time.monotonic() - start))
+
+
+def _run_in_process(folder, number, function, keywords, options, tell_lock):
+    job = {
+        "number": number,
+        "function": function,
+        "keywords": keywords,
+        "devices": {
+            "use_gpus": options.get("USE_GPUS_NO", "all"),
+            "allow_memory_growth": options.get("ALLOW_MEMORY_GROWTH", True),
+        },
+        "log_file": str(folder / "log.txt"),
+    }
+    job_file = folder / "job.json"
+    write_json(job_file, job)
+    project = Path(__file__).resolve().parent.parent
+    paths = [str(project), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "PYTHONHASHSEED": "0",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.run_step", str(job_file)], env=environment
+    )
+    tell_lock(process.pid)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # The step got the signal too and is saving its state; a second Ctrl-C ends it.
+            logger.info("stopping; press Ctrl-C again to stop at once")
+            try:
+                process.wait()
+                return 130
+            except KeyboardInterrupt:
+                process.kill()
+                return 130
+
+
+def _made_with(number, keywords, records):
+    """Return what decides a step's output: its keywords, the user's files, the earlier steps."""
+    _, _, earlier, own_folders = STEPS[number]
+    inputs = {}
+    for name in own_folders:
+        path = Path(keywords[name])
+        inputs[name] = fingerprint(list_images(path)) if path.is_dir() else None
+    upstream = {step: _digest(records.get(step, {}).get("made_with")) for step in earlier}
+    backend = os.environ.get("KERAS_BACKEND")
+    content = {"keywords": keywords, "inputs": inputs, "upstream": upstream, "backend": backend}
+    return json.loads(json.dumps(content, default=str))
+
+
+def _why_run(record, made_with, number, keywords):
+    """Return in words why a step must run, or None if it is finished as it would be made now."""
+    if record is None:
+        return "not done yet"
+    before = record["made_with"]
+    for part, word in (("keywords", "option"), ("inputs", "input"), ("upstream", "step")):
+        for name, value in made_with[part].items():
+            if before[part].get(name) != value:
+                return f"{word} {name} changed"
+    if before["backend"] != made_with["backend"]:
+        return "the backend changed"
+    if record["left"] != _listing(number, keywords):
+        return "its output is not as it was left"
+    return None
+
+
+def _listing(number, keywords):
+    """Return a digest of the names and sizes of a step's output files."""
+    files = []
+    for pattern in OUTPUTS[number]:
+        path = Path(pattern.format(**keywords))
+        found = path.parents[1].glob("/".join(path.parts[-2:])) if "*" in pattern else []
+        files += path.iterdir() if path.is_dir() else found
+    return _digest(sorted((str(file), file.stat().st_size) for file in files))
+
+
+def _digest(content):
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Simulated mask images and example micrographs; NumPy, OpenCV and scikit-image only."""

@@ -1,0 +1,136 @@
+"""One simulated mask image, as a label map that knows which pixel belongs to which particle."""
+
+import math
+
+import numpy as np
+
+from simulate.noise import gradient_noise
+from simulate.outlines import PERLIN_DIRECTIONS, Particle
+from simulate.positions import find_positions
+
+LARGEST_LABEL = np.iinfo(np.uint16).max
+
+
+def random_generator(seed: int, index: int) -> np.random.Generator:
+    """Return the random numbers of image ``index``: its own, whoever makes it and when."""
+    return np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
+
+
+def simulate_label_map(
+    library: list[list[Particle]],
+    seed: int,
+    index: int,
+    *,
+    image_shape: tuple[int, int],
+    outline_shape: tuple[int, int],
+    largest_scale: float,
+    perlin_noise_frequency: float,
+    max_overlap: float,
+    **arrangement,
+) -> np.ndarray:
+    """Return the label map of simulated mask image ``index``.
+
+    Parameters
+    ----------
+    library : particles to draw from, as ``prepare_library`` makes them.
+    seed, index : decide every random number of the image.
+    image_shape, outline_shape : (height, width) in pixels.
+    largest_scale : of the particles in the library.
+    arrangement : the options that ``find_positions`` takes.
+
+    Returns
+    -------
+    uint16 (height, width): each particle its number from 1 on, gaps and background 0. The mask
+    is label > 0.
+    """
+    rng = random_generator(seed, index)
+    height, width = image_shape
+    # The largest extent of a rotated particle, and a pixel on either side for rounding: so that
+    # particles beyond the image's edge reach into it as they do into its middle.
+    extent = math.ceil(math.hypot(*(largest_scale * size for size in outline_shape))) + 2
+    canvas_shape = (height + 3 * extent, width + 3 * extent)
+    noise = gradient_noise(rng, *canvas_shape, perlin_noise_frequency)
+    half = extent // 2
+    noise = noise[half : half + height + 2 * extent, half : half + width + 2 * extent]
+    positions = find_positions(rng, noise, outline_shape, **arrangement)
+    groups = _nearest_direction(noise[tuple(positions.T)]) if len(library) > 1 else None
+    particles = _draw_particles(rng, library, len(positions), groups)
+    labels = place_particles(canvas_shape, positions + half, particles, max_overlap)
+    top = left = extent + half
+    return number_consecutively(labels[top : top + height, left : left + width])
+
+
+def place_particles(
+    canvas_shape: tuple[int, int],
+    centres: np.ndarray,
+    particles: list[Particle],
+    max_overlap: float,
+) -> np.ndarray:
+    """Lay particles one over the other, leaving out those that would be too much covered.
+
+    A particle is left out if its core is empty, or if more than ``max_overlap`` of its core lies
+    on earlier particles. Otherwise it clears its footprint and sets its core.
+
+    Parameters
+    ----------
+    canvas_shape : (height, width) in pixels.
+    centres : int (n, 2), row and column of each particle's centre.
+    particles : n particles; each must lie inside the canvas.
+    max_overlap : 0 to 1.
+
+    Returns
+    -------
+    int32 canvas: 1 for the first particle placed, and so on; 0 where there is none.
+    """
+    canvas = np.zeros(canvas_shape, np.int32)
+    number = 0
+    for (row, column), particle in zip(centres.tolist(), particles, strict=True):
+        core, footprint, top, left, area = particle
+        if area == 0:
+            continue
+        top, left = top + row, left + column
+        window = canvas[top : top + core.shape[0], left : left + core.shape[1]]
+        covered = np.count_nonzero((window != 0) & core)
+        if covered > max_overlap * area:
+            continue
+        number += 1
+        window[footprint] = 0
+        window[core] = number
+    return canvas
+
+
+def number_consecutively(labels: np.ndarray) -> np.ndarray:
+    """Return labels (int, 0 = background) renumbered 1 to n in the same order, as uint16.
+
+    Raises
+    ------
+    ValueError
+        If there are more particles than uint16 can number.
+    """
+    present = np.bincount(labels.ravel()) > 0
+    present[0] = False
+    if np.count_nonzero(present) > LARGEST_LABEL:
+        raise ValueError(
+            f"A simulated mask of {labels.shape[0]} x {labels.shape[1]} pixels holds "
+            f"{np.count_nonzero(present)} particles; a label map can number {LARGEST_LABEL}. "
+            "Make the tiles smaller."
+        )
+    return (np.cumsum(present) * present).astype(np.uint16)[labels]
+
+
+def _nearest_direction(noise: np.ndarray) -> np.ndarray:
+    """Return the indices of the PERLIN_DIRECTIONS nearest to noise x 180 degrees."""
+    return np.rint((noise + 1) / 2 * (len(PERLIN_DIRECTIONS) - 1)).astype(np.int64)
+
+
+def _draw_particles(
+    rng: np.random.Generator,
+    library: list[list[Particle]],
+    number: int,
+    groups: np.ndarray | None,
+) -> list[Particle]:
+    """Return ``number`` random particles, from the group given for each, or from the only one."""
+    chosen = rng.integers(0, len(library[0]), number).tolist()
+    if groups is None:
+        return [library[0][index] for index in chosen]
+    return [library[group][index] for group, index in zip(groups.tolist(), chosen, strict=True)]

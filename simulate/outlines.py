@@ -1,0 +1,152 @@
+"""From outlines drawn by the WGAN to particles that are ready to be placed."""
+
+import math
+from collections import namedtuple
+
+import cv2
+import numpy as np
+
+ROTATIONS = ("DISABLE", "RANDOM", "PERLIN")
+
+# Particles prepared once per set of masks. Scale and angle do not depend on the place, so each
+# position draws from a library: ten times more particles than one image shows, and more outlines
+# than a reader could tell apart. Only PERLIN rotation depends on the place: it has a library of
+# its own for every second degree, finer than a pixel at the rim of a 64 pixel outline.
+LIBRARY_SIZE = 4096
+PERLIN_DIRECTIONS = np.linspace(-180, 180, 181)
+PARTICLES_PER_DIRECTION = 32
+
+# An opening with this square smooths the rim and removes specks; two erosions then leave the
+# core, so that a particle and those it touches stay two pixels apart.
+OPENING = np.ones((9, 9), np.uint8)
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+GAP = 2
+
+# core, footprint: bool (height, width), the particle and what it clears around itself;
+# top, left: where that window begins, relative to the particle's centre; area: pixels of the core.
+Particle = namedtuple("Particle", "core footprint top left area")
+
+
+def scale_limits(
+    *,
+    use_normal_distribution: bool,
+    scaling_mu: float,
+    scaling_sigma: float,
+    min_scaling: float,
+    max_scaling: float,
+) -> tuple[float, float]:
+    """Return the smallest and the largest scale of particles."""
+    if use_normal_distribution:
+        return scaling_mu - 3 * scaling_sigma, scaling_mu + 3 * scaling_sigma
+    return min_scaling, max_scaling
+
+
+def draw_scales(rng: np.random.Generator, number: int, **scaling) -> np.ndarray:
+    """Return ``number`` scales, float64, normal or uniform, clipped to ``scale_limits``.
+
+    ``scaling`` are the options that ``scale_limits`` takes.
+    """
+    low, high = scale_limits(**scaling)
+    if not scaling["use_normal_distribution"]:
+        return rng.uniform(low, high, number)
+    scales = rng.normal(scaling["scaling_mu"], scaling["scaling_sigma"], number)
+    return np.clip(scales, low, high)
+
+
+def prepare_library(
+    rng: np.random.Generator, outlines: np.ndarray, use_random_rotation: str, **scaling
+) -> list[list[Particle]]:
+    """Return particles to draw from, every outline used equally often.
+
+    Parameters
+    ----------
+    rng : source of scales and angles.
+    outlines : uint8 (n, height, width), particles white on black.
+    use_random_rotation : "DISABLE", "RANDOM" (one angle from 0 to 359 degrees per particle), or
+        "PERLIN".
+    scaling : the options that ``scale_limits`` takes.
+
+    Returns
+    -------
+    One list of particles; for "PERLIN" one for each of ``PERLIN_DIRECTIONS``. Particles whose
+    core is empty are among them: they stand for positions that stay free.
+
+    Raises
+    ------
+    ValueError
+        If there is no such rotation.
+    """
+    if use_random_rotation not in ROTATIONS:
+        raise ValueError(
+            f"use_random_rotation is {use_random_rotation!r}; it must be one of {ROTATIONS}."
+        )
+    if use_random_rotation == "PERLIN":
+        angles = np.repeat(PERLIN_DIRECTIONS, PARTICLES_PER_DIRECTION)
+    elif use_random_rotation == "RANDOM":
+        angles = rng.integers(0, 360, LIBRARY_SIZE)
+    else:
+        angles = np.zeros(LIBRARY_SIZE)
+    scales = draw_scales(rng, len(angles), **scaling)
+    chosen = rng.permutation(np.arange(len(angles)) % len(outlines))
+    particles = [
+        prepare_particle(outlines[index], float(scale), float(angle))
+        for index, scale, angle in zip(chosen, scales, angles, strict=True)
+    ]
+    size = PARTICLES_PER_DIRECTION if use_random_rotation == "PERLIN" else LIBRARY_SIZE
+    return [particles[start : start + size] for start in range(0, len(particles), size)]
+
+
+def prepare_particle(outline: np.ndarray, scale: float, angle: float) -> Particle:
+    """Return the particle that an outline makes at a scale and an angle (degrees).
+
+    ``outline`` is uint8 (height, width). The window of the result holds the footprint exactly; it
+    is (0, 0) where no core is left.
+    """
+    grey = transform_outline(outline, scale, angle)
+    core, footprint = carve_core(grey)
+    area = cv2.countNonZero(core)
+    if area == 0:
+        nothing = np.zeros((0, 0), bool)
+        return Particle(nothing, nothing, 0, 0, 0)
+    left, top, width, height = cv2.boundingRect(footprint)
+    window = np.s_[top : top + height, left : left + width]
+    return Particle(
+        core[window].astype(bool),
+        footprint[window].astype(bool),
+        top - grey.shape[0] // 2,
+        left - grey.shape[1] // 2,
+        area,
+    )
+
+
+def transform_outline(outline: np.ndarray, scale: float, angle: float) -> np.ndarray:
+    """Return an outline scaled and rotated (degrees, counterclockwise) about its centre.
+
+    The result, uint8, is grown to hold the whole outline inside a rim of background wide enough
+    for the opening. Its sides keep the parity of the outline's, so that scale 1 and angle 0 give
+    the outline's pixels back.
+    """
+    height, width = outline.shape
+    cosine = abs(math.cos(math.radians(angle)))
+    sine = abs(math.sin(math.radians(angle)))
+    rim = OPENING.shape[0] // 2 + 1
+    more_rows = math.ceil((scale * (height * cosine + width * sine) - height) / 2) + rim
+    more_columns = math.ceil((scale * (height * sine + width * cosine) - width) / 2) + rim
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, scale)
+    matrix[:, 2] += more_columns, more_rows
+    grown = (width + 2 * more_columns, height + 2 * more_rows)
+    return cv2.warpAffine(outline, matrix, grown, flags=cv2.INTER_LINEAR)
+
+
+def carve_core(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a particle's core and its footprint, uint8 0 or 1, from a grey outline.
+
+    The footprint is the outline (grey > 127) with its holes filled, opened; the core is the
+    footprint less two pixels. ``grey`` is uint8 (height, width) with a rim of background.
+    """
+    background = (grey <= 127).astype(np.uint8)
+    # What a flood from the corner does not reach is the particle or a hole in it.
+    cv2.floodFill(background, None, (0, 0), 2)
+    filled = (background != 2).astype(np.uint8)
+    footprint = cv2.morphologyEx(filled, cv2.MORPH_OPEN, OPENING)
+    return cv2.erode(footprint, CROSS, iterations=GAP), footprint

@@ -1,0 +1,120 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.check_inputs import check_inputs
+from tests.start_process import default_calls, default_options
+
+
+@pytest.fixture
+def options(tmp_path):
+    """The default options, with folders of good images and outlines."""
+    options = default_options(tmp_path) | {
+        "TILE_SIZE_H": 48,
+        "TILE_SIZE_W": 64,
+        "NUM_SIMULATED_MASKS": 2,
+        "CYCLEGAN_FILTERS": 4,
+    }
+    for name in ("INPUT_DIR_IMAGES", "INPUT_DIR_MASKS"):
+        Path(options[name]).mkdir()
+    image = np.random.default_rng(0).integers(0, 255, (60, 80), np.uint8)
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:20, 8:24] = 255
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / "Input_Images" / f"{number}.png"), image)
+        cv2.imwrite(str(tmp_path / "Input_Masks" / f"{number}.png"), mask)
+    return options
+
+
+def problems_of(options, calls=None):
+    with pytest.raises(ValueError) as caught:
+        check_inputs(options, calls)
+    first, *problems = str(caught.value).splitlines()
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    assert first == f"{count} found before the run:"
+    return problems
+
+
+def test_good_input_passes_and_nothing_is_written(options, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    check_inputs(options)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_all_problems_come_in_one_error_a_line_each(options, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflaw")
+    (tmp_path / "Input_Images" / "bad.tif").write_text("no image")
+    cv2.imwrite(str(tmp_path / "Input_Masks" / "empty.png"), np.zeros((32, 32), np.uint8))
+    options["WGAN_EPOCS"] = options.pop("WGAN_EPOCHS")
+    options["SEED"] = "random"
+    text = "\n".join(problems_of(options))
+    assert len(text.splitlines()) == 6
+    for words in (
+        "WGAN_EPOCS is no option of StartProcess.py. Did you mean WGAN_EPOCHS?",
+        "WGAN_EPOCHS is missing",
+        "SEED is 'random'",
+        'KERAS_BACKEND is "tensorflaw"',
+        "bad.tif cannot be read",
+        "empty.png has the same value everywhere",
+    ):
+        assert words in text
+
+
+def test_wrong_options_do_not_stop_the_check_of_the_files(options, tmp_path):
+    (tmp_path / "Input_Images" / "bad.tif").write_text("no image")
+    problems = problems_of(options | {"TILE_SIZE_W": "wide", "IMAGE_CROP": -1})
+    assert len(problems) == 3
+    problems = problems_of({"INPUT_DIR_IMAGES": options["INPUT_DIR_IMAGES"]})
+    assert "bad.tif" in problems[-1]
+
+
+def test_a_wrong_value_handed_to_steps_is_said_once(options):
+    options["TILE_SIZE_W"] = 5
+    calls = [
+        ("0", "prepare_images", {"tile_width": 5, "min_overlap": -2}),
+        ("4", "translate_images", {"tile_width": 5}),
+    ]
+    problems = [problem for problem in problems_of(options, calls) if " is 5 " in problem]
+    assert len(problems) == 1
+    assert problems[0].startswith("TILE_SIZE_W is 5")
+    assert any("prepare_images: min_overlap is -2" in one for one in problems_of(options, calls))
+
+
+def test_advanced_options_are_checked_with_the_others(options):
+    calls = default_calls(options)
+    for _, step_name, keywords in calls:
+        if step_name == "simulate_masks":
+            keywords["grid_type"] = "SQUARE"
+    problems = problems_of(options, calls)
+    assert any("simulate_masks: grid_type is 'SQUARE'" in problem for problem in problems)
+
+
+def test_only_what_the_steps_need_is_read(options, tmp_path):
+    (tmp_path / "Input_Masks" / "bad.png").write_text("no image")
+    (tmp_path / "Input_Images" / "small.png").unlink(missing_ok=True)
+    cv2.imwrite(str(tmp_path / "Input_Images" / "small.png"), np.eye(20, dtype=np.uint8))
+    calls = default_calls(options)
+    step_6b = [call for call in calls if call[0] == "6b"]
+    step_0_and_1 = [call for call in calls if call[0] in "01"]
+    try:
+        check_inputs(options, step_6b)
+    except ValueError as error:
+        assert "bad.png" not in str(error)
+        assert "small.png" not in str(error)
+    text = "\n".join(problems_of(options, step_0_and_1))
+    assert "bad.png cannot be read" in text
+    assert "small.png has 20 x 20 pixels" in text
+
+
+def test_no_network_library_is_imported():
+    code = (
+        "import sys, pipeline.check_inputs\n"
+        "bad = {'keras', 'tensorflow', 'torch'} & sys.modules.keys()\n"
+        "sys.exit(f'imported {bad}' if bad else 0)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)

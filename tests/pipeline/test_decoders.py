@@ -1,0 +1,248 @@
+"""Decoders: every format and type without loss, damaged files refused by name."""
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipeline.image_files import image_size, read_image
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (20, 30), np.uint8)
+GREY_16 = RNG.integers(0, 2**16, (20, 30)).astype(np.uint16)
+COLOUR = RNG.integers(0, 256, (20, 30, 3), np.uint8)
+MEAN = COLOUR.astype(float).sum(axis=-1) / 3
+
+
+def save(path, image, **options):
+    """Write as other programs do: Pillow, or tifffile for what Pillow cannot write."""
+    Image.fromarray(image).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".tif", ".TIFF", ".png", ".PNG", ".bmp", ".gif"])
+def test_grey_images_keep_their_values(tmp_path, ending):
+    image = read_image(save(tmp_path / f"Größe 1 µm{ending}", GREY))
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, GREY)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i1", "i2", "i4", "f2", "f4", "f8"])
+@pytest.mark.parametrize("byteorder", "<>")
+def test_tiffs_of_any_type_are_read_without_loss(tmp_path, dtype, byteorder):
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        image = RNG.normal(size=(7, 9)).astype(kind)
+    else:
+        limits = np.iinfo(kind)
+        image = RNG.integers(limits.min, limits.max, (7, 9), kind, endpoint=True)
+    tifffile.imwrite(tmp_path / "a.tif", image, byteorder=byteorder)
+    found = read_image(tmp_path / "a.tif")
+    assert found.dtype == kind
+    np.testing.assert_array_equal(found, image)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "packbits", "tiff_lzma"])
+@pytest.mark.parametrize("image", [GREY, GREY_16, GREY.astype(np.float32)], ids=["u1", "u2", "f4"])
+def test_compressed_tiffs(tmp_path, compression, image):
+    found = read_image(save(tmp_path / "a.tif", image, compression=compression))
+    assert found.dtype == image.dtype
+    np.testing.assert_array_equal(found, image)
+
+
+def test_16_bit_png_stays_16_bit(tmp_path):
+    for name, image in (("grey.png", GREY_16), ("colour.png", np.dstack([GREY_16] * 3))):
+        (tmp_path / name).write_bytes(cv2.imencode(".png", image)[1])
+        np.testing.assert_array_equal(read_image(tmp_path / name), GREY_16)
+    assert read_image(tmp_path / "grey.png").dtype == np.uint16
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.bmp", "lzw.tif", "alpha.png", "alpha.tif"])
+def test_colour_becomes_the_plain_mean(tmp_path, name):
+    image = np.dstack([COLOUR, GREY]) if "alpha" in name else COLOUR
+    save(tmp_path / name, image, **({"compression": "tiff_lzw"} if "lzw" in name else {}))
+    found = read_image(tmp_path / name)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, MEAN, atol=1e-4)
+
+
+def test_colour_in_separate_planes(tmp_path):
+    planes = np.moveaxis(COLOUR, -1, 0)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif"), MEAN, atol=1e-4)
+
+
+def test_jpeg_is_close(tmp_path):
+    smooth = cv2.GaussianBlur(GREY, (0, 0), 3)
+    found = read_image(save(tmp_path / "a.JPG", smooth, quality=95))
+    assert np.abs(found.astype(int) - smooth).max() <= 4
+
+
+def test_grey_with_alpha(tmp_path):
+    pixels = Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(255 - GREY)])
+    pixels.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), GREY)
+
+
+def test_bilevel_images(tmp_path):
+    for name in ("a.png", "a.tif", "a.bmp"):
+        save(tmp_path / name, GREY > 100)
+        np.testing.assert_array_equal(read_image(tmp_path / name), (GREY > 100) * 255)
+
+
+def test_white_is_zero(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", 255 - GREY, photometric="miniswhite")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), GREY)
+
+
+@pytest.mark.parametrize("shape", [(1, 20, 30), (20, 30, 1)])
+def test_axes_of_length_one_are_dropped(tmp_path, shape):
+    tifffile.imwrite(tmp_path / "a.tif", GREY.reshape(shape))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), GREY)
+
+
+def _save_with_palette(path, palette):
+    tifffile.imwrite(path, GREY, photometric="palette", colormap=palette.astype(np.uint16))
+
+
+def test_grey_palette_gives_the_index(tmp_path):
+    ramp = np.tile(np.arange(256) * 257, (3, 1))
+    _save_with_palette(tmp_path / "a.tif", ramp)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), GREY)
+    assert read_image(tmp_path / "a.tif").dtype == np.uint8
+    # Zeiss: every ninth entry a colour for annotations.
+    ramp[:, 9::9] = [[65535], [0], [0]]
+    _save_with_palette(tmp_path / "zeiss.tif", ramp)
+    np.testing.assert_array_equal(read_image(tmp_path / "zeiss.tif"), GREY)
+
+
+def test_other_palettes_give_their_grey(tmp_path):
+    palette = RNG.integers(0, 256, (3, 256))
+    _save_with_palette(tmp_path / "a.tif", palette * 257)
+    pixels = Image.fromarray(GREY).convert("P")
+    pixels.putpalette(palette.T.astype(np.uint8).tobytes())
+    pixels.save(tmp_path / "a.png")
+    pixels.save(tmp_path / "a.gif")
+    for name in ("a.tif", "a.png", "a.gif"):
+        expected = palette.mean(axis=0)[GREY]
+        np.testing.assert_allclose(read_image(tmp_path / name), expected, rtol=1e-5)
+
+
+def test_first_frame_of_an_animation(tmp_path):
+    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.gif"), GREY)
+
+
+def test_thumbnail_beside_the_image_is_ignored(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(GREY)
+        tiff.write(GREY[::4, ::4], subfiletype=1)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), GREY)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options", "shape"),
+    [
+        (np.stack([GREY] * 4), {"photometric": "minisblack"}, r"\(4, 20, 30\)"),
+        (np.stack([COLOUR] * 4), {"photometric": "rgb"}, r"\(4, 20, 30, 3\)"),
+        (np.stack([GREY] * 5), {"imagej": True}, r"\(5, 20, 30\)"),
+        (
+            np.stack([GREY] * 5, -1),
+            {"photometric": "minisblack", "planarconfig": "contig"},
+            r"\(20, 30, 5\)",
+        ),
+    ],
+)
+def test_stacks_are_refused(tmp_path, pixels, options, shape):
+    tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
+    for read in (read_image, image_size):
+        with pytest.raises(ValueError, match=rf"a\.tif has shape {shape}; expected a grey or RGB"):
+            read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg", "a.bmp", "a.gif"])
+@pytest.mark.parametrize("content", [b"", b"not an image", bytes(1000)])
+def test_other_content(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name} cannot be read as an image .*export it again"):
+        read_image(tmp_path / name)
+
+
+def _png_header(height, width):
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 200) + b"IDAT" + bytes(200)
+
+
+@pytest.mark.parametrize("size", [(2**31 - 1, 2**31 - 1), (40_000, 40_000), (10_000, 10_000)])
+def test_headers_that_promise_too_much(tmp_path, size):
+    (tmp_path / "a.png").write_bytes(_png_header(*size))
+    tifffile.imwrite(tmp_path / "a.tif", GREY)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
+        tiff.pages[0].tags["ImageLength"].overwrite(size[0])
+        tiff.pages[0].tags["ImageWidth"].overwrite(size[1])
+    for name in ("a.png", "a.tif"):
+        for read in (read_image, image_size):
+            with pytest.raises(ValueError, match=rf"{name} claims {size[0]} x {size[1]} pixels"):
+                read(tmp_path / name)
+
+
+def _files():
+    smooth = cv2.GaussianBlur(GREY, (0, 0), 2)
+    files = {}
+    for name, compression in (
+        ("a.png", None),
+        ("a.jpg", None),
+        ("a.bmp", None),
+        ("a.gif", None),
+        ("a.tif", None),
+        ("lzw.tif", "tiff_lzw"),
+        ("zip.tif", "tiff_deflate"),
+    ):
+        content = io.BytesIO()
+        file_format = Image.registered_extensions()[name[-4:]]
+        Image.fromarray(smooth).save(content, file_format, compression=compression)
+        files[name] = content.getvalue()
+    return files
+
+
+FILES = _files()
+FUZZ = settings(
+    max_examples=150,
+    deadline=2000,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@FUZZ
+@given(st.sampled_from(sorted(FILES)), st.floats(0, 0.9))
+def test_truncated_files_are_refused(tmp_path, name, share):
+    path = tmp_path / name
+    path.write_bytes(FILES[name][: int(share * len(FILES[name]))])
+    with pytest.raises(ValueError, match=rf"{name} "):
+        read_image(path)
+
+
+@FUZZ
+@given(st.sampled_from(sorted(FILES)), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 7))))
+def test_flipped_bits_give_an_image_or_a_clear_error(tmp_path, name, flips):
+    content = bytearray(FILES[name])
+    for place, bit in flips:
+        content[int(place * (len(content) - 1))] ^= 1 << bit
+    path = tmp_path / name
+    path.write_bytes(content)
+    try:
+        image = read_image(path)
+    except ValueError as error:
+        assert str(error).startswith(str(path))
+    else:
+        assert image.ndim == 2
+        assert image.dtype.kind in "uif"

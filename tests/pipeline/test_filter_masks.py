@@ -1,0 +1,227 @@
+"""Step 5: what is kept, where it is written, what follows from blur and reruns, every error."""
+
+import logging
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.filter_masks import fake_micrographs_folder, filter_masks
+from pipeline.image_files import list_images, read_image, write_image
+from pipeline.particle_masks import label_particles
+
+STEMS = ("00000", "00001", "00002")
+VISIBLE, HIDDEN = (8, 8), (8, 30)  # upper left pixels of two squares, in rows and columns
+SIZE = 12
+
+
+def two_squares() -> np.ndarray:
+    """Return a label map with the particles 3 (with a hole) and 8."""
+    labels = np.zeros((40, 60), np.uint16)
+    for number, (row, column) in ((3, VISIBLE), (8, HIDDEN)):
+        labels[row : row + SIZE, column : column + SIZE] = number
+    labels[12:14, 12:14] = 0
+    return labels
+
+
+def square(position) -> np.ndarray:
+    mask = np.zeros((40, 60), bool)
+    mask[position[0] : position[0] + SIZE, position[1] : position[1] + SIZE] = True
+    return mask
+
+
+def micrograph(seed: int, background=60, particle=200) -> np.ndarray:
+    """A micrograph that shows the first of the two squares only, uint8."""
+    image = np.random.default_rng(seed).normal(background, 4, (40, 60))
+    image[square(VISIBLE)] += particle - background
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """The folders as steps 2 and 4 leave them."""
+    cyclegan, images = tmp_path / "2_CycleGAN", tmp_path / "Input_Images"
+    translated, data = cyclegan / "generate_images", cyclegan / "data"
+    for folder in (images, data / "trainB", data / "labelsB", translated / "A", translated / "B"):
+        folder.mkdir(parents=True)
+    for seed, stem in enumerate(STEMS):
+        write_image(data / "labelsB" / f"{stem}.tif", two_squares())
+        write_image(data / "trainB" / f"{stem}.tif", np.uint8(255) * (two_squares() > 0))
+        write_image(translated / "A" / f"{stem}.tif", micrograph(seed))
+    for seed, name in enumerate(("a 1.PNG", "ü.tif")):
+        write_image(images / name, micrograph(seed).astype(np.uint16) * 250)
+        raw = cv2.GaussianBlur(np.uint8(220) * (two_squares() > 0), (0, 0), 1)
+        write_image(translated / "B" / f"{name.rsplit('.', 1)[0]}.tif", raw)
+    return tmp_path
+
+
+def run(folders, **options) -> None:
+    defaults = {
+        "cyclegan_dir": folders / "2_CycleGAN",
+        "images_dir": folders / "Input_Images",
+        "output_dir": folders / "Output_Masks_CycleGAN",
+        "dark_background": True,
+        "gaussian_blur_amount": 0.0,
+        "threshold": -1,
+        "watershed_lines": True,
+        "min_distance": 9,
+        "image_crop": None,
+    }
+    filter_masks(**(defaults | options))
+
+
+def generated(folders, name):
+    return folders / "2_CycleGAN" / "generate_images" / name
+
+
+def contents(folder):
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.is_file()}
+
+
+def test_visible_particles_are_kept_and_filled(folders):
+    inputs = contents(folders)
+    run(folders)
+    for stem in STEMS:
+        mask = read_image(generated(folders, "Synthetic_Masks_Filtered") / f"{stem}.tif")
+        labels = read_image(generated(folders, "Synthetic_Labels_Filtered") / f"{stem}.tif")
+        assert mask.dtype == np.uint8 and np.array_equal(mask, 255 * square(VISIBLE))
+        assert labels.dtype == np.uint16 and np.array_equal(labels, 3 * square(VISIBLE))
+    masks = list_images(folders / "Output_Masks_CycleGAN")
+    assert [path.name for path in masks] == ["a 1.tif", "ü.tif"]
+    for path in masks:
+        mask = read_image(path)
+        assert mask.dtype == np.uint8 and set(np.unique(mask)) == {0, 255}
+        # The raw mask is blurred and Otsu's threshold near its half: as wide, corners rounded.
+        assert np.mean((mask > 0) != square(VISIBLE)) < 0.01
+        assert label_particles(mask).max() == 1
+    assert inputs.items() <= contents(folders).items()
+
+
+def test_rerun_gives_the_same_files(folders):
+    run(folders, gaussian_blur_amount=1.5)
+    first = contents(folders)
+    run(folders, gaussian_blur_amount=1.5)
+    assert contents(folders) == first
+
+
+def test_without_label_maps_particles_are_the_connected_regions(folders):
+    for path in list_images(folders / "2_CycleGAN" / "data" / "labelsB"):
+        path.unlink()
+    run(folders)
+    for path in list_images(generated(folders, "Synthetic_Labels_Filtered")):
+        assert np.array_equal(read_image(path), square(VISIBLE))
+
+
+def test_bright_background_keeps_dark_particles(folders):
+    for seed, path in enumerate(list_images(generated(folders, "A"))):
+        write_image(path, micrograph(seed, 200, 60))
+    for seed, path in enumerate(list_images(folders / "Input_Images")):
+        write_image(path, micrograph(seed, 200, 60))
+    run(folders, dark_background=False)
+    mask = read_image(generated(folders, "Synthetic_Masks_Filtered") / "00000.tif")
+    assert np.array_equal(mask, 255 * square(VISIBLE))
+    assert read_image(folders / "Output_Masks_CycleGAN" / "ü.tif").any()
+
+
+def test_info_bar_is_cropped_from_the_micrographs(folders):
+    bar = np.zeros((10, 60), np.uint16)
+    for path in list_images(folders / "Input_Images"):
+        write_image(path, np.vstack([read_image(path), bar]))
+    run(folders, image_crop=40)
+    assert read_image(folders / "Output_Masks_CycleGAN" / "ü.tif").shape == (40, 60)
+
+
+def test_blur_is_made_from_the_original_and_removed_again(folders):
+    cyclegan = folders / "2_CycleGAN"
+    assert fake_micrographs_folder(cyclegan) == generated(folders, "A")
+    run(folders, gaussian_blur_amount=1.0)
+    run(folders, gaussian_blur_amount=2.0)
+    blurred = generated(folders, "A_blurred")
+    assert fake_micrographs_folder(cyclegan) == blurred
+    for path in list_images(generated(folders, "A")):
+        expected = cv2.GaussianBlur(read_image(path), (0, 0), 2.0)
+        assert np.array_equal(read_image(blurred / path.name), expected)
+    run(folders)
+    assert not blurred.exists()
+    assert fake_micrographs_folder(cyclegan) == generated(folders, "A")
+
+
+def test_results_of_other_options_are_kept(folders):
+    run(folders)
+    run(folders, min_distance=5)
+    (earlier,) = (folders / "Earlier_Results").iterdir()
+    assert [path.name for path in list_images(earlier)] == ["a 1.tif", "ü.tif"]
+
+
+def test_counts_and_contrast_are_logged(folders, caplog):
+    with caplog.at_level(logging.INFO):
+        run(folders)
+    assert "3 of 6 simulated particles show in the fake micrographs" in caplog.text
+    assert "2 of 4 particles found by the CycleGAN show in the micrographs" in caplog.text
+    assert "correlation of the fake micrographs with their masks: +0." in caplog.text
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_inverted_contrast_is_an_error_that_says_so(folders, caplog):
+    for seed, path in enumerate(list_images(generated(folders, "A"))):
+        write_image(path, 255 - np.where(square(HIDDEN), 200, micrograph(seed)).astype(np.uint8))
+    with pytest.raises(ValueError, match=r"None of 6 .*brighter than Li.*DARK_BACKGROUND \(True\)"):
+        run(folders)
+    assert "the contrast is inverted" in caplog.text
+
+
+def test_inverted_contrast_is_a_warning_where_particles_remain(folders, caplog):
+    first = list_images(generated(folders, "A"))[0]
+    for seed, path in enumerate(list_images(generated(folders, "A"))):
+        write_image(path, 255 - micrograph(seed))
+    write_image(first, micrograph(0))
+    run(folders)
+    (warning,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "the contrast is inverted" in warning.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("folder", "step"),
+    [
+        ("2_CycleGAN/data/trainB", "step 2 .simulate_masks."),
+        ("2_CycleGAN/generate_images/A", "step 4 .translate_images."),
+        ("2_CycleGAN/generate_images/B", "step 4 .translate_images."),
+        ("Input_Images", "put the micrographs in"),
+    ],
+)
+def test_missing_input_names_the_step_that_makes_it(folders, folder, step):
+    for path in list_images(folders / folder):
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match=f"no images in .*{step}"):
+        run(folders)
+    (folders / folder).rename(folders / "elsewhere")
+    with pytest.raises(FileNotFoundError, match=f"no images in .*{step}"):
+        run(folders)
+
+
+def test_files_without_partner_are_named(folders):
+    (generated(folders, "A") / "00001.tif").unlink()
+    with pytest.raises(ValueError, match=r"00001\.tif.*Or run step 4 \(translate_images\) again"):
+        run(folders)
+
+
+def test_label_map_of_another_mask_is_named(folders):
+    path = folders / "2_CycleGAN" / "data" / "labelsB" / "00001.tif"
+    for labels in (np.roll(two_squares(), 1), two_squares()[:-1], two_squares().astype(np.float32)):
+        write_image(path, labels)
+        with pytest.raises(ValueError, match=r"00001\.tif .* is not the label map of .*00001\.tif"):
+            run(folders)
+
+
+@pytest.mark.parametrize("folder", ["A", "B"])
+def test_sizes_that_differ_are_named(folders, folder):
+    path = list_images(generated(folders, folder))[0]
+    write_image(path, np.zeros((30, 60), np.uint8))
+    with pytest.raises(ValueError, match=r"40 x 60|30 x 60.*with the same IMAGE_CROP"):
+        run(folders)
+
+
+@pytest.mark.parametrize("amount", [-1.0, float("nan"), float("inf")])
+def test_blur_out_of_range_is_named(folders, amount):
+    with pytest.raises(ValueError, match=f"GAUSSIAN_BLUR_AMOUNT is {amount}; expected 0"):
+        run(folders, gaussian_blur_amount=amount)

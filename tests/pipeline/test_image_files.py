@@ -1,0 +1,144 @@
+"""Image files: listed, paired, read as masks and micrographs, written whole or not at all."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from pipeline.image_files import (
+    image_size,
+    list_images,
+    pair_by_stem,
+    read_image,
+    read_mask,
+    read_micrograph,
+    whole_file,
+    write_image,
+)
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (20, 30), np.uint8)
+GREY_16 = RNG.integers(0, 2**16, (20, 30)).astype(np.uint16)
+COLOUR = RNG.integers(0, 256, (20, 30, 3), np.uint8)
+
+
+def test_mask_is_above_half_of_its_range(tmp_path):
+    write_image(tmp_path / "a.tif", np.array([[10, 20, 21, 30]], np.uint8))
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), [[False, False, True, True]])
+    write_image(tmp_path / "a.tif", np.full((2, 2), 255, np.uint8))
+    assert not read_mask(tmp_path / "a.tif").any()  # constant: no particle
+
+
+def test_micrograph_is_cropped(tmp_path):
+    write_image(tmp_path / "a.tif", GREY)
+    np.testing.assert_array_equal(read_micrograph(tmp_path / "a.tif", 12), GREY[:12])
+    np.testing.assert_array_equal(read_micrograph(tmp_path / "a.tif"), GREY)
+    with pytest.raises(ValueError, match=r"a\.tif: image crop of 21 rows: the image has 20"):
+        read_micrograph(tmp_path / "a.tif", 21)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.bmp", "a.gif", "a.jpg"])
+def test_size_from_the_header(tmp_path, name):
+    Image.fromarray(GREY).save(tmp_path / name)
+    assert image_size(tmp_path / name) == (20, 30)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers(tmp_path, value):
+    image = np.ones((4, 4), np.float32)
+    image[2, 3] = value
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    with pytest.raises(ValueError, match=r"a\.tif contains NaN or infinite values"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_complex_pixels(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", GREY.astype(np.complex64))
+    with pytest.raises(ValueError, match=r"a\.tif has pixels of type complex64"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_missing_file(tmp_path):
+    for read in (read_image, image_size):
+        with pytest.raises(FileNotFoundError, match=r"nothing\.tif does not exist"):
+            read(tmp_path / "nothing.tif")
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("a.tif", GREY),
+        ("a.tif", GREY_16),
+        ("a.tif", GREY.astype(np.float32) / 255),
+        ("a.png", GREY),
+        ("a.png", GREY_16),
+        ("a.bmp", GREY),
+    ],
+)
+def test_what_is_written_is_read(tmp_path, name, image):
+    write_image(tmp_path / name, image)
+    found = read_image(tmp_path / name)
+    assert found.dtype == image.dtype
+    np.testing.assert_array_equal(found, image)
+    content = (tmp_path / name).read_bytes()
+    write_image(tmp_path / name, image)
+    assert (tmp_path / name).read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.bmp"])
+def test_colour_is_written_as_rgb(tmp_path, name):
+    write_image(tmp_path / name, COLOUR)
+    with Image.open(tmp_path / name) as image:
+        np.testing.assert_array_equal(np.asarray(image), COLOUR)
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [("a.png", GREY.astype(np.float32)), ("a.jpg", GREY_16), ("a.gif", GREY), ("a.xyz", GREY)],
+)
+def test_formats_that_cannot_hold_the_image(tmp_path, name, image):
+    with pytest.raises(
+        ValueError, match=rf"cannot write {image.dtype} images as .{name[-3:]}.*tif"
+    ):
+        write_image(tmp_path / name, image)
+
+
+def test_interrupted_writing_leaves_what_was_there(tmp_path):
+    (tmp_path / "a.txt").write_text("earlier")
+    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert (tmp_path / "a.txt").read_text() == "earlier"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_listing(tmp_path):
+    for name in (
+        "b.TIF",
+        "a.jpeg",
+        "c.Gif",
+        ".hidden.tif",
+        "notes.txt",
+        "tif",
+        "long" * 50 + ".png",
+    ):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.tif").mkdir()
+    names = [path.name for path in list_images(tmp_path)]
+    assert names == ["a.jpeg", "b.TIF", "c.Gif", "long" * 50 + ".png"]
+    assert list_images(tmp_path / "folder.tif") == []
+    with pytest.raises(FileNotFoundError, match=r"folder .*nowhere does not exist"):
+        list_images(tmp_path / "nowhere")
+
+
+def test_pairs(tmp_path):
+    images = [tmp_path / "b.tif", tmp_path / "a.png"]
+    masks = [tmp_path / "a.tif", tmp_path / "b.TIF"]
+    assert pair_by_stem(images, masks) == [(images[1], masks[0]), (images[0], masks[1])]
+    with pytest.raises(ValueError, match=r"1 files have no partner .*b\.TIF"):
+        pair_by_stem(images[1:], masks)
+    with pytest.raises(ValueError, match=r"1 files have no partner .*a\.png"):
+        pair_by_stem(images, masks[1:])
+    with pytest.raises(ValueError, match=r"a\.png and .*a\.tif have the same name but for"):
+        pair_by_stem([*images, masks[0]], masks)

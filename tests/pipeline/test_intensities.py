@@ -1,0 +1,81 @@
+"""Intensities: ranges with known answers, constant images, integers of 32 bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from pipeline.intensities import clip_contrast, normalise, stretch_to_uint8
+
+FLOATS = st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False)
+
+
+def test_normalise_maps_minimum_and_maximum():
+    image = np.array([[10, 20], [30, 50]], np.uint8)
+    np.testing.assert_allclose(normalise(image), [[0, 0.25], [0.5, 1]])
+    np.testing.assert_allclose(normalise(image, -1, 1), [[-1, -0.5], [0, 1]])
+    assert normalise(image).dtype == np.float32
+    assert image.tolist() == [[10, 20], [30, 50]]
+
+
+@pytest.mark.parametrize("value", [0, 7, 255])
+def test_constant_image_gives_low(value):
+    image = np.full((3, 4), value, np.uint8)
+    np.testing.assert_array_equal(normalise(image, -1.0, 1.0), np.full((3, 4), -1.0))
+    np.testing.assert_array_equal(stretch_to_uint8(image), 0)
+
+
+def test_32_bit_integers_keep_their_last_bits():
+    # As float32 these four would be two.
+    image = 2**31 + np.array([0, 1, 2, 3], np.uint32)
+    np.testing.assert_allclose(normalise(image), [0, 1 / 3, 2 / 3, 1])
+    np.testing.assert_allclose(
+        clip_contrast(image, (0.5, 99.5)) - 2.0**31, [0.015, 1, 2, 2.985], atol=1e-6
+    )
+
+
+def test_signed_integers_do_not_wrap():
+    np.testing.assert_allclose(normalise(np.array([-32768, 0, 32767], np.int16)), [0, 0.5, 1], 1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_largest_floats_do_not_overflow(dtype):
+    limits = np.finfo(dtype)
+    np.testing.assert_allclose(normalise(np.array([limits.min, 0, limits.max])), [0, 0.5, 1])
+
+
+@given(
+    arrays(np.float32, array_shapes(max_dims=2), elements=FLOATS),
+    st.sampled_from([(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)]),
+)
+def test_normalised_values_stay_between_low_and_high(image, limits):
+    normalised = normalise(image, *limits)
+    assert normalised.min() == limits[0]
+    assert normalised.max() == (limits[1] if np.ptp(image.astype(float)) > 0 else limits[0])
+
+
+def test_contrast_is_clipped_to_the_percentiles():
+    image = np.arange(101, dtype=np.uint8)  # percentile p is p
+    np.testing.assert_array_equal(clip_contrast(image, (5, 90)), np.clip(np.arange(101), 5, 90))
+    assert clip_contrast(image, (5, 90)).dtype == np.float32
+
+
+@pytest.mark.parametrize("contrast_range", [None, (0, 100), (0, 90), (5, 100)])
+def test_contrast_is_left_alone_unless_both_ends_are_inside(contrast_range):
+    image = np.arange(101, dtype=np.uint16)
+    np.testing.assert_array_equal(clip_contrast(image, contrast_range), image)
+
+
+@pytest.mark.parametrize("contrast_range", [(90, 5), (50, 50), (-1, 50), (5, 101)])
+def test_impossible_percentiles(contrast_range):
+    with pytest.raises(ValueError, match="two percentiles in increasing order between 0 and 100"):
+        clip_contrast(np.arange(10), contrast_range)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.uint32, np.float32])
+def test_stretch_uses_all_of_8_bit(dtype):
+    image = np.linspace(1, 101, 256).astype(dtype) if dtype == np.float32 else np.arange(90, 346)
+    if dtype == np.uint8:
+        image = np.arange(256)
+    np.testing.assert_array_equal(stretch_to_uint8(image.astype(dtype)), np.arange(256))

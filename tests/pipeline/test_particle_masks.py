@@ -1,0 +1,266 @@
+"""Particle masks: fast code against its plain twins, geometry with known answers, errors."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from pipeline.particle_masks import (
+    contrast_correlation,
+    fill_holes,
+    filter_particles,
+    label_particles,
+    mean_intensities,
+    segment_particles,
+    to_four_connected,
+)
+from pipeline.touching_particles import split_touching_particles
+from tests.pipeline.plain_segmentation import (
+    plain_fill_and_filter,
+    plain_four_connected,
+    plain_segment,
+    plain_split,
+)
+
+
+def blobs(seed: int, sigma: float, shape=(160, 200)) -> np.ndarray:
+    """Smooth random blobs, some of them cut by the edge, as float probabilities in 0..1."""
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).normal(size=shape), (0, 0), sigma)
+    return (noise - noise.min()) / np.ptp(noise)
+
+
+def pile(seed: int, shape=(160, 200)) -> np.ndarray:
+    """A pile of overlapping ellipses over a noisy background, uint8, as an agglomerate looks."""
+    rng = np.random.default_rng(seed)
+    image = np.full(shape, 60, np.uint8)
+    for _ in range(25):
+        centre = rng.normal((100, 80), (40, 30)).astype(int).tolist()
+        axes, angle = rng.integers(5, 16, 2).tolist(), float(rng.uniform(0, 180))
+        cv2.ellipse(image, centre, axes, angle, 0, 360, int(rng.integers(140, 220)), -1)
+    noisy = image + rng.normal(0, 35, shape)
+    return np.clip(cv2.GaussianBlur(noisy, (0, 0), 0.8), 0, 255).astype(np.uint8)
+
+
+def disks(*centres_and_radii, shape=(60, 90)) -> np.ndarray:
+    rows, columns = np.indices(shape)
+    mask = np.zeros(shape, bool)
+    for row, column, radius in centres_and_radii:
+        mask |= (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+    return mask
+
+
+def count(mask) -> int:
+    return int(label_particles(mask).max())
+
+
+PROBABILITIES = {
+    "blobs": blobs(0, 4.0),
+    "fine blobs": blobs(1, 2.0),
+    "pile": pile(2),
+    "wide pile": pile(3, (100, 333)),
+    "touching disks": disks((20, 20, 15), (25, 45, 14), (40, 30, 9)).astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("watershed_lines", [True, False])
+@pytest.mark.parametrize("name", PROBABILITIES)
+def test_segmentation_agrees_with_scikit_image(name, watershed_lines):
+    probability = PROBABILITIES[name]
+    expected = plain_segment(probability, -1, watershed_lines, 9)
+    mask = segment_particles(probability, -1, watershed_lines, 9)
+    assert mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 255}
+    agreement = np.mean((mask > 0) == expected)
+    assert agreement >= (0.998 if watershed_lines else 1.0)
+    assert count(mask) == count(expected)
+
+
+@pytest.mark.parametrize("min_distance", [2, 5, 20])
+def test_split_agrees_with_scikit_image_at_other_distances(min_distance):
+    mask = blobs(4, 3.0) > 0.5
+    expected, labels = plain_split(mask, min_distance), split_touching_particles(mask, min_distance)
+    assert labels.max() == expected.max()
+    assert np.mean((labels > 0) == (expected > 0)) >= 0.998
+
+
+def test_two_touching_disks_become_two_halves_with_one_line():
+    mask = disks((30, 30, 15), (30, 54, 15))
+    labels = split_touching_particles(mask, 9)
+    assert labels.max() == 2 and labels[30, 30] != labels[30, 54]
+    line = mask & (labels == 0)
+    # By symmetry the line is the column half way between the centres, where the disks meet:
+    # 12 columns from each centre, 2 * floor(sqrt(15**2 - 12**2)) + 1 = 19 rows high.
+    assert np.array_equal(np.argwhere(line), [(row, 42) for row in range(21, 40)])
+
+
+def test_line_separates_across_corners():
+    labels = split_touching_particles(blobs(5, 4.0) > 0.45, 5)
+    for one, other in (
+        (labels[:, :-1], labels[:, 1:]),
+        (labels[:-1], labels[1:]),
+        (labels[:-1, :-1], labels[1:, 1:]),
+        (labels[:-1, 1:], labels[1:, :-1]),
+    ):
+        assert not np.any((one != other) & (one > 0) & (other > 0))
+
+
+def test_centres_closer_than_min_distance_are_one_particle():
+    # Two centres 24 columns apart, and the distance is above 14 only 2 columns around the first.
+    mask = disks((30, 30, 15), (30, 54, 14))
+    assert split_touching_particles(mask, 20).max() == 2
+    assert split_touching_particles(mask, 24).max() == 1
+
+
+def test_particle_at_the_edge_is_kept_and_so_is_a_speck_unless_beside_a_particle():
+    mask = disks((30, 0, 12), (30, 50, 12))
+    mask[30, [64, 80]] = True  # 2 and 18 columns from the disk
+    labels = split_touching_particles(mask, 9)
+    assert labels.max() == 3 and labels[30, 0] and labels[30, 80] and not labels[30, 64]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("value", [0, 1])
+def test_flat_image_is_background_by_otsu_and_as_it_is_by_a_threshold(value, dtype):
+    probability = np.full((30, 40), value, dtype)
+    assert not segment_particles(probability, -1, True, 9).any()
+    assert np.all(segment_particles(probability, 0.5, True, 9) == 255 * value)
+
+
+def test_threshold_is_exclusive_and_in_the_unit_of_the_image():
+    probability = np.zeros((20, 20), np.uint8)
+    probability[4:9, 4:9], probability[12:17, 12:17] = 100, 101
+    mask = segment_particles(probability, 100, False, 9)
+    assert np.array_equal(mask > 0, probability == 101)
+    same = segment_particles(probability.astype(np.float32) / 255, 100.5 / 255, False, 9)
+    assert np.array_equal(same, mask)
+
+
+def test_single_pixel_is_a_particle():
+    probability = np.zeros((30, 40), bool)
+    probability[12, 17] = True
+    assert np.array_equal(segment_particles(probability, -1, True, 9) > 0, probability)
+
+
+@pytest.mark.parametrize("shape", [(1, 50), (50, 1), (1, 1), (2, 2)])
+def test_narrow_images(shape):
+    probability = np.random.default_rng(0).random(shape)
+    mask = segment_particles(probability, 0.5, True, 3)
+    assert np.array_equal(mask > 0, plain_segment(probability, 0.5, True, 3))
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 1), (0, 5), (7,)])
+def test_wrong_shape_is_named(shape):
+    with pytest.raises(ValueError, match=r"has shape \(.*expected \(height, width\)"):
+        segment_particles(np.zeros(shape), -1, True, 9)
+
+
+def test_min_distance_below_one_is_named():
+    with pytest.raises(ValueError, match="min_distance is 0; expected at least 1"):
+        segment_particles(np.eye(5), 0.5, True, 0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=14)))
+def test_four_connectivity_equals_the_double_loop(mask):
+    assert np.array_equal(to_four_connected(mask), plain_four_connected(mask))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), share=st.floats(0.2, 0.8))
+def test_four_connectivity_equals_the_double_loop_on_larger_images(seed, share):
+    image = np.random.default_rng(seed).random((40, 60))
+    mask = np.where(image < share, 7, 0).astype(np.int32)
+    result = to_four_connected(mask)
+    assert result.dtype == mask.dtype
+    assert np.array_equal(result, plain_four_connected(mask))
+
+
+def test_four_connectivity_leaves_its_input_alone_and_clears_the_left_pixel():
+    mask = np.zeros((6, 8), np.uint8)
+    mask[1, 1] = mask[2, 2] = mask[4, 6] = mask[5, 5] = 255
+    before = mask.copy()
+    assert np.argwhere(to_four_connected(mask)).tolist() == [[2, 2], [4, 6]]
+    assert np.array_equal(mask, before)
+
+
+def test_labels_are_four_connected():
+    assert count(np.eye(4, dtype=np.uint8)) == 4
+    assert count(np.ones((4, 4), bool)) == 1
+
+
+def test_holes_are_filled_but_gaps_between_particles_are_not():
+    labels = np.zeros((12, 24), np.uint16)
+    labels[2:9, 1:8] = 3
+    labels[4:6, 3:5] = 0  # a hole
+    labels[1:10, 10:14], labels[1:10, 15:19] = 5, 7
+    labels[1, 14] = 5
+    labels[9, 14] = 7
+    labels[4:7, 11:13] = 0  # a hole that holds another particle
+    labels[5, 11] = 9
+    labels[3:6, 20:24] = 11
+    labels[4, 23] = 0  # a bay at the image's edge
+    filled = fill_holes(labels)
+    expected = labels.copy()
+    expected[4:6, 3:5] = 3
+    assert np.array_equal(filled, expected) and filled.dtype == labels.dtype
+    assert np.all(filled[2:9, 14] == 0)  # enclosed by 5 and 7 together
+
+
+@pytest.mark.parametrize("value", [0, 4])
+def test_filling_uniform_labels_changes_nothing(value):
+    labels = np.full((5, 6), value, np.int32)
+    assert np.array_equal(fill_holes(labels), labels)
+
+
+def test_mean_intensities_of_known_regions():
+    labels = np.array([[0, 1, 1], [3, 3, 0]], np.uint16)
+    image = np.array([[10, 60000, 40000], [1, 2, 30]], np.uint16)
+    assert mean_intensities(labels, image) == pytest.approx([20, 50000, np.nan, 1.5], nan_ok=True)
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32])
+def test_fill_and_filter_equal_the_plain_twin(dark_background, dtype):
+    rng = np.random.default_rng(6)
+    mask = (segment_particles(pile(7), -1, True, 9) > 0) & (rng.random((160, 200)) > 0.01)
+    micrograph = (pile(8) if dark_background else 255 - pile(8)).astype(dtype)
+    labels = fill_holes(label_particles(mask))
+    kept = filter_particles(labels, micrograph, dark_background)
+    expected = plain_fill_and_filter(mask, micrograph, dark_background)
+    assert 0 < count(expected) < count(mask)
+    # The twin also covers particles inside the holes of others; there are none in this pile.
+    assert np.array_equal(kept > 0, expected)
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_filter_keeps_bright_or_dark_particles_and_their_numbers(dark_background):
+    labels = np.zeros((40, 60), np.uint16)
+    labels[5:15, 5:15], labels[20:30, 5:15], labels[5:15, 30:40] = 2, 4, 9
+    micrograph = np.random.default_rng(0).normal(100, 3, labels.shape).astype(np.float32)
+    sign = 1 if dark_background else -1
+    micrograph[(labels == 2) | (labels == 9)] += sign * 80
+    kept = filter_particles(labels, micrograph, dark_background)
+    assert kept.dtype == np.uint16
+    assert np.array_equal(kept, np.where(labels == 4, 0, labels))
+
+
+def test_filter_of_a_constant_micrograph_keeps_all():
+    labels = np.eye(6, dtype=np.int32)
+    for dark_background in (True, False):
+        kept = filter_particles(labels, np.full((6, 6), 50, np.uint8), dark_background)
+        assert np.array_equal(kept, labels)
+
+
+def test_filter_without_particles():
+    labels = np.zeros((6, 7), np.int32)
+    assert not filter_particles(labels, np.arange(42, dtype=np.uint8).reshape(6, 7), True).any()
+
+
+def test_contrast_correlation_is_that_of_the_two_images():
+    mask, micrograph = pile(9) > 120, pile(9)
+    expected = np.corrcoef(mask.ravel(), micrograph.ravel())[0, 1]
+    assert contrast_correlation(mask, micrograph) == pytest.approx(expected)
+    assert contrast_correlation(mask, 255 - micrograph) == pytest.approx(-expected)
+    assert np.isnan(contrast_correlation(mask, np.zeros(mask.shape)))
+    assert np.isnan(contrast_correlation(np.ones(mask.shape), micrograph))

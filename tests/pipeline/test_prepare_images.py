@@ -1,0 +1,236 @@
+"""Step 0: tiles show particles, crops fill up, reruns give equal bytes, errors are clear."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from pipeline import prepare_images as module
+from pipeline.image_files import list_images, read_image, write_image
+from pipeline.intensities import stretch_to_uint8
+from pipeline.prepare_images import prepare_images
+
+TILE = 16
+
+
+def micrograph(seed: int, shape=(48, 64), dtype=np.uint8) -> np.ndarray:
+    """Background of 40 with bright squares on the left half only."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(35, 46, shape)
+    for _ in range(12):
+        row, column = rng.integers(0, (shape[0] - 6, shape[1] // 2 - 6))
+        image[row : row + 6, column : column + 6] = rng.integers(150, 250, (6, 6))
+    return (image * (np.iinfo(dtype).max // 255)).astype(dtype)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    images = tmp_path / "Input_Images"
+    images.mkdir()
+    write_image(images / "a.tif", micrograph(0))
+    write_image(images / "b 1.PNG", micrograph(1, (40, 50), np.uint16))
+    write_image(images / "ü.tif", np.dstack([micrograph(2)] * 3))
+    return images, tmp_path / "2_CycleGAN"
+
+
+def prepare(folders, **options):
+    defaults = {
+        "images_dir": folders[0],
+        "cyclegan_dir": folders[1],
+        "tile_height": TILE,
+        "tile_width": TILE,
+        "num_tiles": 60,
+        "min_overlap": 0,
+        "dark_background": True,
+        "image_crop": "auto",
+        "seed": 7,
+    }
+    prepare_images(**(defaults | options))
+    return {path.name: read_image(path) for path in list_images(folders[1] / "data" / "trainA")}
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted((folder / "data").rglob("*.*"))}
+
+
+def test_grid_tiles_that_show_particles_are_kept(folders):
+    tiles = prepare(folders, num_tiles=0)
+    image = micrograph(0)
+    # 48 rows fit 3 tiles exactly, so 4; 64 columns 5: every 32/3 and 12 pixels, rounded up.
+    rows, columns = [0, 11, 22, 32], [0, 12, 24, 36, 48]
+    expected = {}
+    for number, (column, row) in enumerate((c, r) for c in columns for r in rows):
+        tile = image[row : row + TILE, column : column + TILE]
+        if tile.mean() >= 1.1 * image.mean():
+            expected[f"a-{number}.tif"] = stretch_to_uint8(tile)
+    found = {name: tile for name, tile in tiles.items() if name.startswith("a-")}
+    assert 0 < len(expected) < 20
+    assert found.keys() == expected.keys()
+    for name, tile in expected.items():
+        np.testing.assert_array_equal(found[name], tile)
+
+
+def test_crops_fill_up_to_the_number_wanted(folders):
+    grid = prepare(folders, num_tiles=0)
+    tiles = prepare(folders)
+    assert len(tiles) == 60
+    assert {name.rsplit("-", 1)[0] for name in tiles} == {"a", "b 1", "ü"}
+    crops = [name.rsplit("_", 1) for name in tiles if "-aug_" in name]
+    assert sorted(int(number[:-4]) for _, number in crops) == list(range(60 - len(grid)))
+    for tile in tiles.values():
+        assert (tile.dtype, tile.shape) == (np.uint8, (TILE, TILE))
+        assert (tile.min(), tile.max()) == (0, 255)
+
+
+def test_crops_are_parts_of_the_image_they_are_named_after(folders):
+    tiles = prepare(folders, num_tiles=100)
+    image = micrograph(0)
+    possible = {}
+    for row in range(48 - TILE + 1):
+        for column in range(64 - TILE + 1):
+            part = image[row : row + TILE, column : column + TILE]
+            if part.mean() >= 1.1 * image.mean():
+                part = stretch_to_uint8(part)
+                for flip in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+                    possible[part[:: flip[0], :: flip[1]].tobytes()] = flip
+    found = [tile.tobytes() for name, tile in tiles.items() if name.startswith("a-aug_")]
+    assert len(set(found)) > 20
+    assert {possible[tile] for tile in found} == {(1, 1), (1, -1), (-1, 1), (-1, -1)}
+
+
+def test_dark_particles_on_a_bright_background(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    image = 255 - micrograph(0)
+    write_image(images / "a.tif", image)
+    tiles = prepare((images, tmp_path / "gan"), dark_background=False, num_tiles=30)
+    assert len(tiles) == 30
+    bright = prepare((images, tmp_path / "gan"), dark_background=True, num_tiles=0)
+    kept = {name for name in tiles if "aug" not in name}
+    assert kept
+    assert not kept & bright.keys()
+
+
+def test_five_tiles_are_copied_for_tests(folders):
+    tiles = prepare(folders)
+    copies = list_images(folders[1] / "data" / "testA")
+    assert len(copies) == 5
+    for path in copies:
+        np.testing.assert_array_equal(read_image(path), tiles[path.name])
+
+
+def test_fewer_tiles_than_copies(tmp_path):
+    (tmp_path / "images").mkdir()
+    write_image(tmp_path / "images" / "a.tif", micrograph(0))
+    prepare((tmp_path / "images", tmp_path / "gan"), tile_height=40, tile_width=30, num_tiles=3)
+    tiles, copies = (list_images(tmp_path / "gan" / "data" / name) for name in ("trainA", "testA"))
+    assert len(tiles) == len(copies) == 3
+
+
+def test_the_info_bar_is_left_out(folders):
+    image = np.vstack([micrograph(0), np.full((8, 64), 255, np.uint8)])
+    write_image(folders[0] / "a.tif", image)
+    bright = prepare(folders, image_crop=None)
+    assert any((tile[-8:] == 255).all() for name, tile in bright.items() if name[0] == "a")
+    cropped = prepare(folders, image_crop=40)
+    assert not any((tile == 255).all(axis=1).any() for tile in cropped.values())
+
+
+def test_same_seed_same_bytes_other_seed_others(folders, tmp_path):
+    prepare(folders)
+    first = contents(folders[1])
+    prepare((folders[0], tmp_path / "again"))
+    assert contents(tmp_path / "again") == first
+    prepare(folders, seed=8)
+    assert contents(folders[1]).keys() != first.keys()
+
+
+@pytest.mark.parametrize("writes", [1, 10, 40, 59])
+def test_killed_and_rerun_gives_the_same_bytes(folders, tmp_path, monkeypatch, writes):
+    prepare((folders[0], tmp_path / "undisturbed"))
+    left = writes
+
+    def write_until_killed(path, image):
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+        write_image(path, image)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "write_image", write_until_killed)
+        prepare(folders)
+    train_dir = folders[1] / "data" / "trainA"
+    written = {path.name: path.stat().st_mtime_ns for path in list_images(train_dir)}
+    assert len(written) == writes
+    prepare(folders)
+    assert contents(folders[1]) == contents(tmp_path / "undisturbed")
+    for name, time in written.items():
+        assert (train_dir / name).stat().st_mtime_ns == time
+
+
+def test_changed_images_make_everything_afresh(folders):
+    before = prepare(folders)
+    write_image(folders[0] / "a.tif", micrograph(5))
+    after = prepare(folders)
+    same = [name for name in before.keys() & after.keys() if name.startswith("a-")]
+    assert not all(np.array_equal(before[name], after[name]) for name in same)
+
+
+@pytest.mark.parametrize("value", [0, 90])
+def test_without_particles_the_rule_is_relaxed_and_said(tmp_path, caplog, value):
+    (tmp_path / "images").mkdir()
+    write_image(tmp_path / "images" / "a.tif", np.full((TILE, TILE), value, np.uint8))
+    with caplog.at_level(logging.WARNING):
+        tiles = prepare((tmp_path / "images", tmp_path / "gan"), num_tiles=4)
+    assert len(tiles) == 4
+    assert "only 0 of 200 random crops show enough particles: the rule is relaxed" in caplog.text
+
+
+def test_relaxed_rule_takes_the_brightest(tmp_path, caplog):
+    (tmp_path / "images").mkdir()
+    image = np.full((64, 64), 100, np.uint8)
+    image[:, :32] = 105  # brighter, but by less than a tenth of the mean
+    image[::7, ::5] += 1  # so that no tile is constant
+    write_image(tmp_path / "images" / "a.tif", image)
+    tiles = prepare((tmp_path / "images", tmp_path / "gan"), num_tiles=6)
+    assert "the rule is relaxed, and the 6" in caplog.text
+    # Stretched, a tile across the edge is mostly 0 and 200 or so; within a half 0 and 255 only.
+    assert all(set(np.unique(tile)) == {0, 255} for tile in tiles.values())
+
+
+def test_image_smaller_than_a_tile(folders):
+    write_image(folders[0] / "small.tif", micrograph(0, (30, 20)))
+    with pytest.raises(
+        ValueError,
+        match=r"small\.tif has 30 x 20 pixels .* less than a tile of 16 x 32\. "
+        r"The largest tile that fits all images is 30 x 20: lower TILE_SIZE_H and TILE_SIZE_W",
+    ):
+        prepare(folders, tile_width=32)
+
+
+def test_no_images(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"folder .*Input_Images does not exist"):
+        prepare((tmp_path / "Input_Images", tmp_path))
+    (tmp_path / "Input_Images").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no image in .*Input_Images.*\.tif, \.tiff"):
+        prepare((tmp_path / "Input_Images", tmp_path))
+
+
+def test_two_images_of_one_name(folders):
+    write_image(folders[0] / "a.png", micrograph(3))
+    with pytest.raises(ValueError, match=r"a\.png and .*a\.tif have the same name but for the end"):
+        prepare(folders)
+
+
+def test_damaged_image_is_named(folders):
+    content = (folders[0] / "a.tif").read_bytes()
+    (folders[0] / "a.tif").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"a\.tif "):
+        prepare(folders)
+
+
+def test_inputs_are_not_changed(folders):
+    before = {path.name: path.read_bytes() for path in folders[0].iterdir()}
+    prepare(folders)
+    assert {path.name: path.read_bytes() for path in folders[0].iterdir()} == before

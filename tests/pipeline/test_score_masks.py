@@ -1,0 +1,163 @@
+"""Step 8 on folders of small masks: what it writes, shows, skips and refuses."""
+
+import csv
+import logging
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline import score_masks as step
+from pipeline.image_files import write_image
+from pipeline.score_masks import main, score_folders, score_masks
+
+SHAPE = (96, 128)
+
+
+def disks(*centres, radius=12):
+    y, x = np.ogrid[: SHAPE[0], : SHAPE[1]]
+    mask = np.zeros(SHAPE, np.uint8)
+    for row, column in centres:
+        mask[(y - row) ** 2 + (x - column) ** 2 <= radius**2] = 255
+    return mask
+
+
+MASKS = {"a": disks((30, 30), (60, 90)), "b": disks((40, 60))}
+
+
+def save(folder, masks):
+    folder.mkdir(exist_ok=True)
+    for name, mask in masks.items():
+        write_image(folder / f"{name}.tif", mask)
+    return folder
+
+
+def probability(mask):
+    """Return a probability image whose mask at 0.5 is the mask, and larger below."""
+    blurred = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3)
+    outside = 0.49 * blurred / blurred[mask == 0].max()
+    return np.where(mask > 0, 0.55 + 0.4 * blurred / 255, outside).astype(np.float32)
+
+
+def run(tmp_path, **changes):
+    options = {
+        "masks_dir": tmp_path / "predicted",
+        "true_masks_dir": tmp_path / "true",
+        "results_dir": tmp_path / "Results",
+        "watershed_lines": True,
+        "min_distance": 9,
+    }
+    score_masks(**(options | changes))
+
+
+def read_csv(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_identical_folders_score_one_over_all_images_and_in_each(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    save(tmp_path / "predicted", {**MASKS, "without truth": MASKS["a"]})
+    save(tmp_path / "true", MASKS)
+    run(tmp_path)
+    (path,) = (tmp_path / "Results").glob("*/scores.csv")
+    rows = read_csv(path)
+    assert [row["image"] for row in rows] == ["all images", "mean over images", "a", "b"]
+    assert {row["segmentation"] for row in rows} == {"as saved"}
+    for score in ("iou", "instance_iou", "youden", "ap_50", "panoptic_quality", "number_ratio"):
+        assert [row[score] for row in rows] == ["1"] * 4
+    assert [row["n_true"] for row in rows] == ["3", "1.5", "2", "1"]
+    assert "2 of 3 masks" in caplog.text and "scored as saved only" in caplog.text
+    assert "Scores over all 2 images" in caplog.text
+
+
+def test_thresholds_of_the_probability_are_scored_and_the_best_is_named(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    save(tmp_path / "true", MASKS)
+    raw = {f"{name}_raw": probability(mask) for name, mask in MASKS.items()}
+    save(tmp_path / "predicted", {**MASKS, **raw})
+    run(tmp_path)
+    (path,) = (tmp_path / "Results").glob("*/scores.csv")
+    overall = {row["segmentation"]: row for row in read_csv(path) if row["image"] == "all images"}
+    assert list(overall) == ["as saved", *(f"threshold {tenth / 10}" for tenth in range(11))]
+    assert overall["threshold 0.5"]["iou"] == "1"
+    assert 0.5 < float(overall["threshold 0.2"]["iou"]) < 1
+    assert overall["threshold 1.0"]["recall"] == "0"
+    assert overall["threshold 1.0"]["d50_error"] == ""  # undefined
+    assert "best IoU: 1.000 at threshold 0.5" in caplog.text
+
+
+def test_scores_go_to_the_newest_measurement_and_its_report(tmp_path, monkeypatch):
+    save(tmp_path / "true", MASKS)
+    save(tmp_path / "predicted", MASKS)
+    reported = []
+    monkeypatch.setattr(step, "write_report", reported.append)
+    for name in ("2026-01-01_00-00-00", "2026-02-01_00-00-00", "2026-03-01_00-00-00"):
+        (tmp_path / "Results" / name).mkdir(parents=True)
+        if not name.startswith("2026-03"):  # the last one was stopped half-way
+            (tmp_path / "Results" / name / "about.json").write_text("{}")
+    run(tmp_path)
+    newest = tmp_path / "Results" / "2026-02-01_00-00-00"
+    assert (newest / "scores.csv").is_file()
+    assert reported == [newest]
+
+
+@pytest.mark.parametrize("make_folder", [False, True])
+def test_without_true_masks_it_says_so_and_writes_nothing(tmp_path, caplog, make_folder):
+    caplog.set_level(logging.INFO)
+    save(tmp_path / "predicted", MASKS)
+    if make_folder:
+        (tmp_path / "true").mkdir()
+    run(tmp_path)
+    assert [record.message for record in caplog.records] == [
+        f"no true masks in {tmp_path / 'true'}: nothing to score"
+    ]
+    assert not (tmp_path / "Results").exists()
+
+
+def test_a_mask_without_info_bar_is_scored_against_a_truth_with_it(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    save(tmp_path / "true", MASKS)
+    save(tmp_path / "predicted", {name: mask[:80] for name, mask in MASKS.items()})
+    rows = score_folders(tmp_path / "predicted", tmp_path / "true", True, 9)
+    assert rows[0]["iou"] == rows[0]["ap_50"] == 1
+    assert "2 pairs differ in height" in caplog.text
+
+
+def test_masks_that_do_not_fit_are_refused_by_name(tmp_path):
+    save(tmp_path / "true", MASKS)
+    predicted = save(tmp_path / "predicted", {"a": MASKS["a"]})
+    with pytest.raises(ValueError, match=r"no partner.*b\.tif"):
+        run(tmp_path)
+    save(predicted, {"b": MASKS["b"][:, 1:]})
+    with pytest.raises(ValueError, match=r"predicted.b\.tif and .*true.b\.tif: .*96 x 127"):
+        run(tmp_path)
+    save(predicted, {"b": MASKS["b"][:40]})
+    with pytest.raises(ValueError, match=r"b\.tif: .*40 x 128 against 96 x 128.*below row 40"):
+        run(tmp_path)
+    labels = cv2.connectedComponents(MASKS["a"])[1].astype(np.uint16)
+    save(predicted, {"a": labels})
+    with pytest.raises(ValueError, match=r"a\.tif has 3 different values; expected a mask"):
+        run(tmp_path)
+
+
+def test_probabilities_of_another_range_are_refused(tmp_path):
+    save(tmp_path / "true", MASKS)
+    save(tmp_path / "predicted", {**MASKS, "a_raw": MASKS["a"], "b_raw": MASKS["b"]})
+    with pytest.raises(ValueError, match=r"a_raw\.tif holds uint8 values from 0 to 255"):
+        run(tmp_path)
+
+
+def test_command_line_shows_the_table_and_writes_beside_the_folder(tmp_path, monkeypatch, capsys):
+    predicted, true = save(tmp_path / "predicted", MASKS), save(tmp_path / "true", MASKS)
+    monkeypatch.setattr(sys, "argv", ["score_masks", str(predicted), str(true)])
+    monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
+    main()
+    rows = read_csv(tmp_path / "predicted-scores.csv")
+    assert rows[0]["image"] == "all images" and rows[0]["iou"] == "1"
+    monkeypatch.setattr(sys, "argv", ["score_masks", str(predicted), str(tmp_path / "none")])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    assert "none does not exist" in capsys.readouterr().err

@@ -1,0 +1,224 @@
+"""Step 2 on a stand-in for the WGAN that draws ellipses."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from skimage.draw import ellipse
+
+from pipeline import simulate_masks as step
+from pipeline.image_files import list_images, read_image, write_image
+from pipeline.simulate_masks import run_in_processes, simulate_masks
+from simulate.mask_image import random_generator, simulate_label_map
+from simulate.outlines import prepare_library
+
+OPTIONS = {
+    "wgan_model": None,
+    "num_masks": 4,
+    "tile_height": 64,
+    "tile_width": 80,
+    "grid_type": "HEXAGONAL",
+    "grid_spacing_factor": 0.25,
+    "grid_noise_factor": 0.05,
+    "min_no_of_particles": 100,
+    "max_no_of_particles": 150,
+    "use_perlin_noise": True,
+    "perlin_noise_threshold": 0.5,
+    "perlin_noise_frequency": 4,
+    "use_normal_distribution": True,
+    "scaling_mu": 1.0,
+    "scaling_sigma": 0.1,
+    "min_scaling": 0.75,
+    "max_scaling": 1.25,
+    "use_random_rotation": "DISABLE",
+    "max_overlap": 0.5,
+    "seed": 3,
+}
+
+
+def draw_ellipses(_, latent, batch_size=None):
+    """Return an ellipse for each latent vector (a, b): uint8 (n, 32, 32)."""
+    outlines = np.zeros((len(latent), 32, 32), np.uint8)
+    for outline, (a, b) in zip(outlines, latent, strict=True):
+        outline[ellipse(16, 16, 10 + 2 * np.tanh(a), 10 + 2 * np.tanh(b))] = 255
+    return outlines
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Return a function that runs the step in a folder with a stand-in for a trained WGAN."""
+    model = tmp_path / "1_WGAN" / "Models" / "2026-01-31_12-00-00" / "model.keras"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"a model")
+    generator = SimpleNamespace(input_shape=(None, 2))
+    monkeypatch.setattr(step.wgan_gp, "load_generator", lambda path: generator)
+    monkeypatch.setattr(step.wgan_gp, "sample_outlines", draw_ellipses)
+    monkeypatch.setattr("simulate.outlines.LIBRARY_SIZE", 256)
+
+    def run(**changes):
+        options = OPTIONS | changes
+        simulate_masks(
+            wgan_dir=tmp_path / "1_WGAN", cyclegan_dir=tmp_path / "2_CycleGAN", **options
+        )
+        return tmp_path / "2_CycleGAN" / "data"
+
+    return run
+
+
+def names(folder):
+    return [path.name for path in list_images(folder)]
+
+
+def test_masks_label_maps_and_test_masks_are_written_and_agree(run):
+    data = run(num_masks=7)
+    expected = [f"{index:05d}.tif" for index in range(7)]
+    assert names(data / "trainB") == names(data / "labelsB") == expected
+    assert names(data / "testB") == expected[:5]
+    covered = []
+    for name in expected:
+        mask, labels = read_image(data / "trainB" / name), read_image(data / "labelsB" / name)
+        assert (mask.shape, mask.dtype) == ((64, 80), np.uint8)
+        assert labels.dtype == np.uint16
+        assert np.unique(labels).tolist() == list(range(labels.max() + 1))
+        np.testing.assert_array_equal(mask, np.where(labels > 0, 255, 0))
+        covered.append((labels > 0).mean())
+    assert 0.05 < np.mean(covered) < 0.95
+    np.testing.assert_array_equal(
+        read_image(data / "testB" / expected[2]), read_image(data / "trainB" / expected[2])
+    )
+
+
+def test_there_are_as_many_as_real_tiles(run, tmp_path):
+    tiles = tmp_path / "2_CycleGAN" / "data" / "trainA"
+    tiles.mkdir(parents=True)
+    for index in range(6):
+        write_image(tiles / f"tile-{index}.png", np.zeros((8, 8), np.uint8))
+    assert len(names(run() / "trainB")) == 6
+
+
+def test_the_same_options_give_the_same_bytes_and_another_seed_others(run):
+    data = run()
+    files = sorted([*(data / "trainB").glob("*.tif"), *(data / "labelsB").glob("*.tif")])
+    first = [path.read_bytes() for path in files]
+    run(seed=4)
+    assert [path.read_bytes() for path in files] != first
+    run()
+    assert [path.read_bytes() for path in files] == first
+
+
+def test_goes_on_where_it_was_stopped(run):
+    data = run()
+    kept, lost, halfway = (data / "trainB" / f"{index:05d}.tif" for index in (0, 1, 2))
+    before = {path: path.read_bytes() for path in (kept, lost, halfway)}
+    time = kept.stat().st_mtime_ns
+    lost.unlink()
+    (data / "labelsB" / halfway.name).unlink()
+    run()
+    assert {path: path.read_bytes() for path in before} == before
+    assert kept.stat().st_mtime_ns == time
+    assert names(data / "labelsB") == names(data / "trainB")
+
+
+def test_several_processes_give_the_same_as_one():
+    scaling = {name: OPTIONS[name] for name in step.SCALING}
+    outlines = draw_ellipses(None, np.zeros((2, 2)))
+    rng = random_generator(0, step.LIBRARY_STREAM)
+    library = [prepare_library(rng, outlines, "DISABLE", **scaling)[0][:50]]
+    simulate = partial(
+        simulate_label_map,
+        library,
+        0,
+        image_shape=(64, 64),
+        outline_shape=(32, 32),
+        largest_scale=1.3,
+        **{name: OPTIONS[name] for name in step.ARRANGEMENT},
+    )
+    indices = range(step.MASKS_AT_A_TIME + 2)
+    for one, two in zip(
+        run_in_processes(simulate, indices, 1), run_in_processes(simulate, indices, 2), strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_more_processes_only_for_many_masks(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert [step._number_of_processes(n) for n in (1, 499, 500, 10_000)] == [1, 1, 2, 3]
+
+
+def test_missing_model_names_the_step_that_makes_it(run):
+    with pytest.raises(FileNotFoundError, match="2020-01-01"):
+        run(wgan_model="2020-01-01_00-00-00")
+
+
+def test_missing_wgan_names_the_step_that_makes_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"step 1 \(train_wgan\)"):
+        simulate_masks(wgan_dir=tmp_path, cyclegan_dir=tmp_path, **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"grid_type": "SQUARE"}, ["grid_type is 'SQUARE'", '"CUBIC"', "allowed"]),
+        ({"use_random_rotation": True}, ["use_random_rotation is True", '"PERLIN"', "allowed"]),
+        ({"max_overlap": 1.5}, ["max_overlap is 1.5", "allowed"]),
+        ({"perlin_noise_threshold": -0.1}, ["perlin_noise_threshold is -0.1", "allowed"]),
+        ({"perlin_noise_frequency": 0}, ["perlin_noise_frequency is 0", "allowed"]),
+        ({"grid_spacing_factor": 0}, ["grid_spacing_factor is 0", "allowed"]),
+        ({"grid_noise_factor": -1}, ["grid_noise_factor is -1", "allowed"]),
+        ({"min_no_of_particles": 200}, ["min_no_of_particles is 200", "max_no_of_particles"]),
+        ({"min_scaling": 2}, ["min_scaling is 2", "max_scaling"]),
+        ({"scaling_sigma": 0.4}, ["scaling_sigma is 0.4", "scaling_mu"]),
+        ({"num_masks": 0}, ["num_masks is 0", "allowed"]),
+    ],
+)
+def test_options_out_of_range_are_errors(run, changes, words):
+    with pytest.raises(ValueError, match="simulate_masks") as error:
+        run(**changes)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_wgan_that_draws_no_particles_is_an_error(run, monkeypatch):
+    monkeypatch.setattr(
+        step.wgan_gp,
+        "sample_outlines",
+        lambda _, latent, batch_size: np.zeros((len(latent), 32, 32), np.uint8),
+    )
+    with pytest.raises(ValueError, match=r"None of 512 outlines .*\(WGAN_EPOCHS\)") as error:
+        run()
+    assert "1_WGAN/Output_Images/2026-01-31_12-00-00" in error.value.args[0].replace("\\", "/")
+
+
+def test_wgan_that_draws_few_particles_is_a_warning(run, monkeypatch, caplog):
+    def mostly_nothing(_, latent, batch_size):
+        outlines = draw_ellipses(_, latent)
+        outlines[np.arange(len(latent)) % 4 > 0] = 0
+        return outlines
+
+    monkeypatch.setattr(step.wgan_gp, "sample_outlines", mostly_nothing)
+    run()
+    assert "75 % of the outlines" in caplog.text
+
+
+def test_empty_masks_are_an_error_before_any_is_written(run, tmp_path):
+    with pytest.raises(ValueError, match=r"hold no particle. Lower .* \(it is 1.0;"):
+        run(perlin_noise_threshold=1.0)
+    assert names(tmp_path / "2_CycleGAN" / "data" / "trainB") == []
+
+
+def test_full_masks_are_an_error(run, monkeypatch):
+    # Particles of 252 x 252 pixels, 307 apart: one of them covers the whole tile.
+    monkeypatch.setattr(
+        step.wgan_gp,
+        "sample_outlines",
+        lambda _, latent, batch_size: np.full((len(latent), 256, 256), 255, np.uint8),
+    )
+    with pytest.raises(ValueError, match=r"are full \(more than 98% covered\). Raise perlin"):
+        run(
+            use_perlin_noise=False,
+            grid_type="CUBIC",
+            grid_spacing_factor=1.2,
+            grid_noise_factor=0.0,
+            scaling_sigma=0.0,
+            tile_width=64,
+        )

@@ -1,0 +1,37 @@
+"""The options and step calls as they stand in StartProcess.py, without running it."""
+
+import ast
+import os
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[1] / "StartProcess.py"
+
+
+def default_options(root_dir: Path | None = None) -> dict[str, object]:
+    """Return the options with their published values, with ROOT_DIR replaced if it is given."""
+    names = {"os": os, "preset": lambda published, quick: published}
+    options = {}
+    for node in ast.parse(SOURCE.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id.isupper():
+            exec(compile(ast.Module([node], []), SOURCE.name, "exec"), names)
+            name = node.targets[0].id
+            if name == "ROOT_DIR" and root_dir is not None:
+                names[name] = str(root_dir)
+            options[name] = names[name]
+    return options
+
+
+def default_calls(options: dict[str, object]) -> list[tuple[str, str, dict]]:
+    """Return (number, step name, keywords) of all step calls, made from the options."""
+    calls = []
+    for node in ast.walk(ast.parse(SOURCE.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "run_step":
+            number, step_name = (ast.literal_eval(argument) for argument in node.args)
+            keywords = {
+                keyword.arg: eval(
+                    compile(ast.Expression(keyword.value), SOURCE.name, "eval"), dict(options)
+                )
+                for keyword in node.keywords
+            }
+            calls.append((number, step_name, keywords))
+    return calls
