@@ -68,7 +68,8 @@ def input_gradient(function, x):
             tape.watch(x)
             y = function(x)
         return tape.gradient(y, x)
-    x = x.detach().requires_grad_(True)
+    if not x.requires_grad:
+        x = x.detach().requires_grad_(True)
     return torch.autograd.grad(function(x).sum(), x, create_graph=True)[0]
 
 
@@ -95,7 +96,7 @@ def compile_step(step, use_xla=None):
         return step
     if use_xla is None:
         use_xla = has_gpu()
-    return tf.function(step, jit_compile=use_xla, reduce_retracing=True)
+    return tf.function(step, jit_compile=use_xla, autograph=False, reduce_retracing=True)
 
 
 def to_device(arrays):
@@ -219,6 +220,14 @@ def _same_padding(size, kernel, stride):
     return total // 2, total - total // 2
 
 
+def _torch_kernel(kernel, device_type):
+    # PyTorch's order, in the memory format its convolutions want: cuDNN the images' own, the CPU
+    # the plain one (its path for small images refuses others).
+    plain = torch.contiguous_format
+    memory_format = torch.channels_last if device_type == "cuda" else plain
+    return kernel.permute(3, 2, 0, 1).contiguous(memory_format=memory_format)
+
+
 def torch_convolution(x, kernel, bias, stride, padding):
     """2-D convolution of (b, h, w, in) with a (kh, kw, in, out) kernel; padding same or valid."""
     x = x.permute(0, 3, 1, 2)
@@ -230,7 +239,7 @@ def torch_convolution(x, kernel, bias, stride, padding):
             amount = (top, left)
         else:
             x = F.pad(x, (left, right, top, bottom))
-    y = F.conv2d(x, kernel.permute(3, 2, 0, 1), bias, stride, amount)
+    y = F.conv2d(x, _torch_kernel(kernel, x.device.type), bias, stride, amount)
     return y.permute(0, 2, 3, 1)
 
 
@@ -240,8 +249,9 @@ def torch_transposed_convolution(x, kernel, bias, stride):
     The kernel is (kh, kw, out, in). What sticks out of the "same" frame is cut off at the end,
     as in TensorFlow, before at the start.
     """
-    y = F.conv_transpose2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), bias, stride)
-    height, width = stride * x.shape[1], stride * x.shape[2]
+    x = x.permute(0, 3, 1, 2)
+    y = F.conv_transpose2d(x, _torch_kernel(kernel, x.device.type), bias, stride)
+    height, width = stride * x.shape[2], stride * x.shape[3]
     top = max(y.shape[2] - height, 0) // 2
     left = max(y.shape[3] - width, 0) // 2
     return y[:, :, top : top + height, left : left + width].permute(0, 2, 3, 1)

@@ -11,6 +11,9 @@ from PIL import Image
 TIFF_ENDINGS = (".tif", ".tiff")
 PILLOW_FORMATS = ("PNG", "BMP", "JPEG", "GIF")
 
+# Types and channels of TIFFs that Pillow gives as they are; it reduces colour of 16 bit to 8.
+PILLOW_READS_WHOLE = {("bool", 1), ("uint8", 1), ("uint8", 3), ("uint16", 1), ("float32", 1)}
+
 # A damaged header may promise any size. This many pixels are read (23,000 x 23,000), and no more
 # pixels for each byte of the file than the strongest compression of these formats reaches.
 MAX_PIXELS = 2**29
@@ -90,7 +93,13 @@ def _read_tiff(path: Path) -> np.ndarray:
             # tifffile decodes few compressions without further packages; OpenCV knows the others.
             if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
                 raise
-            return _to_grey(_decode_with_opencv(path), path)
+            if (str(page.dtype), page.samplesperpixel) not in PILLOW_READS_WHOLE:
+                return _to_grey(_decode_with_opencv(path), path)
+            # Pillow stops at pixels that cannot be decoded, OpenCV passes over them.
+            with Image.open(path, formats=("TIFF",)) as pillow_image:
+                image = np.asarray(pillow_image)
+            if page.colormap is None:
+                return _to_grey(image, path)
         if page.colormap is not None:
             return _apply_palette(image.reshape(page.shape), page.colormap)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and image.dtype.kind in "ub":
@@ -101,6 +110,10 @@ def _read_tiff(path: Path) -> np.ndarray:
 
 
 def _read_with_pillow(path: Path) -> np.ndarray:
+    with Image.open(path, formats=PILLOW_FORMATS) as image:
+        _check_size(image.height, image.width, path)
+        if image.format == "PNG":
+            image.verify()  # loading does not compare the checksum of the last pixels
     with Image.open(path, formats=PILLOW_FORMATS) as image:
         _check_size(image.height, image.width, path)
         image.load()

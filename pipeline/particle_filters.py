@@ -21,12 +21,18 @@ def check_filters(filters: Mapping[str, tuple]) -> None:
             raise ValueError(
                 f"filters: {quantity!r} is not measured. Use one of: {', '.join(allowed)}."
             )
-        numbers = [one for one in limits if one is not None] if len(limits) == 2 else ["?"]
-        if not all(isinstance(one, int | float) for one in numbers) or sorted(numbers) != numbers:
+        if not _is_range(limits):
             raise ValueError(
                 f"filters: {quantity} is {limits!r}; expected (smallest, largest), either of "
                 f"which may be None, such as (50, None)."
             )
+
+
+def _is_range(limits: object) -> bool:
+    if not isinstance(limits, list | tuple) or len(limits) != 2:
+        return False
+    given = [one for one in limits if one is not None]
+    return all(isinstance(one, int | float) for one in given) and sorted(given) == given
 
 
 def filter_particles(

@@ -183,7 +183,7 @@ def _gallery(run_folder: Path, images: list[dict]) -> str:
         f'<li><i style="background: rgb{colour}"></i>{name}</li>'
         for name, colour in colours.items()
     )
-    more = f"Every {step}th image is shown; the folder overlays has all. " if step > 1 else ""
+    more = f"One in {step} images is shown; the folder overlays has all. " if step > 1 else ""
     return (
         f'<ul class="key">{key}</ul><div class="gallery">{"".join(pictures)}</div>'
         f'<p class="note">{more}<span class="screen">Click to enlarge.</span></p>'

@@ -4,33 +4,38 @@ import math
 from collections.abc import Iterable
 from html import escape
 
+DIGITS = 4
+
 
 def words(name: str) -> str:
     """Return a column or option name as words: ``min_feret_diameter_nm`` has its unit apart."""
     return escape(name.replace("_", " "))
 
 
-def number(text: str, digits: int = 4) -> str:
-    """Return a number as text with so many significant digits; other text is only escaped."""
-    return numbers([text], digits)[0]
+def number(text: str) -> str:
+    """Return a measured number as text with four digits; other text is only escaped."""
+    return _rounded([text])[0]
 
 
-def numbers(column: list[str], digits: int = 4) -> list[str]:
-    """Return a column of numbers with equal decimals, so many digits for the largest of them.
+def numbers(column: list[str]) -> list[str]:
+    """Return a column of numbers with equal decimals, four digits for the largest of them.
 
     Whole numbers stay so where all are; a column with other text is only escaped.
     """
+    whole = all(text.lstrip("-").isdigit() for text in column if text)
+    return column if whole else _rounded(column)
+
+
+def _rounded(column: list[str]) -> list[str]:
     try:
-        values = [float(text) for text in column if text]
+        values = [abs(float(text)) for text in column if text]
     except ValueError:
         return [escape(text) for text in column]
-    if all(text.lstrip("-").isdigit() for text in column if text):
-        return column
-    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    largest = max(filter(math.isfinite, values), default=0.0)
     power = math.floor(math.log10(largest)) if largest else 0
     if power < -4:
-        return [f"{float(text):.{digits - 1}e}" if text else "" for text in column]
-    decimals = max(digits - 1 - max(power, -1), 0)
+        return [f"{float(text):.{DIGITS - 1}e}" if text else "" for text in column]
+    decimals = max(DIGITS - 1 - max(power, -1), 0)
     return [f"{float(text):.{decimals}f}" if text else "" for text in column]
 
 

@@ -57,6 +57,9 @@ def run_job(job):
     """Call the step's function; return the exit code."""
     try:
         if job["function"] in NETWORK_STEPS:
+            if os.environ.get("KERAS_BACKEND") == "torch":
+                # Keras would import TensorFlow, where it is installed, to save a model.
+                sys.modules.setdefault("tensorflow", None)
             backend = importlib.import_module("models.backend")
             backend.set_up_devices(**job["devices"])
         module = importlib.import_module(f"pipeline.{job['function']}")

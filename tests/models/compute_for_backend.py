@@ -1,0 +1,86 @@
+"""Outputs and losses of all three models from fixed weights and batches, for one backend.
+
+Run by test_backends_agree.py once for each backend: `python compute_for_backend.py result.npz`.
+"""
+
+import sys
+
+import numpy as np
+
+from models import backend, cyclegan, multires_unet, wgan_gp
+
+STEPS = 3
+
+
+def disks(random, count, size):
+    """Return outlines of disks, (count, size, size, 1), -1 or 1, float32."""
+    rows, columns = np.mgrid[:size, :size]
+    radii = random.uniform(0.2, 0.4, count)[:, None, None] * size
+    inside = (rows - size / 2) ** 2 + (columns - size / 2) ** 2 < radii**2
+    return np.where(inside, 1.0, -1.0).astype(np.float32)[..., None]
+
+
+def noise(random, *shape):
+    """Return float32 numbers in [-1, 1]."""
+    return random.uniform(-1, 1, shape).astype(np.float32)
+
+
+def losses_of(model, batches):
+    """Return the losses of one training step a batch, by name."""
+    step = backend.compile_step(model.train_step, use_xla=False)
+    rows = [step(backend.to_device(batch)) for batch in batches]
+    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+
+
+def main():
+    random = np.random.default_rng(5)
+    result = {}
+
+    wgan = wgan_gp.build_wgan((32, 32), 16, seed=3, dropout=False)
+    wgan.set_up(2e-4, 0.5, 0.9)
+    result["wgan generator"] = backend.predict(wgan.generator, noise(random, 3, 16))
+    result["wgan critic"] = backend.predict(wgan.critic, disks(random, 3, 32))
+    batches = [
+        (
+            disks(random, 8, 32),
+            wgan_gp.draw_latent(random, 4, 8, 16),
+            random.random((3, 8, 1, 1, 1), dtype=np.float32),
+        )
+        for _ in range(STEPS)
+    ]
+    result |= {f"loss wgan {k}": v for k, v in losses_of(wgan, batches).items()}
+
+    # 52 and 60 are no multiples of 8: padding and cropping take part.
+    gan = cyclegan.build_cyclegan(4, (52, 60, 1), use_skip_connection=True, pool_size=3, seed=3)
+    gan.set_up(2e-4, 0.5)
+    image = noise(random, 2, 52, 60, 1)
+    for name in ("gen_a", "gen_b", "disc_a", "disc_b"):
+        result[f"cyclegan {name}"] = backend.predict(getattr(gan, name), image)
+    batches = [
+        (
+            noise(random, 2, 52, 60, 1),
+            noise(random, 2, 52, 60, 1),
+            *cyclegan.draw_pool_choices(random, 3, 2, 2 * step),
+        )
+        for step in range(STEPS)
+    ]
+    result |= {f"loss cyclegan {k}": v for k, v in losses_of(gan, batches).items()}
+
+    unet = multires_unet.build_unet(4, particle_weight=3.0, seed=3)
+    unet.set_up(1e-3)
+    result["unet"] = backend.predict(unet.network, image)
+    batches = [
+        (
+            np.abs(noise(random, 2, 52, 60, 1)),
+            (noise(random, 2, 52, 60, 1) > 0.3).astype(np.float32),
+        )
+        for _ in range(STEPS)
+    ]
+    result |= {
+        f"loss unet {k}": v for k, v in losses_of(unet, batches).items() if k in ("loss", "mae")
+    }
+    np.savez(sys.argv[1], **result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Each fast path against the plain Keras layer, outputs and gradients, and known answers."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from models import backend, layers
+
+random = np.random.default_rng(1)
+
+
+def outputs_and_gradients(layer, x, training=False):
+    """Return the layer's output, and the gradients of a weighted sum of it for weights and x."""
+    x = backend.to_device((x,))[0]
+    kwargs = {"training": True} if training else {}
+    y = layer(x, **kwargs)
+    weights = backend.to_device((weighting(tuple(y.shape)),))[0]
+
+    def loss():
+        return ops.sum(layer(x, **kwargs) * weights), None
+
+    gradients = []
+    if layer.trainable_variables:
+        _, gradients = backend.value_and_gradients(loss, layer.trainable_variables)
+    of_x = backend.input_gradient(lambda x: layer(x, **kwargs) * weights, x)
+    arrays = [y, of_x, *gradients]
+    return [backend.stop_gradient(array) for array in arrays]
+
+
+def weighting(shape):
+    """Return numbers that differ from place to place, so that no two gradients cancel."""
+    return np.cos(np.arange(np.prod(shape)).reshape(shape) * 0.7).astype(np.float32)
+
+
+def assert_same(fast, plain, x, training=False):
+    fast.build(x.shape)
+    plain.build(x.shape)
+    for own, other in zip(fast.weights, plain.weights, strict=True):
+        values = random.normal(size=tuple(own.shape)).astype(np.float32)
+        values = np.abs(values) + 0.5 if "variance" in own.name else values
+        own.assign(values)
+        other.assign(values)
+    pairs = zip(
+        outputs_and_gradients(fast, x, training),
+        outputs_and_gradients(plain, x, training),
+        strict=True,
+    )
+    for own, other in pairs:
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(own), ops.convert_to_numpy(other), rtol=1e-3, atol=2e-4
+        )
+    for own, other in zip(fast.weights, plain.weights, strict=True):
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(own), ops.convert_to_numpy(other), rtol=1e-4, atol=1e-4
+        )
+
+
+def image(channels=3, size=(12, 10)):
+    return random.normal(size=(2, *size, channels)).astype(np.float32)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(12, 10), (13, 9)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 3, "padding": "same"},
+        {"kernel_size": 3, "padding": "same", "strides": 2, "use_bias": False},
+        {"kernel_size": 5, "padding": "same", "strides": 2},
+        {"kernel_size": 4, "strides": 2},
+        {"kernel_size": 1, "padding": "same"},
+        {"kernel_size": 7},
+    ],
+    ids=str,
+)
+def test_convolution(options, size, channels):
+    assert_same(
+        layers.Conv2D(4, **options), keras.layers.Conv2D(4, **options), image(channels, size)
+    )
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3])
+def test_transposed_convolution(kernel_size):
+    options = {"filters": 4, "kernel_size": kernel_size, "strides": 2, "padding": "same"}
+    assert_same(
+        layers.Conv2DTranspose(**options), keras.layers.Conv2DTranspose(**options), image()
+    )
+
+
+def test_max_pooling_and_upsampling():
+    assert_same(layers.MaxPooling2D(2), keras.layers.MaxPooling2D(2), image(size=(13, 10)))
+    assert_same(layers.UpSampling2D(2), keras.layers.UpSampling2D(2), image())
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("scale", [False, True])
+def test_batch_normalization(training, scale):
+    assert_same(
+        layers.BatchNormalization(scale=scale),
+        keras.layers.BatchNormalization(scale=scale),
+        image() * 3 + 1,
+        training,
+    )
+
+
+def test_instance_normalization():
+    """Group normalisation with a group a channel is the same thing."""
+    assert_same(
+        layers.InstanceNormalization(epsilon=1e-5),
+        keras.layers.GroupNormalization(groups=-1, epsilon=1e-5),
+        image() * 3 + 1,
+    )
+
+
+def test_instance_normalization_second_derivative():
+    """The gradient of a gradient's norm against finite differences (tf.nn.moments fails this)."""
+    layer = layers.InstanceNormalization()
+    layer.build((None, None, None, 2))
+    x = image(2, (4, 5))
+    direction = image(2, (4, 5))
+
+    def squared_norm(x):
+        inner = backend.input_gradient(lambda x: ops.sum(layer(x) ** 3), x)
+        return ops.sum(inner**2)
+
+    x_tensor, direction_tensor = backend.to_device((x, direction))
+    gradient = backend.input_gradient(squared_norm, x_tensor)
+    slope = float(ops.sum(gradient * direction_tensor))
+    step = 1e-2
+    ends = [
+        float(squared_norm(backend.to_device((x + sign * step * direction,))[0]))
+        for sign in (1, -1)
+    ]
+    assert slope == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=0.01)
+
+
+def test_reflection_padding_mirrors_without_the_border():
+    x = np.arange(12, dtype=np.float32).reshape(1, 3, 4, 1)
+    y = ops.convert_to_numpy(layers.ReflectionPadding2D(2)(backend.to_device((x,))[0]))
+    np.testing.assert_array_equal(y[0, ..., 0], np.pad(x[0, ..., 0], 2, mode="reflect"))
+
+
+def test_padding_by_slices_is_the_same():
+    """The deterministic form for CUDA, on the torch backend."""
+    if backend.BACKEND != "torch":
+        pytest.skip("TensorFlow's reflection padding has a deterministic gradient on GPUs")
+    x = backend.to_device((image(),))[0].permute(0, 3, 1, 2)
+    slow = backend._reflection_pad_by_slices(x, 1, 2, 3, 4)
+    fast = backend.reflection_pad(x.permute(0, 2, 3, 1), 1, 2, 3, 4).permute(0, 3, 1, 2)
+    np.testing.assert_array_equal(slow.numpy(), fast.numpy())
+
+
+def test_pad_to_multiple_and_crop_undo_each_other():
+    x = backend.to_device((image(size=(13, 16)),))[0]
+    padded = layers.PadToMultiple(8)(x)
+    assert tuple(padded.shape) == (2, 16, 16, 3)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(layers.CropLike()(padded, x)), ops.convert_to_numpy(x)
+    )

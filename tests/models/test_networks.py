@@ -1,0 +1,97 @@
+"""Shapes and exact parameter counts, as the published workflow has them."""
+
+import math
+
+import numpy as np
+import pytest
+
+from models import backend, cyclegan, multires_unet, wgan_gp
+
+
+def test_wgan_parameter_counts():
+    assert wgan_gp.build_generator((64, 64), 128).count_params() == 2_532_676
+    assert wgan_gp.build_critic((64, 64)).count_params() == 4_311_553
+
+
+def test_wgan_draws_outlines_of_the_shape_asked_for():
+    generator = wgan_gp.build_generator((48, 32), 16)
+    outlines = wgan_gp.sample_outlines(generator, np.zeros((3, 16), np.float32), batch_size=2)
+    assert outlines.shape == (3, 48, 32)
+    assert outlines.dtype == np.uint8
+
+
+def test_wgan_generator_refuses_sizes_it_cannot_reach():
+    with pytest.raises(ValueError, match="outline_shape is \\(50, 64\\); use multiples of 8"):
+        wgan_gp.build_generator((50, 64), 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({}, 45_591_425),
+        ({"use_skip_connection": True}, 45_592_514),
+        ({"use_resize_convolution": True}, 45_591_425),
+    ],
+)
+def test_cyclegan_generator_parameter_counts(options, count):
+    assert cyclegan.build_generator(64, **options).count_params() == count
+
+
+def test_cyclegan_discriminator():
+    discriminator = cyclegan.build_discriminator(128)
+    assert discriminator.count_params() == 2_633_345
+    assert discriminator.compute_output_shape((1, 384, 384, 1)) == (1, 43, 43, 1)
+
+
+def test_unet_parameter_counts():
+    network = multires_unet.build_multires_unet(16)
+    assert network.count_params() == 2_429_491
+    assert sum(math.prod(v.shape) for v in network.trainable_variables) == 2_414_297
+    assert multires_unet.build_multires_unet(16, output_channels=4).count_params() == 2_429_567
+
+
+@pytest.mark.parametrize("size", [(16, 16), (37, 50), (64, 33)])
+@pytest.mark.parametrize("resize", [False, True])
+def test_outputs_have_the_input_size(size, resize):
+    image = np.random.default_rng(0).random((2, *size, 1), dtype=np.float32)
+    generator = cyclegan.build_generator(2, use_resize_convolution=resize, residual_blocks=1)
+    assert backend.predict(generator, image).shape == image.shape
+    if not resize:
+        unet = multires_unet.build_multires_unet(4, output_channels=3)
+        probabilities = backend.predict(unet, image)
+        assert probabilities.shape == (2, *size, 3)
+        np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0, atol=1e-5)
+
+
+def test_discriminator_noise_acts_in_training_only():
+    image = np.ones((1, 48, 48, 1), np.float32)
+    discriminator = cyclegan.build_discriminator(2, gaussian_noise_value=0.5, seed=1)
+    quiet = backend.predict(discriminator, image)
+    np.testing.assert_array_equal(quiet, backend.predict(discriminator, image))
+    with backend.without_gradients():
+        noisy = [
+            np.asarray(discriminator(backend.to_device((image,))[0], training=True))
+            for _ in range(2)
+        ]
+    assert np.abs(noisy[0] - noisy[1]).max() > 1e-3
+
+
+def test_sigmoid_generator_gives_probabilities():
+    generator = cyclegan.build_generator(2, output_activation="sigmoid", residual_blocks=1)
+    image = np.random.default_rng(0).normal(size=(1, 32, 32, 1)).astype(np.float32)
+    output = backend.predict(generator, image)
+    assert 0.0 <= output.min() < output.max() <= 1.0
+
+
+def test_binary_crossentropy_cannot_go_with_identity_losses():
+    with pytest.raises(ValueError, match="use_binary_crossentropy = True cannot go with"):
+        cyclegan.build_cyclegan(2, (32, 32, 1), use_binary_crossentropy=True)
+
+
+def test_weighted_crossentropy_by_hand():
+    mask = np.array([1.0, 0.0], np.float32).reshape(1, 1, 2, 1)
+    probability = np.array([0.5, 0.25], np.float32).reshape(1, 1, 2, 1)
+    tensors = backend.to_device((mask, probability))
+    loss = float(multires_unet.weighted_crossentropy(*tensors, 3.0))
+    expected = -(3.0 * math.log(0.5) + math.log(0.75)) / 2
+    assert loss == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,185 @@
+"""The whole step on small images with known particles, and on difficult ones."""
+
+import numpy as np
+import pytest
+import roifile
+import tifffile
+from matplotlib.figure import Figure
+
+from pipeline import result_tables, size_distribution
+from pipeline.image_files import read_image, write_image
+from pipeline.measure_particles import measure_particles
+from pipeline.result_tables import read_table
+from pipeline.run_folders import read_json
+
+MICROGRAPH = np.random.default_rng(0).integers(0, 255, (120, 160)).astype(np.uint8)
+OPTIONS = {
+    "pixel_size_nm": 2.0,
+    "exclude_border": True,
+    "filters": {},
+    "image_crop": None,
+    "seed": 0,
+}
+
+
+@pytest.fixture
+def measure(tmp_path, monkeypatch):
+    """A function: masks (and micrographs) by name, options -> the run's folder."""
+    monkeypatch.setattr(size_distribution, "BOOTSTRAP_SAMPLES", 50)
+
+    def run(masks, micrographs=None, plots=False, **options):
+        if not plots:  # they take most of the time
+            monkeypatch.setattr(
+                result_tables, "plot_size_distribution", lambda *_: Figure(figsize=(1, 1))
+            )
+        for folder in ("masks", "images"):
+            (tmp_path / folder).mkdir()
+        for name, mask in masks.items():
+            write_image(tmp_path / "masks" / f"{name}.tif", mask)
+            micrograph = (micrographs or {}).get(name, MICROGRAPH)
+            write_image(tmp_path / "images" / f"{name}.tif", micrograph)
+        return measure_particles(
+            masks_dir=tmp_path / "masks",
+            images_dir=tmp_path / "images",
+            results_dir=tmp_path / "Results",
+            root_dir=tmp_path,
+            **OPTIONS | options,
+        )
+
+    return run
+
+
+def squares(*corners, size=10):
+    mask = np.zeros((120, 160), np.uint8)
+    for y, x in corners:
+        mask[y : y + size, x : x + size] = 255
+    return mask
+
+
+def test_every_kind_of_output(measure):
+    folder = measure(
+        {"a": squares((20, 30), (50, 60), (0, 90)), "b": squares((70, 70))}, plots=True
+    )
+    particles = read_table(folder / "particles.csv")
+    assert [row["image"] for row in particles] == ["a.tif", "a.tif", "b.tif"]
+    # 10 x 10 pixels of 2 nm.
+    assert {row["area_nm2"] for row in particles} == {"400"}
+    assert {row["min_feret_diameter_nm"] for row in particles} == {"20"}
+    assert particles[0]["centroid_y_px"] == "24.5"
+    first, second = read_table(folder / "images.csv")
+    assert (first["particles_found"], first["dropped_at_border"]) == ("3", "1")
+    assert (first["particles_measured"], second["particles_measured"]) == ("2", "1")
+    assert first["pixel_size_source"] == "option pixel_size_nm"
+    summary = read_table(folder / "summary.csv")
+    assert len(summary) == 6
+    assert float(summary[0]["D50_nm"]) == pytest.approx(2 * np.sqrt(400 / np.pi), rel=1e-5)
+    assert summary[0]["n"] == "3"
+    for name in ("a", "b"):
+        assert read_image(folder / "overlays" / f"{name}.png").shape == (240, 320)
+    for weighting in ("number", "volume"):
+        for ending in ("png", "pdf"):
+            assert (folder / f"size_distribution_by_{weighting}.{ending}").stat().st_size > 1000
+    assert "<html" in (folder / "report.html").read_text(encoding="utf-8")
+    assert read_json(folder / "options.json")["pixel_size_nm"] == 2.0
+    assert not list(folder.rglob(".*"))
+
+
+def test_labels_of_table_label_map_and_regions_agree(measure):
+    folder = measure({"a": squares((0, 0), (20, 30), (50, 60))})
+    labels = tifffile.imread(folder / "labels" / "a.tif")
+    rois = roifile.roiread(folder / "rois" / "a_RoiSet.zip")
+    in_table = [int(row["label"]) for row in read_table(folder / "particles.csv")]
+    assert in_table == np.unique(labels)[1:].tolist() == [int(roi.name) for roi in rois]
+    for label, (y, x) in zip(in_table, [(20, 30), (50, 60)], strict=True):
+        np.testing.assert_array_equal(labels == label, squares((y, x)) > 0)
+
+
+def test_intensities_are_the_micrographs(measure):
+    folder = measure({"a": squares((20, 30))})
+    (row,) = read_table(folder / "particles.csv")
+    assert float(row["mean_intensity"]) == pytest.approx(MICROGRAPH[20:30, 30:40].mean(), rel=1e-5)
+
+
+def test_filters_are_in_the_units_of_the_table_and_counted(measure):
+    mask = squares((20, 30), (50, 60)) | squares((90, 90), size=3)
+    folder = measure({"a": mask}, filters={"area": (100, None)})
+    (row,) = read_table(folder / "images.csv")
+    assert (row["dropped_by_area"], row["particles_measured"]) == ("1", "2")
+
+
+def test_a_frame_of_empty_pixels_hides_no_cut_particle(measure):
+    folder = measure({"a": squares((1, 30), (50, 1), (50, 60))})
+    (row,) = read_table(folder / "images.csv")
+    assert (row["dropped_at_border"], row["particles_measured"]) == ("2", "1")
+
+
+def test_border_particles_stay_on_demand(measure):
+    folder = measure({"a": squares((0, 30), (50, 60))}, exclude_border=False)
+    assert [row["touches_border"] for row in read_table(folder / "particles.csv")] == ["1", "0"]
+    assert "dropped_at_border" not in read_table(folder / "images.csv")[0]
+
+
+def test_a_particle_cut_by_the_info_bar_is_at_the_border(measure):
+    folder = measure({"a": squares((92, 30), (50, 60))}, image_crop=100)
+    (row,) = read_table(folder / "images.csv")
+    assert (row["height_px"], row["dropped_at_border"]) == ("100", "1")
+
+
+def test_without_calibration_everything_is_in_pixels(measure):
+    folder = measure({"a": squares((20, 30))}, pixel_size_nm=None)
+    (row,) = read_table(folder / "particles.csv")
+    assert (row["area_px2"], row["min_feret_diameter_px"]) == ("100", "10")
+    assert "carry no pixel size" in read_json(folder / "about.json")["warnings"][0]
+
+
+@pytest.mark.parametrize("mask", [squares(), squares((0, 0)), np.full((120, 160), 255, np.uint8)])
+def test_no_particle_gives_valid_empty_tables(measure, mask):
+    folder = measure({"a": mask})
+    assert read_table(folder / "particles.csv") == []
+    assert "area_nm2" in (folder / "particles.csv").read_text(encoding="utf-8")
+    assert [row["n"] for row in read_table(folder / "summary.csv")] == ["0"] * 6
+    assert "No particle was left" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_one_particle(measure):
+    folder = measure({"a": squares((20, 30))})
+    row = read_table(folder / "summary.csv")[0]
+    assert (row["n"], row["D50_ci_low_nm"], row["sd_nm"]) == ("1", "", "")
+
+
+def test_specks_are_warned_of(measure):
+    folder = measure({"a": squares((20, 30)) | squares((60, 60), size=2)})
+    (warning,) = read_json(folder / "about.json")["warnings"]
+    assert "1 of 2 particles (50.0 %) have fewer than 20 pixels" in warning
+    assert 'filters={"area": (80, None)}' in warning
+
+
+def test_nothing_is_written_where_a_mask_cannot_be_measured(measure, tmp_path):
+    with pytest.raises(ValueError, match="is not a mask"):
+        measure({"a": squares((20, 30)), "b": MICROGRAPH})
+    assert not (tmp_path / "Results").exists()
+
+
+def test_images_of_different_sizes_and_types(measure):
+    small = np.zeros((40, 50), np.uint8)
+    small[10:20, 10:20] = 255
+    folder = measure(
+        {"a": squares((20, 30)), "b": small},
+        {"b": np.random.default_rng(0).random((44, 50), np.float32)},
+    )
+    assert [row["height_px"] for row in read_table(folder / "images.csv")] == ["120", "40"]
+
+
+def test_the_seed_gives_the_same_tables(measure, tmp_path):
+    masks = {"a": squares((20, 30)) | squares((60, 60), size=20) | squares((90, 20), size=7)}
+    first = measure(masks)
+    again = measure_particles(
+        masks_dir=tmp_path / "masks",
+        images_dir=tmp_path / "images",
+        results_dir=tmp_path / "Results",
+        root_dir=tmp_path,
+        **OPTIONS,
+    )
+    assert again != first
+    for name in ("particles.csv", "summary.csv", "rois/a_RoiSet.zip", "overlays/a.png"):
+        assert (first / name).read_bytes() == (again / name).read_bytes()

@@ -1,0 +1,172 @@
+"""Pixel sizes as microscopes and programs write them, each in a file made here."""
+
+import logging
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+
+from pipeline.pixel_size import calibrate, read_pixel_size
+
+IMAGE = np.zeros((6, 8), np.uint8)
+
+
+def zeiss(size="7.344 nm", exact="7.343750e-009"):
+    numbers = f"0\r\n0\r\n0\r\n{exact}\r\n5.000000e+004\r\n"
+    return f"{numbers}DP_ZOOM\r\nZoom = Off\r\nAP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = {size}\r\n"
+
+
+def write(path, *tags, **options):
+    extra = [(code, 2, 0, text, True) for code, text in tags]
+    tifffile.imwrite(path, IMAGE, extratags=extra, metadata=None, software=False, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "exact", "expected"),
+    [
+        ("7.344 nm", "7.343750e-009", 7.34375),
+        ("1.250 µm", "1.2499e-006", 1249.9),
+        ("500.0 pm", "9.9e-009", 0.5),  # the unnamed number is another one
+    ],
+)
+def test_zeiss(tmp_path, size, exact, expected):
+    # Tifffile decodes what is not ASCII as Windows does.
+    tag = zeiss(size, exact).encode("cp1252")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, IMAGE, extratags=[(34118, 7, len(tag), tag, True)], metadata=None)
+    assert read_pixel_size(path) == (pytest.approx(expected, rel=1e-12), "Zeiss metadata")
+
+
+@pytest.mark.parametrize("tag", [34680, 34682])
+@pytest.mark.parametrize("section", ["Scan", "EScan", "IScan"])
+def test_fei_and_thermo_fisher(tmp_path, tag, section):
+    text = f"[User]\r\nDate=1\r\n[{section}]\r\nPixelWidth=1.35e-009\r\nPixelHeight=1.35e-009\r\n"
+    found = read_pixel_size(write(tmp_path / "a.tif", (tag, text)))
+    assert found == (pytest.approx(1.35), "FEI or Thermo Fisher metadata")
+
+
+def test_olympus_and_jeol(tmp_path):
+    header = struct.pack("<4s6xhhhhh6x32sH", b"SIS0", 0, 0, 1, 1, 100, b"name", 1)
+    body = struct.pack("<10xhdd8xd2x34s32s", -9, 2.5, 2.5, 1000.0, b"camera", b"type")
+    block = header + struct.pack("<hhI", 1, 1, 0) + body
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, IMAGE, byteorder="<", extratags=[(33560, 7, len(block), block, True)], metadata=None
+    )
+    # The block points to its own data by the place in the file, and the tag is that of 4 bytes.
+    content = bytearray(path.read_bytes())
+    start = content.index(b"SIS0")
+    struct.pack_into("<I", content, start + len(header) + 4, start + len(header) + 8)
+    path.write_bytes(content)
+    assert read_pixel_size(path) == (pytest.approx(2.5), "Olympus or JEOL metadata")
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_unit", "expected"),
+    [("nm", 1 / 7.34375, 7.34375), ("um", 400, 2.5), ("\\u00B5m", 400, 2.5), ("micron", 80, 12.5)],
+)
+def test_imagej(tmp_path, unit, per_unit, expected):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, IMAGE, imagej=True, resolution=(per_unit, per_unit), metadata={"unit": unit}
+    )
+    assert read_pixel_size(path) == (pytest.approx(expected, rel=1e-6), "ImageJ calibration")
+
+
+@pytest.mark.parametrize(("unit", "expected"), [("nm", 3.2), ("µm", 3200.0)])
+def test_ome(tmp_path, unit, expected):
+    path = tmp_path / "a.ome.tif"
+    metadata = {"PhysicalSizeX": 3.2, "PhysicalSizeXUnit": unit}
+    metadata |= {"PhysicalSizeY": 3.2, "PhysicalSizeYUnit": unit}
+    tifffile.imwrite(path, IMAGE, ome=True, metadata=metadata)
+    assert read_pixel_size(path) == (pytest.approx(expected), "OME metadata")
+
+
+def test_resolution_in_centimetres(tmp_path):
+    path = write(tmp_path / "a.tif", resolution=(1e7 / 4.5, 1e7 / 4.5), resolutionunit="CENTIMETER")
+    assert read_pixel_size(path) == (pytest.approx(4.5), "TIFF resolution")
+
+
+@pytest.mark.parametrize(
+    ("resolution", "unit"), [((72, 72), "INCH"), ((28.35, 28.35), "CENTIMETER"), ((1, 1), "NONE")]
+)
+def test_resolutions_for_printing_are_no_pixel_size(tmp_path, resolution, unit):
+    path = write(tmp_path / "a.tif", resolution=resolution, resolutionunit=unit)
+    assert read_pixel_size(path) is None
+
+
+def test_the_microscope_comes_before_the_resolution(tmp_path):
+    path = write(
+        tmp_path / "a.tif",
+        (34118, zeiss()),
+        resolution=(1e7 / 4.5, 1e7 / 4.5),
+        resolutionunit="CENTIMETER",
+    )
+    assert read_pixel_size(path) == (7.34375, "Zeiss metadata")
+
+
+def test_unreadable_metadata_are_passed_over_with_a_warning(tmp_path, caplog):
+    path = write(
+        tmp_path / "a.tif",
+        (34118, zeiss("7.344 furlong")),
+        resolution=(1e7 / 4.5, 1e7 / 4.5),
+        resolutionunit="CENTIMETER",
+    )
+    assert read_pixel_size(path) == (pytest.approx(4.5), "TIFF resolution")
+    assert "a.tif: Zeiss metadata: the pixel size there cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("size", ["0.0 nm", "-3.0 nm", "12.0 mm"])
+def test_impossible_sizes_are_passed_over(tmp_path, caplog, size):
+    assert read_pixel_size(write(tmp_path / "a.tif", (34118, zeiss(size)))) is None
+    assert "no micrograph has pixels of" in caplog.text
+
+
+def test_pixels_that_are_not_square_are_passed_over(tmp_path, caplog):
+    text = "[Scan]\r\nPixelWidth=1e-9\r\nPixelHeight=2e-9\r\n"
+    assert read_pixel_size(write(tmp_path / "a.tif", (34682, text))) is None
+    assert "not square (1 x 2 nm)" in caplog.text
+
+
+def test_other_formats_and_damaged_files_have_none(tmp_path, caplog):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    (tmp_path / "a.tif").write_bytes(b"no image")
+    assert read_pixel_size(tmp_path / "a.png") is None
+    assert read_pixel_size(tmp_path / "a.tif") is None
+    assert "a.tif: the metadata cannot be read" in caplog.text
+
+
+def test_calibrate_says_which_source_was_used(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    paths = [write(tmp_path / f"{name}.tif", (34118, zeiss())) for name in "ab"]
+    found, unit, warnings = calibrate(paths, None)
+    assert found == [(7.34375, "Zeiss metadata")] * 2
+    assert (unit, warnings) == ("nm", [])
+    assert "pixel size 7.34375 nm, from: Zeiss metadata" in caplog.text
+
+
+def test_calibrate_warns_where_images_differ(tmp_path):
+    paths = [
+        write(tmp_path / "a.tif", (34118, zeiss())),
+        write(tmp_path / "b.tif", (34118, zeiss("14.69 nm", "0"))),
+    ]
+    _, unit, (warning,) = calibrate(paths, None)
+    assert unit == "nm"
+    assert "differ (7.34375 to 14.69 nm)" in warning
+
+
+def test_one_image_without_a_size_puts_all_in_pixels(tmp_path):
+    paths = [write(tmp_path / "a.tif", (34118, zeiss())), write(tmp_path / "b.tif")]
+    found, unit, (warning,) = calibrate(paths, None)
+    assert unit == "px"
+    assert found[1] == (None, "none")
+    assert "1 of 2 images carry no pixel size (b.tif)" in warning
+
+
+def test_the_option_overrides_the_files(tmp_path):
+    paths = [write(tmp_path / "a.tif", (34118, zeiss())), write(tmp_path / "b.tif")]
+    found, unit, warnings = calibrate(paths, 5)
+    assert found == [(5.0, "option pixel_size_nm")] * 2
+    assert (unit, warnings) == ("nm", [])

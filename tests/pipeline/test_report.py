@@ -1,0 +1,200 @@
+"""The page holds what is there, leaves out what is not, and needs nothing from elsewhere."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline import report
+from pipeline.report import write_report
+from pipeline.report_parts import number, numbers
+from pipeline.report_pictures import jpeg_uri, plot_training_curves, read_training_log
+from pipeline.result_tables import write_table
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Checker(HTMLParser):
+    """Complains of tags that are not closed in order; collects addresses."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.addresses, self.ids = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href"):
+                self.addresses.append(value)
+            if name == "id":
+                self.ids.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A finished run with two images, as step 7 leaves it."""
+    folder = tmp_path / "Results" / "2026-01-31_12-00-00"
+    (folder / "overlays").mkdir(parents=True)
+    images = ["image", "pixel_size_nm", "pixel_size_source", "particles_found"]
+    rows = [(f"{name}.tif", 2.5, "Zeiss metadata", 9, 7) for name in ("a", "<b> & c")]
+    write_table(folder / "images.csv", [*images, "particles_measured"], rows)
+    statistics = [
+        f"{name}{part}_nm"
+        for name in ("mean", "sd", "D10", "D50", "D90")
+        for part in ("", "_ci_low", "_ci_high")
+    ]
+    write_table(
+        folder / "summary.csv",
+        ["quantity", "weighting", "n", *statistics],
+        [("equivalent_diameter", "number", 14, *range(101, 116))],
+    )
+    about = {
+        "measured": "2026-01-31 12:00",
+        "unit": "nm",
+        "warnings": ["<careful> here"],
+        "versions": {"numpy": "2.4"},
+        "root_dir": "../..",
+    }
+    (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    (folder / "options.json").write_text('{"filters": {}, "exclude_border": true}', "utf-8")
+    picture = np.random.default_rng(0).integers(0, 255, (200, 300, 3)).astype(np.uint8)
+    for name in ("a", "<b> & c"):
+        cv2.imencode(".png", picture)[1].tofile(folder / "overlays" / f"{name}.png")
+    return folder
+
+
+def read_page(run_folder):
+    text = write_report(run_folder).read_text(encoding="utf-8")
+    checker = Checker()
+    checker.feed(text)
+    assert checker.open == []
+    assert len(set(checker.ids)) == len(checker.ids)
+    for address in checker.addresses:
+        assert address.startswith("data:image/") or address[1:] in checker.ids
+    return text
+
+
+def test_the_page_is_whole_and_needs_no_network(run_folder):
+    text = read_page(run_folder)
+    assert not re.search(r"https?://|@import|url\(", text)
+    assert text.count('class="enlarge"') == 2
+    assert "110.0 nm" in text  # D50
+    assert "111.0 to 112.0 nm" in text
+    assert "14<small>of 18 found, in 2 images" in text
+
+
+def test_text_from_files_is_escaped(run_folder):
+    text = read_page(run_folder)
+    assert "&lt;careful&gt; here" in text and "&lt;b&gt; &amp; c.tif" in text
+    assert "<careful>" not in text and "<b>" not in text
+
+
+def test_what_is_missing_is_left_out(run_folder):
+    for path in (run_folder / "overlays").iterdir():
+        path.unlink()
+    text = read_page(run_folder)
+    for title in ("Scores", "Overlays", "Training", "Preview sheets"):
+        assert f">{title}</h2>" not in text
+
+
+def test_scores_appear_when_they_are_there(run_folder):
+    write_table(run_folder / "scores.csv", ["image", "AP50"], [("all", 0.4711)])
+    text = read_page(run_folder)
+    assert ">Scores</h2>" in text and "0.4711" in text
+
+
+def add_training(root, name, run, epochs):
+    folder = root / name / "Models" / run
+    folder.mkdir(parents=True)
+    rows = [(epoch, 1 / epoch, 2 / epoch, "") for epoch in range(1, epochs + 1)]
+    write_table(folder / "training_log.csv", ["epoch", "loss", "val_loss", "note"], rows)
+    (folder / "options.json").write_text(f'{{"epochs": {epochs}, "tile": [1, 2]}}', "utf-8")
+
+
+def test_the_newest_training_runs_are_shown(run_folder, tmp_path):
+    add_training(tmp_path, "1_WGAN", "2026-01-01_00-00-00", 3)
+    add_training(tmp_path, "1_WGAN", "2026-01-02_00-00-00", 4)
+    (tmp_path / "1_WGAN" / "Models" / "2026-01-03_00-00-00").mkdir()  # not yet trained
+    add_training(tmp_path, "3_UNet", "2026-01-04_00-00-00", 1)
+    text = read_page(run_folder)
+    assert "Run 2026-01-02_00-00-00, 4 epochs" in text
+    assert "Run 2026-01-04_00-00-00, 1 epochs" in text
+    assert "2026-01-01" not in text and "CycleGAN:" not in text
+
+
+def test_the_first_and_the_last_preview_sheets_are_shown(run_folder, tmp_path):
+    folder = tmp_path / "2_CycleGAN" / "images" / "2026-01-01_00-00-00"
+    folder.mkdir(parents=True)
+    sheet = np.zeros((40, 160, 3), np.uint8)
+    for epoch in (1, 5, 50):
+        cv2.imencode(".png", sheet)[1].tofile(folder / f"A-B-A_Epoch_{epoch:05d}.png")
+    (folder / "B-A-B_Epoch_00001.png").write_bytes(b"damaged")
+    text = read_page(run_folder)
+    assert "Epoch 1<" in text and "Epoch 50<" in text and "Epoch 5<" not in text
+    assert "mask again</h3>" not in text
+
+
+def test_a_report_of_many_images_stays_small(run_folder, monkeypatch):
+    # The gallery's share of the page, made small so that small pictures do for the test.
+    monkeypatch.setattr(report, "GALLERY_BYTES", 2_500_000)
+    noise = np.random.default_rng(0).integers(0, 255, (300, 700, 3)).astype(np.uint8)
+    content = cv2.imencode(".png", noise)[1]
+    header = "image,pixel_size_nm,pixel_size_source,particles_found,particles_measured\n"
+    names = [f"{index:03d}" for index in range(130)]
+    rows = "".join(f"{name}.tif,2,x,1,1\n" for name in names)
+    (run_folder / "images.csv").write_text(header + rows, encoding="utf-8")
+    for name in names:
+        content.tofile(run_folder / "overlays" / f"{name}.png")
+    assert write_report(run_folder).stat().st_size < 4 / 3 * 2_500_000 + 100_000
+    text = read_page(run_folder)
+    assert text.count('class="enlarge"') == 44
+    assert "One in 3 images is shown" in text
+
+
+def test_a_picture_is_made_smaller_until_it_fits(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (900, 1600, 3)).astype(np.uint8)
+    cv2.imencode(".png", noise)[1].tofile(tmp_path / "a.png")
+    assert len(jpeg_uri(tmp_path / "a.png", 150_000)) < 210_000
+
+
+def test_an_unfinished_run_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Run step 7"):
+        write_report(tmp_path)
+
+
+def test_training_logs_with_gaps_and_without_rows(tmp_path):
+    path = tmp_path / "training_log.csv"
+    path.write_text("epoch,loss,d_a,d_b\n1,2.5,,inf\n2,abc,1,2\n", encoding="utf-8")
+    log = read_training_log(path)
+    np.testing.assert_array_equal(log["loss"], [2.5, np.nan])
+    assert plot_training_curves(log).startswith(b"\x89PNG")
+    path.write_text("epoch,loss\n", encoding="utf-8")
+    assert plot_training_curves(read_training_log(path)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("164.483", "164.5"),
+        ("0.047112", "0.0471"),
+        ("12345.6", "12346"),
+        ("0", "0.000"),
+        ("235", "235.0"),
+        ("x<", "x&lt;"),
+    ],
+)
+def test_numbers_have_four_digits(text, expected):
+    assert number(text) == expected
+
+
+def test_a_column_has_equal_decimals():
+    assert numbers(["0.91234", "", "0.5"]) == ["0.9123", "", "0.5000"]
+    assert numbers(["3", "12"]) == ["3", "12"]
+    assert numbers(["31.4159", "2.71828"]) == ["31.42", "2.72"]

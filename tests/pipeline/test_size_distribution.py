@@ -1,0 +1,116 @@
+"""Percentiles, weights and confidence intervals against NumPy and known distributions."""
+
+import numpy as np
+import pytest
+
+from pipeline import size_distribution
+from pipeline.size_distribution import (
+    bootstrap_interval,
+    plot_size_distribution,
+    size_statistics,
+    summarise,
+    weighted_percentiles,
+)
+
+
+@pytest.fixture
+def few_samples(monkeypatch):
+    monkeypatch.setattr(size_distribution, "BOOTSTRAP_SAMPLES", 400)
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 100])
+def test_equal_weights_give_numpys_percentiles(number):
+    sizes = np.sort(np.random.default_rng(number).random(number))
+    found = weighted_percentiles(sizes, np.full(number, 3.0), (10, 50, 90))
+    np.testing.assert_allclose(found, np.percentile(sizes, (10, 50, 90), method="hazen"))
+
+
+def test_a_weight_counts_as_so_many_particles():
+    sizes, weights = np.array([1.0, 2.0, 5.0]), np.array([40, 50, 10])
+    repeated = np.repeat(sizes, weights)
+    mean, sd, *_ = size_statistics(sizes, weights.astype(float))
+    assert mean == pytest.approx(repeated.mean())
+    # The spread differs only by the number of particles it is taken from.
+    freedom = 1 - np.sum((weights / 100) ** 2)
+    assert sd**2 * freedom == pytest.approx(repeated.var())
+
+
+def test_the_standard_deviation_of_equal_weights_is_the_samples():
+    sizes = np.array([1.0, 2.0, 4.0, 9.0])
+    assert size_statistics(sizes, np.ones(4))[1] == pytest.approx(sizes.std(ddof=1))
+
+
+def test_by_volume_the_large_particle_counts():
+    # A sphere of 10 has as much volume as 1000 of 1.
+    sizes = np.concatenate([np.ones(1000), [10.0]])
+    rows = summarise({"d": sizes}, sizes, np.zeros(1001), 0)
+    by_number, by_volume = rows
+    assert (by_number["weighting"], by_volume["weighting"]) == ("number", "volume")
+    assert by_number["mean"] == pytest.approx(1010 / 1001)
+    assert by_volume["mean"] == pytest.approx(5.5)
+    assert by_number["D90"] == pytest.approx(1)
+    assert by_volume["D90"] == pytest.approx(10, rel=0.2)
+
+
+def test_the_interval_of_the_mean_has_the_width_of_theory(few_samples):
+    sizes = np.random.default_rng(0).normal(100, 10, 400)
+    low, high = bootstrap_interval(sizes, np.ones(400), np.zeros(400), 1)
+    assert (high[0] - low[0]) / 2 == pytest.approx(1.96 * 10 / np.sqrt(400), rel=0.15)
+    assert low[0] < sizes.mean() < high[0]
+
+
+def test_the_interval_holds_the_truth_in_about_95_of_100_cases(monkeypatch):
+    monkeypatch.setattr(size_distribution, "BOOTSTRAP_SAMPLES", 200)
+    random = np.random.default_rng(3)
+    hits = 0
+    for case in range(100):
+        sizes = random.lognormal(0, 0.4, 60)
+        low, high = bootstrap_interval(sizes, np.ones(60), np.zeros(60), case)
+        hits += low[3] <= 1 <= high[3]  # the median of this log-normal distribution
+    assert 88 <= hits <= 100
+
+
+def test_images_that_differ_widen_the_interval(few_samples):
+    random = np.random.default_rng(0)
+    images = np.repeat(np.arange(10), 100)
+    sizes = random.normal(100, 5, 1000) + 4 * images
+    low, high = bootstrap_interval(sizes, np.ones(1000), images, 0)
+    # The standard deviation of ten images' means over the root of ten.
+    expected = 1.96 * 4 * np.std(np.arange(10)) / np.sqrt(10)
+    assert (high[0] - low[0]) / 2 == pytest.approx(expected, rel=0.15)
+    alone = bootstrap_interval(sizes, np.ones(1000), np.zeros(1000), 0)
+    assert (high - low)[0] > 4 * (alone[1] - alone[0])[0]
+
+
+def test_the_seed_decides(few_samples):
+    sizes = np.random.default_rng(0).random(50)
+    first = bootstrap_interval(sizes, np.ones(50), np.zeros(50), 7)
+    np.testing.assert_array_equal(first, bootstrap_interval(sizes, np.ones(50), np.zeros(50), 7))
+    assert (np.array(first) != bootstrap_interval(sizes, np.ones(50), np.zeros(50), 8)).any()
+
+
+def test_one_particle_has_a_size_and_no_interval():
+    (row, _) = summarise({"d": np.array([4.0])}, np.array([4.0]), np.array(["a"]), 0)
+    assert (row["n"], row["mean"], row["D50"]) == (1, 4, 4)
+    assert np.isnan([row["sd"], row["D50_ci_low"], row["D50_ci_high"]]).all()
+
+
+def test_no_particle_has_empty_rows():
+    rows = summarise({"d": np.array([])}, np.array([]), np.array([]), 0)
+    assert [row["n"] for row in rows] == [0, 0]
+    assert all(np.isnan(row["D50"]) for row in rows)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 500])
+@pytest.mark.parametrize("weighting", ["number", "volume"])
+def test_the_plot_of_any_number_of_particles(few_samples, weighting, number):
+    sizes = np.random.default_rng(0).lognormal(5, 0.3, number)
+    summary = summarise({"equivalent_diameter": sizes}, sizes, np.zeros(number), 0)
+    figure = plot_size_distribution(sizes, weighting, summary, "nm")
+    figure.draw_without_rendering()
+    texts = " ".join(text.get_text() for text in figure.axes[0].texts)
+    assert ("No particles" in texts) == (number == 0)
+    assert figure.axes[0].get_xlabel() == "Equivalent circle diameter / nm"
+    if number:
+        heights = [bar.get_height() for bar in figure.axes[0].patches]
+        assert sum(heights) == pytest.approx(100)
