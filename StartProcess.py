@@ -259,6 +259,4 @@ def steps(run_step):
 
 
 if __name__ == "__main__":
-    run_workflow(
-        steps, root_dir=ROOT_DIR, options=globals(), selected=sys.argv[1:], resume=RESUME
-    )
+    run_workflow(steps, root_dir=ROOT_DIR, options=globals(), selected=sys.argv[1:], resume=RESUME)

@@ -67,6 +67,4 @@ def _predict_by_tiles(network, image, tile_height, tile_width, min_overlap, mana
         backend.predict(network, tiles[start : start + TILES_AT_A_TIME])
         for start in range(0, len(tiles), TILES_AT_A_TIME)
     ]
-    return stitch_tiles(
-        np.concatenate(parts), *image.shape[:2], min_overlap, manage_overlap_mode
-    )
+    return stitch_tiles(np.concatenate(parts), *image.shape[:2], min_overlap, manage_overlap_mode)

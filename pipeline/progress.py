@@ -21,6 +21,13 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d} h"
 
 
+def live_line(text: str) -> None:
+    """Show a line that the next one replaces; nothing where the output is no terminal."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K  {text}" if text else "\r\033[K")
+        sys.stderr.flush()
+
+
 def progress(items: Iterable, what: str, total: int | None = None) -> Iterator:
     """Yield the items, saying how many of them are done and how long the rest will take.
 
@@ -42,10 +49,8 @@ def progress(items: Iterable, what: str, total: int | None = None) -> Iterator:
             )
             line = f"{what}: {done} of {total or '?'}{left}"
             if live:
-                sys.stderr.write(f"\r\033[K  {line}")
-                sys.stderr.flush()
+                live_line(line)
             else:
                 logger.info("%s", line)
-    if live:
-        sys.stderr.write("\r\033[K")
+    live_line("")
     logger.info("%s: %d in %s", what, done, format_seconds(time.monotonic() - start))

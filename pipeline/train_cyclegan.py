@@ -121,7 +121,7 @@ def train_cyclegan(
         learning_rate=rate,
         optimizers=model.optimizers(),
         after_epoch=after_epoch,
-        description="CycleGAN ",
+        description="CycleGAN",
         shown=SHOWN_LOSSES,
     )
     save_model(model.gen_a, run_folder / "image_to_mask.keras")

@@ -100,7 +100,7 @@ def train_unet(
         optimizers=[model.adam],
         validate=_validation(model, validation, contrast_range, batch_size),
         after_epoch=after_epoch,
-        description="UNet ",
+        description="UNet",
     )
     save_model(model.network, run_folder / "model.keras")
     finish_run(run_folder)

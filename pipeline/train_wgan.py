@@ -87,7 +87,7 @@ def train_wgan(
         epochs=epochs,
         run_folder=run_folder,
         after_epoch=after_epoch,
-        description="WGAN ",
+        description="WGAN",
     )
     save_model(model.generator, run_folder / "model.keras")
     finish_run(run_folder)

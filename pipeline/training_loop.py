@@ -6,11 +6,14 @@ epoch), ``checkpoints/<epoch>_<step>/`` (the last two) and, once finished, the m
 
 import collections
 import concurrent.futures
+import contextlib
 import csv
 import logging
 import math
 import os
 import shutil
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -18,7 +21,7 @@ import keras
 import numpy as np
 
 from models import backend
-from pipeline.progress import format_seconds
+from pipeline.progress import format_seconds, live_line
 from pipeline.run_folders import new_run_folder, read_json, write_json
 
 logger = logging.getLogger(__name__)
@@ -26,6 +29,7 @@ logger = logging.getLogger(__name__)
 STEPS_BETWEEN_FETCHES = 20  # losses stay on the device in between: fetching them waits for it
 PREFETCHED_BATCHES = 4
 CHECKPOINTS_KEPT = 2
+SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 15.0  # for epochs that take less than that
 
 
 def random_numbers(seed, epoch, step=0, stream=0):
@@ -114,52 +118,96 @@ def train(
     if state["epoch"] or state["step"]:
         logger.info("going on with epoch %d, step %d", state["epoch"] + 1, state["step"] + 1)
     run_step = backend.compile_step(model.train_step)
-    start = saved = time.monotonic()
-    done_before = state["epoch"] * steps_per_epoch + state["step"]
-    with Prefetcher(make_batch, steps_per_epoch, epochs, state["epoch"], state["step"]) as batches:
-        for epoch in range(state["epoch"], epochs):
-            if learning_rate is not None:
-                for optimizer in optimizers:
-                    optimizer.learning_rate = learning_rate(epoch)
-            state["epoch"] = epoch
+    save = _saver(model, run_folder, state)
+    time_left = _time_left(
+        state["epoch"] * steps_per_epoch + state["step"], epochs * steps_per_epoch
+    )
+    with (
+        Prefetcher(make_batch, steps_per_epoch, epochs, state["epoch"], state["step"]) as batches,
+        _interrupt_flag() as interrupted,
+    ):
+        while state["epoch"] < epochs:
+            epoch = state["epoch"]
+            for optimizer in optimizers if learning_rate else ():
+                optimizer.learning_rate = learning_rate(epoch)
             pending = []
             for step in range(state["step"], steps_per_epoch):
-                try:
-                    pending.append(run_step(backend.to_device(batches.next())))
-                except KeyboardInterrupt:
-                    logger.info("stopped; run StartProcess.py again to go on from the last epoch")
-                    raise
-                last = step + 1 == steps_per_epoch
+                pending.append(run_step(backend.to_device(batches.next())))
                 state["step"] = step + 1
-                if len(pending) == STEPS_BETWEEN_FETCHES or last:
-                    _add_losses(state["sums"], pending, epoch, step, run_folder)
+                done = epoch * steps_per_epoch + step + 1
+                last = step + 1 == steps_per_epoch
+                if len(pending) == STEPS_BETWEEN_FETCHES or last or interrupted:
+                    _add_losses(state, pending, run_folder)
                     pending = []
-                    if not last and time.monotonic() - saved > 60 * checkpoint_minutes:
-                        save_checkpoint(model, run_folder, state)
-                        saved = time.monotonic()
+                    live_line(
+                        f"{description} epoch {epoch + 1} of {epochs}, step {step + 1} of "
+                        f"{steps_per_epoch}, {time_left(done)} left"
+                    )
+                    if interrupted:
+                        save(after_seconds=0)
+                        logger.info("stopped and saved; run StartProcess.py again to go on here")
+                        raise KeyboardInterrupt
+                    if not last:
+                        save(after_seconds=60 * checkpoint_minutes)
             row = {"epoch": epoch + 1}
             row |= {name: value / steps_per_epoch for name, value in state["sums"].items()}
             row |= validate() if validate else {}
             state["rows"].append(row)
             state |= {"epoch": epoch + 1, "step": 0, "sums": {}}
+            live_line("")
+            losses = "  ".join(f"{name} {row[name]:.4g}" for name in shown or list(row)[1:])
+            where = f"{description} epoch {epoch + 1} of {epochs}"
+            logger.info("%s, %s left: %s", where, time_left(done), losses)
             write_log(run_folder / "training_log.csv", state["rows"])
             if after_epoch:
                 after_epoch(epoch, state["rows"])
-            if time.monotonic() - saved > 15 or epoch + 1 == epochs:
-                save_checkpoint(model, run_folder, state)
-                saved = time.monotonic()
-            done = (epoch + 1) * steps_per_epoch - done_before
-            left = (time.monotonic() - start) / done * (epochs - epoch - 1) * steps_per_epoch
-            losses = "  ".join(f"{name} {row[name]:.4g}" for name in shown or list(row)[1:])
-            logger.info(
-                "%sepoch %d of %d, %s left: %s",
-                description,
-                epoch + 1,
-                epochs,
-                format_seconds(left),
-                losses,
-            )
+            save(after_seconds=0 if epoch + 1 == epochs else SECONDS_BETWEEN_EPOCH_CHECKPOINTS)
     return state["rows"]
+
+
+def _saver(model, run_folder, state):
+    """Return ``save(after_seconds)``: a checkpoint, if the last is at least so long ago."""
+    saved = time.monotonic()
+
+    def save(after_seconds):
+        nonlocal saved
+        if time.monotonic() - saved >= after_seconds:
+            save_checkpoint(model, run_folder, state)
+            saved = time.monotonic()
+
+    return save
+
+
+def _time_left(done_before, total):
+    """Return a function from the number of steps done to the time the others will take."""
+    start = time.monotonic()
+
+    def left(done):
+        return format_seconds((time.monotonic() - start) / (done - done_before) * (total - done))
+
+    return left
+
+
+@contextlib.contextmanager
+def _interrupt_flag():
+    """Yield a list that Ctrl-C makes non-empty, so that a step is finished before we stop.
+
+    A second Ctrl-C acts as ever. Outside the main thread signals cannot be caught: no flag then.
+    """
+    flag = []
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+
+    def raise_flag(number, frame):
+        flag.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, raise_flag)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Prefetcher:
@@ -191,14 +239,15 @@ class Prefetcher:
         self.pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _add_losses(sums, pending, epoch, step, run_folder):
+def _add_losses(state, pending, run_folder):
+    sums = state["sums"]
     for losses in pending:
         for name, value in losses.items():
             value = float(keras.ops.convert_to_numpy(value))
             if not math.isfinite(value):
                 raise ValueError(
-                    f"Training went wrong in epoch {epoch + 1}, step {step + 1}: the loss {name} "
-                    f"is {value}. The last good checkpoint is kept in {run_folder}. Halve the "
+                    f"Training went wrong in epoch {state['epoch'] + 1}, by step {state['step']}: "
+                    f"the loss {name} is {value}. The last good checkpoint is kept in {run_folder}. Halve the "
                     "learning rate or raise the batch size; with PRECISION = "
                     '"mixed_bfloat16", try "float32". Change SEED if it happened once only.'
                 )

@@ -41,9 +41,7 @@ def translate_images(
     options = read_json(to_mask.with_name("options.json"))["options"]
     made_with = {"model": [to_mask.parent.name, fingerprint([to_mask, to_image])]}
 
-    _translate_masks(
-        cyclegan_dir, to_image, made_with, options["use_binary_crossentropy"], options
-    )
+    _translate_masks(cyclegan_dir, to_image, made_with, options["use_binary_crossentropy"], options)
 
     micrographs = list_images(images_dir)
     tiling = {

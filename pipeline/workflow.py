@@ -42,7 +42,12 @@ OUTPUTS = {
     "2": ("{cyclegan_dir}/data/trainB", "{cyclegan_dir}/data/labelsB"),
     "3": ("{cyclegan_dir}/Models/*/*.keras",),
     "4": ("{cyclegan_dir}/generate_images/A", "{cyclegan_dir}/generate_images/B"),
-    "5": ("{cyclegan_dir}/generate_images/Synthetic_Masks_Filtered", "{output_dir}"),
+    "5": (
+        "{cyclegan_dir}/generate_images/A_blurred",
+        "{cyclegan_dir}/generate_images/Synthetic_Masks_Filtered",
+        "{cyclegan_dir}/generate_images/Synthetic_Labels_Filtered",
+        "{output_dir}",
+    ),
     "6a": ("{unet_dir}/Models/*/*.keras",),
     "6b": ("{output_dir}",),
     "7": ("{results_dir}/*/particles.csv",),

@@ -1,50 +1,213 @@
 """The whole script as a user runs it, with tiny options, on the backend of the environment."""
 
+import json
 import os
 import re
-import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from pipeline.image_files import list_images, read_image
+from pipeline.image_files import read_image, write_image
 
 PROJECT = Path(__file__).resolve().parent.parent
 TINY = {
+    "PRESET": "quick",
     "TILE_SIZE_W": 64,
     "TILE_SIZE_H": 64,
     "NUM_SIMULATED_MASKS": 6,
-    "WGAN_BATCH_SIZE": 16,
-    "WGAN_EPOCHS": 3,
+    "WGAN_BATCH_SIZE": 8,
+    "WGAN_EPOCHS": 4,
     "CYCLEGAN_BATCH_SIZE": 2,
-    "CYCLEGAN_EPOCHS": 1,
+    "CYCLEGAN_EPOCHS": 2,
     "CYCLEGAN_FILTERS": 2,
     "UNET_BATCH_SIZE": 4,
     "UNET_EPOCHS": 1,
     "UNET_FILTERS": 4,
 }
+# One of each kind: file name, dtype, colour channels, height, width.
+MICROGRAPHS = (
+    ("plain.tif", np.uint8, 1, 96, 128),
+    ("sixteen bits.TIFF", np.uint16, 1, 100, 90),
+    ("Größe.PNG", np.uint8, 3, 80, 110),
+    ("photo.jpg", np.uint8, 3, 70, 70),
+    ("floats.tif", np.float32, 1, 64, 100),
+)
 
 
-def write_script(folder, options):
-    """Write StartProcess.py to ``folder`` with options edited, as a user does."""
+def micrograph(dtype, channels, height, width, seed):
+    """Return bright disks on a dark, noisy ground."""
+    random = np.random.default_rng(seed)
+    image = random.normal(60, 8, (height, width)).astype(np.float32)
+    for _ in range(height * width // 800):
+        centre = (int(random.integers(width)), int(random.integers(height)))
+        cv2.circle(image, centre, int(random.integers(6, 11)), 170.0, -1)
+    image = np.clip(cv2.GaussianBlur(image, None, 1.0), 0, 255)
+    image = image * (257 if dtype == np.uint16 else 1)
+    image = image.astype(dtype)
+    return image if channels == 1 else np.dstack([image] * channels)
+
+
+def make_project(folder, options=TINY):
+    """Fill ``folder`` with micrographs, outlines, and StartProcess.py edited as a user does."""
+    (folder / "Input_Images").mkdir(parents=True)
+    (folder / "Input_Masks").mkdir()
+    for seed, (name, *kind) in enumerate(MICROGRAPHS):
+        write_image(folder / "Input_Images" / name, micrograph(*kind, seed))
+    for number in range(8):
+        outline = np.zeros((32, 32), np.uint8)
+        axes = (9 + number % 4, 9 + number // 4)
+        cv2.ellipse(outline, (16, 16), axes, 20 * number, 0, 360, 255, -1)
+        write_image(folder / "Input_Masks" / f"outline_{number}.png", outline)
     text = (PROJECT / "StartProcess.py").read_text(encoding="utf-8")
     for name, value in options.items():
         text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value!r}", text)
         assert count == 1, name
     (folder / "StartProcess.py").write_text(text, encoding="utf-8")
+    return folder
 
 
-def run_script(folder, *arguments):
-    """Run the script in ``folder`` and return the finished process, its output as text."""
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
+def start_script(folder, *arguments):
+    """Start the script in ``folder``."""
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    return subprocess.Popen(
         [sys.executable, "StartProcess.py", *arguments],
         cwd=folder,
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
     )
+
+
+def run_script(folder, *arguments):
+    """Run the script in ``folder``; return its exit code and all it said."""
+    process = start_script(folder, *arguments)
+    output, _ = process.communicate()
+    return process.returncode, output
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Return a folder in which the whole workflow ran, and what it said."""
+    folder = make_project(tmp_path_factory.mktemp("finished") / "with space")
+    code, output = run_script(folder)
+    assert code == 0, output
+    return folder, output
+
+
+def test_the_whole_workflow_on_mixed_images(finished):
+    folder, output = finished
+    titles = re.findall(r"(?m)^ *Step (\w+) of 8: ", output)
+    assert titles == ["0", "1", "2", "3", "4", "5", "6a", "6b", "7", "8"]
+    for name, _, _, height, width in MICROGRAPHS:
+        stem = Path(name).stem
+        for masks in ("Output_Masks_UNet", "Output_Masks_CycleGAN"):
+            mask = read_image(folder / masks / f"{stem}.tif")
+            assert mask.shape == (height, width) and mask.dtype == np.uint8
+            assert set(np.unique(mask)) <= {0, 255}
+        raw = read_image(folder / "Output_Masks_UNet" / f"{stem}_raw.tif")
+        assert raw.dtype == np.float32 and 0 <= raw.min() <= raw.max() <= 1
+    tiles = [read_image(path) for path in (folder / "2_CycleGAN/data/trainA").glob("*.tif")]
+    assert len(tiles) >= 6
+    assert all(tile.min() == 0 and tile.max() == 255 for tile in tiles)
+
+
+def test_every_model_has_its_log_options_and_previews(finished):
+    folder, _ = finished
+    for models, count, sheets in (
+        ("1_WGAN/Models", 4, "1_WGAN/Output_Images/*/Epoch_00004.png"),
+        ("2_CycleGAN/Models", 2, "2_CycleGAN/images/*/A-B-A_Epoch_00002.png"),
+        ("3_UNet/Models", 1, None),
+    ):
+        (run,) = (folder / models).iterdir()
+        rows = (run / "training_log.csv").read_text().splitlines()
+        assert len(rows) == 1 + count
+        record = json.loads((run / "options.json").read_text())
+        assert record["options"]["seed"] == 42
+        assert record["backend"] == os.environ.get("KERAS_BACKEND", "tensorflow")
+        assert record["versions"]["keras"]
+        if sheets:
+            (sheet,) = folder.glob(sheets)
+            assert cv2.imread(str(sheet)) is not None
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in (folder / "2_CycleGAN").rglob("*")}
+    code, output = run_script(folder)
+    assert code == 0
+    # Step 8 is cheap and leaves nothing behind where there are no true masks.
+    assert output.count("already done with the same options and inputs") >= 9
+    assert {p: p.stat().st_mtime_ns for p in (folder / "2_CycleGAN").rglob("*")} == before
+
+
+def test_a_single_step_reruns_alone(finished):
+    folder, _ = finished
+    (folder / "Output_Masks_UNet" / "plain.tif").unlink()
+    code, output = run_script(folder, "6b")
+    assert code == 0, output
+    assert re.findall(r"(?m)^ *Step (\w+) of 8: ", output) == ["6b"]
+    assert (folder / "Output_Masks_UNet" / "plain.tif").exists()
+
+
+def test_killed_in_training_it_goes_on_and_ends_with_the_same_masks(finished, tmp_path):
+    undisturbed, _ = finished
+    folder = make_project(tmp_path / "killed")
+    process = start_script(folder)
+    deadline = time.monotonic() + 600
+    while not list((folder / "2_CycleGAN").glob("Models/*/checkpoints/000001_000000")):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    code, output = run_script(folder)
+    assert code == 0, output
+    assert "Step 0 of 8: folders and real tiles: already done" in output
+    for name in ("Output_Masks_UNet", "Output_Masks_CycleGAN", "2_CycleGAN/data/trainB"):
+        files = sorted(path.name for path in (undisturbed / name).glob("*.tif"))
+        assert files == sorted(path.name for path in (folder / name).glob("*.tif"))
+        for file in files:
+            assert (folder / name / file).read_bytes() == (undisturbed / name / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("step", "maker"),
+    [
+        ("2", "step 1 (train_wgan)"),
+        ("3", "step 0 (prepare_images)"),
+        ("4", "step 3 (train_cyclegan)"),
+        ("5", "step 4 (translate_images)"),
+        ("6a", "step 4 (translate_images)"),
+        ("6b", "step 6a (train_unet)"),
+    ],
+)
+def test_a_step_without_its_input_names_the_step_that_makes_it(step, maker, tmp_path):
+    code, output = run_script(make_project(tmp_path / "new"), step)
+    assert code == 1
+    assert f"run {maker} first" in output
+    assert "Traceback" not in output
+
+
+def test_wrong_options_are_all_told_before_anything_is_written(tmp_path):
+    folder = make_project(tmp_path / "wrong", {**TINY, "TILE_SIZE_W": "64", "UNET_EPOCHS": 0})
+    code, output = run_script(folder)
+    assert code == 2
+    assert "TILE_SIZE_W" in output and "UNET_EPOCHS" in output
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "Input_Images",
+        "Input_Masks",
+        "StartProcess.py",
+    ]
+
+
+def test_an_unknown_step_is_refused(tmp_path):
+    code, output = run_script(make_project(tmp_path / "new"), "9")
+    assert code != 0
+    assert "No step 9; there are the steps 0, 1, 2, 3, 4, 5, 6a, 6b, 7, 8" in output

@@ -33,9 +33,7 @@ def test_pool_equals_its_twin(pool_size, batch_size):
         ops.convert_to_numpy(pool.query(*backend.to_device((batch, *choice))))
         for batch, choice in zip(batches, choices, strict=True)
     ]
-    np.testing.assert_array_equal(
-        np.concatenate(shown), pool_of_lists(batches, choices, pool_size)
-    )
+    np.testing.assert_array_equal(np.concatenate(shown), pool_of_lists(batches, choices, pool_size))
 
 
 def test_slots_of_a_batch_differ_and_old_images_come_after_the_pool_is_full():

@@ -83,9 +83,7 @@ def test_convolution(options, size, channels):
 @pytest.mark.parametrize("kernel_size", [2, 3])
 def test_transposed_convolution(kernel_size):
     options = {"filters": 4, "kernel_size": kernel_size, "strides": 2, "padding": "same"}
-    assert_same(
-        layers.Conv2DTranspose(**options), keras.layers.Conv2DTranspose(**options), image()
-    )
+    assert_same(layers.Conv2DTranspose(**options), keras.layers.Conv2DTranspose(**options), image())
 
 
 def test_max_pooling_and_upsampling():

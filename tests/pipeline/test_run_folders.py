@@ -1,0 +1,76 @@
+"""Run names, the newest finished model, and output folders that are continued or renewed."""
+
+import json
+
+import pytest
+
+from pipeline.run_folders import fingerprint, new_run_folder, newest_model, open_output_folder
+
+
+def test_new_runs_never_share_a_folder(tmp_path):
+    names = [new_run_folder(tmp_path / "Models").name for _ in range(3)]
+    assert names == sorted(set(names))
+
+
+def test_newest_model_is_the_latest_finished_one(tmp_path):
+    for run in ("2026-01-02_00-00-00", "2026-01-10_00-00-00", "2026-01-11_00-00-00"):
+        (tmp_path / run).mkdir()
+    for run in ("2026-01-02_00-00-00", "2026-01-10_00-00-00"):
+        (tmp_path / run / "model.keras").touch()
+    assert newest_model(tmp_path, "model.keras", "step 1").parent.name == "2026-01-10_00-00-00"
+    chosen = newest_model(tmp_path, "model.keras", "step 1", run="2026-01-02_00-00-00")
+    assert chosen.parent.name == "2026-01-02_00-00-00"
+    with pytest.raises(FileNotFoundError, match="Name a run folder in"):
+        newest_model(tmp_path, "model.keras", "step 1", run="2026-01-11_00-00-00")
+
+
+def test_a_missing_model_names_the_step_that_makes_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"run step 3 \(train_cyclegan\) first"):
+        newest_model(tmp_path, "model.keras", "step 3 (train_cyclegan)")
+
+
+def test_a_model_can_be_finished_by_another_file(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "best.keras").touch()
+    with pytest.raises(FileNotFoundError):
+        newest_model(tmp_path, "best.keras", "step", finished_by="model.keras")
+    (tmp_path / "a" / "model.keras").touch()
+    assert newest_model(tmp_path, "best.keras", "step", finished_by="model.keras").exists()
+
+
+def test_fingerprint_follows_names_and_contents(tmp_path):
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file in files:
+        file.write_text(file.name)
+    before = fingerprint(files)
+    assert before == fingerprint(reversed(files))
+    files[0].write_text("other")
+    assert fingerprint(files) != before
+
+
+def test_equal_options_continue_a_folder_and_others_empty_it(tmp_path):
+    folder = open_output_folder(tmp_path / "out", {"a": (1, 2)})
+    (folder / "image.tif").touch()
+    open_output_folder(folder, {"a": [1, 2]})
+    assert (folder / "image.tif").exists()
+    open_output_folder(folder, {"a": [1, 3]})
+    assert not (folder / "image.tif").exists()
+    assert json.loads((folder / "made_with.json").read_text()) == {"a": [1, 3]}
+
+
+def test_results_are_moved_aside_not_deleted(tmp_path):
+    folder = open_output_folder(tmp_path / "masks", {"a": 1}, keep_earlier=True)
+    (folder / "mask.tif").write_text("mine")
+    open_output_folder(folder, {"a": 2}, keep_earlier=True)
+    kept = list((tmp_path / "Earlier_Results").glob("masks_*/mask.tif"))
+    assert [path.read_text() for path in kept] == ["mine"]
+    assert not (folder / "mask.tif").exists()
+
+
+def test_files_of_unknown_origin_are_never_deleted(tmp_path):
+    folder = tmp_path / "trainB"
+    folder.mkdir()
+    (folder / "by_hand.tif").write_text("mine")
+    open_output_folder(folder, {"a": 1})
+    kept = list((tmp_path / "Earlier_Results").glob("trainB_*/by_hand.tif"))
+    assert [path.read_text() for path in kept] == ["mine"]

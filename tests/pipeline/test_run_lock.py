@@ -1,0 +1,51 @@
+"""One run at a time in a folder; a dead run's lock is taken over."""
+
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from pipeline.run_folders import read_json, write_json
+from pipeline.run_lock import locked
+
+
+def test_the_lock_names_its_process_and_is_gone_afterwards(tmp_path):
+    lock = tmp_path / "lock.json"
+    with locked(lock):
+        assert read_json(lock)["run"][0] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_run_is_refused_by_name(tmp_path):
+    lock = tmp_path / "lock.json"
+    with locked(lock):
+        with pytest.raises(BlockingIOError, match=f"process {os.getpid()}"), locked(lock):
+            pass
+        assert lock.exists()
+
+
+def test_a_dead_process_lock_is_taken_over(tmp_path):
+    lock = tmp_path / "lock.json"
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    process.wait()
+    write_json(lock, {"run": [process.pid, 1.0], "step": [process.pid, 1.0]})
+    with locked(lock):
+        assert read_json(lock)["run"][0] == os.getpid()
+
+
+def test_another_process_with_the_same_number_does_not_hold_the_lock(tmp_path):
+    lock = tmp_path / "lock.json"
+    write_json(lock, {"run": [os.getpid(), psutil.Process().create_time() - 100], "step": None})
+    with locked(lock):
+        pass
+
+
+def test_an_orphaned_step_is_waited_for_then_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.run_lock.SECONDS_TO_WAIT_FOR_A_DYING_STEP", 0.1)
+    lock = tmp_path / "lock.json"
+    step = [os.getpid(), psutil.Process().create_time()]
+    write_json(lock, {"run": None, "step": step})
+    with pytest.raises(BlockingIOError, match="A step of an earlier run"), locked(lock):
+        pass

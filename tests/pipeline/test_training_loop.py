@@ -1,0 +1,157 @@
+"""Training goes on after a kill bit for bit, batches follow from the seed, bad losses stop it."""
+
+import csv
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from models import cyclegan, multires_unet, wgan_gp
+from pipeline import training_loop
+from pipeline.training_loop import begin_run, finish_run, random_numbers, shuffled_indices, train
+
+EPOCHS, STEPS = 2, 3
+
+
+class KilledError(Exception):
+    """Stands for the process' sudden end."""
+
+
+def numbers(epoch, step, *shape):
+    return random_numbers(7, epoch, step, stream=5).random(shape, dtype=np.float32)
+
+
+def wgan():
+    model = wgan_gp.build_wgan((16, 16), 8, seed=1)
+    model.set_up(2e-4, 0.5, 0.9)
+
+    def make_batch(epoch, step):
+        alpha = numbers(epoch, step, 2, 4, 1, 1, 1)
+        return numbers(epoch, step, 4, 16, 16, 1) * 2 - 1, numbers(epoch, step, 3, 4, 8), alpha
+
+    return model, make_batch, {}
+
+
+def gan():
+    model = cyclegan.build_cyclegan(2, (48, 48, 1), seed=1, pool_size=3, gaussian_noise_value=0.1)
+    model.set_up(2e-4, 0.5)
+
+    def make_batch(epoch, step):
+        images = numbers(epoch, step, 2, 2, 48, 48, 1) * 2 - 1
+        random = random_numbers(7, epoch, step)
+        seen = (epoch * STEPS + step) * 2
+        return (*images, *cyclegan.draw_pool_choices(random, 3, 2, seen))
+
+    rates = {"learning_rate": lambda epoch: 2e-4 / (epoch + 1), "optimizers": model.optimizers()}
+    return model, make_batch, rates
+
+
+def unet():
+    model = multires_unet.build_unet(4, 2.0, seed=1)
+    model.set_up(1e-3, weight_decay=1e-4)
+
+    def make_batch(epoch, step):
+        image = numbers(epoch, step, 2, 32, 32, 1)
+        return image, (image > 0.6).astype(np.float32)
+
+    return model, make_batch, {}
+
+
+def train_until(builder, folder, kill_at=None):
+    """Train a fresh model; end like a killed process when batch ``kill_at`` is wanted."""
+    model, make_batch, options = builder()
+
+    def make_or_die(epoch, step):
+        if (epoch, step) == kill_at:
+            raise KilledError
+        return make_batch(epoch, step)
+
+    rows = train(
+        model,
+        make_or_die,
+        steps_per_epoch=STEPS,
+        epochs=EPOCHS,
+        run_folder=folder,
+        checkpoint_minutes=0,
+        **options,
+    )
+    return model, rows
+
+
+@pytest.mark.parametrize("builder", [wgan, gan, unet])
+def test_a_killed_training_goes_on_bit_for_bit(builder, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_loop, "STEPS_BETWEEN_FETCHES", 1)
+    monkeypatch.setattr(training_loop, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0)
+    undisturbed, rows = train_until(builder, tmp_path / "undisturbed")
+    disturbed = tmp_path / "disturbed"
+    with pytest.raises(KilledError):
+        train_until(builder, disturbed, kill_at=(0, 2))
+    with pytest.raises(KilledError):
+        train_until(builder, disturbed, kill_at=(1, 1))
+    checkpoints = sorted(path.name for path in (disturbed / "checkpoints").iterdir())
+    assert checkpoints == ["000000_000002", "000001_000001"] or len(checkpoints) == 2
+    resumed, resumed_rows = train_until(builder, disturbed)
+
+    assert resumed_rows == rows
+    with open(disturbed / "training_log.csv", newline="") as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2]
+    assert len(resumed.weights) == len(undisturbed.weights) > 0
+    for own, other in zip(resumed.weights, undisturbed.weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(own), np.asarray(other), err_msg=own.path)
+
+
+def test_a_half_written_checkpoint_is_passed_over(tmp_path):
+    model, _, _ = unet()
+    state = {"epoch": 1, "step": 0, "sums": {}, "rows": []}
+    training_loop.save_checkpoint(model, tmp_path, state)
+    (tmp_path / "checkpoints" / "000002_000000").mkdir()
+    assert training_loop.load_checkpoint(model, tmp_path) == state
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
+    model, make_batch, _ = unet()
+
+    def with_nan(epoch, step):
+        image, mask = make_batch(epoch, step)
+        return image * np.nan if epoch == 1 else image, mask
+
+    with pytest.raises(ValueError, match="epoch 2, by step 3: the loss loss is nan") as error:
+        train(model, with_nan, steps_per_epoch=STEPS, epochs=3, run_folder=tmp_path)
+    assert "Halve the learning rate" in str(error.value)
+
+
+def test_ctrl_c_finishes_the_step_and_saves(tmp_path):
+    model, make_batch, _ = unet()
+    made = []
+
+    def interrupt(epoch, step):
+        made.append((epoch, step))
+        if (epoch, step) == (1, 2):
+            os.kill(os.getpid(), signal.SIGINT)
+        return make_batch(epoch, step)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(model, interrupt, steps_per_epoch=STEPS, epochs=50, run_folder=tmp_path)
+    state = training_loop.load_checkpoint(model, tmp_path)
+    assert (state["epoch"], state["step"]) < (3, 0)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_epoch_shows_every_sample_and_batches_have_one_size():
+    batches = [shuffled_indices(10, 4, seed=1, epoch=0, step=step) for step in range(3)]
+    assert all(batch.shape == (4,) for batch in batches)
+    assert set(np.concatenate(batches)) == set(range(10))
+    other = shuffled_indices(10, 4, seed=1, epoch=1, step=0)
+    assert list(other) != list(batches[0])
+    np.testing.assert_array_equal(batches[1], shuffled_indices(10, 4, seed=1, epoch=0, step=1))
+
+
+def test_a_run_is_continued_only_with_equal_options(tmp_path):
+    first = begin_run(tmp_path, {"epochs": 3, "range": (0.5, 99.5)})
+    (first / "checkpoints").mkdir()
+    assert begin_run(tmp_path, {"epochs": 3, "range": [0.5, 99.5]}) == first
+    assert begin_run(tmp_path, {"epochs": 4, "range": (0.5, 99.5)}) != first
+    assert begin_run(tmp_path, {"epochs": 3, "range": (0.5, 99.5)}, resume=False) != first
+    finish_run(first)
+    assert begin_run(tmp_path, {"epochs": 3, "range": (0.5, 99.5)}) != first
