@@ -26,7 +26,7 @@ from pipeline.workflow import run_workflow
 PRESET = "auto"
 preset = choose_preset(PRESET)
 
-# --- General ----------------------------------------------------------------------------------
+# --- General ------------------------------------------------------------------------------------
 ROOT_DIR = "./"  # where all folders below are; change it to keep several data sets apart
 INPUT_DIR_IMAGES = os.path.join(ROOT_DIR, "Input_Images")
 INPUT_DIR_MASKS = os.path.join(ROOT_DIR, "Input_Masks")
@@ -57,20 +57,20 @@ RESUME = True
 # "mixed_bfloat16" is faster on GPUs since 2020 and needs half the memory.
 PRECISION = "float32"
 
-# --- Devices ----------------------------------------------------------------------------------
+# --- Devices ------------------------------------------------------------------------------------
 USE_GPUS_NO = "all"  # a number, a list such as [0, 2], or "all"
 # "auto": on the GPU if the image fits there, on the CPU otherwise. True, False: as said.
 USE_GPU_FOR_WHOLE_IMAGE_INFERENCE = "auto"
 ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once
 
-# --- Step 1: the WGAN learns outlines ------------------------------------------------------------
+# --- Step 1: the WGAN learns outlines -----------------------------------------------------------
 WGAN_BATCH_SIZE = 64
 WGAN_EPOCHS = preset(published=1000, quick=40)
 
-# --- Step 2: simulated masks ----------------------------------------------------------------------
+# --- Step 2: simulated masks --------------------------------------------------------------------
 MAX_PARTICLE_OVERLAP = 0.5  # share of a particle that may be covered; 0.05 for TEM
 
-# --- Step 3: CycleGAN -----------------------------------------------------------------------------
+# --- Step 3: CycleGAN ---------------------------------------------------------------------------
 # Raise the batch size until the GPU's memory is full.
 CYCLEGAN_BATCH_SIZE = preset(published=5, quick=2)
 CYCLEGAN_EPOCHS = preset(published=50, quick=8)
@@ -78,14 +78,14 @@ CYCLEGAN_USE_SKIPS = False
 CYCLEGAN_FILTERS = preset(published=64, quick=16)
 GAUSSIAN_BLUR_AMOUNT = 0.0  # sigma in pixels, on the fake micrographs; 0 for none
 
-# --- Step 6: MultiRes UNet ------------------------------------------------------------------------
+# --- Step 6: MultiRes UNet ----------------------------------------------------------------------
 UNET_BATCH_SIZE = 5
 UNET_EPOCHS = preset(published=50, quick=4)
 UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)  # percentiles
 UNET_FILTERS = 16
 USE_DATALOADER = True  # False loads all training images into memory first
 
-# --- Folders of the steps, as in the published workflow ---------------------------------------------
+# --- Folders of the steps, as in the published workflow -----------------------------------------
 WGAN_DIR = os.path.join(ROOT_DIR, "1_WGAN")
 CYCLEGAN_DIR = os.path.join(ROOT_DIR, "2_CycleGAN")
 UNET_DIR = os.path.join(ROOT_DIR, "3_UNet")
@@ -242,7 +242,9 @@ def steps(run_step):
         results_dir=RESULTS_DIR,
         pixel_size_nm=PIXEL_SIZE_NM,
         exclude_border=True,  # particles cut by the image's edge have no known size
-        filters={},  # ranges to keep, such as {"area": (50, None), "convexity": (0.8, 1.0)}
+        # ranges to keep, in the units of particles.csv (nm2 and nm where the pixel size is known),
+        # such as {"area": (1000, None), "convexity": (0.8, 1.0)}
+        filters={},
         image_crop=IMAGE_CROP,
         root_dir=ROOT_DIR,  # for the report: training curves and previews
         seed=SEED,

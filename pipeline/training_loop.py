@@ -247,8 +247,8 @@ def _add_losses(state, pending, run_folder):
             if not math.isfinite(value):
                 raise ValueError(
                     f"Training went wrong in epoch {state['epoch'] + 1}, by step {state['step']}: "
-                    f"the loss {name} is {value}. The last good checkpoint is kept in {run_folder}. Halve the "
-                    "learning rate or raise the batch size; with PRECISION = "
+                    f"the loss {name} is {value}. The last good checkpoint is kept in "
+                    f"{run_folder}. Halve the learning rate or raise the batch size; with PRECISION = "
                     '"mixed_bfloat16", try "float32". Change SEED if it happened once only.'
                 )
             sums[name] = sums.get(name, 0.0) + value
@@ -273,7 +273,8 @@ def save_checkpoint(model, run_folder, state):
     model.save_weights(temporary / "model.weights.h5")
     with open(temporary / "model.weights.h5", "rb") as file:
         os.fsync(file.fileno())
-    write_json(temporary / "state.json", state)
+    random_states = [np.asarray(variable).tolist() for variable in _random_states(model)]
+    write_json(temporary / "state.json", {**state, "random_states": random_states})
     final = folder / f"{state['epoch']:06d}_{state['step']:06d}"
     shutil.rmtree(final, ignore_errors=True)
     os.replace(temporary, final)
@@ -287,8 +288,18 @@ def load_checkpoint(model, run_folder):
         state = read_json(folder / "state.json")
         if state is not None:
             model.load_weights(folder / "model.weights.h5")
+            for variable, value in zip(
+                _random_states(model), state.pop("random_states"), strict=True
+            ):
+                variable.assign(value)
             return state
     return None
+
+
+def _random_states(model):
+    """Return the states of the layers that draw random numbers; Keras saves no such states."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def save_model(network, path):

@@ -90,14 +90,14 @@ def test_a_killed_training_goes_on_bit_for_bit(builder, tmp_path, monkeypatch):
     with pytest.raises(KilledError):
         train_until(builder, disturbed, kill_at=(1, 1))
     checkpoints = sorted(path.name for path in (disturbed / "checkpoints").iterdir())
-    assert checkpoints == ["000000_000002", "000001_000001"] or len(checkpoints) == 2
+    assert checkpoints == ["000001_000000", "000001_000001"]
     resumed, resumed_rows = train_until(builder, disturbed)
 
     assert resumed_rows == rows
     with open(disturbed / "training_log.csv", newline="") as file:
         assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2]
-    assert len(resumed.weights) == len(undisturbed.weights) > 0
-    for own, other in zip(resumed.weights, undisturbed.weights, strict=True):
+    assert len(resumed.variables) == len(undisturbed.variables) > 0
+    for own, other in zip(resumed.variables, undisturbed.variables, strict=True):
         np.testing.assert_array_equal(np.asarray(own), np.asarray(other), err_msg=own.path)
 
 
