@@ -267,17 +267,25 @@ def torch_upsample(x):
     return F.interpolate(x.permute(0, 3, 1, 2), scale_factor=2, mode="nearest").permute(0, 2, 3, 1)
 
 
-def torch_batch_normalization(x, gamma, beta, epsilon):
-    """Normalise with the batch's own statistics; return (y, mean, variance).
+def batch_normalization(x, gamma, beta, epsilon):
+    """Normalise (b, h, w, c) with the batch's own statistics; return (y, mean, variance).
 
     Both statistics come from the one fused kernel; the variance is the biased one, as in Keras.
+    ``gamma`` None is 1.
     """
-    channels = x.permute(0, 3, 1, 2)
-    y, mean, inverse_deviation = torch.native_batch_norm(
-        channels, gamma, beta, None, None, True, 0.0, epsilon
+    if BACKEND == "torch":
+        y, mean, inverse_deviation = torch.native_batch_norm(
+            x.permute(0, 3, 1, 2), gamma, beta, None, None, True, 0.0, epsilon
+        )
+        variance = inverse_deviation.detach() ** -2 - epsilon
+        return y.permute(0, 2, 3, 1), mean.detach(), variance
+    gamma = tf.ones_like(beta) if gamma is None else gamma
+    y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        x, gamma, beta, epsilon=epsilon, is_training=True
     )
-    variance = inverse_deviation.detach() ** -2 - epsilon
-    return y.permute(0, 2, 3, 1), mean.detach(), variance
+    count = tf.cast(tf.size(x) // tf.shape(x)[-1], tf.float32)
+    biased = variance * (count - 1.0) / count
+    return y, tf.stop_gradient(mean), tf.stop_gradient(biased)
 
 
 def instance_normalization(x, gamma, beta, epsilon):

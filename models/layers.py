@@ -67,10 +67,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015)."""
 
     def call(self, inputs, training=None, mask=None):
-        if not (TORCH and training and len(inputs.shape) == 4):
+        if not training or len(inputs.shape) != 4:
             return super().call(inputs, training=training, mask=mask)
         gamma = ops.convert_to_tensor(self.gamma) if self.scale else None
-        y, mean, variance = backend.torch_batch_normalization(
+        y, mean, variance = backend.batch_normalization(
             inputs, gamma, ops.convert_to_tensor(self.beta), self.epsilon
         )
         keep = self.momentum

@@ -248,8 +248,8 @@ def _add_losses(state, pending, run_folder):
                 raise ValueError(
                     f"Training went wrong in epoch {state['epoch'] + 1}, by step {state['step']}: "
                     f"the loss {name} is {value}. The last good checkpoint is kept in "
-                    f"{run_folder}. Halve the learning rate or raise the batch size; with PRECISION = "
-                    '"mixed_bfloat16", try "float32". Change SEED if it happened once only.'
+                    f"{run_folder}. Halve the learning rate or raise the batch size; with "
+                    'PRECISION = "mixed_bfloat16", try "float32". Or change SEED.'
                 )
             sums[name] = sums.get(name, 0.0) + value
 

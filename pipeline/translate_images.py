@@ -3,6 +3,8 @@
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from models import backend
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import load_network, make_predictor
@@ -13,6 +15,7 @@ from pipeline.train_cyclegan import decode_micrograph, encode_mask, encode_micro
 
 logger = logging.getLogger(__name__)
 
+MASKS_AT_A_TIME = 8
 MADE_BY = "step 3 (train_cyclegan)"
 
 
@@ -75,9 +78,15 @@ def _translate_masks(cyclegan_dir, to_image, made_with, in_unit_range, options):
     folder = open_output_folder(
         cyclegan_dir / "generate_images" / "A", {**made_with, "inputs": fingerprint(masks)}
     )
-    missing = [file for file in masks if not (folder / file.name).exists()]
-    network = load_network(to_image, use_gpu=True) if missing else None
-    for file in progress(missing, "masks translated"):
-        fake = backend.predict(network, encode_mask(read_image(file), in_unit_range)[None])[0]
-        image = decode_micrograph(fake, options["invert_images"])
-        write_image(folder / file.name, stretch_to_uint8(image))
+    # Batches are fixed: after a stop, what is missing is computed as it would have been.
+    starts = range(0, len(masks), MASKS_AT_A_TIME)
+    batches = [masks[start : start + MASKS_AT_A_TIME] for start in starts]
+    batches = [batch for batch in batches if not all((folder / f.name).exists() for f in batch)]
+    if not batches:
+        return
+    network = load_network(to_image, use_gpu=True)
+    for batch in progress(batches, f"batches of {MASKS_AT_A_TIME} masks translated"):
+        encoded = np.stack([encode_mask(read_image(file), in_unit_range) for file in batch])
+        for file, fake in zip(batch, backend.predict(network, encoded), strict=True):
+            image = decode_micrograph(fake, options["invert_images"])
+            write_image(folder / file.name, stretch_to_uint8(image))

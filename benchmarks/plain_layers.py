@@ -1,0 +1,65 @@
+"""The networks from Keras's own layers: the plain twin of ``models/layers.py``.
+
+Imported after the backend is chosen. Weights have the same order and shapes, so that a network
+built within ``plain_layers()`` from the same seed is the same network.
+"""
+
+import contextlib
+from unittest import mock
+
+import keras
+from keras import ops
+
+from models import cyclegan, layers
+
+
+class PlainReflectionPadding2D(layers.ReflectionPadding2D):
+    """``ReflectionPadding2D`` by ``keras.ops.pad``."""
+
+    def call(self, x):
+        around = (self.padding, self.padding)
+        return ops.pad(x, ((0, 0), around, around, (0, 0)), mode="reflect")
+
+
+class PlainPadToMultiple(layers.PadToMultiple):
+    """``PadToMultiple`` by ``keras.ops.pad``."""
+
+    def call(self, x):
+        bottom, right = -x.shape[1] % self.multiple, -x.shape[2] % self.multiple
+        if not bottom and not right:
+            return x
+        return ops.pad(x, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="reflect")
+
+
+def _instance_normalization(epsilon=1e-5, **options):
+    return keras.layers.GroupNormalization(groups=-1, epsilon=epsilon, **options)
+
+
+def _sum(**options):
+    return lambda x, y: keras.layers.Add(**options)([x, y])
+
+
+def _concatenation(**options):
+    return lambda *inputs: keras.layers.Concatenate(**options)(inputs)
+
+
+PLAIN = {
+    "Conv2D": keras.layers.Conv2D,
+    "Conv2DTranspose": keras.layers.Conv2DTranspose,
+    "MaxPooling2D": keras.layers.MaxPooling2D,
+    "UpSampling2D": keras.layers.UpSampling2D,
+    "BatchNormalization": keras.layers.BatchNormalization,
+    "InstanceNormalization": _instance_normalization,
+    "ReflectionPadding2D": PlainReflectionPadding2D,
+    "PadToMultiple": PlainPadToMultiple,
+    "Sum": _sum,
+    "Concatenation": _concatenation,
+}
+
+
+@contextlib.contextmanager
+def plain_layers():
+    """Build networks from stock Keras layers within this context."""
+    of_cyclegan = {name: layer for name, layer in PLAIN.items() if hasattr(cyclegan, name)}
+    with mock.patch.multiple(layers, **PLAIN), mock.patch.multiple(cyclegan, **of_cyclegan):
+        yield
