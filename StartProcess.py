@@ -21,7 +21,7 @@ from pipeline.presets import choose_preset
 from pipeline.workflow import run_workflow
 
 # "published": the values of the published workflow, for a GPU.
-# "quick": the whole workflow on the shipped examples in about 10 minutes on 2 CPU cores.
+# "quick": the whole workflow on the shipped examples within minutes on 2 CPU cores.
 # "auto": published where a GPU is found, quick otherwise; says which.
 PRESET = "auto"
 preset = choose_preset(PRESET)
@@ -51,14 +51,17 @@ IMAGE_CROP = "auto"
 PIXEL_SIZE_NM = None
 # Every random choice follows from it. Change it to see how much a result owes to chance.
 SEED = 42
-# True: go on where a run was stopped, skip what is finished. False: everything afresh (the
-# earlier models are kept).
+# True: go on where a run was stopped, skip what is finished. False: every step again, all networks
+# trained afresh (the earlier models are kept).
 RESUME = True
-# "mixed_bfloat16" is faster on GPUs since 2020 and needs half the memory.
+# "mixed_bfloat16" needs half the memory on GPUs since 2020. On a CPU it is slower. (With "float32"
+# such GPUs round the inputs of convolutions to 10 bits, their TF32 format.)
 PRECISION = "float32"
 
 # --- Devices ------------------------------------------------------------------------------------
-USE_GPUS_NO = "all"  # a number, a list such as [0, 2], or "all"
+# "all", a number, or a list such as [1]. One process trains on one GPU, the first of the choice;
+# 0 is the CPU.
+USE_GPUS_NO = "all"
 # "auto": on the GPU if the image fits there, on the CPU otherwise. True, False: as said.
 USE_GPU_FOR_WHOLE_IMAGE_INFERENCE = "auto"
 ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once

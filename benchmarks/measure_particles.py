@@ -7,16 +7,15 @@ confidence intervals, overlays, label maps, ROIs and the report.
 import argparse
 import json
 import os
-import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.measuring import timed
 from pipeline.image_files import write_image
 from pipeline.measure_particles import measure_particles as measure_folder
 from pipeline.particle_shapes import measure_particles
@@ -46,17 +45,6 @@ def draw_image(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(60 + 110 * mask + noise, 0, 255).astype(np.uint8), mask
 
 
-def timed(function, repeats: int) -> tuple[float, float]:
-    """Return the median seconds by the clock, and those of the processor (without waiting)."""
-    elapsed, work = [], []
-    for _ in range(repeats):
-        start, start_work = time.perf_counter(), time.process_time()
-        function()
-        elapsed.append(time.perf_counter() - start)
-        work.append(time.process_time() - start_work)
-    return statistics.median(elapsed), statistics.median(work)
-
-
 def time_folder(root: Path, images: int) -> tuple[dict[str, tuple[float, float]], int]:
     """Return the times of step 7 and of its report alone, and the report's bytes."""
     for folder in ("masks", "images"):
@@ -82,17 +70,16 @@ def time_folder(root: Path, images: int) -> tuple[dict[str, tuple[float, float]]
             )
         )
 
-    times = {f"step 7, {images} images": timed(step, 1)}
-    times["of it the report"] = timed(lambda: write_report(runs[0]), 1)
+    times = {f"step 7, {images} images": timed(step, 1)[1:]}
+    times["of it the report"] = timed(lambda: write_report(runs[0]), 1)[1:]
     return times, (runs[0] / "report.html").stat().st_size
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Measure, print a table, and a line of JSON last."""
     micrograph, mask = draw_image(0)
-    times = {
-        "measure one image": timed(lambda: measure_particles(mask, micrograph), arguments.repeats)
-    }
+    of_one = timed(lambda: measure_particles(mask, micrograph), arguments.repeats)[1:]
+    times = {"measure one image": of_one}
     with tempfile.TemporaryDirectory() as root:
         folder_times, report_bytes = time_folder(Path(root), arguments.images)
     times |= folder_times

@@ -27,21 +27,29 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 # --- Options ----------------------------------------------------------------------------------
 
 
-def network_parser(description: str, *, repeats: int) -> argparse.ArgumentParser:
+def network_parser(description: str) -> argparse.ArgumentParser:
     """Return a parser with the options of every benchmark that runs a network."""
     parser = argparse.ArgumentParser(description=description.split("\n\n")[0])
     add = parser.add_argument
     add("--backend", default="tensorflow", choices=("tensorflow", "torch"))
     add("--precision", default="float32", choices=PRECISIONS)
-    add("--repeats", type=int, default=repeats, help="the median of so many is given")
+    add("--repeats", type=int, default=15, help="the median of so many is given")
     add("--plain-repeats", type=int, default=3, help="of the stock layers; 0 leaves them out")
     add("--threads", type=int, help="on the CPU; without it, as many as the backend takes")
     add("--no-tf32", action="store_true", help="all digits of float32 on a GPU")
-    add(
+    return parser
+
+
+def training_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the options of every benchmark of a training step."""
+    parser = network_parser(description)
+    parser.add_argument("--batch", type=int, help="samples in a batch")
+    parser.add_argument("--size", type=int, help="side of an image in pixels")
+    parser.add_argument(
         "--xla",
         choices=("auto", "on", "off"),
         default="auto",
-        help="tensorflow: compile the training step with XLA; auto: on a GPU only",
+        help="tensorflow: compile the step with XLA; auto: on a GPU only",
     )
     return parser
 

@@ -8,31 +8,18 @@ synthetic micrograph of 1024 x 712 pixels with about 100 particles.
 import argparse
 import json
 import os
-import resource
-import statistics
 import sys
-import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.measuring import peak_memory_mb, timed
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
 parser.add_argument("--image", type=Path, help="a micrograph (its info bar is cropped)")
 parser.add_argument("--repeats", type=int, default=20, help="the median of so many is given")
 parser.add_argument("--plain-repeats", type=int, default=1, help="of the plain version")
 parser.add_argument("--min-distance", type=int, default=9, help="between centres, in pixels")
-
-
-def timed(function, repeats: int):
-    """Return what the function returns, its median seconds, and those of the processor.
-
-    Elapsed time counts what other programs take; processor time is what an idle core would need.
-    """
-    elapsed, work = [], []
-    for _ in range(repeats):
-        start, start_work = time.perf_counter(), time.process_time()
-        result = function()
-        elapsed.append(time.perf_counter() - start)
-        work.append(time.process_time() - start_work)
-    return result, statistics.median(elapsed), statistics.median(work)
 
 
 def load(path: Path | None) -> tuple:
@@ -57,7 +44,7 @@ def main(arguments: argparse.Namespace) -> None:
         lambda: filter_particles(fill_holes(label_particles(mask)), micrograph, True),
         arguments.repeats,
     )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory_mb()
     plain, plain_elapsed, plain_work = timed(
         lambda: plain_segment(probability, *options), arguments.plain_repeats
     )
@@ -99,7 +86,6 @@ def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     chosen = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
     import cv2
     import numpy as np

@@ -22,7 +22,7 @@ from benchmarks.measuring import (
     start_backend,
 )
 
-parser = network_parser(__doc__, repeats=15)
+parser = network_parser(__doc__)
 parser.add_argument("--height", type=int, default=712, help="of the micrograph in pixels")
 parser.add_argument("--width", type=int, default=1024, help="of the micrograph in pixels")
 parser.add_argument("--filters", type=int, default=16)

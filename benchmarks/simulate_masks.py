@@ -9,12 +9,15 @@ for nothing and prepares one for each candidate position.
 import argparse
 import json
 import os
-import resource
 import statistics
 import sys
 import time
 from functools import partial
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.measuring import peak_memory_mb
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
 parser.add_argument("--masks", type=int, default=200, help="masks over which to amortise")
@@ -95,7 +98,7 @@ def main(arguments: argparse.Namespace) -> None:
         time_fast(arguments.masks, arguments.size, arguments.processes)
         for _ in range(arguments.repeats)
     ]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory_mb()
     plain = statistics.median(time_plain(i, arguments.size) for i in range(arguments.plain_masks))
     median = {part: statistics.median(run[part] for run in runs) for part in runs[0]}
     per_mask = median["in all"] / arguments.masks
@@ -121,7 +124,6 @@ if __name__ == "__main__":
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"
     os.environ.update(KERAS_BACKEND=chosen.backend, TF_CPP_MIN_LOG_LEVEL="3")
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
     import cv2
     import numpy as np

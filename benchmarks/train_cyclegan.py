@@ -15,17 +15,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measuring import (
     measure_both,
-    network_parser,
     report,
     start_backend,
+    training_parser,
     use_xla,
 )
 
 POOL_SIZE = 50
 
-parser = network_parser(__doc__, repeats=15)
-parser.add_argument("--batch", type=int, default=2, help="tiles of each kind in a batch")
-parser.add_argument("--size", type=int, default=384, help="side of a tile in pixels")
+parser = training_parser(__doc__)
+parser.set_defaults(batch=2, size=384)
 parser.add_argument("--filters", type=int, default=8, help="64 in the published workflow")
 
 

@@ -13,15 +13,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measuring import (
     measure_both,
-    network_parser,
     report,
     start_backend,
+    training_parser,
     use_xla,
 )
 
-parser = network_parser(__doc__, repeats=15)
-parser.add_argument("--batch", type=int, default=5, help="tiles in a batch")
-parser.add_argument("--size", type=int, default=384, help="side of a tile in pixels")
+parser = training_parser(__doc__)
+parser.set_defaults(batch=5, size=384)
 parser.add_argument("--filters", type=int, default=16)
 
 

@@ -13,18 +13,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measuring import (
     measure_both,
-    network_parser,
     report,
     start_backend,
+    training_parser,
     use_xla,
 )
 
 LATENT_SIZE = 128
 CRITIC_STEPS = 3
 
-parser = network_parser(__doc__, repeats=15)
-parser.add_argument("--batch", type=int, default=64, help="outlines in a batch")
-parser.add_argument("--size", type=int, default=64, help="side of an outline in pixels")
+parser = training_parser(__doc__)
+parser.set_defaults(batch=64, size=64)
 
 
 def build_step(options: argparse.Namespace):

@@ -59,9 +59,15 @@ def make_project(folder: Path, options: dict[str, str]) -> None:
 
 
 def run_script(folder: Path, backend: str) -> float:
-    """Run StartProcess.py and return the peak memory of its largest process in MB."""
+    """Run StartProcess.py and return the peak memory of its largest process in MB.
+
+    Where it fails, it has said why: this process then ends with the same exit code.
+    """
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "KERAS_BACKEND": backend}
-    subprocess.run([sys.executable, "StartProcess.py"], cwd=folder, env=environment, check=True)
+    command = [sys.executable, "StartProcess.py"]
+    ended = subprocess.run(command, cwd=folder, env=environment, check=False)
+    if ended.returncode:
+        sys.exit(ended.returncode)
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 

@@ -35,6 +35,7 @@ if BACKEND == "tensorflow":
 elif BACKEND == "torch":
     import torch
     import torch.nn.functional as F
+    from keras.src.backend.torch.core import get_device  # has no public name
 else:
     raise ValueError(
         f'KERAS_BACKEND is "{BACKEND}"; this project runs on "tensorflow" or "torch". '
@@ -93,6 +94,8 @@ def compile_step(step, use_xla=None):
     it fuses the passes over memory between the convolutions. PyTorch runs it as it is.
     """
     if BACKEND == "torch":
+        # All steps have one shape, for which cuDNN may look for its fastest kernels.
+        torch.backends.cudnn.benchmark = True
         return step
     if use_xla is None:
         use_xla = has_gpu()
@@ -126,7 +129,7 @@ def predict(network, x):
 _device_of_process = contextlib.ExitStack()
 
 
-def set_up_devices(use_gpus="all", allow_memory_growth=True, deterministic=False):
+def set_up_devices(use_gpus="all", allow_memory_growth=True):
     """Choose the GPUs this process may use; call it before anything is computed.
 
     Parameters
@@ -134,7 +137,6 @@ def set_up_devices(use_gpus="all", allow_memory_growth=True, deterministic=False
     use_gpus : "all", a number of GPUs, or a list of their indices. One process trains on one GPU:
         the first of the choice. 0 or [] is the CPU.
     allow_memory_growth : tensorflow only; False takes all GPU memory at once.
-    deterministic : ask for bit-exact kernels on the GPU, at some cost in speed.
 
     Raises
     ------
@@ -157,16 +159,10 @@ def set_up_devices(use_gpus="all", allow_memory_growth=True, deterministic=False
         tf.config.set_visible_devices([devices[index] for index in chosen[:1]], "GPU")
         for index in chosen[:1]:
             tf.config.experimental.set_memory_growth(devices[index], allow_memory_growth)
-        if deterministic:
-            tf.config.experimental.enable_op_determinism()
         return
     _device_of_process.close()
     _device_of_process.enter_context(keras.device(f"cuda:{chosen[0]}" if chosen else "cpu"))
-    torch.backends.cudnn.benchmark = not deterministic
     torch.set_float32_matmul_precision("high")
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
 
 
 def gpu_names():
@@ -185,7 +181,7 @@ def has_gpu():
 
 def torch_device():
     """Return the device Keras puts torch tensors on."""
-    return keras.ops.convert_to_tensor(0.0).device
+    return torch.device(get_device())
 
 
 def on_cpu():
@@ -273,19 +269,28 @@ def batch_normalization(x, gamma, beta, epsilon):
     Both statistics come from the one fused kernel; the variance is the biased one, as in Keras.
     ``gamma`` None is 1.
     """
+    gamma = keras.ops.ones_like(beta) if gamma is None else gamma
     if BACKEND == "torch":
         y, mean, inverse_deviation = torch.native_batch_norm(
             x.permute(0, 3, 1, 2), gamma, beta, None, None, True, 0.0, epsilon
         )
         variance = inverse_deviation.detach() ** -2 - epsilon
         return y.permute(0, 2, 3, 1), mean.detach(), variance
-    gamma = tf.ones_like(beta) if gamma is None else gamma
     y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
         x, gamma, beta, epsilon=epsilon, is_training=True
     )
     count = tf.cast(tf.size(x) // tf.shape(x)[-1], tf.float32)
     biased = variance * (count - 1.0) / count
     return y, tf.stop_gradient(mean), tf.stop_gradient(biased)
+
+
+def update_moving_average(variable, value, momentum):
+    """Set a variable to momentum * variable + (1 - momentum) * value, without copies to a GPU."""
+    if BACKEND == "torch":
+        with torch.no_grad():
+            variable.value.lerp_(value.to(variable.value.dtype), 1.0 - momentum)
+        return
+    variable.assign(variable.value * momentum + value * (1.0 - momentum))
 
 
 def instance_normalization(x, gamma, beta, epsilon):
@@ -309,17 +314,5 @@ def reflection_pad(x, top, bottom, left, right):
     """Mirror the image at its border, without repeating the border pixels."""
     if BACKEND == "torch":
         x = x.permute(0, 3, 1, 2)
-        if torch.are_deterministic_algorithms_enabled() and x.is_cuda:
-            return _reflection_pad_by_slices(x, top, bottom, left, right).permute(0, 2, 3, 1)
         return F.pad(x, (left, right, top, bottom), mode="reflect").permute(0, 2, 3, 1)
     return tf.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), mode="REFLECT")
-
-
-def _reflection_pad_by_slices(x, top, bottom, left, right):
-    """Do the same from flipped slices: CUDA's kernel has no deterministic backward pass."""
-    for axis, before, after in ((2, top, bottom), (3, left, right)):
-        size = x.shape[axis]
-        first = x.narrow(axis, 1, before).flip(axis)
-        last = x.narrow(axis, size - 1 - after, after).flip(axis)
-        x = torch.cat((first, x, last), axis)
-    return x

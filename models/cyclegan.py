@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from models import backend, layers
-from models.initial_weights import initialise_weights
+from models.initial_weights import initialise_weights, seed_of_layer
 from models.layers import Conv2D, InstanceNormalization, ReflectionPadding2D
 
 LOSS_NAMES = tuple(
@@ -78,9 +78,9 @@ def build_generator(
     x = ReflectionPadding2D(3)(x)
     x = Conv2D(1, 7, dtype="float32")(x)  # (b, h, w, 1)
     if use_skip_connection:
-        around = InstanceNormalization()(Conv2D(filters, 1, use_bias=False)(padded))
+        single = _normalise_and_rectify(Conv2D(filters, 1, use_bias=False)(padded))
         near = Conv2D(filters, 3, use_bias=False)(ReflectionPadding2D(1)(padded))
-        around = layers.Sum()(around, InstanceNormalization()(near))
+        around = layers.Sum()(single, _normalise_and_rectify(near))
         x = layers.Concatenation(dtype="float32")(x, _normalise_and_rectify(around))
         x = Conv2D(1, 1, use_bias=False, dtype="float32")(x)
     x = keras.layers.Activation(output_activation, dtype="float32")(x)
@@ -98,7 +98,7 @@ def build_discriminator(filters, gaussian_noise_value=0.0, seed=None, name="disc
     def add_noise(x, number):
         if not gaussian_noise_value:
             return x
-        layer_seed = None if seed is None else seed * 10 + number
+        layer_seed = None if seed is None else seed_of_layer(seed, name, number)
         return keras.layers.GaussianNoise(gaussian_noise_value, seed=layer_seed)(x)
 
     x = Conv2D(filters, 4, strides=2)(add_noise(image, 0))
@@ -281,8 +281,8 @@ def build_cyclegan(
         for to_mask in (True, False)
     ]
     discriminators = [
-        build_discriminator(2 * filters, gaussian_noise_value, seed=2 * seed + i, name=f"disc_{s}")
-        for i, s in enumerate("ab")
+        build_discriminator(2 * filters, gaussian_noise_value, seed=seed, name=f"disc_{s}")
+        for s in "ab"
     ]
     for stream, network in enumerate(generators + discriminators):
         initialise_weights(network, seed, stream=10 + stream)

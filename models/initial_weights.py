@@ -5,6 +5,15 @@ import math
 import numpy as np
 
 
+def seed_of_layer(seed, network_name, number):
+    """Return a seed for one layer that draws random numbers: far from its neighbours' seeds.
+
+    Below 2^30, as torch keeps seeds in 32 bit with a sign.
+    """
+    sequence = np.random.SeedSequence([seed, number, *network_name.encode()])
+    return int(sequence.generate_state(1)[0] >> 2)
+
+
 def initialise_weights(network, seed, stream=0):
     """Set every kernel of a built network to Glorot uniform numbers.
 

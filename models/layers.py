@@ -26,7 +26,7 @@ class Conv2D(keras.layers.Conv2D):
     """2-D convolution: (b, h, w, in) -> (b, h', w', out)."""
 
     def call(self, inputs):
-        if not TORCH:
+        if not TORCH or self.groups > 1 or self.dilation_rate != (1, 1) or len({*self.strides}) > 1:
             return super().call(inputs)
         y = backend.torch_convolution(
             inputs, *_kernel_and_bias(self), self.strides[0], self.padding
@@ -39,7 +39,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """Transposed convolution, padding "same": (b, h, w, in) -> (b, s h, s w, out)."""
 
     def call(self, inputs):
-        if not TORCH:
+        if not TORCH or self.padding != "same" or len({*self.strides}) > 1:
             return super().call(inputs)
         return backend.torch_transposed_convolution(
             inputs, *_kernel_and_bias(self), self.strides[0]
@@ -51,7 +51,8 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
     """Maximum over 2 x 2 windows: (b, h, w, c) -> (b, h // 2, w // 2, c)."""
 
     def call(self, inputs):
-        return backend.torch_max_pool(inputs) if TORCH else super().call(inputs)
+        plain = self.pool_size == self.strides == (2, 2) and self.padding == "valid"
+        return backend.torch_max_pool(inputs) if TORCH and plain else super().call(inputs)
 
 
 @register
@@ -59,7 +60,8 @@ class UpSampling2D(keras.layers.UpSampling2D):
     """Twice the height and width, nearest neighbour: (b, h, w, c) -> (b, 2 h, 2 w, c)."""
 
     def call(self, inputs):
-        return backend.torch_upsample(inputs) if TORCH else super().call(inputs)
+        plain = self.size == (2, 2) and self.interpolation == "nearest"
+        return backend.torch_upsample(inputs) if TORCH and plain else super().call(inputs)
 
 
 @register
@@ -73,9 +75,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         y, mean, variance = backend.batch_normalization(
             inputs, gamma, ops.convert_to_tensor(self.beta), self.epsilon
         )
-        keep = self.momentum
-        self.moving_mean.assign(self.moving_mean * keep + mean * (1.0 - keep))
-        self.moving_variance.assign(self.moving_variance * keep + variance * (1.0 - keep))
+        backend.update_moving_average(self.moving_mean, mean, self.momentum)
+        backend.update_moving_average(self.moving_variance, variance, self.momentum)
         return ops.cast(y, inputs.dtype)
 
 

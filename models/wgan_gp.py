@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from models import backend, layers
-from models.initial_weights import initialise_weights
+from models.initial_weights import initialise_weights, seed_of_layer
 
 EPSILON = 1e-12  # under the root of the gradient's norm, whose slope is infinite at zero
 
@@ -48,7 +48,7 @@ def build_critic(outline_shape, dropout=True, seed=None):
     x = outline
 
     def drop(x, rate, number):
-        layer_seed = None if seed is None else seed * 10 + number
+        layer_seed = None if seed is None else seed_of_layer(seed, "critic", number)
         return keras.layers.Dropout(rate, seed=layer_seed)(x) if dropout else x
 
     for number, filters in enumerate((64, 128, 256, 512)):

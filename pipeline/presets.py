@@ -29,11 +29,16 @@ def choose_preset(name):
         raise ValueError(f"PRESET is {name!r}; use one of {', '.join(map(repr, PRESETS))}.")
     chosen = name if name != "auto" else os.environ.get(DECIDED)
     if chosen is None:
-        found = backend_finds_gpu()
+        there = machine_shows_gpu()
+        found = there and backend_finds_gpu()
         chosen = "published" if found else "quick"
         os.environ[DECIDED] = chosen
+        reason = "a GPU found" if found else "no GPU found"
+        if there and not found:
+            backend = os.environ.get("KERAS_BACKEND", "the backend")
+            reason = f'a GPU is there, but {backend} cannot use it (README, "With a GPU")'
         logging.basicConfig(level=logging.INFO, format="%(message)s")
-        logger.info("%s found: %s preset", "a GPU" if found else "no GPU", chosen)
+        logger.info("%s: %s preset", reason, chosen)
     return functools.partial(_pick, chosen)
 
 
@@ -41,14 +46,15 @@ def _pick(chosen, *, published, quick):
     return published if chosen == "published" else quick
 
 
-def backend_finds_gpu():
-    """Return whether Keras' backend can use a GPU, asked in a process of its own.
+def machine_shows_gpu():
+    """Return whether there is any sign of a GPU, without importing a library."""
+    return bool(
+        shutil.which("nvidia-smi") or shutil.which("rocm-smi") or os.path.exists("/dev/nvidia0")
+    )
 
-    Where the machine shows no sign of a GPU at all, nothing is imported.
-    """
-    signs = (shutil.which("nvidia-smi"), shutil.which("rocm-smi"), os.path.exists("/dev/nvidia0"))
-    if not any(signs):
-        return False
+
+def backend_finds_gpu():
+    """Return whether Keras' backend can use a GPU, asked in a process of its own."""
     question = "from models import backend; print('GPUs:', len(backend.gpu_names()))"
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     answer = subprocess.run(

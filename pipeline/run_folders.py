@@ -48,11 +48,12 @@ def newest_model(
     """
     models_dir = Path(models_dir)
     if run is not None:
-        if (models_dir / run / file_name).is_file():
-            return models_dir / run / file_name
+        path = models_dir / run / file_name
+        if path.is_file() and path.with_name(finished_by or file_name).is_file():
+            return path
         raise FileNotFoundError(
-            f"{models_dir / run / file_name} does not exist. Name a run folder in {models_dir} "
-            f"that holds {file_name}, or None for the newest."
+            f"{path} does not exist or is not finished. Name a run folder in {models_dir} that "
+            f"holds {finished_by or file_name}, or None for the newest."
         )
     found = sorted(models_dir.glob(f"*/{file_name}")) if models_dir.is_dir() else []
     found = [path for path in found if path.with_name(finished_by or file_name).is_file()]
@@ -92,6 +93,12 @@ def fingerprint(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def is_of_the_system(path: Path) -> bool:
+    """Return whether a file was put there by the desktop, or is a rest of a stopped run."""
+    hidden = path.name.startswith(".")
+    return hidden or path.name.lower() in ("thumbs.db", "desktop.ini")
+
+
 def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False) -> Path:
     """Make an output folder ready: continue it if it was made with the same, else empty it.
 
@@ -111,7 +118,7 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
     folder.mkdir(parents=True, exist_ok=True)
     made_with = json.loads(json.dumps(made_with, default=str))
     earlier = read_json(folder / MADE_WITH)
-    content = [path for path in folder.iterdir() if path.name != ".gitkeep"]
+    content = [path for path in folder.iterdir() if not is_of_the_system(path)]
     if content and earlier != made_with:
         if keep_earlier or earlier is None:
             name = f"{folder.name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"

@@ -1,7 +1,9 @@
 """One run at a time in a folder."""
 
 import contextlib
+import json
 import os
+import platform
 import time
 
 import psutil
@@ -9,6 +11,8 @@ import psutil
 from pipeline.run_folders import read_json, write_json
 
 SECONDS_TO_WAIT_FOR_A_DYING_STEP = 5.0
+# Start times of processes are derived from the clock, which may be set a little meanwhile.
+SECONDS_OF_CLOCK_CHANGE = 5.0
 
 
 @contextlib.contextmanager
@@ -20,19 +24,14 @@ def locked(path):
     Raises
     ------
     BlockingIOError
-        If another run is on; names its process.
+        If another run is on; names its process and computer.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    content = {"run": _identity(os.getpid()), "step": None}
-    write_json(temporary, content)
-    while True:
-        try:
-            os.link(temporary, path)
-            break
-        except FileExistsError:
-            _wait_or_refuse(path)
+    content = {"computer": platform.node(), "run": _identity(os.getpid()), "step": None}
+    while not _create(path, content):
+        held = read_json(path) or {}
+        _wait_or_refuse(path, held)
+        if (read_json(path) or {}) == held:
             path.unlink(missing_ok=True)
-    temporary.unlink()
 
     def tell(pid):
         write_json(path, {**content, "step": _identity(pid)})
@@ -43,6 +42,17 @@ def locked(path):
         path.unlink(missing_ok=True)
 
 
+def _create(path, content):
+    """Write the lock, unless there is one; return whether it was written."""
+    try:
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        return False
+    with open(file, "w", encoding="utf-8") as lock:
+        json.dump(content, lock)
+    return True
+
+
 def _identity(pid):
     try:
         return [pid, psutil.Process(pid).create_time()]
@@ -50,19 +60,27 @@ def _identity(pid):
         return None
 
 
-def _is_alive(identity):
-    return identity is not None and _identity(identity[0]) == identity
+def is_alive(identity):
+    """Return whether a process, [pid, start time], is still there."""
+    now = identity and _identity(identity[0])
+    return bool(now) and abs(now[1] - identity[1]) < SECONDS_OF_CLOCK_CHANGE
 
 
-def _wait_or_refuse(path):
-    held = read_json(path) or {}
-    if _is_alive(held.get("run")):
+def _wait_or_refuse(path, held):
+    computer = held.get("computer", platform.node())
+    if computer != platform.node():
+        raise BlockingIOError(
+            f"A run on the computer {computer}, process {(held.get('run') or ['unknown'])[0]}, "
+            f"holds this folder. Wait for it, or, if it is gone for sure, delete {path}."
+        )
+    if is_alive(held.get("run")):
         raise BlockingIOError(
             f"Another run is on in this folder: process {held['run'][0]} ({path}). Wait for it, "
             "stop it, or set another ROOT_DIR."
         )
     end = time.monotonic() + SECONDS_TO_WAIT_FOR_A_DYING_STEP
-    while _is_alive(held.get("step")):
+    # A lock without content may be one that is just being written.
+    while is_alive(held.get("step")) or (not held and time.monotonic() < end):
         if time.monotonic() > end:
             raise BlockingIOError(
                 f"A step of an earlier run is still at work: process {held['step'][0]}. Stop it, "

@@ -14,6 +14,8 @@ import time
 import traceback
 from pathlib import Path
 
+from pipeline.run_lock import is_alive
+
 logger = logging.getLogger(__name__)
 
 # The steps that run a network; the others import neither Keras nor its backend.
@@ -41,12 +43,11 @@ def set_up_logging(log_file=None):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def end_with_parent():
-    """End this process when its parent is gone, so that no step goes on by itself."""
-    parent = os.getppid()
+def end_with(parent):
+    """End this process when another, [pid, start time], is gone: no step goes on by itself."""
 
     def watch():
-        while os.getppid() == parent:
+        while is_alive(parent):
             time.sleep(0.2)
         os._exit(1)
 
@@ -66,27 +67,31 @@ def run_job(job):
         getattr(module, job["function"])(**job["keywords"])
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (ValueError, FileNotFoundError, MemoryError, OSError) as error:
-        logger.debug("%s", traceback.format_exc())
-        message = str(error) or type(error).__name__
-        if isinstance(error, MemoryError):
-            message = f"out of memory: {message}. Use smaller batches or tiles."
-        logger.error("Step %s failed: %s", job["number"], message)
-        _log_traceback(job)
+    except Exception as error:
+        logger.error("Step %s failed: %s", job["number"], _in_words(error))
+        with open(job["log_file"], "a", encoding="utf-8") as file:
+            file.write(traceback.format_exc())
         return 1
     return 0
 
 
-def _log_traceback(job):
-    with open(job["log_file"], "a", encoding="utf-8") as file:
-        file.write(traceback.format_exc())
+def _in_words(error):
+    backend = sys.modules.get("models.backend")
+    if isinstance(error, MemoryError) or (backend and backend.is_out_of_memory(error)):
+        return (
+            "out of memory. Use a smaller batch size or smaller tiles, or, on a GPU, PRECISION = "
+            f'"mixed_bfloat16". ({error})'
+        )
+    if isinstance(error, ValueError | OSError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def main():
     """Run the job of the file named on the command line."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     set_up_logging(job["log_file"])
-    end_with_parent()
+    end_with(job["parent"])
     sys.exit(run_job(job))
 
 

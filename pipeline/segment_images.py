@@ -14,6 +14,8 @@ from pipeline.run_folders import fingerprint, newest_model, open_output_folder
 
 logger = logging.getLogger(__name__)
 
+SMALLEST_PARTICLE = 9  # pixels; the scores take no smaller ones for particles either
+
 
 def segment_images(
     *,
@@ -39,7 +41,8 @@ def segment_images(
     micrograph without its info bar. An earlier content of ``output_dir`` that was made with
     another network or other options is moved to ``Earlier_Results``.
     """
-    options = {k: v for k, v in locals().items() if k not in ("unet_dir", "images_dir")}
+    without_effect = ("unet_dir", "images_dir", "output_dir", "use_gpu_for_whole_image")
+    options = {k: v for k, v in locals().items() if k not in without_effect}
     model = newest_model(
         Path(unet_dir) / "Models",
         "Checkpoint_Lowest_Loss.keras",
@@ -49,7 +52,7 @@ def segment_images(
     )
     micrographs = list_images(images_dir)
     options |= {"unet_model": [model.parent.name, fingerprint([model])]}
-    options |= {"output_dir": None, "inputs": fingerprint(micrographs)}
+    options |= {"inputs": fingerprint(micrographs)}
     folder = open_output_folder(Path(output_dir), options, keep_earlier=True)
     missing = [file for file in micrographs if not (folder / f"{file.stem}.tif").exists()]
     if not missing:
@@ -74,10 +77,10 @@ def segment_images(
 def segment_probability(probability, threshold, watershed_lines, min_distance):
     """Return the mask (uint8, 0 or 255) of a float32 probability image (h, w).
 
-    The probability is stretched to 0..255 before it is thresholded, unless not one pixel is more
+    The probability is stretched to 0..255 before it is thresholded, unless hardly a pixel is more
     likely particle than background: stretched, that would be noise, so the mask is empty.
     """
-    if probability.max() <= 0.5:
+    if np.count_nonzero(probability > 0.5) <= SMALLEST_PARTICLE:
         return np.zeros(probability.shape, np.uint8)
     return segment_particles(
         stretch_to_uint8(probability), threshold, watershed_lines, min_distance

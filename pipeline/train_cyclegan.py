@@ -58,13 +58,20 @@ def train_cyclegan(
     files_a = _training_images(folders["trainA"], "step 0 (prepare_images)")
     files_b = _training_images(folders["trainB"], "step 2 (simulate_masks)")
     options["inputs"] = [fingerprint(files_a), fingerprint(files_b)]
-    run_folder = begin_run(cyclegan_dir / "Models", options, resume)
+    run_folder, finished = begin_run(cyclegan_dir / "Models", options, resume)
+    if finished:
+        return
     sheets_folder = cyclegan_dir / "images" / run_folder.name
     sheets_folder.mkdir(parents=True, exist_ok=True)
 
     image_shape = (*read_image(files_a[0]).shape, 1)
     count = max(len(files_a), len(files_b))
-    batch_size = min(batch_size, count, pool_size or count)
+    if 0 < pool_size < batch_size:
+        raise ValueError(
+            f"pool_size is {pool_size}, less than CYCLEGAN_BATCH_SIZE = {batch_size}; use 0 for no "
+            f"pool, or at least {batch_size}."
+        )
+    batch_size = min(batch_size, count)
     logger.info(
         "%d micrograph tiles, %d masks, %d x %d pixels, batches of %d",
         len(files_a),
@@ -124,8 +131,9 @@ def train_cyclegan(
         description="CycleGAN",
         shown=SHOWN_LOSSES,
     )
-    save_model(model.gen_a, run_folder / "image_to_mask.keras")
     save_model(model.gen_b, run_folder / "mask_to_image.keras")
+    # The later steps look for this one: it comes last.
+    save_model(model.gen_a, run_folder / "image_to_mask.keras")
     finish_run(run_folder)
 
 

@@ -48,14 +48,12 @@ def train_unet(
     Writes ``unet_dir/Models/<run>/model.keras`` (after the last epoch) and
     ``Checkpoint_Lowest_Loss.keras`` (lowest validation loss; the one that is used).
     """
-    options = {
-        k: v
-        for k, v in locals().items()
-        if k not in ("cyclegan_dir", "unet_dir", "use_dataloader", "resume")
-    }
+    options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "unet_dir", "resume")}
     pairs = _training_pairs(Path(cyclegan_dir))
     options["inputs"] = [fingerprint(column) for column in zip(*pairs, strict=True)]
-    run_folder = begin_run(Path(unet_dir) / "Models", options, resume)
+    run_folder, finished = begin_run(Path(unet_dir) / "Models", options, resume)
+    if finished:
+        return
 
     order = random_numbers(seed, 0, stream=300).permutation(len(pairs))
     number_for_validation = max(1, round(len(pairs) * validation_share))

@@ -51,7 +51,9 @@ def train_wgan(
             f"{masks_dir} holds no images: put outlines of single particles, white on black, there."
         )
     options["inputs"] = fingerprint(files)
-    run_folder = begin_run(Path(wgan_dir) / "Models", options, resume)
+    run_folder, finished = begin_run(Path(wgan_dir) / "Models", options, resume)
+    if finished:
+        return
     sheets_folder = Path(wgan_dir) / "Output_Images" / run_folder.name
     sheets_folder.mkdir(parents=True, exist_ok=True)
 

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 STEPS_BETWEEN_FETCHES = 20  # losses stay on the device in between: fetching them waits for it
 PREFETCHED_BATCHES = 4
 CHECKPOINTS_KEPT = 2
+# Options that change how a step works, not what it makes.
+WITHOUT_EFFECT = ("preview_every", "use_dataloader")
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 15.0  # for epochs that take less than that
 
 
@@ -50,23 +52,38 @@ def shuffled_indices(count, batch_size, seed, epoch, step, stream=0):
 
 
 def begin_run(models_dir, options, resume=True):
-    """Return the run folder to train in: an unfinished one of equal options, or a new one.
+    """Return the run folder to train in, and whether there is nothing left to train.
 
-    ``options`` (JSON values) are all that decides the result; they are saved as ``options.json``
-    with the versions of the libraries.
+    That is the latest finished run, or an unfinished one after it, if it has equal options; else a
+    new one. (An unfinished run from before the latest finished one is not continued: the later
+    steps use the latest.) ``options`` (JSON values) are all that decides the result; they are saved
+    as ``options.json`` with the versions of the libraries.
     """
     models_dir = Path(models_dir)
     record = {"options": options, "backend": backend.BACKEND, "versions": backend.versions()}
     for folder in sorted(models_dir.glob("*/"), reverse=True) if resume else ():
-        earlier = read_json(folder / "options.json")
-        if earlier is not None and not (folder / "finished.json").exists():
-            same = all(earlier.get(key) == _as_json(record[key]) for key in ("options", "backend"))
-            if same and (folder / "checkpoints").is_dir():
-                logger.info("continuing run %s", folder.name)
-                return folder
+        same = _deciding(read_json(folder / "options.json") or {}) == _deciding(record)
+        finished = (folder / "finished.json").exists()
+        if same:
+            logger.info(
+                "run %s is finished with the same options and inputs; RESUME = False trains anew"
+                if finished
+                else "continuing run %s",
+                folder.name,
+            )
+            return folder, finished
+        if finished:
+            break
     folder = new_run_folder(models_dir)
     write_json(folder / "options.json", record)
-    return folder
+    return folder, False
+
+
+def _deciding(record):
+    """Return what of a run's record decides its result."""
+    options = record.get("options", {})
+    kept = {name: value for name, value in options.items() if name not in WITHOUT_EFFECT}
+    return _as_json([kept, record.get("backend")])
 
 
 def _as_json(value):
@@ -114,6 +131,7 @@ def train(
         If a loss is not finite; the last checkpoint is from before that.
     """
     run_folder = Path(run_folder)
+    run_folder.mkdir(parents=True, exist_ok=True)
     state = load_checkpoint(model, run_folder) or {"epoch": 0, "step": 0, "sums": {}, "rows": []}
     if state["epoch"] or state["step"]:
         logger.info("going on with epoch %d, step %d", state["epoch"] + 1, state["step"] + 1)
@@ -128,6 +146,7 @@ def train(
     ):
         while state["epoch"] < epochs:
             epoch = state["epoch"]
+            done = epoch * steps_per_epoch + state["step"]
             for optimizer in optimizers if learning_rate else ():
                 optimizer.learning_rate = learning_rate(epoch)
             pending = []
@@ -143,12 +162,9 @@ def train(
                         f"{description} epoch {epoch + 1} of {epochs}, step {step + 1} of "
                         f"{steps_per_epoch}, {time_left(done)} left"
                     )
-                    if interrupted:
-                        save(after_seconds=0)
-                        logger.info("stopped and saved; run StartProcess.py again to go on here")
-                        raise KeyboardInterrupt
                     if not last:
-                        save(after_seconds=60 * checkpoint_minutes)
+                        save(after_seconds=0 if interrupted else 60 * checkpoint_minutes)
+                        _stop_if(interrupted)
             row = {"epoch": epoch + 1}
             row |= {name: value / steps_per_epoch for name, value in state["sums"].items()}
             row |= validate() if validate else {}
@@ -161,8 +177,17 @@ def train(
             write_log(run_folder / "training_log.csv", state["rows"])
             if after_epoch:
                 after_epoch(epoch, state["rows"])
-            save(after_seconds=0 if epoch + 1 == epochs else SECONDS_BETWEEN_EPOCH_CHECKPOINTS)
+            at_once = interrupted or epoch + 1 == epochs
+            save(after_seconds=0 if at_once else SECONDS_BETWEEN_EPOCH_CHECKPOINTS)
+            if epoch + 1 < epochs:
+                _stop_if(interrupted)
     return state["rows"]
+
+
+def _stop_if(interrupted):
+    if interrupted:
+        logger.info("stopped and saved; run StartProcess.py again to go on here")
+        raise KeyboardInterrupt
 
 
 def _saver(model, run_folder, state):
@@ -183,7 +208,8 @@ def _time_left(done_before, total):
     start = time.monotonic()
 
     def left(done):
-        return format_seconds((time.monotonic() - start) / (done - done_before) * (total - done))
+        each = (time.monotonic() - start) / max(done - done_before, 1)
+        return format_seconds(each * (total - done))
 
     return left
 
@@ -245,13 +271,16 @@ def _add_losses(state, pending, run_folder):
         for name, value in losses.items():
             value = float(keras.ops.convert_to_numpy(value))
             if not math.isfinite(value):
-                raise ValueError(
-                    f"Training went wrong in epoch {state['epoch'] + 1}, by step {state['step']}: "
-                    f"the loss {name} is {value}. The last good checkpoint is kept in "
-                    f"{run_folder}. Halve the learning rate or raise the batch size; with "
-                    'PRECISION = "mixed_bfloat16", try "float32". Or change SEED.'
-                )
+                raise ValueError(_advice(state, f"the loss {name} is {value}", run_folder))
             sums[name] = sums.get(name, 0.0) + value
+
+
+def _advice(state, what, run_folder):
+    return (
+        f"Training went wrong in epoch {state['epoch'] + 1}, by step {state['step']}: {what}. The "
+        f"last good checkpoint is kept in {run_folder}. Halve the learning rate or raise the batch "
+        'size; with PRECISION = "mixed_bfloat16", try "float32". Or change SEED.'
+    )
 
 
 def write_log(path, rows):
@@ -266,6 +295,8 @@ def write_log(path, rows):
 
 def save_checkpoint(model, run_folder, state):
     """Write weights, optimisers, pools, random states and the log's rows; keep the last two."""
+    if not all(np.isfinite(np.asarray(weight)).all() for weight in model.trainable_weights):
+        raise ValueError(_advice(state, "a weight is not finite", run_folder))
     folder = Path(run_folder) / "checkpoints"
     temporary = folder / ".part"
     shutil.rmtree(temporary, ignore_errors=True)

@@ -8,19 +8,25 @@ import hashlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
+
 from pipeline.check_inputs import check_inputs
 from pipeline.image_files import list_images
 from pipeline.progress import format_seconds
-from pipeline.run_folders import fingerprint, read_json, write_json
+from pipeline.run_folders import fingerprint, is_of_the_system, read_json, write_json
 from pipeline.run_lock import locked
-from pipeline.run_step import set_up_logging
+from pipeline.run_step import INTERRUPTED, set_up_logging
 
 logger = logging.getLogger(__name__)
+
+# Options that change how a step works, not what it makes.
+WITHOUT_EFFECT = ("preview_every", "use_dataloader", "use_gpu_for_whole_image")
 
 # Number, function, and title of each step; the steps whose output it reads; the keyword arguments
 # that name the user's own folders; the folders it writes, from its keywords.
@@ -33,14 +39,15 @@ STEPS = {
     "5": ("filter_masks", "filtering masks", ("2", "4"), ("images_dir",)),
     "6a": ("train_unet", "training the UNet", ("4", "5"), ()),
     "6b": ("segment_images", "segmenting the micrographs", ("6a",), ("images_dir",)),
-    "7": ("measure_particles", "measuring particles", ("6b",), ("images_dir",)),
-    "8": ("score_masks", "scoring masks", ("6b", "7"), ("true_masks_dir",)),
+    "7": ("measure_particles", "measuring particles", ("6b",), ("images_dir", "masks_dir")),
+    "8": ("score_masks", "scoring masks", ("6b", "7"), ("true_masks_dir", "masks_dir")),
 }
+# What each step leaves; of files in run folders (*) those in the latest.
 OUTPUTS = {
     "0": ("{cyclegan_dir}/data/trainA", "{cyclegan_dir}/data/testA"),
     "1": ("{wgan_dir}/Models/*/model.keras",),
     "2": ("{cyclegan_dir}/data/trainB", "{cyclegan_dir}/data/labelsB"),
-    "3": ("{cyclegan_dir}/Models/*/*.keras",),
+    "3": ("{cyclegan_dir}/Models/*/image_to_mask.keras",),
     "4": ("{cyclegan_dir}/generate_images/A", "{cyclegan_dir}/generate_images/B"),
     "5": (
         "{cyclegan_dir}/generate_images/A_blurred",
@@ -48,7 +55,7 @@ OUTPUTS = {
         "{cyclegan_dir}/generate_images/Synthetic_Labels_Filtered",
         "{output_dir}",
     ),
-    "6a": ("{unet_dir}/Models/*/*.keras",),
+    "6a": ("{unet_dir}/Models/*/model.keras",),
     "6b": ("{output_dir}",),
     "7": ("{results_dir}/*/particles.csv",),
     "8": ("{results_dir}/*/scores.csv",),
@@ -78,6 +85,7 @@ def run_workflow(steps, *, root_dir, options, selected=(), resume=True):
         sys.exit(2)
     folder.mkdir(parents=True, exist_ok=True)
     set_up_logging(folder / "log.txt")
+    signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
         with locked(folder / "lock.json") as tell_lock:
             for number, function, keywords in calls:
@@ -96,6 +104,9 @@ def _select(calls, selected):
     if unknown:
         sys.exit(f"No step {', '.join(unknown)}; there are the steps {', '.join(known)}.")
     chosen = {name for name in known if name in selected or (name[0] == "6" and "6" in selected)}
+    missing = chosen - {number for number, _, _ in calls}
+    if missing:
+        sys.exit(f"Step {', '.join(sorted(missing))} is not called in StartProcess.py.")
     return [call for call in calls if not selected or call[0] in chosen]
 
 
@@ -116,17 +127,23 @@ def _run_unless_finished(
     keywords = dict(keywords)
     if function.startswith("train_"):
         keywords.setdefault("resume", resume)
-    code = _run_in_process(folder, number, function, keywords, options, tell_lock)
-    if code:
-        if code == 130:
-            logger.info("interrupted; run StartProcess.py again to go on here")
-        else:
-            logger.error("step %s stopped with exit code %d; see %s/log.txt", number, code, folder)
+    code, interrupted = _run_in_process(folder, number, function, keywords, options, tell_lock)
+    if code and not interrupted:
+        logger.error("step %s stopped with exit code %d; see %s/log.txt", number, code, folder)
         sys.exit(code if code > 0 else 1)
+    if code:
+        _exit_interrupted()
     records = read_json(folder / "steps.json") or {}
     records[number] = {"made_with": made_with, "left": _listing(number, keywords)}
     write_json(folder / "steps.json", records)
     logger.info("step %s took %s", number, format_seconds(time.monotonic() - start))
+    if interrupted:
+        _exit_interrupted()
+
+
+def _exit_interrupted():
+    logger.info("interrupted; run StartProcess.py again to go on here")
+    sys.exit(INTERRUPTED)
 
 
 def _run_in_process(folder, number, function, keywords, options, tell_lock):
@@ -139,6 +156,7 @@ def _run_in_process(folder, number, function, keywords, options, tell_lock):
             "allow_memory_growth": options.get("ALLOW_MEMORY_GROWTH", True),
         },
         "log_file": str(folder / "log.txt"),
+        "parent": [os.getpid(), psutil.Process().create_time()],
     }
     job_file = folder / "job.json"
     write_json(job_file, job)
@@ -150,22 +168,28 @@ def _run_in_process(folder, number, function, keywords, options, tell_lock):
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONHASHSEED": "0",
     }
+    # A group of its own: Ctrl-C reaches the step once, through us, and so does SIGTERM.
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.run_step", str(job_file)], env=environment
+        [sys.executable, "-m", "pipeline.run_step", str(job_file)],
+        env=environment,
+        start_new_session=os.name == "posix",
     )
     tell_lock(process.pid)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            # The step got the signal too and is saving its state; a second Ctrl-C ends it.
-            logger.info("stopping; press Ctrl-C again to stop at once")
-            try:
-                process.wait()
-                return 130
-            except KeyboardInterrupt:
-                process.kill()
-                return 130
+    try:
+        return process.wait(), False
+    except KeyboardInterrupt:
+        logger.info("stopping when the state is saved; press Ctrl-C again to stop at once")
+        if os.name == "posix":
+            process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(), True
+    except KeyboardInterrupt:
+        process.kill()
+        return INTERRUPTED, True
+
+
+def _raise_interrupt(number, frame):
+    raise KeyboardInterrupt
 
 
 def _made_with(number, keywords, records):
@@ -175,9 +199,14 @@ def _made_with(number, keywords, records):
     for name in own_folders:
         path = Path(keywords[name])
         inputs[name] = fingerprint(list_images(path)) if path.is_dir() else None
-    upstream = {step: _digest(records.get(step, {}).get("made_with")) for step in earlier}
+    upstream = {step: _digest(records.get(step)) for step in earlier}
     backend = os.environ.get("KERAS_BACKEND")
-    content = {"keywords": keywords, "inputs": inputs, "upstream": upstream, "backend": backend}
+    deciding = {
+        name: value
+        for name, value in keywords.items()
+        if name not in WITHOUT_EFFECT and not name.endswith("_dir")
+    }
+    content = {"keywords": deciding, "inputs": inputs, "upstream": upstream, "backend": backend}
     return json.loads(json.dumps(content, default=str))
 
 
@@ -202,9 +231,11 @@ def _listing(number, keywords):
     files = []
     for pattern in OUTPUTS[number]:
         path = Path(pattern.format(**keywords))
-        found = path.parents[1].glob("/".join(path.parts[-2:])) if "*" in pattern else []
-        files += path.iterdir() if path.is_dir() else found
-    return _digest(sorted((str(file), file.stat().st_size) for file in files))
+        if "*" in pattern:
+            files += sorted(path.parents[1].glob("/".join(path.parts[-2:])))[-1:]
+        elif path.is_dir():
+            files += [file for file in path.iterdir() if not is_of_the_system(file)]
+    return _digest(sorted((file.parent.name, file.name, file.stat().st_size) for file in files))
 
 
 def _digest(content):

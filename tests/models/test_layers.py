@@ -139,16 +139,6 @@ def test_reflection_padding_mirrors_without_the_border():
     np.testing.assert_array_equal(y[0, ..., 0], np.pad(x[0, ..., 0], 2, mode="reflect"))
 
 
-def test_padding_by_slices_is_the_same():
-    """The deterministic form for CUDA, on the torch backend."""
-    if backend.BACKEND != "torch":
-        pytest.skip("TensorFlow's reflection padding has a deterministic gradient on GPUs")
-    x = backend.to_device((image(),))[0].permute(0, 3, 1, 2)
-    slow = backend._reflection_pad_by_slices(x, 1, 2, 3, 4)
-    fast = backend.reflection_pad(x.permute(0, 2, 3, 1), 1, 2, 3, 4).permute(0, 3, 1, 2)
-    np.testing.assert_array_equal(slow.numpy(), fast.numpy())
-
-
 def test_pad_to_multiple_and_crop_undo_each_other():
     x = backend.to_device((image(size=(13, 16)),))[0]
     padded = layers.PadToMultiple(8)(x)

@@ -49,3 +49,11 @@ def test_an_orphaned_step_is_waited_for_then_named(tmp_path, monkeypatch):
     write_json(lock, {"run": None, "step": step})
     with pytest.raises(BlockingIOError, match="A step of an earlier run"), locked(lock):
         pass
+
+
+def test_a_run_on_another_computer_is_named(tmp_path):
+    lock = tmp_path / "lock.json"
+    write_json(lock, {"computer": "node7", "run": [1234, 1.0], "step": None})
+    with pytest.raises(BlockingIOError, match="computer node7, process 1234"), locked(lock):
+        pass
+    assert lock.exists()

@@ -138,6 +138,32 @@ def test_ctrl_c_finishes_the_step_and_saves(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_after_ctrl_c_in_any_step_training_goes_on(steps, tmp_path):
+    """Also in the last step of an epoch: batches are made ahead, so the flag falls anywhere."""
+    for kill_at in sorted({0, steps - 1, steps}):
+        model, make_batch, _ = unet()
+        folder = tmp_path / str(kill_at)
+        train_step = model.train_step
+        calls = []
+
+        def interrupt(batch, calls=calls, train_step=train_step, kill_at=kill_at):
+            calls.append(batch)
+            if len(calls) == kill_at + 1:
+                signal.raise_signal(signal.SIGINT)
+            return train_step(batch)
+
+        model.train_step = interrupt
+        options = {"steps_per_epoch": steps, "epochs": 3, "run_folder": folder}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training_loop.backend, "compile_step", lambda step: step)
+            with pytest.raises(KeyboardInterrupt):
+                train(model, make_batch, **options)
+            assert len(calls) == kill_at + 1
+            model, make_batch, _ = unet()
+            assert [row["epoch"] for row in train(model, make_batch, **options)] == [1, 2, 3]
+
+
 def test_an_epoch_shows_every_sample_and_batches_have_one_size():
     batches = [shuffled_indices(10, 4, seed=1, epoch=0, step=step) for step in range(3)]
     assert all(batch.shape == (4,) for batch in batches)
@@ -148,10 +174,28 @@ def test_an_epoch_shows_every_sample_and_batches_have_one_size():
 
 
 def test_a_run_is_continued_only_with_equal_options(tmp_path):
-    first = begin_run(tmp_path, {"epochs": 3, "range": (0.5, 99.5)})
-    (first / "checkpoints").mkdir()
-    assert begin_run(tmp_path, {"epochs": 3, "range": [0.5, 99.5]}) == first
-    assert begin_run(tmp_path, {"epochs": 4, "range": (0.5, 99.5)}) != first
-    assert begin_run(tmp_path, {"epochs": 3, "range": (0.5, 99.5)}, resume=False) != first
+    first, finished = begin_run(tmp_path, {"epochs": 3, "range": (0.5, 99.5)})
+    assert not finished
+    same = {"epochs": 3, "range": [0.5, 99.5], "preview_every": 7}
+    assert begin_run(tmp_path, same) == (first, False)
+    assert begin_run(tmp_path, {**same, "epochs": 4})[0] != first
+    assert begin_run(tmp_path, same, resume=False)[0] != first
+
+
+def test_a_finished_run_is_used_again_unless_another_came_after_it(tmp_path):
+    first, _ = begin_run(tmp_path, {"a": 1})
     finish_run(first)
-    assert begin_run(tmp_path, {"epochs": 3, "range": (0.5, 99.5)}) != first
+    assert begin_run(tmp_path, {"a": 1}) == (first, True)
+    second, _ = begin_run(tmp_path, {"a": 2})
+    finish_run(second)
+    again, finished = begin_run(tmp_path, {"a": 1})
+    assert again not in (first, second) and not finished
+
+
+def test_an_unfinished_run_from_before_a_finished_one_is_not_continued(tmp_path):
+    """The later steps use the latest finished model: it must be the one just asked for."""
+    begin_run(tmp_path, {"a": 1})
+    second, _ = begin_run(tmp_path, {"a": 2})
+    finish_run(second)
+    again, finished = begin_run(tmp_path, {"a": 1})
+    assert again.name > second.name and not finished
