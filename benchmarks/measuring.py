@@ -5,8 +5,10 @@ number of threads, both of which count only before its first import.
 """
 
 import argparse
+import contextlib
 import datetime
 import gc
+import importlib.metadata
 import json
 import os
 import platform
@@ -199,23 +201,18 @@ def forget_peak_memory() -> None:
 
 def machine() -> dict:
     """Return what the figures depend on, without the machine's name."""
+    processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     described = {
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor[1] if processor else platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
         "python": platform.python_version(),
     }
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
-    if model:
-        described["processor"] = model[1]
+    for library in ("keras", "tensorflow", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            described[library] = importlib.metadata.version(library)
     if "models.backend" in sys.modules:
-        from models import backend
-
-        described |= backend.versions()
-        if backend.BACKEND == "tensorflow":
-            gpus = backend.tf.config.get_visible_devices("GPU")
-            details = map(backend.tf.config.experimental.get_device_details, gpus)
-            described["gpus"] = [detail.get("device_name", "GPU") for detail in details]
+        described["gpus"] = sys.modules["models.backend"].versions()["gpus"]
     return described
 
 
@@ -251,8 +248,6 @@ def report(title: str, unit: str, measured: dict, least: dict, more: dict | None
         "peak_memory_mb": round(ours["peak_mb"]),
         "ratio_to_floor": round(ours["seconds"] / least["seconds"], 2),
     }
-    if "peak_gpu_mb" in ours:
-        figures["peak_gpu_memory_mb"] = round(ours["peak_gpu_mb"])
     if stock:
         print(f"largest difference between ours and stock: {stock['difference']:.2g}")
         figures["ratio_to_plain"] = round(stock["seconds"] / ours["seconds"], 2)

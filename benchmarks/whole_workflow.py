@@ -113,7 +113,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> None:
     print_json(
         {
             "seconds": round(whole, 1),
-            "seconds_per_step": seconds,
+            "seconds_of_steps": seconds,
             "peak_memory_mb": round(peak),
             "scores": scores,
         }

@@ -26,7 +26,7 @@ def locked(path):
     BlockingIOError
         If another run is on; names its process and computer.
     """
-    content = {"computer": platform.node(), "run": _identity(os.getpid()), "step": None}
+    content = {"computer": platform.node(), "run": identity_of(os.getpid()), "step": None}
     while not _create(path, content):
         held = read_json(path) or {}
         _wait_or_refuse(path, held)
@@ -34,7 +34,7 @@ def locked(path):
             path.unlink(missing_ok=True)
 
     def tell(pid):
-        write_json(path, {**content, "step": _identity(pid)})
+        write_json(path, {**content, "step": identity_of(pid)})
 
     try:
         yield tell
@@ -53,7 +53,8 @@ def _create(path, content):
     return True
 
 
-def _identity(pid):
+def identity_of(pid):
+    """Return what tells a process from later ones with its number: [pid, start time], or None."""
     try:
         return [pid, psutil.Process(pid).create_time()]
     except psutil.NoSuchProcess:
@@ -62,7 +63,7 @@ def _identity(pid):
 
 def is_alive(identity):
     """Return whether a process, [pid, start time], is still there."""
-    now = identity and _identity(identity[0])
+    now = identity and identity_of(identity[0])
     return bool(now) and abs(now[1] - identity[1]) < SECONDS_OF_CLOCK_CHANGE
 
 

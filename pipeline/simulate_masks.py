@@ -16,7 +16,8 @@ from pipeline.check_step_options import check_step_options
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.progress import progress
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder
-from pipeline.run_step import end_with_parent
+from pipeline.run_lock import identity_of
+from pipeline.run_step import end_with
 from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import Particle, prepare_library, scale_limits
 
@@ -186,7 +187,8 @@ def run_in_processes(simulate: partial, indices: Iterable[int], processes: int) 
         yield from map(simulate, indices)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, initializer=end_with_parent) as pool:
+    parent = identity_of(os.getpid())
+    with ProcessPoolExecutor(processes, spawn, initializer=end_with, initargs=(parent,)) as pool:
         yield from pool.map(simulate, indices, chunksize=MASKS_AT_A_TIME)
 
 

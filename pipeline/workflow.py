@@ -14,13 +14,11 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
-
 from pipeline.check_inputs import check_inputs
 from pipeline.image_files import list_images
 from pipeline.progress import format_seconds
 from pipeline.run_folders import fingerprint, is_of_the_system, read_json, write_json
-from pipeline.run_lock import locked
+from pipeline.run_lock import identity_of, locked
 from pipeline.run_step import INTERRUPTED, set_up_logging
 
 logger = logging.getLogger(__name__)
@@ -156,7 +154,7 @@ def _run_in_process(folder, number, function, keywords, options, tell_lock):
             "allow_memory_growth": options.get("ALLOW_MEMORY_GROWTH", True),
         },
         "log_file": str(folder / "log.txt"),
-        "parent": [os.getpid(), psutil.Process().create_time()],
+        "parent": identity_of(os.getpid()),
     }
     job_file = folder / "job.json"
     write_json(job_file, job)
