@@ -67,25 +67,25 @@ USE_GPU_FOR_WHOLE_IMAGE_INFERENCE = "auto"
 ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once
 
 # --- Step 1: the WGAN learns outlines -----------------------------------------------------------
-WGAN_BATCH_SIZE = 64
-WGAN_EPOCHS = preset(published=1000, quick=40)
+WGAN_BATCH_SIZE = preset(published=64, quick=16)
+WGAN_EPOCHS = preset(published=1000, quick=16)
 
 # --- Step 2: simulated masks --------------------------------------------------------------------
 MAX_PARTICLE_OVERLAP = 0.5  # share of a particle that may be covered; 0.05 for TEM
 
 # --- Step 3: CycleGAN ---------------------------------------------------------------------------
 # Raise the batch size until the GPU's memory is full.
-CYCLEGAN_BATCH_SIZE = preset(published=5, quick=2)
-CYCLEGAN_EPOCHS = preset(published=50, quick=8)
+CYCLEGAN_BATCH_SIZE = preset(published=5, quick=1)
+CYCLEGAN_EPOCHS = preset(published=50, quick=13)
 CYCLEGAN_USE_SKIPS = False
-CYCLEGAN_FILTERS = preset(published=64, quick=16)
+CYCLEGAN_FILTERS = preset(published=64, quick=8)
 GAUSSIAN_BLUR_AMOUNT = 0.0  # sigma in pixels, on the fake micrographs; 0 for none
 
 # --- Step 6: MultiRes UNet ----------------------------------------------------------------------
 UNET_BATCH_SIZE = 5
 UNET_EPOCHS = preset(published=50, quick=4)
 UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)  # percentiles
-UNET_FILTERS = 16
+UNET_FILTERS = preset(published=16, quick=8)
 USE_DATALOADER = True  # False loads all training images into memory first
 
 # --- Folders of the steps, as in the published workflow -----------------------------------------
@@ -141,8 +141,10 @@ def steps(run_step):
         min_no_of_particles=100,  # per image, before overlaps; without a grid only
         max_no_of_particles=150,
         use_perlin_noise=True,  # smooth noise decides where agglomerates are
-        perlin_noise_threshold=0.5,  # 0 to 1; higher: smaller, denser clusters
-        perlin_noise_frequency=4,  # periods over the canvas
+        # 0 to 1; higher: smaller, denser clusters. Choose it, and the frequency, so that the
+        # masks look like the micrographs: agglomerates of the same size, at the same distance
+        perlin_noise_threshold=preset(published=0.5, quick=0.62),
+        perlin_noise_frequency=preset(published=4, quick=6),  # periods over the canvas
         use_normal_distribution=True,  # of particle scales; False: uniform between the limits
         scaling_mu=1.0,
         scaling_sigma=0.10,
@@ -214,7 +216,8 @@ def steps(run_step):
         use_brightness_and_contrast_augmentation=False,
         validation_share=0.2,
         learning_rate=1e-3,
-        learning_rate_schedule="STEP_DECAY",  # or "LINEAR_DECAY", or a weight decay such as 1e-4
+        # "STEP_DECAY", "LINEAR_DECAY", or a weight decay such as 1e-4
+        learning_rate_schedule=preset(published="STEP_DECAY", quick="LINEAR_DECAY"),
         precision=PRECISION,
         seed=SEED,
     )

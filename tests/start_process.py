@@ -7,9 +7,14 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[1] / "StartProcess.py"
 
 
+def published(*, published: object, quick: object) -> object:
+    """Stand for the preset: take the published value."""
+    return published
+
+
 def default_options(root_dir: Path | None = None) -> dict[str, object]:
     """Return the options with their published values, with ROOT_DIR replaced if it is given."""
-    names = {"os": os, "preset": lambda published, quick: published}
+    names = {"os": os, "preset": published}
     options = {}
     for node in ast.parse(SOURCE.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and node.targets[0].id.isupper():
@@ -29,7 +34,8 @@ def default_calls(options: dict[str, object]) -> list[tuple[str, str, dict]]:
             number, step_name = (ast.literal_eval(argument) for argument in node.args)
             keywords = {
                 keyword.arg: eval(
-                    compile(ast.Expression(keyword.value), SOURCE.name, "eval"), dict(options)
+                    compile(ast.Expression(keyword.value), SOURCE.name, "eval"),
+                    {"preset": published, **options},
                 )
                 for keyword in node.keywords
             }
