@@ -39,7 +39,7 @@ def build_step(options: argparse.Namespace):
     images_seen = itertools.count(0, options.batch)
 
     def run():
-        choices = cyclegan.draw_pool_choices(random, POOL_SIZE, options.batch, next(images_seen))
+        choices = image_pool.draw_pool_choices(random, POOL_SIZE, options.batch, next(images_seen))
         return step(backend.to_device((*tiles, *choices)))
 
     return run
@@ -74,6 +74,6 @@ if __name__ == "__main__":
     import numpy as np
 
     from benchmarks.floor import floor
-    from models import backend, cyclegan
+    from models import backend, cyclegan, image_pool
 
     main(chosen)

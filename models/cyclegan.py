@@ -11,10 +11,10 @@ micrographs, ``disc_b`` masks. Losses ``g_*_a`` are on what ``gen_a`` puts out, 
 """
 
 import keras
-import numpy as np
 from keras import ops
 
 from models import backend, layers
+from models.image_pool import ImagePool
 from models.initial_weights import initialise_weights, seed_of_layer
 from models.layers import Conv2D, InstanceNormalization, ReflectionPadding2D
 
@@ -135,8 +135,8 @@ class CycleGan(keras.Model):
         self.use_binary_crossentropy = use_binary_crossentropy
         self.pool_size = pool_size
         if pool_size:
-            self.pool_a = layers.ImagePool(pool_size, image_shape)
-            self.pool_b = layers.ImagePool(pool_size, image_shape)
+            self.pool_a = ImagePool(pool_size, image_shape)
+            self.pool_b = ImagePool(pool_size, image_shape)
         self.built = True
 
     def set_up(self, learning_rate, beta_1):
@@ -154,7 +154,7 @@ class CycleGan(keras.Model):
         """Update both generators on their joint loss, then both discriminators.
 
         ``batch`` is (micrographs (b, h, w, 1), masks (b, h, w, 1), slots, take_old, store_new),
-        the last three (2, b) for the pools of A and B (see ``draw_pool_choices``).
+        the last three (2, b) for the pools of A and B (see ``image_pool.draw_pool_choices``).
         """
         real_a, real_b, slots, take_old, store_new = batch
         variables = (self.gen_a.trainable_variables, self.gen_b.trainable_variables)
@@ -293,30 +293,3 @@ def build_cyclegan(
         use_binary_crossentropy=use_binary_crossentropy,
         **options,
     )
-
-
-def draw_pool_choices(random, pool_size, batch_size, images_seen):
-    """Decide for one batch what each discriminator is shown; NumPy arrays (2, batch).
-
-    The first ``pool_size`` images fill the pool and are shown. Then each is shown itself, or,
-    with probability 1/2, put into the pool in exchange for an older one that is shown. The slots
-    of a batch differ, so that its order does not matter.
-
-    Returns slots (int32), take_old and store_new (float32, 0 or 1) for ``ImagePool.query``.
-    """
-    slots = np.zeros((2, batch_size), np.int32)
-    take_old = np.zeros((2, batch_size), np.float32)
-    store_new = np.zeros((2, batch_size), np.float32)
-    if not pool_size:
-        return slots, take_old, store_new
-    number = images_seen + np.arange(batch_size)
-    filling = number < pool_size
-    for side in range(2):
-        places = random.permutation(min(pool_size, max(images_seen, batch_size)))[:batch_size]
-        free = np.setdiff1d(places, number[filling], assume_unique=True)
-        slots[side, filling] = number[filling]
-        slots[side, ~filling] = free[: np.count_nonzero(~filling)]
-        swap = ~filling & (random.random(batch_size) < 0.5)
-        take_old[side] = swap
-        store_new[side] = swap | filling
-    return slots, take_old, store_new

@@ -181,34 +181,3 @@ class CropLike(keras.layers.Layer):
 
     def compute_output_shape(self, x_shape, image_shape):
         return (*image_shape[:3], x_shape[-1])
-
-
-@register
-class ImagePool(keras.layers.Layer):
-    """Earlier fakes, shown to a discriminator in half of the cases instead of the newest ones.
-
-    The data pipeline decides which (``models.cyclegan.draw_pool_choices``), so both backends and a
-    resumed run choose alike; the images are weights, so a checkpoint holds them. Source:
-    Shrivastava et al., arXiv 1612.07828, as used by CycleGAN (arXiv 1703.10593, section 4).
-    """
-
-    def __init__(self, pool_size, image_shape, **kwargs):
-        super().__init__(trainable=False, **kwargs)
-        self.images = self.add_weight(
-            shape=(pool_size, *image_shape), initializer="zeros", trainable=False, name="images"
-        )
-        self.built = True
-
-    def query(self, fakes, slots, take_old, store_new):
-        """Return what the discriminator sees, (b, h, w, c), and keep what is to be kept.
-
-        ``slots`` int32 (b,), all different: the place in the pool each fake is paired with;
-        ``take_old``, ``store_new`` float32 (b,), 0 or 1: show the pool's image instead of the
-        fake; put the fake into the pool.
-        """
-        fakes = ops.cast(backend.stop_gradient(fakes), "float32")
-        old = ops.take(self.images.value, slots, axis=0)
-        shown = ops.where(take_old[:, None, None, None] > 0.5, old, fakes)
-        kept = ops.where(store_new[:, None, None, None] > 0.5, fakes, old)
-        self.images.assign(ops.scatter_update(self.images.value, slots[:, None], kept))
-        return shown

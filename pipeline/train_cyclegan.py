@@ -7,18 +7,13 @@ import keras
 import numpy as np
 
 from models import backend
-from models.cyclegan import build_cyclegan, draw_pool_choices
+from models.cyclegan import build_cyclegan
+from models.image_pool import draw_pool_choices
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.preview_sheets import contact_sheet, outline_overlay
 from pipeline.run_folders import fingerprint
-from pipeline.training_loop import (
-    begin_run,
-    finish_run,
-    random_numbers,
-    save_model,
-    shuffled_indices,
-    train,
-)
+from pipeline.training_loop import random_numbers, shuffled_indices, train
+from pipeline.training_runs import begin_run, finish_run, save_model
 
 logger = logging.getLogger(__name__)
 

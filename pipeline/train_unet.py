@@ -12,14 +12,8 @@ from pipeline.filter_masks import fake_micrographs_folder
 from pipeline.image_files import list_images, pair_by_stem, read_image, read_mask
 from pipeline.intensities import clip_contrast, normalise
 from pipeline.run_folders import fingerprint
-from pipeline.training_loop import (
-    begin_run,
-    finish_run,
-    random_numbers,
-    save_model,
-    shuffled_indices,
-    train,
-)
+from pipeline.training_loop import random_numbers, shuffled_indices, train
+from pipeline.training_runs import begin_run, finish_run, save_model
 
 logger = logging.getLogger(__name__)
 

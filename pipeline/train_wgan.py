@@ -10,14 +10,8 @@ from models import wgan_gp
 from pipeline.image_files import list_images, read_mask, write_image
 from pipeline.preview_sheets import contact_sheet
 from pipeline.run_folders import fingerprint
-from pipeline.training_loop import (
-    begin_run,
-    finish_run,
-    random_numbers,
-    save_model,
-    shuffled_indices,
-    train,
-)
+from pipeline.training_loop import random_numbers, shuffled_indices, train
+from pipeline.training_runs import begin_run, finish_run, save_model
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from models import backend, cyclegan, multires_unet, wgan_gp
+from models import backend, cyclegan, image_pool, multires_unet, wgan_gp
 
 STEPS = 3
 
@@ -60,7 +60,7 @@ def main():
         (
             noise(random, 2, 52, 60, 1),
             noise(random, 2, 52, 60, 1),
-            *cyclegan.draw_pool_choices(random, 3, 2, 2 * step),
+            *image_pool.draw_pool_choices(random, 3, 2, 2 * step),
         )
         for step in range(STEPS)
     ]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models import backend, layers
-from models.cyclegan import draw_pool_choices
+from models import backend, image_pool
+from models.image_pool import draw_pool_choices
 
 
 def pool_of_lists(batches, choices, pool_size):
@@ -23,7 +23,7 @@ def pool_of_lists(batches, choices, pool_size):
 @pytest.mark.parametrize(("pool_size", "batch_size"), [(3, 2), (5, 5), (7, 3), (50, 2)])
 def test_pool_equals_its_twin(pool_size, batch_size):
     random = np.random.default_rng(2)
-    pool = layers.ImagePool(pool_size, (2, 2, 1))
+    pool = image_pool.ImagePool(pool_size, (2, 2, 1))
     batches = random.random((30, batch_size, 2, 2, 1), dtype=np.float32)
     drawn = [
         draw_pool_choices(random, pool_size, batch_size, step * batch_size) for step in range(30)

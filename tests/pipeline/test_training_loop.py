@@ -7,9 +7,10 @@ import signal
 import numpy as np
 import pytest
 
-from models import cyclegan, multires_unet, wgan_gp
-from pipeline import training_loop
-from pipeline.training_loop import begin_run, finish_run, random_numbers, shuffled_indices, train
+from models import cyclegan, image_pool, multires_unet, wgan_gp
+from pipeline import training_loop, training_runs
+from pipeline.training_loop import random_numbers, shuffled_indices, train
+from pipeline.training_runs import begin_run, finish_run
 
 EPOCHS, STEPS = 2, 3
 
@@ -41,7 +42,7 @@ def gan():
         images = numbers(epoch, step, 2, 2, 48, 48, 1) * 2 - 1
         random = random_numbers(7, epoch, step)
         seen = (epoch * STEPS + step) * 2
-        return (*images, *cyclegan.draw_pool_choices(random, 3, 2, seen))
+        return (*images, *image_pool.draw_pool_choices(random, 3, 2, seen))
 
     rates = {"learning_rate": lambda epoch: 2e-4 / (epoch + 1), "optimizers": model.optimizers()}
     return model, make_batch, rates
@@ -104,9 +105,9 @@ def test_a_killed_training_goes_on_bit_for_bit(builder, tmp_path, monkeypatch):
 def test_a_half_written_checkpoint_is_passed_over(tmp_path):
     model, _, _ = unet()
     state = {"epoch": 1, "step": 0, "sums": {}, "rows": []}
-    training_loop.save_checkpoint(model, tmp_path, state)
+    training_runs.save_checkpoint(model, tmp_path, state)
     (tmp_path / "checkpoints" / "000002_000000").mkdir()
-    assert training_loop.load_checkpoint(model, tmp_path) == state
+    assert training_runs.load_checkpoint(model, tmp_path) == state
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
@@ -133,7 +134,7 @@ def test_ctrl_c_finishes_the_step_and_saves(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(model, interrupt, steps_per_epoch=STEPS, epochs=50, run_folder=tmp_path)
-    state = training_loop.load_checkpoint(model, tmp_path)
+    state = training_runs.load_checkpoint(model, tmp_path)
     assert (state["epoch"], state["step"]) < (3, 0)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -1,0 +1,139 @@
+"""Training runs on the disk: begun or continued, checkpoints, the finished model.
+
+A run folder holds ``options.json`` (before the first step), ``training_log.csv`` (a row an
+epoch), ``checkpoints/<epoch>_<step>/`` (the last two) and, once finished, the model.
+"""
+
+import csv
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from models import backend
+from pipeline.run_folders import new_run_folder, read_json, write_json
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINTS_KEPT = 2
+# Options that change how a training works, not what it makes.
+WITHOUT_EFFECT = ("preview_every", "use_dataloader")
+
+
+def begin_run(models_dir, options, resume=True):
+    """Return the run folder to train in, and whether there is nothing left to train.
+
+    That is the latest finished run, or an unfinished one after it, if it has equal options; else a
+    new one. (An unfinished run from before the latest finished one is not continued: the later
+    steps use the latest.) ``options`` (JSON values) are all that decides the result; they are saved
+    as ``options.json`` with the versions of the libraries.
+    """
+    models_dir = Path(models_dir)
+    record = {"options": options, "backend": backend.BACKEND, "versions": backend.versions()}
+    for folder in sorted(models_dir.glob("*/"), reverse=True) if resume else ():
+        same = _deciding(read_json(folder / "options.json") or {}) == _deciding(record)
+        finished = (folder / "finished.json").exists()
+        if same:
+            logger.info(
+                "run %s is finished with the same options and inputs; RESUME = False trains anew"
+                if finished
+                else "continuing run %s",
+                folder.name,
+            )
+            return folder, finished
+        if finished:
+            break
+    folder = new_run_folder(models_dir)
+    write_json(folder / "options.json", record)
+    return folder, False
+
+
+def _deciding(record):
+    """Return what of a run's record decides its result."""
+    options = record.get("options", {})
+    kept = {name: value for name, value in options.items() if name not in WITHOUT_EFFECT}
+    return _as_json([kept, record.get("backend")])
+
+
+def _as_json(value):
+    if isinstance(value, dict):
+        return {key: _as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(item) for item in value]
+    return value if isinstance(value, int | float | str | bool | None) else str(value)
+
+
+def save_checkpoint(model, run_folder, state):
+    """Write weights, optimisers, pools, random states and the log's rows; keep the last two."""
+    if not all(np.isfinite(np.asarray(weight)).all() for weight in model.trainable_weights):
+        raise ValueError(training_went_wrong(state, "a weight is not finite", run_folder))
+    folder = Path(run_folder) / "checkpoints"
+    temporary = folder / ".part"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    model.save_weights(temporary / "model.weights.h5")
+    with open(temporary / "model.weights.h5", "rb") as file:
+        os.fsync(file.fileno())
+    random_states = [np.asarray(variable).tolist() for variable in _random_states(model)]
+    write_json(temporary / "state.json", {**state, "random_states": random_states})
+    final = folder / f"{state['epoch']:06d}_{state['step']:06d}"
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(temporary, final)
+    for old in sorted(folder.glob("[0-9]*"))[:-CHECKPOINTS_KEPT]:
+        shutil.rmtree(old)
+
+
+def load_checkpoint(model, run_folder):
+    """Fill ``model`` from the newest whole checkpoint and return its state, or None."""
+    for folder in sorted((Path(run_folder) / "checkpoints").glob("[0-9]*"), reverse=True):
+        state = read_json(folder / "state.json")
+        if state is not None:
+            model.load_weights(folder / "model.weights.h5")
+            for variable, value in zip(
+                _random_states(model), state.pop("random_states"), strict=True
+            ):
+                variable.assign(value)
+            return state
+    return None
+
+
+def _random_states(model):
+    """Return the states of the layers that draw random numbers; Keras saves no such states."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
+
+
+def training_went_wrong(state, what, run_folder):
+    """Return the words for a training that cannot go on: what was found, and what to change."""
+    return (
+        f"Training went wrong in epoch {state['epoch'] + 1}, by step {state['step']}: {what}. The "
+        f"last good checkpoint is kept in {run_folder}. Halve the learning rate or raise the batch "
+        'size; with PRECISION = "mixed_bfloat16", try "float32". Or change SEED.'
+    )
+
+
+def write_log(path, rows):
+    """Write ``training_log.csv``: a column a quantity, a row an epoch."""
+    temporary = path.with_name(f".{path.name}.part")
+    with open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(temporary, path)
+
+
+def save_model(network, path):
+    """Save a network as ``.keras``, under a temporary name first."""
+    path = Path(path)
+    temporary = path.with_name(f".part_{path.name}")
+    network.save(temporary)
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def finish_run(run_folder):
+    """Mark a run as finished; it will not be continued."""
+    write_json(Path(run_folder) / "finished.json", {"finished": True})
