@@ -9,6 +9,7 @@ import numpy as np
 from models import backend
 from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
+from pipeline.gan_images import decode_mask, decode_micrograph, encode_mask, encode_micrograph
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.preview_sheets import contact_sheet, outline_overlay
 from pipeline.run_folders import fingerprint
@@ -91,14 +92,15 @@ def train_cyclegan(
     model.set_up(learning_rate, beta_1)
     steps_per_epoch = -(-count // batch_size)
 
+    def encode_a(tile):
+        return encode_micrograph(tile, invert_images)
+
+    def encode_b(tile):
+        return encode_mask(tile, use_binary_crossentropy)
+
     def make_batch(epoch, step):
         tiles = []
-        for stream, (files, encode) in enumerate(
-            (
-                (files_a, lambda tile: encode_micrograph(tile, invert_images)),
-                (files_b, lambda tile: encode_mask(tile, use_binary_crossentropy)),
-            )
-        ):
+        for stream, (files, encode) in enumerate(((files_a, encode_a), (files_b, encode_b))):
             indices = shuffled_indices(count, batch_size, seed, epoch, step, stream) % len(files)
             tiles.append(np.stack([encode(read_image(files[index])) for index in indices]))
         images_seen = (epoch * steps_per_epoch + step) * batch_size
@@ -143,32 +145,6 @@ def linear_decay(epoch, epochs, constant_share):
     """Return the learning rate's factor: 1 for a share of the epochs, then linear towards 0."""
     constant = int(epochs * constant_share)
     return 1.0 if epoch < constant else (epochs - epoch) / max(epochs - constant, 1)
-
-
-def encode_micrograph(image, invert):
-    """Return uint8 (h, w) as the networks see it: float32 (h, w, 1) in [-1, 1]."""
-    image = image.astype(np.float32)[..., None] / 127.5 - 1.0
-    return -image if invert else image
-
-
-def decode_micrograph(image, invert):
-    """Undo ``encode_micrograph``: float32 (h, w, 1) in [-1, 1] to uint8 (h, w)."""
-    image = image[..., 0]
-    return np.clip(np.rint(((-image if invert else image) + 1.0) * 127.5), 0, 255).astype(np.uint8)
-
-
-def encode_mask(mask, in_unit_range):
-    """Return uint8 0/255 (h, w) as the networks see it: float32 (h, w, 1) in [-1, 1] or [0, 1]."""
-    mask = mask.astype(np.float32)[..., None] / 255.0
-    return mask if in_unit_range else mask * 2.0 - 1.0
-
-
-def decode_mask(mask, in_unit_range):
-    """Undo ``encode_mask``: float32 (h, w, 1) to uint8 (h, w), 0..255."""
-    mask = mask[..., 0]
-    return np.clip(np.rint((mask if in_unit_range else (mask + 1.0) / 2.0) * 255.0), 0, 255).astype(
-        np.uint8
-    )
 
 
 def preview_sheets(model, data_dir, invert_images, in_unit_range):

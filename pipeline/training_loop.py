@@ -117,11 +117,7 @@ def train(
                     if not last:
                         save(after_seconds=0 if interrupted else 60 * checkpoint_minutes)
                         _stop_if(interrupted)
-            row = {"epoch": epoch + 1}
-            row |= {name: value / steps_per_epoch for name, value in state["sums"].items()}
-            row |= validate() if validate else {}
-            state["rows"].append(row)
-            state |= {"epoch": epoch + 1, "step": 0, "sums": {}}
+            row = _close_epoch(state, steps_per_epoch, validate)
             live_line("")
             losses = "  ".join(f"{name} {row[name]:.4g}" for name in shown or list(row)[1:])
             where = f"{description} epoch {epoch + 1} of {epochs}"
@@ -134,6 +130,16 @@ def train(
             if epoch + 1 < epochs:
                 _stop_if(interrupted)
     return state["rows"]
+
+
+def _close_epoch(state, steps_per_epoch, validate):
+    """Append the epoch's mean losses to the log's rows; go on to the next epoch; return the row."""
+    row = {"epoch": state["epoch"] + 1}
+    row |= {name: value / steps_per_epoch for name, value in state["sums"].items()}
+    row |= validate() if validate else {}
+    state["rows"].append(row)
+    state |= {"epoch": state["epoch"] + 1, "step": 0, "sums": {}}
+    return row
 
 
 def _stop_if(interrupted):

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
+from pipeline.gan_images import decode_micrograph, encode_mask, encode_micrograph
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import load_network, make_predictor
 from pipeline.intensities import stretch_to_uint8
 from pipeline.progress import progress
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder, read_json
-from pipeline.train_cyclegan import decode_micrograph, encode_mask, encode_micrograph
 
 logger = logging.getLogger(__name__)
 

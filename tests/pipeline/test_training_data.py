@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline import train_cyclegan, train_unet, train_wgan
+from pipeline import gan_images, train_cyclegan, train_unet, train_wgan
 from pipeline.image_files import write_image
 
 
@@ -23,13 +23,13 @@ def test_outlines_are_padded_with_background_and_flipped(tmp_path):
 def test_micrographs_and_masks_round_trip():
     image = np.arange(256, dtype=np.uint8).reshape(16, 16)
     for flag in (False, True):
-        encoded = train_cyclegan.encode_micrograph(image, flag)
+        encoded = gan_images.encode_micrograph(image, flag)
         assert encoded.min() == -1 and encoded.max() == 1 and encoded.dtype == np.float32
-        np.testing.assert_array_equal(train_cyclegan.decode_micrograph(encoded, flag), image)
-        encoded = train_cyclegan.encode_mask(image, flag)
+        np.testing.assert_array_equal(gan_images.decode_micrograph(encoded, flag), image)
+        encoded = gan_images.encode_mask(image, flag)
         assert encoded.min() == (0 if flag else -1) and encoded.max() == 1
-        np.testing.assert_array_equal(train_cyclegan.decode_mask(encoded, flag), image)
-    assert train_cyclegan.encode_micrograph(image, True)[0, 0, 0] == 1.0
+        np.testing.assert_array_equal(gan_images.decode_mask(encoded, flag), image)
+    assert gan_images.encode_micrograph(image, True)[0, 0, 0] == 1.0
 
 
 def test_learning_rate_is_constant_then_linear():

@@ -1,0 +1,29 @@
+"""Micrographs and masks as the CycleGAN sees them, and back: arrays in, arrays out."""
+
+import numpy as np
+
+
+def encode_micrograph(image, invert):
+    """Return uint8 (h, w) as the networks see it: float32 (h, w, 1) in [-1, 1]."""
+    image = image.astype(np.float32)[..., None] / 127.5 - 1.0
+    return -image if invert else image
+
+
+def decode_micrograph(image, invert):
+    """Undo ``encode_micrograph``: float32 (h, w, 1) in [-1, 1] to uint8 (h, w)."""
+    image = image[..., 0]
+    return np.clip(np.rint(((-image if invert else image) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+
+
+def encode_mask(mask, in_unit_range):
+    """Return uint8 0/255 (h, w) as the networks see it: float32 (h, w, 1) in [-1, 1] or [0, 1]."""
+    mask = mask.astype(np.float32)[..., None] / 255.0
+    return mask if in_unit_range else mask * 2.0 - 1.0
+
+
+def decode_mask(mask, in_unit_range):
+    """Undo ``encode_mask``: float32 (h, w, 1) to uint8 (h, w), 0..255."""
+    mask = mask[..., 0]
+    return np.clip(np.rint((mask if in_unit_range else (mask + 1.0) / 2.0) * 255.0), 0, 255).astype(
+        np.uint8
+    )
