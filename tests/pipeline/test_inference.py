@@ -1,0 +1,76 @@
+"""Whole images and tiles through a network whose answer is known."""
+
+import keras
+import numpy as np
+import pytest
+
+from models import backend
+from pipeline.inference import make_predictor
+from pipeline.segment_images import segment_probability
+
+TILING = {"tile_height": 24, "tile_width": 16, "min_overlap": 2}
+
+
+@pytest.fixture(scope="module")
+def halving_network(tmp_path_factory):
+    """Return the path of a saved network that halves every pixel."""
+    image = keras.Input((None, None, 1))
+    halved = keras.layers.Rescaling(0.5)(image)
+    path = tmp_path_factory.mktemp("network") / "model.keras"
+    keras.Model(image, halved).save(path)
+    return path
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2])
+@pytest.mark.parametrize("whole_image", [True, False])
+def test_every_way_gives_the_same_image(halving_network, whole_image, mode):
+    image = np.random.default_rng(0).random((50, 41, 1), dtype=np.float32)
+    predict = make_predictor(
+        halving_network, whole_image=whole_image, manage_overlap_mode=mode, **TILING
+    )
+    np.testing.assert_allclose(predict(image), image / 2, rtol=1e-6)
+
+
+def test_out_of_gpu_memory_falls_back_to_the_cpu_and_says_so(halving_network, monkeypatch, caplog):
+    """Played on a machine without a GPU: the first try fails as a full GPU does."""
+    monkeypatch.setattr(backend, "has_gpu", lambda: True)
+    real, tries = backend.predict, []
+
+    class FullError(Exception):
+        pass
+
+    def full_at_first(network, x):
+        tries.append(x.shape)
+        if len(tries) == 1:
+            raise FullError
+        return real(network, x)
+
+    monkeypatch.setattr(backend, "predict", full_at_first)
+    monkeypatch.setattr(backend, "is_out_of_memory", lambda error: isinstance(error, FullError))
+    predict = make_predictor(
+        halving_network, whole_image=True, manage_overlap_mode=2, use_gpu="auto", **TILING
+    )
+    caplog.set_level("INFO")
+    image = np.ones((20, 30, 1), np.float32)
+    np.testing.assert_allclose(predict(image), image / 2)
+    assert "20 x 30 pixels do not fit into the GPU's memory" in caplog.text
+    predict(image)
+    assert len(tries) == 3
+
+    tries.clear()
+    strict = make_predictor(
+        halving_network, whole_image=True, manage_overlap_mode=2, use_gpu=True, **TILING
+    )
+    with pytest.raises(FullError):
+        strict(image)
+
+
+def test_an_image_without_particles_gives_an_empty_mask():
+    noise = np.random.default_rng(0).uniform(0.05, 0.3, (60, 60)).astype(np.float32)
+    assert not segment_probability(noise, -1, True, 9).any()
+    noise[5, 5] = 0.9
+    assert not segment_probability(noise, -1, True, 9).any()
+    noise[20:35, 20:35] = 0.8
+    mask = segment_probability(noise, -1, True, 9)
+    assert mask[22:33, 22:33].all()
+    assert np.count_nonzero(mask) == pytest.approx(15 * 15, abs=3)

@@ -1,0 +1,39 @@
+"""The preset picks one of two values, and says which and why."""
+
+import pytest
+
+from pipeline import presets
+
+
+def test_named_presets_pick_their_value():
+    assert presets.choose_preset("published")(published=384, quick=128) == 384
+    assert presets.choose_preset("quick")(published=384, quick=128) == 128
+
+
+@pytest.mark.parametrize(
+    ("there", "found", "value", "words"),
+    [
+        (False, False, 2, "no GPU found: quick preset"),
+        (True, True, 1, "a GPU found: published preset"),
+        (True, False, 2, "a GPU is there, but torch cannot use it"),
+    ],
+)
+def test_auto_looks_for_a_gpu_once(there, found, value, words, monkeypatch, caplog):
+    monkeypatch.delenv(presets.DECIDED, raising=False)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    monkeypatch.setattr(presets, "machine_shows_gpu", lambda: there)
+    monkeypatch.setattr(presets, "backend_finds_gpu", lambda: found)
+    caplog.set_level("INFO")
+    assert presets.choose_preset("auto")(published=1, quick=2) == value
+    assert words in caplog.text
+    caplog.clear()
+    # A process of a step finds the decision in its environment.
+    monkeypatch.setattr(presets, "machine_shows_gpu", lambda: not there)
+    assert presets.choose_preset("auto")(published=1, quick=2) == value
+    assert not caplog.text
+    monkeypatch.delenv(presets.DECIDED)
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(ValueError, match="PRESET is 'fast'; use one of 'auto', 'published'"):
+        presets.choose_preset("fast")
