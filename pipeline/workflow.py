@@ -23,6 +23,9 @@ from pipeline.run_step import INTERRUPTED, set_up_logging
 
 logger = logging.getLogger(__name__)
 
+# Intel's MKL, which torch uses on CPUs, adds up in another order from run to run, by the memory's
+# alignment and the machine's load, unless it is told not to.
+REPEATABLE = {"MKL_CBWR": "AUTO,STRICT", "MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"}
 # Options that change how a step works, not what it makes.
 WITHOUT_EFFECT = ("preview_every", "use_dataloader", "use_gpu_for_whole_image")
 
@@ -162,6 +165,7 @@ def _run_in_process(folder, number, function, keywords, options, tell_lock):
     paths = [str(project), os.environ.get("PYTHONPATH", "")]
     environment = {
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        **REPEATABLE,
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONHASHSEED": "0",

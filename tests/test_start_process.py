@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -156,17 +155,31 @@ def test_a_single_step_reruns_alone(finished):
     assert (folder / "Output_Masks_UNet" / "plain.tif").exists()
 
 
-def test_killed_in_training_it_goes_on_and_ends_with_the_same_masks(finished, tmp_path):
-    undisturbed, _ = finished
-    folder = make_project(tmp_path / "killed")
+KILL_WHEN_THERE_IS = (
+    "1_WGAN/Models/*/options.json",
+    "2_CycleGAN/images/*/A-B-A_Epoch_00001.png",
+    "2_CycleGAN/generate_images/A/made_with.json",
+)
+
+
+def kill_when(folder, pattern):
+    """Run the script and end it by SIGKILL as soon as a file of this kind is there."""
     process = start_script(folder)
     deadline = time.monotonic() + 600
-    while not list((folder / "2_CycleGAN").glob("Models/*/checkpoints/000001_000000")):
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    while not list(folder.glob(pattern)):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(process.communicate()[0])
+        time.sleep(0.01)
+    process.kill()
     process.communicate()
+
+
+def test_killed_three_times_it_ends_with_the_same_files(finished, tmp_path):
+    undisturbed, _ = finished
+    folder = make_project(tmp_path / "killed")
+    for pattern in KILL_WHEN_THERE_IS:
+        kill_when(folder, pattern)
     code, output = run_script(folder)
     assert code == 0, output
     assert "Step 0 of 8: folders and real tiles: already done" in output
