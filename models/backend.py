@@ -163,6 +163,9 @@ def set_up_devices(use_gpus="all", allow_memory_growth=True):
     _device_of_process.close()
     _device_of_process.enter_context(keras.device(f"cuda:{chosen[0]}" if chosen else "cpu"))
     torch.set_float32_matmul_precision("high")
+    if not chosen:
+        # On a CPU this costs next to nothing, and some kernels differ from run to run without it.
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def gpu_names():
