@@ -73,8 +73,7 @@ def make_project(folder, options=TINY):
 
 def start_script(folder, *arguments):
     """Start the script in ``folder``."""
-    # With one thread torch repeats itself to the last bit; with more, sums may differ in theirs.
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     return subprocess.Popen(
         [sys.executable, "StartProcess.py", *arguments],
         cwd=folder,
