@@ -12,6 +12,8 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 MADE_WITH = "made_with.json"
+# Options that change how a step works, not what it makes: they make no finished step stale.
+WITHOUT_EFFECT = ("preview_every", "use_dataloader", "use_gpu_for_whole_image")
 
 
 def new_run_folder(parent: Path) -> Path:

@@ -13,13 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
-from pipeline.run_folders import new_run_folder, read_json, write_json
+from pipeline.run_folders import WITHOUT_EFFECT, new_run_folder, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINTS_KEPT = 2
-# Options that change how a training works, not what it makes.
-WITHOUT_EFFECT = ("preview_every", "use_dataloader")
 
 
 def begin_run(models_dir, options, resume=True):

@@ -17,7 +17,13 @@ from pathlib import Path
 from pipeline.check_inputs import check_inputs
 from pipeline.image_files import list_images
 from pipeline.progress import format_seconds
-from pipeline.run_folders import fingerprint, is_of_the_system, read_json, write_json
+from pipeline.run_folders import (
+    WITHOUT_EFFECT,
+    fingerprint,
+    is_of_the_system,
+    read_json,
+    write_json,
+)
 from pipeline.run_lock import identity_of, locked
 from pipeline.run_step import INTERRUPTED, set_up_logging
 
@@ -26,8 +32,6 @@ logger = logging.getLogger(__name__)
 # Intel's MKL, which torch uses on CPUs, adds up in another order from run to run, by the memory's
 # alignment and the machine's load, unless it is told not to.
 REPEATABLE = {"MKL_CBWR": "AUTO,STRICT", "MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"}
-# Options that change how a step works, not what it makes.
-WITHOUT_EFFECT = ("preview_every", "use_dataloader", "use_gpu_for_whole_image")
 
 # Number, function, and title of each step; the steps whose output it reads; the keyword arguments
 # that name the user's own folders; the folders it writes, from its keywords.
