@@ -42,6 +42,8 @@ TILE_SIZE_H = preset(published=384, quick=128)
 NUM_SIMULATED_MASKS = preset(published=1000, quick=100)
 # False: dark particles on a bright background (bright-field TEM).
 DARK_BACKGROUND = True
+# True where the outlines in Input_Masks are black on white.
+INVERT_INPUT_MASKS = False
 # True: segment each image as a whole. False: by tiles, when memory is short.
 RUN_INFERENCE_ON_WHOLE_IMAGE = True
 # Rows to keep, to leave out the microscope's info bar: "auto" finds it, a number keeps so many
@@ -57,6 +59,8 @@ RESUME = True
 # "mixed_bfloat16" needs half the memory on GPUs since 2020. On a CPU it is slower. (With "float32"
 # such GPUs round the inputs of convolutions to 10 bits, their TF32 format.)
 PRECISION = "float32"
+# What to do if a network has learned nothing: "stop" with advice, or "warn" and go on.
+WHEN_A_NETWORK_FAILS = "stop"
 
 # --- Devices ------------------------------------------------------------------------------------
 # "all", a number, or a list such as [1]. One process trains on one GPU, the first of the choice;
@@ -65,6 +69,7 @@ USE_GPUS_NO = "all"
 # "auto": on the GPU if the image fits there, on the CPU otherwise. True, False: as said.
 USE_GPU_FOR_WHOLE_IMAGE_INFERENCE = "auto"
 ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once
+DETERMINISTIC = False  # True: two runs on one GPU are equal bit for bit, and slower
 
 # --- Step 1: the WGAN learns outlines -----------------------------------------------------------
 WGAN_BATCH_SIZE = preset(published=64, quick=16)
@@ -113,6 +118,7 @@ def steps(run_step):
         "1",
         "train_wgan",
         masks_dir=INPUT_DIR_MASKS,
+        invert_masks=INVERT_INPUT_MASKS,
         wgan_dir=WGAN_DIR,
         batch_size=WGAN_BATCH_SIZE,
         epochs=WGAN_EPOCHS,
@@ -125,6 +131,7 @@ def steps(run_step):
         preview_every=20,  # epochs
         precision=PRECISION,
         seed=SEED,
+        when_failed=WHEN_A_NETWORK_FAILS,
     )
     run_step(
         "2",
@@ -175,6 +182,7 @@ def steps(run_step):
         constant_learning_rate_share=0.75,  # of the epochs; then linear to 0
         precision=PRECISION,
         seed=SEED,
+        when_failed=WHEN_A_NETWORK_FAILS,
     )
     run_step(
         "4",
@@ -202,6 +210,7 @@ def steps(run_step):
         watershed_lines=True,  # split touching particles
         min_distance=9,  # between the centres of two particles, in pixels
         image_crop=IMAGE_CROP,
+        when_failed=WHEN_A_NETWORK_FAILS,
     )
     run_step(
         "6a",
@@ -218,6 +227,7 @@ def steps(run_step):
         learning_rate=1e-3,
         # "STEP_DECAY", "LINEAR_DECAY", or a weight decay such as 1e-4
         learning_rate_schedule=preset(published="STEP_DECAY", quick="LINEAR_DECAY"),
+        batch_norm_momentum=preset(published=0.99, quick=0.9),  # smaller for short trainings
         precision=PRECISION,
         seed=SEED,
     )
@@ -239,6 +249,7 @@ def steps(run_step):
         watershed_lines=True,
         min_distance=9,
         image_crop=IMAGE_CROP,
+        when_failed=WHEN_A_NETWORK_FAILS,
     )
     run_step(
         "7",

@@ -95,7 +95,7 @@ def compile_step(step, use_xla=None):
     """
     if BACKEND == "torch":
         # All steps have one shape, for which cuDNN may look for its fastest kernels.
-        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
         return step
     if use_xla is None:
         use_xla = has_gpu()
@@ -129,7 +129,9 @@ def predict(network, x):
 _device_of_process = contextlib.ExitStack()
 
 
-def set_up_devices(use_gpus="all", allow_memory_growth=True):
+def set_up_devices(
+    use_gpus="all", allow_memory_growth=True, deterministic=False, independent_networks=1
+):
     """Choose the GPUs this process may use; call it before anything is computed.
 
     Parameters
@@ -137,6 +139,9 @@ def set_up_devices(use_gpus="all", allow_memory_growth=True):
     use_gpus : "all", a number of GPUs, or a list of their indices. One process trains on one GPU:
         the first of the choice. 0 or [] is the CPU.
     allow_memory_growth : tensorflow only; False takes all GPU memory at once.
+    deterministic : on a GPU, only kernels that give the same bits every time; slower.
+    independent_networks : tensorflow on a CPU only; how many networks of a step can be computed
+        at the same time. Each gets its share of the cores: one small convolution cannot use many.
 
     Raises
     ------
@@ -155,16 +160,23 @@ def set_up_devices(use_gpus="all", allow_memory_growth=True):
                 f"a number up to {len(there)}, or a list of indices below {len(there)}."
             )
     if BACKEND == "tensorflow":
+        if deterministic:
+            tf.config.experimental.enable_op_determinism()
         devices = tf.config.list_physical_devices("GPU")
         tf.config.set_visible_devices([devices[index] for index in chosen[:1]], "GPU")
         for index in chosen[:1]:
             tf.config.experimental.set_memory_growth(devices[index], allow_memory_growth)
+        if independent_networks > 1 and not (chosen and devices):
+            cores = max((os.cpu_count() or 1) // independent_networks, 1)
+            tf.config.threading.set_inter_op_parallelism_threads(independent_networks)
+            tf.config.threading.set_intra_op_parallelism_threads(cores)
         return
     _device_of_process.close()
     _device_of_process.enter_context(keras.device(f"cuda:{chosen[0]}" if chosen else "cpu"))
     torch.set_float32_matmul_precision("high")
-    if not chosen:
+    if deterministic or not chosen:
         # On a CPU this costs next to nothing, and some kernels differ from run to run without it.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 

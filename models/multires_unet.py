@@ -132,8 +132,15 @@ class UNet(keras.Model):
         }
 
 
-def build_unet(filters, particle_weight=1.0, seed=0):
-    """Return a UNet for grey images with initial weights that follow from ``seed``."""
+def build_unet(filters, particle_weight=1.0, seed=0, batch_norm_momentum=0.99):
+    """Return a UNet for grey images with initial weights that follow from ``seed``.
+
+    ``batch_norm_momentum`` : of the averages that inference normalises with. They look back about
+    1 / (1 - momentum) steps; a short training needs a smaller one, or they still hold the start.
+    """
     network = build_multires_unet(filters)
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = batch_norm_momentum
     initialise_weights(network, seed, stream=20)
     return UNet(network, particle_weight)

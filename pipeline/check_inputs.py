@@ -106,7 +106,12 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         found, sizes = check_images("INPUT_DIR_IMAGES", folder, image_crop, tile_to_cut)
         problems += found
     if is_needed("INPUT_DIR_MASKS", {"train_wgan"}):
-        found, outline = check_masks("INPUT_DIR_MASKS", Path(options["INPUT_DIR_MASKS"]), tile)
+        found, outline = check_masks(
+            "INPUT_DIR_MASKS",
+            Path(options["INPUT_DIR_MASKS"]),
+            tile,
+            options.get("INVERT_INPUT_MASKS") is True,
+        )
         problems += found
     if is_needed("TRUE_MASKS_DIR", {"score_masks"}):
         problems += check_true_masks("TRUE_MASKS_DIR", Path(options["TRUE_MASKS_DIR"]))

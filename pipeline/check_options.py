@@ -27,6 +27,8 @@ CYCLEGAN_FILTERS = whole(1, 1024)
 UNET_FILTERS = whole(4, 1024)
 CONTRAST_RANGE = pair(number(0, 100), increasing=True)
 BLUR = number(0, 100)
+WHEN_FAILED = one_of("stop", "warn")
+SKIPS = either(YES_NO, pair(YES_NO))
 GPU_FOR_WHOLE_IMAGE = one_of("auto", True, False)
 
 # Every option on top of StartProcess.py and what it may be. A new option gets its line here.
@@ -43,23 +45,26 @@ OPTION_CHECKS: dict[str, Check] = {
     "TILE_SIZE_H": TILE_SIZE,
     "NUM_SIMULATED_MASKS": IMAGE_COUNT,
     "DARK_BACKGROUND": YES_NO,
+    "INVERT_INPUT_MASKS": YES_NO,
     "RUN_INFERENCE_ON_WHOLE_IMAGE": YES_NO,
     "IMAGE_CROP": IMAGE_CROP,
     "PIXEL_SIZE_NM": PIXEL_SIZE,
     "SEED": SEED,
     "RESUME": YES_NO,
+    "WHEN_A_NETWORK_FAILS": WHEN_FAILED,
     "PRECISION": PRECISION,
     "USE_GPUS_NO": either(
         one_of("all"), whole(0), several(whole(0), "a list of their numbers such as [0, 2]")
     ),
     "USE_GPU_FOR_WHOLE_IMAGE_INFERENCE": GPU_FOR_WHOLE_IMAGE,
     "ALLOW_MEMORY_GROWTH": YES_NO,
+    "DETERMINISTIC": YES_NO,
     "WGAN_BATCH_SIZE": WGAN_BATCH_SIZE,
     "WGAN_EPOCHS": POSITIVE,
     "MAX_PARTICLE_OVERLAP": SHARE,
     "CYCLEGAN_BATCH_SIZE": POSITIVE,
     "CYCLEGAN_EPOCHS": POSITIVE,
-    "CYCLEGAN_USE_SKIPS": YES_NO,
+    "CYCLEGAN_USE_SKIPS": SKIPS,
     "CYCLEGAN_FILTERS": CYCLEGAN_FILTERS,
     "GAUSSIAN_BLUR_AMOUNT": BLUR,
     "UNET_BATCH_SIZE": POSITIVE,

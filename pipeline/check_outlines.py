@@ -16,13 +16,16 @@ logger = logging.getLogger(__name__)
 FEWEST_OUTLINES, FEW_OUTLINES = 2, 20
 
 
-def check_masks(option: str, folder: Path, tile: Size | None) -> tuple[list[str], Size]:
+def check_masks(
+    option: str, folder: Path, tile: Size | None, invert: bool = False
+) -> tuple[list[str], Size]:
     """Read every outline mask and return the problems and the largest (height, width).
 
     Parameters
     ----------
     option : name of the option that gives ``folder``, for the messages.
     tile : (height, width) of the tiles in pixels, None if unknown; larger outlines are warned of.
+    invert : INVERT_INPUT_MASKS, True where the outlines are black on white.
     """
     paths, problems = list_and_check_names(
         option, folder, FEWEST_OUTLINES, "outlines of single particles"
@@ -30,11 +33,11 @@ def check_masks(option: str, folder: Path, tile: Size | None) -> tuple[list[str]
     largest, usable = (0, 0), 0
     for path in progress(paths, "outlines checked") if paths else ():
         try:
-            mask = read_mask(path)
+            mask = read_mask(path, invert)
         except (ValueError, OSError) as error:
             problems.append(in_one_line(error))
             continue
-        found = describe_outline(mask)
+        found = describe_outline(mask, invert)
         if found:
             problems.append(f"{path} {found}")
             continue
@@ -54,21 +57,26 @@ def check_masks(option: str, folder: Path, tile: Size | None) -> tuple[list[str]
     return problems, largest
 
 
-def describe_outline(mask: np.ndarray) -> str | None:
+def describe_outline(mask: np.ndarray, inverted: bool = False) -> str | None:
     """Return what is wrong with the outline mask of a single particle, None if it is right.
 
-    ``mask``: bool (height, width), True on the particle.
+    ``mask``: bool (height, width), True on the particle. ``inverted``: whether it was inverted
+    when it was read.
     """
-    if not mask.any():
+    if mask.all() or not mask.any():
         return (
             "has the same value everywhere, so it shows no particle. Allowed is one white "
             "particle on black: draw it, or remove the file."
         )
     frame = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     if frame.mean() > 0.5 and _has_a_free_part(~mask):
+        found, allowed = "black particle on white", "white on black"
+        if inverted:
+            found, allowed = "white particle on black", "black on white"
         return (
-            "is inverted: a black particle on white. Allowed is white on black: invert the file "
-            "(in ImageJ: Edit > Invert)."
+            f"is inverted: a {found}. Allowed is {allowed}, as INVERT_INPUT_MASKS is {inverted}: "
+            f"set INVERT_INPUT_MASKS = {not inverted} if all outlines are like that, or invert "
+            "this file (in ImageJ: Edit > Invert)."
         )
     # 8-connected, as one looks at it: pixels that meet at a corner belong together.
     count, _, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))

@@ -16,6 +16,7 @@ from pipeline.image_files import (
     read_micrograph,
     write_image,
 )
+from pipeline.network_failures import act_on_failure, describe_contrast
 from pipeline.particle_masks import (
     contrast_correlation,
     fill_holes,
@@ -44,6 +45,7 @@ def filter_masks(
     watershed_lines: bool,
     min_distance: int,
     image_crop: str | int | None,
+    when_failed: str,
 ) -> None:
     """Filter the simulated masks by the fake micrographs, the raw masks by the real micrographs.
 
@@ -65,6 +67,7 @@ def filter_masks(
         that the UNet trains on them.
     threshold, watershed_lines, min_distance : of the raw masks, 0 to 255; `segment_particles`.
     image_crop : rows to keep of the micrographs, as in step 4; `read_micrograph`.
+    when_failed : "stop" or "warn", where the fake micrographs' contrast is inverted.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def filter_masks(
     )
 
     pairs = _blur(pairs, translated / BLURRED, gaussian_blur_amount)
-    _filter_simulated_masks(cyclegan_dir, pairs, dark_background)
+    _filter_simulated_masks(cyclegan_dir, pairs, dark_background, when_failed)
     segmentation = {
         "threshold": threshold,
         "watershed_lines": watershed_lines,
@@ -136,7 +139,7 @@ def _blur(pairs: list[tuple[Path, Path]], folder: Path, sigma: float) -> list[tu
     return [(mask, folder / micrograph.name) for mask, micrograph in pairs]
 
 
-def _filter_simulated_masks(cyclegan_dir, pairs, dark_background) -> None:
+def _filter_simulated_masks(cyclegan_dir, pairs, dark_background, when_failed) -> None:
     """Filter the simulated masks by the fake micrographs; a ValueError if nothing is left."""
     label_maps = _label_maps(cyclegan_dir / "data" / "labelsB", [mask for mask, _ in pairs])
     masks, micrographs = zip(*pairs, strict=True)
@@ -160,7 +163,7 @@ def _filter_simulated_masks(cyclegan_dir, pairs, dark_background) -> None:
         write_image(labels_dir / f"{mask_path.stem}.tif", kept.astype(np.uint16))
         write_image(masks_dir / f"{mask_path.stem}.tif", _to_mask(kept))
     logger.info("%d of %d simulated particles show in the fake micrographs", after, before)
-    _check_contrast(correlations, dark_background, after, before)
+    _check_contrast(correlations, dark_background, after, before, when_failed)
 
 
 def _label_maps(folder: Path, masks: list[Path]) -> dict[str, Path]:
@@ -184,19 +187,16 @@ def _read_labels(mask_path: Path, labels_path: Path | None) -> np.ndarray:
     return labels
 
 
-def _check_contrast(correlations, dark_background, after, before) -> None:
+def _check_contrast(correlations, dark_background, after, before, when_failed) -> None:
     """Say whether particles are as bright as DARK_BACKGROUND says; an error if none is left."""
     known = [value for value in correlations if not math.isnan(value)]
     mean = float(np.mean(known)) if known else 0.0
-    inverted = mean < 0 if dark_background else mean > 0
-    logger.log(
-        logging.WARNING if inverted else logging.INFO,
+    logger.info(
         "correlation of the fake micrographs with their masks: %+.2f (%s expected as "
-        "DARK_BACKGROUND is %s)%s",
+        "DARK_BACKGROUND is %s)",
         mean,
         "above 0" if dark_background else "below 0",
         dark_background,
-        ": the contrast is inverted, see the previews of step 3" if inverted else "",
     )
     if after == 0:
         raise ValueError(
@@ -207,6 +207,7 @@ def _check_contrast(correlations, dark_background, after, before) -> None:
             f"(look at the previews of step 3): train it again with another SEED or more "
             f"CYCLEGAN_EPOCHS."
         )
+    act_on_failure(describe_contrast(mean, dark_background), when_failed)
 
 
 def _filter_raw_masks(pairs, output_dir, segmentation, dark_background, image_crop) -> None:

@@ -131,9 +131,12 @@ def read_micrograph(path: Path, image_crop: str | int | None = "auto") -> np.nda
         raise ValueError(f"{path}: {error}") from error
 
 
-def read_mask(path: Path) -> np.ndarray:
-    """Return a mask as bool (height, width): above half of its own range of values."""
-    return normalise(read_image(path)) > 0.5
+def read_mask(path: Path, invert: bool = False) -> np.ndarray:
+    """Return a mask as bool (height, width): above half of its own range of values.
+
+    With ``invert`` what is dark, at most half of the range, is the particle.
+    """
+    return (normalise(read_image(path)) > 0.5) != invert
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

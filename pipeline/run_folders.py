@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 MADE_WITH = "made_with.json"
 # Options that change how a step works, not what it makes: they make no finished step stale.
-WITHOUT_EFFECT = ("preview_every", "use_dataloader", "use_gpu_for_whole_image")
+WITHOUT_EFFECT = ("preview_every", "use_dataloader", "use_gpu_for_whole_image", "when_failed")
 
 
 def new_run_folder(parent: Path) -> Path:

@@ -62,7 +62,9 @@ def run_job(job):
                 # Keras would import TensorFlow, where it is installed, to save a model.
                 sys.modules.setdefault("tensorflow", None)
             backend = importlib.import_module("models.backend")
-            backend.set_up_devices(**job["devices"])
+            # The CycleGAN's two generators, and its two discriminators, do not wait for each other.
+            independent = 2 if job["function"] == "train_cyclegan" else 1
+            backend.set_up_devices(**job["devices"], independent_networks=independent)
         module = importlib.import_module(f"pipeline.{job['function']}")
         getattr(module, job["function"])(**job["keywords"])
     except KeyboardInterrupt:

@@ -5,12 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.image_files import list_images, read_micrograph, write_image
+from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
 from pipeline.intensities import clip_contrast, normalise, stretch_to_uint8
+from pipeline.network_failures import act_on_failure, describe_probabilities, is_flat
 from pipeline.particle_masks import segment_particles
 from pipeline.progress import progress
-from pipeline.run_folders import fingerprint, newest_model, open_output_folder
+from pipeline.run_folders import (
+    WITHOUT_EFFECT,
+    fingerprint,
+    newest_model,
+    open_output_folder,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +40,16 @@ def segment_images(
     watershed_lines,
     min_distance,
     image_crop,
+    when_failed,
 ):
     """Write ``output_dir/<name>.tif``, the mask (uint8, 0 or 255), and ``<name>_raw.tif``.
 
     The latter is the probability of each pixel to be particle, float32. Both have the size of the
     micrograph without its info bar. An earlier content of ``output_dir`` that was made with
-    another network or other options is moved to ``Earlier_Results``.
+    another network or other options is moved to ``Earlier_Results``. ``when_failed``, "stop" or
+    "warn", is what to do where the network tells no pixel of any micrograph from another.
     """
-    without_effect = ("unet_dir", "images_dir", "output_dir", "use_gpu_for_whole_image")
+    without_effect = ("unet_dir", "images_dir", "output_dir", *WITHOUT_EFFECT)
     options = {k: v for k, v in locals().items() if k not in without_effect}
     model = newest_model(
         Path(unet_dir) / "Models",
@@ -55,9 +63,7 @@ def segment_images(
     options |= {"inputs": fingerprint(micrographs)}
     folder = open_output_folder(Path(output_dir), options, keep_earlier=True)
     missing = [file for file in micrographs if not (folder / f"{file.stem}.tif").exists()]
-    if not missing:
-        return
-    predict = make_predictor(
+    predict = missing and make_predictor(
         model,
         whole_image=whole_image,
         tile_height=tile_height,
@@ -72,15 +78,20 @@ def segment_images(
         write_image(folder / f"{file.stem}_raw.tif", probability)
         mask = segment_probability(probability, threshold, watershed_lines, min_distance)
         write_image(folder / f"{file.stem}.tif", mask)
+    flat = [f.name for f in micrographs if is_flat(read_image(folder / f"{f.stem}_raw.tif"))]
+    act_on_failure(describe_probabilities(flat, len(micrographs)), when_failed)
+    if flat:
+        logger.warning("no particle in sight, so an empty mask: %s", ", ".join(flat))
 
 
 def segment_probability(probability, threshold, watershed_lines, min_distance):
     """Return the mask (uint8, 0 or 255) of a float32 probability image (h, w).
 
     The probability is stretched to 0..255 before it is thresholded, unless hardly a pixel is more
-    likely particle than background: stretched, that would be noise, so the mask is empty.
+    likely particle than background, or all are as likely: stretched, that would be noise, so the
+    mask is empty.
     """
-    if np.count_nonzero(probability > 0.5) <= SMALLEST_PARTICLE:
+    if np.count_nonzero(probability > 0.5) <= SMALLEST_PARTICLE or is_flat(probability):
         return np.zeros(probability.shape, np.uint8)
     return segment_particles(
         stretch_to_uint8(probability), threshold, watershed_lines, min_distance

@@ -6,12 +6,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from models import backend
 from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
-from pipeline.gan_images import decode_mask, decode_micrograph, encode_mask, encode_micrograph
+from pipeline.cyclegan_previews import preview_sheets, translate_test_tiles
+from pipeline.gan_images import encode_mask, encode_micrograph
 from pipeline.image_files import list_images, read_image, write_image
-from pipeline.preview_sheets import contact_sheet, outline_overlay
+from pipeline.network_failures import act_on_failure, describe_translations
 from pipeline.run_folders import fingerprint
 from pipeline.training_loop import random_numbers, shuffled_indices, train
 from pipeline.training_runs import begin_run, finish_run, save_model
@@ -41,12 +41,14 @@ def train_cyclegan(
     constant_learning_rate_share,
     precision,
     seed,
+    when_failed,
     resume=True,
 ):
     """Train on ``cyclegan_dir/data/trainA`` (micrograph tiles) and ``trainB`` (masks).
 
     Writes ``cyclegan_dir/Models/<run>/image_to_mask.keras`` and ``mask_to_image.keras``, and after
-    every epoch two sheets of the test tiles in ``cyclegan_dir/images/<run>/``.
+    every epoch two sheets of the test tiles in ``cyclegan_dir/images/<run>/``. ``when_failed``,
+    "stop" or "warn", is what to do where the fakes are of one grey, or do not follow their masks.
     """
     options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "resume")}
     cyclegan_dir = Path(cyclegan_dir)
@@ -92,6 +94,8 @@ def train_cyclegan(
     model.set_up(learning_rate, beta_1)
     steps_per_epoch = -(-count // batch_size)
 
+    coding = invert_images, use_binary_crossentropy
+
     def encode_a(tile):
         return encode_micrograph(tile, invert_images)
 
@@ -111,9 +115,7 @@ def train_cyclegan(
         return learning_rate * linear_decay(epoch, epochs, constant_learning_rate_share)
 
     def after_epoch(epoch, rows):
-        for name, sheet in preview_sheets(
-            model, cyclegan_dir / "data", invert_images, use_binary_crossentropy
-        ):
+        for name, sheet in preview_sheets(model, cyclegan_dir / "data", *coding):
             write_image(sheets_folder / f"{name}_Epoch_{epoch + 1:05d}.png", sheet)
 
     train(
@@ -128,6 +130,8 @@ def train_cyclegan(
         description="CycleGAN",
         shown=SHOWN_LOSSES,
     )
+    fakes = translate_test_tiles(model, cyclegan_dir / "data", *coding)
+    act_on_failure(describe_translations(*fakes), when_failed)
     save_model(model.gen_b, run_folder / "mask_to_image.keras")
     # The later steps look for this one: it comes last.
     save_model(model.gen_a, run_folder / "image_to_mask.keras")
@@ -145,31 +149,3 @@ def linear_decay(epoch, epochs, constant_share):
     """Return the learning rate's factor: 1 for a share of the epochs, then linear towards 0."""
     constant = int(epochs * constant_share)
     return 1.0 if epoch < constant else (epochs - epoch) / max(epochs - constant, 1)
-
-
-def preview_sheets(model, data_dir, invert_images, in_unit_range):
-    """Yield ("A-B-A", sheet) and ("B-A-B", sheet) of the first two test tiles.
-
-    A row: tile | translated | translated back | outline of the mask over the darkened micrograph.
-    """
-    for side, files in (
-        ("A-B-A", list_images(data_dir / "testA")[:2]),
-        ("B-A-B", list_images(data_dir / "testB")[:2]),
-    ):
-        pictures = []
-        for file in files:
-            tile = read_image(file)
-            if side == "A-B-A":
-                fake = backend.predict(model.gen_a, encode_micrograph(tile, invert_images)[None])
-                again = backend.predict(model.gen_b, fake)
-                mask = decode_mask(fake[0], in_unit_range)
-                overlay = outline_overlay(tile, mask)
-                row = (tile, mask, decode_micrograph(again[0], invert_images), overlay)
-            else:
-                fake = backend.predict(model.gen_b, encode_mask(tile, in_unit_range)[None])
-                again = backend.predict(model.gen_a, fake)
-                micrograph = decode_micrograph(fake[0], invert_images)
-                overlay = outline_overlay(micrograph, tile)
-                row = (tile, micrograph, decode_mask(again[0], in_unit_range), overlay)
-            pictures.extend(row)
-        yield side, contact_sheet(pictures, 4)

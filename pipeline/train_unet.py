@@ -33,6 +33,7 @@ def train_unet(
     validation_share,
     learning_rate,
     learning_rate_schedule,
+    batch_norm_momentum,
     precision,
     seed,
     resume=True,
@@ -64,7 +65,7 @@ def train_unet(
         particle_weight,
     )
     keras.config.set_dtype_policy(precision)
-    model = build_unet(filters, particle_weight, seed)
+    model = build_unet(filters, particle_weight, seed, batch_norm_momentum)
     weight_decay = None if isinstance(learning_rate_schedule, str) else learning_rate_schedule
     model.set_up(learning_rate, weight_decay)
     read = _pair_reader(training, contrast_range, in_memory=not use_dataloader)

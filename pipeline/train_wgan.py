@@ -8,6 +8,7 @@ import numpy as np
 
 from models import wgan_gp
 from pipeline.image_files import list_images, read_mask, write_image
+from pipeline.network_failures import act_on_failure, describe_outlines
 from pipeline.preview_sheets import contact_sheet
 from pipeline.run_folders import fingerprint
 from pipeline.training_loop import random_numbers, shuffled_indices, train
@@ -15,10 +16,13 @@ from pipeline.training_runs import begin_run, finish_run, save_model
 
 logger = logging.getLogger(__name__)
 
+OUTLINES_CHECKED = 64
+
 
 def train_wgan(
     *,
     masks_dir,
+    invert_masks,
     wgan_dir,
     batch_size,
     epochs,
@@ -31,12 +35,15 @@ def train_wgan(
     preview_every,
     precision,
     seed,
+    when_failed,
     resume=True,
 ):
     """Train on the outlines in ``masks_dir``; the generator becomes ``model.keras``.
 
+    ``invert_masks`` is True where the outlines are black on white.
     Writes ``wgan_dir/Models/<run>/`` and, every ``preview_every`` epochs, a sheet of 3 x 3
-    samples ``wgan_dir/Output_Images/<run>/Epoch_00020.png``.
+    samples ``wgan_dir/Output_Images/<run>/Epoch_00020.png``. ``when_failed``, "stop" or "warn",
+    is what to do where the samples show no outlines in the end.
     """
     options = {k: v for k, v in locals().items() if k not in ("masks_dir", "wgan_dir", "resume")}
     files = list_images(masks_dir)
@@ -51,7 +58,7 @@ def train_wgan(
     sheets_folder = Path(wgan_dir) / "Output_Images" / run_folder.name
     sheets_folder.mkdir(parents=True, exist_ok=True)
 
-    outlines = load_outlines(files)
+    outlines = load_outlines(files, invert_masks)
     batch_size = min(batch_size, len(outlines))
     logger.info(
         "%d outlines with their flips, %d x %d pixels, batches of %d",
@@ -85,17 +92,20 @@ def train_wgan(
         after_epoch=after_epoch,
         description="WGAN",
     )
+    latent = wgan_gp.draw_latent(random_numbers(seed, 0, stream=2), OUTLINES_CHECKED, latent_size)
+    outlines = wgan_gp.sample_outlines(model.generator, latent)
+    act_on_failure(describe_outlines(outlines), when_failed)
     save_model(model.generator, run_folder / "model.keras")
     finish_run(run_folder)
 
 
-def load_outlines(files):
+def load_outlines(files, invert=False):
     """Return all outlines and their three flips: float32 (4 n, H, W, 1), -1 or 1.
 
     H and W are the next multiples of 16 of the largest outline; smaller ones are centred on
-    background.
+    background. ``invert`` is for outlines that are black on white.
     """
-    masks = [read_mask(file) for file in files]
+    masks = [read_mask(file, invert) for file in files]
     height, width = (-(-max(m.shape[axis] for m in masks) // 16) * 16 for axis in (0, 1))
     outlines = np.full((len(masks), height, width, 1), -1.0, np.float32)
     for outline, mask in zip(outlines, masks, strict=True):

@@ -159,6 +159,7 @@ def _run_in_process(folder, number, function, keywords, options, tell_lock):
         "devices": {
             "use_gpus": options.get("USE_GPUS_NO", "all"),
             "allow_memory_growth": options.get("ALLOW_MEMORY_GROWTH", True),
+            "deterministic": options.get("DETERMINISTIC", False),
         },
         "log_file": str(folder / "log.txt"),
         "parent": identity_of(os.getpid()),

@@ -46,6 +46,18 @@ def test_masks_need_not_be_exactly_binary(masks):
     assert problems_of_masks(masks) == []
 
 
+def test_black_outlines_on_white_are_right_where_the_option_says_so(masks):
+    cv2.imwrite(str(masks / "white.png"), outline())
+    for path in sorted(masks.glob("[0-9]*.png")):
+        cv2.imwrite(str(path), 255 - cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+    problems, largest = check_masks("INPUT_DIR_MASKS", masks, TILE, invert=True)
+    assert largest == (32, 32)
+    (problem,) = problems
+    assert problem.startswith(str(masks / "white.png"))
+    assert "a white particle on black. Allowed is black on white" in problem
+    assert "set INVERT_INPUT_MASKS = False" in problem
+
+
 def test_each_fault_of_a_mask_is_said_in_words(masks):
     wrong = {name: outline() for name in ("border", "empty", "full", "inverted", "two")}
     wrong["border"][0, :4] = 255
@@ -65,7 +77,7 @@ def test_each_fault_of_a_mask_is_said_in_words(masks):
     assert "shows no particle" in problems["empty"]
     assert "shows no particle" in problems["full"]
     assert "is inverted: a black particle on white" in problems["inverted"]
-    assert "invert the file (in ImageJ: Edit > Invert)" in problems["inverted"]
+    assert "set INVERT_INPUT_MASKS = True if all outlines are like that" in problems["inverted"]
     area = np.count_nonzero(outline())
     assert f"shows 2 separate particles (of {area}, 1 pixels). Allowed is one" in problems["two"]
 

@@ -66,6 +66,7 @@ def run(folders, **options) -> None:
         "watershed_lines": True,
         "min_distance": 9,
         "image_crop": None,
+        "when_failed": "stop",
     }
     filter_masks(**(defaults | options))
 
@@ -162,22 +163,23 @@ def test_counts_and_contrast_are_logged(folders, caplog):
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_inverted_contrast_is_an_error_that_says_so(folders, caplog):
+def test_no_particle_left_is_an_error_that_says_why(folders):
     for seed, path in enumerate(list_images(generated(folders, "A"))):
         write_image(path, 255 - np.where(square(HIDDEN), 200, micrograph(seed)).astype(np.uint8))
     with pytest.raises(ValueError, match=r"None of 6 .*brighter than Li.*DARK_BACKGROUND \(True\)"):
         run(folders)
-    assert "the contrast is inverted" in caplog.text
 
 
-def test_inverted_contrast_is_a_warning_where_particles_remain(folders, caplog):
+def test_inverted_contrast_stops_the_step_or_is_a_warning(folders, caplog):
     first = list_images(generated(folders, "A"))[0]
     for seed, path in enumerate(list_images(generated(folders, "A"))):
         write_image(path, 255 - micrograph(seed))
     write_image(first, micrograph(0))
-    run(folders)
+    with pytest.raises(ValueError, match="The contrast is inverted.*WHEN_A_NETWORK_FAILS"):
+        run(folders)
+    run(folders, when_failed="warn")
     (warning,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert "the contrast is inverted" in warning.getMessage()
+    assert "The contrast is inverted" in warning.getMessage()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,118 @@
+"""Networks that went wrong although their losses look right: known by what they put out.
+
+What is found is said in words; WHEN_A_NETWORK_FAILS decides whether the step then stops.
+Source: the ways in which such networks fail, as reported by users of the published workflow.
+"""
+
+import logging
+
+import numpy as np
+
+from pipeline.particle_masks import contrast_correlation
+from simulate.outlines import carve_core
+
+logger = logging.getLogger(__name__)
+
+STOP, WARN = "stop", "warn"
+CONSTANT = 0.01  # standard deviation of an image, as a share of the range it could have
+FULL = 0.98  # share of an outline's pixels from which on no background is left
+UNRELATED = 0.05  # correlation of a micrograph with its mask below which they have little in common
+
+
+def act_on_failure(problem: str | None, when_failed: str) -> None:
+    """Stop the step, or only say what was found; ``problem`` None is no problem.
+
+    Raises
+    ------
+    ValueError
+        With ``problem``, if ``when_failed`` is "stop".
+    """
+    if problem is None:
+        return
+    if when_failed == STOP:
+        raise ValueError(f'{problem} To go on all the same: WHEN_A_NETWORK_FAILS = "{WARN}".')
+    logger.warning(problem)
+
+
+def describe_outlines(outlines: np.ndarray) -> str | None:
+    """Return what is wrong with a sample of the WGAN's outlines, uint8 (n, h, w) 0..255, if all."""
+    cores = [carve_core(np.pad(outline, 1))[0] for outline in outlines]
+    if not any(core.any() for core in cores):
+        found = "hold no particle that is left after smoothing (about 10 pixels wide)"
+    elif min(float(np.mean(outline > 127)) for outline in outlines) > FULL:
+        found = "are white all over"
+    else:
+        return None
+    return (
+        f"The WGAN has not learned to draw outlines: all of {len(outlines)} samples {found}. Look "
+        "at the sheets in 1_WGAN/Output_Images. Train for more epochs (WGAN_EPOCHS) or with "
+        "another SEED; if the outlines in Input_Masks are smaller than 10 pixels, enlarge them."
+    )
+
+
+def describe_translations(
+    masks: np.ndarray, micrographs: np.ndarray, simulated: np.ndarray
+) -> str | None:
+    """Return what is wrong with a CycleGAN's fakes, if something is.
+
+    Parameters
+    ----------
+    masks : uint8 (n, h, w), made from real micrographs.
+    micrographs : uint8 (m, h, w), made from ``simulated``.
+    simulated : uint8 (m, h, w), the masks, 0 outside the particles.
+    """
+    for name, images in (("masks", masks), ("micrographs", micrographs)):
+        if all(image.std() < 255 * CONSTANT for image in images):
+            return _describe_cyclegan(f"all of {len(images)} fake {name} are of one grey")
+    pairs = zip(simulated, micrographs, strict=True)
+    correlations = [abs(contrast_correlation(mask, image)) for mask, image in pairs]
+    if correlations and np.nanmax([0.0, *correlations]) < UNRELATED:
+        return _describe_cyclegan(
+            f"the fake micrographs do not show the particles of their masks (correlation below "
+            f"{UNRELATED} for all of {len(correlations)})"
+        )
+    return None
+
+
+def _describe_cyclegan(found):
+    return (
+        f"The CycleGAN has failed: {found}. Look at the sheets in 2_CycleGAN/images. Train again "
+        "with another SEED or more CYCLEGAN_EPOCHS; with few epochs, CYCLEGAN_USE_SKIPS = True "
+        "helps, and masks that cover as much of a tile as the particles do in the micrographs."
+    )
+
+
+def describe_contrast(correlation: float, dark_background: bool) -> str | None:
+    """Return what is wrong if the fake micrographs' mean correlation with the masks has the sign
+    that ``dark_background`` does not expect."""
+    expected = 1 if dark_background else -1
+    if correlation * expected > -UNRELATED:
+        return None
+    return (
+        f"The contrast is inverted: the particles of the fake micrographs are "
+        f"{'darker' if dark_background else 'brighter'} than their background (correlation with "
+        f"the masks {correlation:+.2f}), but DARK_BACKGROUND is {dark_background}. If that is "
+        "right for these micrographs, the CycleGAN has exchanged particles and background: see "
+        "the sheets in 2_CycleGAN/images; train it again with another SEED or with "
+        "invert_images changed. Else change DARK_BACKGROUND."
+    )
+
+
+def is_flat(probability: np.ndarray) -> bool:
+    """Return whether a probability image, float in [0, 1], tells no pixel from another."""
+    return float(probability.std(dtype=np.float64)) < CONSTANT
+
+
+def describe_probabilities(flat: list[str], number: int) -> str | None:
+    """Return what is wrong if the UNet's probabilities of all ``number`` micrographs are flat.
+
+    ``flat`` names those that are; a few of them may simply hold no particle.
+    """
+    if len(flat) < number:
+        return None
+    return (
+        f"The UNet has failed: it finds no pixel of any of {number} micrographs more likely to be "
+        "particle than the others. Compare the fake micrographs in 2_CycleGAN/generate_images/A "
+        "with yours: if they differ in brightness or texture, train step 3 for longer; if they "
+        "are alike, train step 6a for more epochs (UNET_EPOCHS)."
+    )
