@@ -81,8 +81,8 @@ MAX_PARTICLE_OVERLAP = 0.5  # share of a particle that may be covered; 0.05 for 
 # --- Step 3: CycleGAN ---------------------------------------------------------------------------
 # Raise the batch size until the GPU's memory is full.
 CYCLEGAN_BATCH_SIZE = preset(published=5, quick=1)
-CYCLEGAN_EPOCHS = preset(published=50, quick=13)
-CYCLEGAN_USE_SKIPS = False
+CYCLEGAN_EPOCHS = preset(published=50, quick=10)
+CYCLEGAN_USE_SKIPS = preset(published=False, quick=True)
 CYCLEGAN_FILTERS = preset(published=64, quick=8)
 GAUSSIAN_BLUR_AMOUNT = 0.0  # sigma in pixels, on the fake micrographs; 0 for none
 
@@ -208,7 +208,9 @@ def steps(run_step):
         gaussian_blur_amount=GAUSSIAN_BLUR_AMOUNT,
         threshold=-1,  # of the raw masks, 0 to 255; negative: Otsu
         watershed_lines=True,  # split touching particles
-        min_distance=9,  # between the centres of two particles, in pixels
+        min_distance=preset(
+            published=9, quick=5
+        ),  # between the centres of two particles, in pixels
         image_crop=IMAGE_CROP,
         when_failed=WHEN_A_NETWORK_FAILS,
     )
@@ -247,7 +249,7 @@ def steps(run_step):
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
         threshold=-1,  # of the stretched probability, 0 to 255; negative: Otsu
         watershed_lines=True,
-        min_distance=9,
+        min_distance=preset(published=9, quick=5),
         image_crop=IMAGE_CROP,
         when_failed=WHEN_A_NETWORK_FAILS,
     )
@@ -273,7 +275,7 @@ def steps(run_step):
         true_masks_dir=TRUE_MASKS_DIR,
         results_dir=RESULTS_DIR,
         watershed_lines=True,
-        min_distance=9,
+        min_distance=preset(published=9, quick=5),
     )
 
 

@@ -257,8 +257,7 @@ def build_cyclegan(
     """Return a CycleGan with initial weights that follow from ``seed``.
 
     ``filters`` of the generators; the discriminators begin with twice as many. ``image_shape`` is
-    (height, width, 1) of a training tile. ``use_skip_connection`` is for both generators, or a
-    pair, for image -> mask and mask -> image. ``options`` go to ``CycleGan``.
+    (height, width, 1) of a training tile. ``options`` go to ``CycleGan``.
 
     Raises
     ------
@@ -271,12 +270,10 @@ def build_cyclegan(
             f"{options.get('lambda_identity', (0.5, 0.5))}: set lambda_identity = (0.0, 0.0), or "
             "use_binary_crossentropy = False."
         )
-    if isinstance(use_skip_connection, bool):
-        use_skip_connection = (use_skip_connection, use_skip_connection)
     generators = [
         build_generator(
             filters,
-            use_skip_connection=use_skip_connection[0 if to_mask else 1],
+            use_skip_connection=use_skip_connection,
             use_resize_convolution=use_resize_convolution,
             output_activation="sigmoid" if to_mask and use_binary_crossentropy else "tanh",
             name="image_to_mask" if to_mask else "mask_to_image",

@@ -28,7 +28,6 @@ UNET_FILTERS = whole(4, 1024)
 CONTRAST_RANGE = pair(number(0, 100), increasing=True)
 BLUR = number(0, 100)
 WHEN_FAILED = one_of("stop", "warn")
-SKIPS = either(YES_NO, pair(YES_NO))
 GPU_FOR_WHOLE_IMAGE = one_of("auto", True, False)
 
 # Every option on top of StartProcess.py and what it may be. A new option gets its line here.
@@ -64,7 +63,7 @@ OPTION_CHECKS: dict[str, Check] = {
     "MAX_PARTICLE_OVERLAP": SHARE,
     "CYCLEGAN_BATCH_SIZE": POSITIVE,
     "CYCLEGAN_EPOCHS": POSITIVE,
-    "CYCLEGAN_USE_SKIPS": SKIPS,
+    "CYCLEGAN_USE_SKIPS": YES_NO,
     "CYCLEGAN_FILTERS": CYCLEGAN_FILTERS,
     "GAUSSIAN_BLUR_AMOUNT": BLUR,
     "UNET_BATCH_SIZE": POSITIVE,

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,84 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.image_files import read_image, write_image
-
-PROJECT = Path(__file__).resolve().parent.parent
-TINY = {
-    "PRESET": "quick",
-    "WHEN_A_NETWORK_FAILS": "warn",  # so short a training teaches nothing
-    "TILE_SIZE_W": 64,
-    "TILE_SIZE_H": 64,
-    "NUM_SIMULATED_MASKS": 6,
-    "WGAN_BATCH_SIZE": 8,
-    "WGAN_EPOCHS": 4,
-    "CYCLEGAN_BATCH_SIZE": 2,
-    "CYCLEGAN_EPOCHS": 2,
-    "CYCLEGAN_FILTERS": 2,
-    "UNET_BATCH_SIZE": 4,
-    "UNET_EPOCHS": 1,
-    "UNET_FILTERS": 4,
-}
-# One of each kind: file name, dtype, colour channels, height, width.
-MICROGRAPHS = (
-    ("plain.tif", np.uint8, 1, 96, 128),
-    ("sixteen bits.TIFF", np.uint16, 1, 100, 90),
-    ("Größe.PNG", np.uint8, 3, 80, 110),
-    ("photo.jpg", np.uint8, 3, 70, 70),
-    ("floats.tif", np.float32, 1, 64, 100),
-)
-
-
-def micrograph(dtype, channels, height, width, seed):
-    """Return bright disks on a dark, noisy ground."""
-    random = np.random.default_rng(seed)
-    image = random.normal(60, 8, (height, width)).astype(np.float32)
-    for _ in range(height * width // 800):
-        centre = (int(random.integers(width)), int(random.integers(height)))
-        cv2.circle(image, centre, int(random.integers(6, 11)), 170.0, -1)
-    image = np.clip(cv2.GaussianBlur(image, None, 1.0), 0, 255)
-    image = image * (257 if dtype == np.uint16 else 1)
-    image = image.astype(dtype)
-    return image if channels == 1 else np.dstack([image] * channels)
-
-
-def make_project(folder, options=TINY):
-    """Fill ``folder`` with micrographs, outlines, and StartProcess.py edited as a user does."""
-    (folder / "Input_Images").mkdir(parents=True)
-    (folder / "Input_Masks").mkdir()
-    for seed, (name, *kind) in enumerate(MICROGRAPHS):
-        write_image(folder / "Input_Images" / name, micrograph(*kind, seed))
-    for number in range(8):
-        outline = np.zeros((32, 32), np.uint8)
-        axes = (9 + number % 4, 9 + number // 4)
-        cv2.ellipse(outline, (16, 16), axes, 20 * number, 0, 360, 255, -1)
-        write_image(folder / "Input_Masks" / f"outline_{number}.png", outline)
-    text = (PROJECT / "StartProcess.py").read_text(encoding="utf-8")
-    for name, value in options.items():
-        text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value!r}", text)
-        assert count == 1, name
-    (folder / "StartProcess.py").write_text(text, encoding="utf-8")
-    return folder
-
-
-def start_script(folder, *arguments):
-    """Start the script in ``folder``."""
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    return subprocess.Popen(
-        [sys.executable, "StartProcess.py", *arguments],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def run_script(folder, *arguments):
-    """Run the script in ``folder``; return its exit code and all it said."""
-    process = start_script(folder, *arguments)
-    output, _ = process.communicate()
-    return process.returncode, output
+from pipeline.image_files import read_image
+from tests.tiny_project import MICROGRAPHS, TINY, make_project, run_script, start_script
 
 
 @pytest.fixture(scope="module")

@@ -175,7 +175,7 @@ def test_inverted_contrast_stops_the_step_or_is_a_warning(folders, caplog):
     for seed, path in enumerate(list_images(generated(folders, "A"))):
         write_image(path, 255 - micrograph(seed))
     write_image(first, micrograph(0))
-    with pytest.raises(ValueError, match="The contrast is inverted.*WHEN_A_NETWORK_FAILS"):
+    with pytest.raises(ValueError, match=r"The contrast is inverted.*WHEN_A_NETWORK_FAILS"):
         run(folders)
     run(folders, when_failed="warn")
     (warning,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
