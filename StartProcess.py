@@ -77,6 +77,9 @@ WGAN_EPOCHS = preset(published=1000, quick=16)
 
 # --- Step 2: simulated masks --------------------------------------------------------------------
 MAX_PARTICLE_OVERLAP = 0.5  # share of a particle that may be covered; 0.05 for TEM
+# True: simulated masks cover as much of a tile, in agglomerates and particles as large, as in your
+# micrographs. False, as published: as the options of step 2 say.
+MATCH_SCENES = False
 
 # --- Step 3: CycleGAN ---------------------------------------------------------------------------
 # Raise the batch size until the GPU's memory is full.
@@ -159,6 +162,8 @@ def steps(run_step):
         max_scaling=1.25,
         use_random_rotation="DISABLE",  # "DISABLE", "RANDOM" or "PERLIN" (neighbours alike)
         max_overlap=MAX_PARTICLE_OVERLAP,
+        match_scenes=MATCH_SCENES,
+        dark_background=DARK_BACKGROUND,
         seed=SEED,
     )
     run_step(

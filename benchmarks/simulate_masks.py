@@ -134,8 +134,8 @@ if __name__ == "__main__":
         MOST_OUTLINES,
         OUTLINES_AT_A_TIME,
         OUTLINES_PER_MASK,
-        run_in_processes,
     )
+    from pipeline.worker_processes import run_in_processes
     from simulate.mask_image import random_generator, simulate_label_map
     from simulate.outlines import prepare_library
     from tests.simulate.plain_simulation import plain_label_map

@@ -15,7 +15,7 @@ from pipeline.imagej_rois import write_label_map, write_roi_set
 from pipeline.mask_pairs import find_mask_pairs, read_mask_pair
 from pipeline.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_overlay
 from pipeline.particle_filters import check_filters, filter_particles
-from pipeline.particle_shapes import label_particles, labels_at_edge
+from pipeline.particle_shapes import labels_at_edge, to_label_map
 from pipeline.particle_shapes import measure_particles as measure_labels
 from pipeline.pixel_size import calibrate
 from pipeline.progress import progress
@@ -109,7 +109,7 @@ def _measure_image(
 
     The groups are label maps with a colour each: dropped at the border, by filters, stays.
     """
-    labels = label_particles(mask)
+    labels = to_label_map(mask)
     columns = measure_labels(labels, micrograph, pixel_size, exclude_border=False)
     at_edge = labels_at_edge(labels, skip_empty_line=True)
     columns["touches_border"] = np.isin(columns["label"], at_edge)

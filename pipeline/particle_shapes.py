@@ -1,9 +1,9 @@
 """Size and shape of labelled particles; sizes are those of pixels taken as squares."""
 
-import cv2
 import numpy as np
 
 from pipeline.feret_diameters import angle_of, convex_hull, max_feret, rectangles
+from pipeline.particle_masks import label_particles
 from pipeline.pixel_outlines import outline_polygons, perimeters, signed_area, walk_edges
 
 # Every column and what it is: lengths and areas are calibrated, the others are not.
@@ -52,7 +52,7 @@ HULL_COLUMNS = tuple(
 )
 
 
-def label_particles(mask_or_labels: np.ndarray) -> np.ndarray:
+def to_label_map(mask_or_labels: np.ndarray) -> np.ndarray:
     """Return a label map (int32): a mask's particles numbered, a label map as it is.
 
     Parameters
@@ -80,7 +80,7 @@ def label_particles(mask_or_labels: np.ndarray) -> np.ndarray:
             f"allowed are 0 (background) to {np.iinfo(np.int32).max}. Number the particles anew."
         )
     if largest <= 1 or (largest == 255 and not ((array > 0) & (array < 255)).any()):
-        return cv2.connectedComponents((array > 0).astype(np.uint8), connectivity=4)[1]
+        return label_particles(array)
     return array.astype(np.int32)
 
 
@@ -94,7 +94,7 @@ def measure_particles(
 
     Parameters
     ----------
-    mask_or_labels : (height, width); see `label_particles`.
+    mask_or_labels : (height, width); see `to_label_map`.
     intensity_image : (height, width), any numbers; without it ``mean_intensity`` is NaN.
     pixel_size : length of a pixel's side in the unit wanted.
     exclude_border : leave out particles that touch the image's edge: their size is unknown.
@@ -113,7 +113,7 @@ def measure_particles(
 
     Source: ISO 13322-1 (static image analysis), ISO 9276-6 (shape); Ruehle et al. (2021).
     """
-    labels = label_particles(mask_or_labels)
+    labels = to_label_map(mask_or_labels)
     if intensity_image is not None and np.shape(intensity_image) != labels.shape:
         raise ValueError(
             f"The intensity image has shape {np.shape(intensity_image)}, the mask {labels.shape}; "

@@ -17,7 +17,7 @@ from pipeline.report_parts import (
     words,
 )
 from pipeline.report_pictures import jpeg_uri, png_uri
-from pipeline.report_training import preview_section, training_section
+from pipeline.report_training import preview_section, scene_section, training_section
 from pipeline.result_tables import read_table
 from pipeline.run_folders import read_json
 
@@ -65,6 +65,7 @@ def write_report(run_folder: Path, root_dir: Path | None = None) -> Path:
         section("Scores", _plain_table(read_table(run_folder / "scores.csv"))),
         section("Overlays", _gallery(run_folder, images)),
         section("Images", _plain_table(images)),
+        scene_section(Path(root_dir)),
         training_section(Path(root_dir)),
         preview_section(Path(root_dir)),
         section("Options and versions", *_options(run_folder, about)),

@@ -24,6 +24,7 @@ PREVIEWS = {
     ),
     "CycleGAN, mask, micrograph, mask again": ("2_CycleGAN/images", "B-A-B_Epoch_*.*"),
 }
+SCENES = "2_CycleGAN/data/scenes.png"
 LARGEST_SHEET_BYTES = 350_000
 
 
@@ -68,6 +69,18 @@ def preview_section(root_dir: Path) -> tuple[str, str]:
         if pictures:
             content += [f"<h3>{escape(name)}</h3>", f'<div class="pair">{"".join(pictures)}</div>']
     return section("Preview sheets", *content)
+
+
+def scene_section(root_dir: Path) -> tuple[str, str]:
+    """Return the section that compares the simulated masks with the micrographs."""
+    drawn = root_dir / SCENES
+    if not drawn.is_file():
+        return section("Simulated and real scenes")
+    uri = png_uri(drawn.read_bytes())
+    return section(
+        "Simulated and real scenes",
+        plot(uri, "Coverage, agglomerates and particles, simulated and in the micrographs"),
+    )
 
 
 def _newest_run(runs_dir: Path, pattern: str) -> Path | None:

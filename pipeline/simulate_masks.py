@@ -1,11 +1,9 @@
 """Step 2: simulated mask images from the outlines that the WGAN has learned to draw."""
 
 import logging
-import multiprocessing
-import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -14,10 +12,15 @@ import numpy as np
 from models import wgan_gp
 from pipeline.check_step_options import check_step_options
 from pipeline.image_files import list_images, read_image, write_image
+from pipeline.match_scenes import (
+    coverage_of_image,
+    fit_options,
+    measure_micrographs,
+    report_match,
+)
 from pipeline.progress import progress
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder
-from pipeline.run_lock import identity_of
-from pipeline.run_step import end_with
+from pipeline.worker_processes import number_of_processes, run_in_processes
 from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import Particle, prepare_library, scale_limits
 
@@ -50,9 +53,6 @@ MOST_OUTLINES = 1024
 OUTLINES_AT_A_TIME = 64  # as fast as 256, in 0.7 GB less memory
 # The random numbers of the library; those of image i have the number i.
 LIBRARY_STREAM = 2**63
-# A process more pays off from so many masks on (about 10 s of work); each takes some at a time.
-MASKS_PER_PROCESS = 250
-MASKS_AT_A_TIME = 25
 # What the first masks show of a wrong option is shown before the others are made.
 MASKS_TO_CHECK = 10
 FULL = 0.98
@@ -81,12 +81,16 @@ def simulate_masks(
     max_scaling,
     use_random_rotation,
     max_overlap,
+    match_scenes,
+    dark_background,
     seed,
 ) -> None:
     """Write simulated masks to ``data/trainB`` and their label maps to ``data/labelsB``.
 
     There are as many as files in ``data/trainA``, and at least ``num_masks``; five go to
-    ``data/testB`` too. The options are explained in StartProcess.py.
+    ``data/testB`` too. The options are explained in StartProcess.py. With ``match_scenes`` the
+    masks get the coverage, the agglomerates and the particles of the tiles in ``data/trainA``
+    (see ``match_scenes.py``). ``data/scenes.json`` and ``scenes.png`` compare both.
 
     Raises
     ------
@@ -102,8 +106,16 @@ def simulate_masks(
         Path(wgan_dir) / "Models", "model.keras", "step 1 (train_wgan)", wgan_model
     )
     data_dir = Path(cyclegan_dir) / "data"
-    number = max(num_masks, _number_of_images(data_dir / "trainA"))
+    tiles = list_images(data_dir / "trainA") if (data_dir / "trainA").is_dir() else []
+    number = max(num_masks, len(tiles))
     made_with = _made_with(options, model, number)
+    if match_scenes:
+        if not tiles:
+            raise FileNotFoundError(
+                f"{data_dir / 'trainA'} holds no tiles to match the simulated masks with: run "
+                "step 0 (prepare_images) first, it makes them, or set MATCH_SCENES = False."
+            )
+        made_with["tiles"] = fingerprint(tiles)
     masks_dir, labels_dir, test_dir = (
         open_output_folder(data_dir / name, made_with) for name in ("trainB", "labelsB", "testB")
     )
@@ -111,16 +123,18 @@ def simulate_masks(
     finished = {path.name for path in list_images(masks_dir)}
     finished &= {path.name for path in list_images(labels_dir)}
     missing = [index for index, name in enumerate(names) if name not in finished]
-    label_maps = _simulate_label_maps(model, number, missing, options) if missing else iter(())
+    scenes = measure_micrographs(tiles, dark_background)
+    to_match = scenes if match_scenes else None
+    label_maps = iter(())
+    if missing:
+        label_maps = _simulate_label_maps(model, number, missing, options, to_match)
     label_maps = progress(label_maps, "masks simulated", len(missing))
     for index, labels in zip(missing, label_maps, strict=True):
         _write_mask(masks_dir / names[index], labels_dir / names[index], labels)
     for name in names[:NUMBER_OF_TEST_MASKS]:
         write_image(test_dir / name, read_image(masks_dir / name))
-
-
-def _number_of_images(folder: Path) -> int:
-    return len(list_images(folder)) if folder.is_dir() else 0
+    if scenes:
+        report_match(data_dir, scenes, [labels_dir / name for name in names])
 
 
 def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:
@@ -141,27 +155,53 @@ def _made_with(options: dict, model: Path, number: int) -> dict:
 
 
 def _simulate_label_maps(
-    model: Path, number: int, indices: list[int], options: dict
+    model: Path, number: int, indices: list[int], options: dict, scenes: list | None
 ) -> Iterator[np.ndarray]:
-    """Return the label maps of the images ``indices``, uint16, one after the other."""
-    scaling = {name: options[name] for name in SCALING}
+    """Return the label maps of the images ``indices``, uint16, one after the other.
+
+    ``scenes`` are those of the real tiles, to be matched, or None.
+    """
     rng = random_generator(options["seed"], LIBRARY_STREAM)
     outlines = _draw_outlines(rng, model, min(MOST_OUTLINES, OUTLINES_PER_MASK * number))
-    library = prepare_library(rng, outlines, options["use_random_rotation"], **scaling)
-    _check_library(library, model, outlines.shape)
-    simulate = partial(
+    make_library = cache(partial(_make_library, rng, outlines))
+    make_simulator = partial(_make_simulator, make_library, outlines)
+    simulate = make_simulator(options)
+    _check_library(simulate.args[0], model, outlines.shape)
+    if scenes is not None:
+        fitted = fit_options(scenes, make_simulator, options)
+        for name in ("perlin_noise_frequency", *SCALING):
+            if fitted[name] != options[name]:
+                logger.info("%s matched to the micrographs: %.3g", name, fitted[name])
+        coverages = {index: coverage_of_image(scenes, index) for index in indices}
+        simulate = partial(_simulate_covered, make_simulator(fitted), coverages)
+    label_maps = run_in_processes(simulate, indices, number_of_processes(len(indices)))
+    if len(indices) < number:  # some were made before, and checked
+        return label_maps
+    return _checked(label_maps, options["perlin_noise_threshold"])
+
+
+def _make_library(rng, outlines, use_random_rotation, *scaling) -> list[list[Particle]]:
+    # From the same random numbers, whatever the scaling: so that libraries can be compared.
+    scaling = dict(zip(SCALING, scaling, strict=True))
+    return prepare_library(deepcopy(rng), outlines, use_random_rotation, **scaling)
+
+
+def _make_simulator(make_library, outlines: np.ndarray, options: dict) -> partial:
+    """Return ``simulate(index)``, which gives a label map; ``options`` are those of the step."""
+    scaling = {name: options[name] for name in SCALING}
+    return partial(
         simulate_label_map,
-        library,
+        make_library(options["use_random_rotation"], *scaling.values()),
         options["seed"],
         image_shape=(options["tile_height"], options["tile_width"]),
         outline_shape=outlines.shape[1:],
         largest_scale=scale_limits(**scaling)[1],
         **{name: options[name] for name in ARRANGEMENT},
     )
-    label_maps = run_in_processes(simulate, indices, _number_of_processes(len(indices)))
-    if len(indices) < number:  # some were made before, and checked
-        return label_maps
-    return _checked(label_maps, options["perlin_noise_threshold"])
+
+
+def _simulate_covered(simulate: partial, coverages: dict[int, float], index: int) -> np.ndarray:
+    return simulate(index, coverage=coverages[index])
 
 
 def _draw_outlines(rng: np.random.Generator, model: Path, number: int) -> np.ndarray:
@@ -169,27 +209,6 @@ def _draw_outlines(rng: np.random.Generator, model: Path, number: int) -> np.nda
     generator = wgan_gp.load_generator(model)
     latent = wgan_gp.draw_latent(rng, number, generator.input_shape[-1])
     return wgan_gp.sample_outlines(generator, latent, batch_size=OUTLINES_AT_A_TIME)
-
-
-def _number_of_processes(number_of_masks: int) -> int:
-    if multiprocessing.current_process().daemon:  # which may not have processes of its own
-        return 1
-    return max(1, min(os.cpu_count() or 1, number_of_masks // MASKS_PER_PROCESS))
-
-
-def run_in_processes(simulate: partial, indices: Iterable[int], processes: int) -> Iterator:
-    """Yield ``simulate(index)`` for each index in order; the number of processes changes nothing.
-
-    New processes start afresh (a copy of this one would share its network library's threads),
-    and end when this one is killed.
-    """
-    if processes == 1:
-        yield from map(simulate, indices)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    parent = identity_of(os.getpid())
-    with ProcessPoolExecutor(processes, spawn, initializer=end_with, initargs=(parent,)) as pool:
-        yield from pool.map(simulate, indices, chunksize=MASKS_AT_A_TIME)
 
 
 def _check_library(library: list[list[Particle]], model: Path, outlines_shape: tuple) -> None:

@@ -1,14 +1,18 @@
 """One simulated mask image, as a label map that knows which pixel belongs to which particle."""
 
 import math
+from itertools import compress
 
 import numpy as np
 
 from simulate.noise import gradient_noise
 from simulate.outlines import PERLIN_DIRECTIONS, Particle
 from simulate.positions import find_positions
+from simulate.scenes import foreground_of_labels
 
 LARGEST_LABEL = np.iinfo(np.uint16).max
+COVERAGE_TOLERANCE = 0.005  # share of the image
+MOST_TRIES = 10
 
 
 def random_generator(seed: int, index: int) -> np.random.Generator:
@@ -26,6 +30,7 @@ def simulate_label_map(
     largest_scale: float,
     perlin_noise_frequency: float,
     max_overlap: float,
+    coverage: float | None = None,
     **arrangement,
 ) -> np.ndarray:
     """Return the label map of simulated mask image ``index``.
@@ -36,6 +41,8 @@ def simulate_label_map(
     seed, index : decide every random number of the image.
     image_shape, outline_shape : (height, width) in pixels.
     largest_scale : of the particles in the library.
+    coverage : share of the image that is to be covered, gaps between particles included; it
+        decides in place of ``perlin_noise_threshold``.
     arrangement : the options that ``find_positions`` takes.
 
     Returns
@@ -52,12 +59,55 @@ def simulate_label_map(
     noise = gradient_noise(rng, *canvas_shape, perlin_noise_frequency)
     half = extent // 2
     noise = noise[half : half + height + 2 * extent, half : half + width + 2 * extent]
+    if coverage is not None:
+        arrangement["perlin_noise_threshold"] = 0.0  # all positions, to choose from
     positions = find_positions(rng, noise, outline_shape, **arrangement)
     groups = _nearest_direction(noise[tuple(positions.T)]) if len(library) > 1 else None
     particles = _draw_particles(rng, library, len(positions), groups)
-    labels = place_particles(canvas_shape, positions + half, particles, max_overlap)
     top = left = extent + half
-    return number_consecutively(labels[top : top + height, left : left + width])
+
+    def place(chosen):
+        some = list(compress(particles, chosen))
+        labels = place_particles(canvas_shape, positions[chosen] + half, some, max_overlap)
+        return number_consecutively(labels[top : top + height, left : left + width])
+
+    if coverage is None:
+        return place(np.ones(len(positions), bool))
+    if arrangement["use_perlin_noise"]:
+        preference = noise[tuple(positions.T)]
+    else:
+        preference = rng.random(len(positions))
+    return _cover(place, preference, coverage)
+
+
+def _cover(place, preference: np.ndarray, coverage: float) -> np.ndarray:
+    """Return ``place(chosen)`` for as many of the preferred positions as cover the share wanted.
+
+    What a number of positions covers grows with it almost in proportion, so a few false positions
+    find it (regula falsi; halving the excess of an end that stays, the Illinois way). The nearest
+    of all tried is returned.
+    """
+    ranks = np.argsort(np.argsort(-preference))  # 0: the most preferred
+    numbers, excesses = [0, len(ranks)], [-coverage, None]
+    number, nearest, smallest, last_end = len(ranks), None, np.inf, None
+    for _ in range(MOST_TRIES):
+        labels = place(ranks < number)
+        excess = float(foreground_of_labels(labels).mean()) - coverage
+        if abs(excess) < smallest:
+            nearest, smallest = labels, abs(excess)
+        end = int(excess > 0)
+        if smallest < COVERAGE_TOLERANCE or (number == len(ranks) and not end):
+            break  # near enough, or all positions together do not suffice
+        numbers[end], excesses[end] = number, excess
+        if end == last_end:
+            excesses[1 - end] /= 2
+        last_end = end
+        if numbers[1] - numbers[0] <= 1:
+            break
+        share = excesses[0] / (excesses[0] - excesses[1])
+        between = numbers[0] + share * (numbers[1] - numbers[0])
+        number = int(np.clip(round(between), numbers[0] + 1, numbers[1] - 1))
+    return nearest
 
 
 def place_particles(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops_table
 
-from pipeline.particle_shapes import COLUMNS, label_particles, labels_at_edge, measure_particles
+from pipeline.particle_shapes import COLUMNS, labels_at_edge, measure_particles, to_label_map
 
 Y, X = np.mgrid[:160, :200]
 
@@ -156,7 +156,7 @@ def test_an_empty_line_at_the_edge_is_skipped_on_demand():
 
 
 def test_touching_corners_do_not_join_particles():
-    assert label_particles(np.array([[255, 0], [0, 255]], np.uint8)).max() == 2
+    assert to_label_map(np.array([[255, 0], [0, 255]], np.uint8)).max() == 2
 
 
 def test_label_maps_are_taken_as_they_are():
@@ -183,7 +183,7 @@ def test_a_pixel_size_scales_lengths_and_areas_and_nothing_else():
 
 def test_against_scikit_image():
     random = np.random.default_rng(5)
-    labels = label_particles(random.random((80, 90)) < 0.55)
+    labels = to_label_map(random.random((80, 90)) < 0.55)
     intensity = random.integers(0, 60_000, labels.shape).astype(np.uint16)
     found = measure_particles(labels, intensity, exclude_border=False)
     names = ("label", "area", "centroid", "intensity_mean", "moments_central")

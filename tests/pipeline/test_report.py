@@ -141,6 +141,14 @@ def test_the_first_and_the_last_preview_sheets_are_shown(run_folder, tmp_path):
     assert "mask again</h3>" not in text
 
 
+def test_simulated_and_real_scenes_are_compared(run_folder, tmp_path):
+    assert "Simulated and real scenes" not in read_page(run_folder)
+    drawn = tmp_path / "2_CycleGAN" / "data" / "scenes.png"
+    drawn.parent.mkdir(parents=True)
+    cv2.imencode(".png", np.zeros((40, 160, 3), np.uint8))[1].tofile(drawn)
+    assert "Simulated and real scenes" in read_page(run_folder)
+
+
 def test_a_report_of_many_images_stays_small(run_folder, monkeypatch):
     # The gallery's share of the page, made small so that small pictures do for the test.
     monkeypatch.setattr(report, "GALLERY_BYTES", 2_500_000)

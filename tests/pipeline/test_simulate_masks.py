@@ -1,15 +1,17 @@
 """Step 2 on a stand-in for the WGAN that draws ellipses."""
 
+import json
 from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from skimage.draw import ellipse
+from skimage.draw import disk, ellipse
 
 from pipeline import simulate_masks as step
 from pipeline.image_files import list_images, read_image, write_image
-from pipeline.simulate_masks import run_in_processes, simulate_masks
+from pipeline.simulate_masks import simulate_masks
+from pipeline.worker_processes import ITEMS_AT_A_TIME, number_of_processes, run_in_processes
 from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import prepare_library
 
@@ -33,6 +35,8 @@ OPTIONS = {
     "max_scaling": 1.25,
     "use_random_rotation": "DISABLE",
     "max_overlap": 0.5,
+    "match_scenes": False,
+    "dark_background": True,
     "seed": 3,
 }
 
@@ -107,6 +111,36 @@ def test_the_same_options_give_the_same_bytes_and_another_seed_others(run):
     assert [path.read_bytes() for path in files] == first
 
 
+def test_masks_match_the_micrographs_where_they_are_to(run, tmp_path, caplog):
+    tiles = tmp_path / "2_CycleGAN" / "data" / "trainA"
+    tiles.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for index in range(12):
+        # Disks, some of them close together, on 3 to 30 % of the tile.
+        tile = random.normal(60, 4, (96, 128))
+        for _ in range(2 + 2 * index):
+            tile[disk(random.uniform((8, 8), (88, 120)), 6.5, shape=tile.shape)] = 180
+        write_image(tiles / f"{index}.tif", tile.astype(np.uint8))
+    options = {"match_scenes": True, "num_masks": 30, "tile_height": 96, "tile_width": 128}
+    with caplog.at_level("INFO"):
+        data = run(**options)
+    found = json.loads((data / "scenes.json").read_text())
+    assert found["coverage_ks_distance"] < 0.2  # of 12 tiles and 30 masks
+    ratio = found["d50_single_simulated_px"] / found["d50_single_micrographs_px"]
+    assert 0.85 < ratio < 1.15
+    assert "scaling_mu matched to the micrographs" in caplog.text
+    assert read_image(data / "scenes.png").size
+    masks = {path.name: path.read_bytes() for path in (data / "trainB").glob("*.tif")}
+    (data / "trainB" / "00003.tif").unlink()
+    run(**options)
+    assert {path.name: path.read_bytes() for path in (data / "trainB").glob("*.tif")} == masks
+
+
+def test_matching_needs_tiles(run):
+    with pytest.raises(FileNotFoundError, match=r"run step 0 .*MATCH_SCENES = False"):
+        run(match_scenes=True)
+
+
 def test_goes_on_where_it_was_stopped(run):
     data = run()
     kept, lost, halfway = (data / "trainB" / f"{index:05d}.tif" for index in (0, 1, 2))
@@ -134,7 +168,7 @@ def test_several_processes_give_the_same_as_one():
         largest_scale=1.3,
         **{name: OPTIONS[name] for name in step.ARRANGEMENT},
     )
-    indices = range(step.MASKS_AT_A_TIME + 2)
+    indices = range(ITEMS_AT_A_TIME + 2)
     for one, two in zip(
         run_in_processes(simulate, indices, 1), run_in_processes(simulate, indices, 2), strict=True
     ):
@@ -143,7 +177,7 @@ def test_several_processes_give_the_same_as_one():
 
 def test_more_processes_only_for_many_masks(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 3)
-    assert [step._number_of_processes(n) for n in (1, 499, 500, 10_000)] == [1, 1, 2, 3]
+    assert [number_of_processes(n) for n in (1, 499, 500, 10_000)] == [1, 1, 2, 3]
 
 
 def test_missing_model_names_the_step_that_makes_it(run):

@@ -1,0 +1,183 @@
+"""Simulation options that make simulated masks look like the micrographs they are to go with.
+
+A CycleGAN that is given masks and micrographs of different scenes has to invent particles, or to
+leave some out, and its pairs then teach the UNet wrong. So before anything is simulated, the real
+tiles are measured: how much of each is covered, in how large agglomerates, by how large particles.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.image_files import read_image, whole_file
+from pipeline.progress import progress
+from pipeline.run_folders import write_json
+from simulate.outlines import GAP
+from simulate.scenes import (
+    foreground_of_labels,
+    foreground_of_micrograph,
+    ks_distance,
+    measure_scene,
+)
+
+logger = logging.getLogger(__name__)
+
+MOST_TILES = 500  # measured; more would not change the distributions
+# Masks simulated to try a frequency, or a scale: single particles are rare.
+FREQUENCY_SAMPLE, SCALE_SAMPLE = 24, 72
+ROUNDS = 3  # of fitting the agglomerates' size and the particles', which depend on each other
+FREQUENCY_STEPS = (0.5, 0.7, 1.0, 1.4, 2.0)  # tried around the frequency found so far
+FEWEST_SINGLE = 10  # single particles, below which their size says little
+FAR_APART = 0.4  # Kolmogorov-Smirnov distance of the coverages from which on it is said
+GOLDEN_RATIO = (1 + 5**0.5) / 2
+
+
+def measure_micrographs(tiles: list[Path], dark_background: bool) -> list:
+    """Return the Scenes of real tiles (of 500 of them, if there are more)."""
+    chosen = np.linspace(0, len(tiles) - 1, min(len(tiles), MOST_TILES), dtype=int).tolist()
+    return [
+        measure_scene(foreground_of_micrograph(read_image(tiles[index]), dark_background))
+        for index in progress(chosen, "tiles measured")
+    ]
+
+
+def measure_labels(labels: np.ndarray):
+    """Return the Scene of a simulated label map, (h, w)."""
+    return measure_scene(foreground_of_labels(labels), labels)
+
+
+def coverage_of_image(scenes: list, index: int) -> float:
+    """Return the share that simulated image ``index`` is to cover.
+
+    The images go through the quantiles of the real tiles' coverage in the steps of the golden
+    ratio, so that any number of images is spread over them evenly.
+    """
+    share = (index + 0.5) * GOLDEN_RATIO % 1
+    return float(np.quantile([scene.coverage for scene in scenes], share))
+
+
+def fit_options(scenes: list, make_simulator, options: dict) -> dict:
+    """Return options of step 2 with the scale and the noise frequency that fit the real scenes.
+
+    Parameters
+    ----------
+    scenes : of the real tiles.
+    make_simulator : ``make_simulator(options)`` -> ``simulate(index, coverage=...)`` -> label map.
+    options : of step 2; ``perlin_noise_frequency``, ``scaling_mu``, ``scaling_sigma``,
+        ``min_scaling`` and ``max_scaling`` are fitted.
+    """
+    chord, diameter, number = _pooled(scenes)
+    for _ in range(ROUNDS):
+        if options["use_perlin_noise"] and np.isfinite(chord):
+            options = _fit_frequency(scenes, make_simulator, options, chord)
+        sample = _sample(scenes, make_simulator(options), SCALE_SAMPLE)
+        _, simulated, simulated_number = _pooled(sample)
+        if min(number, simulated_number) < FEWEST_SINGLE:
+            logger.warning(
+                "%d single particles in the micrographs, %d in the simulated masks: too few to "
+                "fit the scale, which stays as it is",
+                number,
+                simulated_number,
+            )
+            break
+        # A particle is its outline, scaled, less the gap on either side.
+        factor = (diameter + 2 * GAP) / (simulated + 2 * GAP)
+        options = options | {
+            name: options[name] * factor
+            for name in ("scaling_mu", "scaling_sigma", "min_scaling", "max_scaling")
+        }
+    return options
+
+
+def _fit_frequency(scenes, make_simulator, options, chord):
+    def misfit(frequency):
+        tried = options | {"perlin_noise_frequency": frequency}
+        found = _pooled(_sample(scenes, make_simulator(tried), FREQUENCY_SAMPLE))[0]
+        return abs(np.log(found / chord)) if np.isfinite(found) else np.inf
+
+    tried = [options["perlin_noise_frequency"] * step for step in FREQUENCY_STEPS]
+    return options | {"perlin_noise_frequency": min(tried, key=misfit)}
+
+
+def _sample(scenes, simulate, number):
+    return [
+        measure_labels(simulate(index, coverage=coverage_of_image(scenes, index)))
+        for index in range(number)
+    ]
+
+
+def _pooled(scenes):
+    """Return the mean chord, the median diameter of single particles, and their number."""
+    diameters = np.concatenate([scene.diameters for scene in scenes])
+    chords = [scene.chord for scene in scenes if np.isfinite(scene.chord)]
+    median = float(np.median(diameters)) if len(diameters) else float("nan")
+    return float(np.mean(chords)) if chords else float("nan"), median, len(diameters)
+
+
+def report_match(data_dir: Path, scenes: list, label_maps: list[Path]) -> None:
+    """Compare simulated masks with the real tiles' Scenes: in the log, as JSON and as a plot."""
+    simulated = [measure_labels(read_image(path)) for path in label_maps]
+    found = compare_scenes(scenes, simulated)
+    logger.info(
+        "covered share of a tile: %(coverage_micrographs).2f in the micrographs, "
+        "%(coverage_simulated).2f simulated (Kolmogorov-Smirnov distance "
+        "%(coverage_ks_distance).2f); median diameter of single particles: "
+        "%(d50_single_micrographs_px).1f and %(d50_single_simulated_px).1f pixels",
+        found,
+    )
+    if found["coverage_ks_distance"] > FAR_APART:
+        logger.warning(
+            "the simulated masks do not look like the micrographs, so the CycleGAN must invent "
+            "or leave out particles: see %s; set MATCH_SCENES = True, or change "
+            "perlin_noise_threshold",
+            data_dir / "scenes.png",
+        )
+    known = {name: value if np.isfinite(value) else None for name, value in found.items()}
+    write_json(data_dir / "scenes.json", known)
+    write_comparison(data_dir / "scenes.png", scenes, simulated)
+
+
+def compare_scenes(real: list, simulated: list) -> dict[str, float]:
+    """Return how far the Scenes of simulated masks are from those of the real tiles."""
+    real_chord, real_diameter, real_number = _pooled(real)
+    chord, diameter, number = _pooled(simulated)
+    coverages = [np.array([scene.coverage for scene in scenes]) for scenes in (real, simulated)]
+    return {
+        "coverage_micrographs": float(coverages[0].mean()),
+        "coverage_simulated": float(coverages[1].mean()),
+        "coverage_ks_distance": ks_distance(*coverages),
+        "chord_micrographs_px": real_chord,
+        "chord_simulated_px": chord,
+        "single_particles_micrographs": real_number,
+        "single_particles_simulated": number,
+        "d50_single_micrographs_px": real_diameter,
+        "d50_single_simulated_px": diameter,
+    }
+
+
+def write_comparison(path: Path, real: list, simulated: list) -> None:
+    """Draw the distributions of both sides, and write them to a PNG file."""
+    import matplotlib.figure  # takes a second, which steps that do not draw need not wait
+
+    figure = matplotlib.figure.Figure(figsize=(9, 3), layout="constrained")
+    quantities = {
+        "covered share of a tile": lambda scenes: [scene.coverage for scene in scenes],
+        "mean chord of the foreground / px": lambda scenes: [
+            scene.chord for scene in scenes if np.isfinite(scene.chord)
+        ],
+        "diameter of single particles / px": lambda scenes: np.concatenate(
+            [scene.diameters for scene in scenes]
+        ),
+    }
+    for axes, (name, read) in zip(figure.subplots(1, 3), quantities.items(), strict=True):
+        sides = [np.asarray(read(scenes)) for scenes in (real, simulated)]
+        edges = np.histogram_bin_edges(np.concatenate(sides), 20)
+        for values, label in zip(sides, ("micrographs", "simulated"), strict=True):
+            share = np.full(len(values), 1 / max(len(values), 1))
+            axes.hist(values, edges, weights=share, histtype="step", label=label)
+        axes.set_xlabel(name)
+        axes.set_ylabel("share")
+    axes.legend(frameon=False)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})

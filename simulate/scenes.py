@@ -1,0 +1,99 @@
+"""What a scene looks like, whether photographed or simulated: how much particles cover, in how
+large agglomerates, and how large single ones are.
+
+The same measures are taken of micrographs and of simulated masks, so that what biases them (cut
+agglomerates at the tile's edge, two particles that look like one) biases both alike.
+"""
+
+from collections import namedtuple
+
+import cv2
+import numpy as np
+from skimage.filters import threshold_li
+
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+# Closes the gap of two pixels that separates touching particles in a simulated mask.
+CLOSING = np.ones((5, 5), np.uint8)
+SMALLEST_PARTICLE = 30  # pixels; below that it may be noise
+# Share of its convex hull that a single particle fills at least; or of what stands alone, where
+# labels say which particle is which.
+SINGLE = 0.9
+
+# coverage: share of the pixels; chord: mean length of the runs of foreground along rows and
+# columns, pixels, NaN where there are none; diameters: of the equivalent circles of whole single
+# particles, pixels.
+Scene = namedtuple("Scene", "coverage chord diameters")
+
+
+def foreground_of_micrograph(micrograph: np.ndarray, dark_background: bool) -> np.ndarray:
+    """Return where a micrograph shows particles: bool (h, w), by Li's threshold, without specks.
+
+    ``micrograph`` is uint8 (h, w). Source: Li and Tam, Pattern Recognition Letters 19 (1998).
+    """
+    smooth = cv2.GaussianBlur(micrograph, (0, 0), 1.0)
+    if smooth.min() == smooth.max():
+        return np.zeros(smooth.shape, bool)
+    bright = smooth > threshold_li(smooth)
+    found = (bright if dark_background else ~bright).astype(np.uint8)
+    return cv2.morphologyEx(found, cv2.MORPH_OPEN, CROSS).astype(bool)
+
+
+def foreground_of_labels(labels: np.ndarray) -> np.ndarray:
+    """Return what a simulated label map (h, w) covers, the gaps between its particles included."""
+    mask = (labels > 0).astype(np.uint8)
+    rim = CLOSING.shape[0] // 2
+    # What lies beyond the edge is unknown: mirrored, it neither closes nor opens gaps there.
+    mirrored = cv2.copyMakeBorder(mask, rim, rim, rim, rim, cv2.BORDER_REFLECT)
+    closed = cv2.morphologyEx(mirrored, cv2.MORPH_CLOSE, CLOSING)
+    return closed[rim:-rim, rim:-rim].astype(bool)
+
+
+def measure_scene(foreground: np.ndarray, labels: np.ndarray | None = None) -> Scene:
+    """Return the Scene of a foreground, bool (h, w).
+
+    A single particle is a part of the foreground that stands alone and is convex; where ``labels``
+    (h, w) are known, one that holds next to nothing but one label.
+    """
+    coverage = float(foreground.mean())
+    # A run of foreground begins wherever the pixel before is background.
+    runs = sum(
+        np.count_nonzero(np.diff(foreground.astype(np.int8), axis=axis, prepend=0) == 1)
+        for axis in (0, 1)
+    )
+    chord = 2 * np.count_nonzero(foreground) / runs if runs else float("nan")
+    return Scene(coverage, chord, _diameters_of_single_particles(foreground, labels))
+
+
+def _diameters_of_single_particles(foreground, labels):
+    mask = np.ascontiguousarray(foreground, np.uint8)
+    height, width = mask.shape
+    _, parts, statistics, _ = cv2.connectedComponentsWithStats(mask)
+    diameters = []
+    for number, (left, top, columns, rows, area) in enumerate(statistics[1:].tolist(), start=1):
+        at_edge = not (left and top and left + columns < width and top + rows < height)
+        if at_edge or area < SMALLEST_PARTICLE:
+            continue
+        window = np.s_[top : top + rows, left : left + columns]
+        part = parts[window] == number
+        if _is_convex(part, area) if labels is None else _has_one_label(labels[window][part]):
+            diameters.append(2 * np.sqrt(area / np.pi))
+    return np.array(diameters)
+
+
+def _is_convex(part, area):
+    contours, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.convexHull(contours[0])
+    # The contour runs through the centres of pixels: half a pixel is missing all round.
+    return area >= SINGLE * (cv2.contourArea(hull) + cv2.arcLength(hull, True) / 2 + 1)
+
+
+def _has_one_label(labels):
+    areas = np.bincount(labels)[1:]
+    return areas.max() >= SINGLE * areas.sum()
+
+
+def ks_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the Kolmogorov-Smirnov distance of two samples, 0 (same) to 1."""
+    values = np.sort(np.concatenate([first, second]))
+    shares = [np.searchsorted(np.sort(x), values, "right") / len(x) for x in (first, second)]
+    return float(np.max(np.abs(shares[0] - shares[1])))

@@ -1,0 +1,84 @@
+"""Scenes with known coverage, chords and diameters."""
+
+import cv2
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+
+from simulate.scenes import (
+    foreground_of_labels,
+    foreground_of_micrograph,
+    ks_distance,
+    measure_scene,
+)
+
+
+def disks(centres, radius, shape=(120, 160)):
+    image = np.zeros(shape, np.uint8)
+    for column, row in centres:
+        cv2.circle(image, (column, row), radius, 1, -1)
+    return image.astype(bool)
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_the_foreground_of_a_micrograph_is_where_its_particles_are(dark_background):
+    true = disks([(40, 40), (110, 70)], 15)
+    noise = np.random.default_rng(0).normal(0, 6, true.shape)
+    image = np.where(true == dark_background, 170, 60) + noise
+    found = foreground_of_micrograph(np.clip(image, 0, 255).astype(np.uint8), dark_background)
+    assert np.mean(found != true) < 0.01
+
+
+def test_a_micrograph_of_one_grey_has_no_foreground():
+    assert not foreground_of_micrograph(np.full((30, 40), 7, np.uint8), True).any()
+
+
+def test_gaps_between_particles_belong_to_what_labels_cover():
+    labels = np.zeros((40, 60), np.uint16)
+    labels[10:30, 10:20], labels[10:30, 22:40] = 1, 2  # a gap of two pixels
+    labels[:5, 50:] = 3  # at the edge
+    covered = foreground_of_labels(labels)
+    expected = labels > 0
+    expected[10:30, 20:22] = True
+    np.testing.assert_array_equal(covered, expected)
+
+
+def test_coverage_and_chord_of_a_rectangle():
+    scene = np.zeros((50, 80), bool)
+    scene[10:20, 30:70] = True
+    found = measure_scene(scene)
+    assert found.coverage == 10 * 40 / (50 * 80)
+    # 10 runs of 40 along the rows, 40 runs of 10 along the columns.
+    assert found.chord == 2 * 400 / (10 + 40)
+
+
+def test_a_scene_without_particles():
+    found = measure_scene(np.zeros((20, 30), bool))
+    assert found.coverage == 0 and np.isnan(found.chord) and len(found.diameters) == 0
+
+
+def test_only_whole_single_particles_have_a_diameter():
+    scene = disks([(40, 40), (110, 60), (126, 60), (0, 100), (90, 20)], 10)
+    scene[100:103, 100:103] = True  # a speck
+    # Two disks touch, one is cut by the edge: two are single and whole.
+    assert measure_scene(scene).diameters == pytest.approx([20.5, 20.5], abs=0.6)
+
+
+def test_labels_tell_single_particles_from_two():
+    labels = np.zeros((60, 100), np.uint16)
+    labels[10:30, 10:30] = 1
+    labels[10:30, 50:60], labels[10:30, 62:72] = 2, 3  # together a rectangle
+    labels[40:55, 10:25] = 4
+    labels[40:55, 26] = 5  # a sliver of another particle
+    covered = foreground_of_labels(labels)
+    areas = [20 * 20, 15 * 17]
+    diameters = measure_scene(covered, labels).diameters
+    assert diameters == pytest.approx([2 * np.sqrt(area / np.pi) for area in areas])
+    assert len(measure_scene(covered).diameters) == 3
+
+
+def test_ks_distance_is_that_of_scipy():
+    random = np.random.default_rng(1)
+    for _ in range(20):
+        first, second = random.normal(0, 1, 30), random.normal(0.3, 1, 45).round(1)
+        assert ks_distance(first, second) == pytest.approx(ks_2samp(first, second).statistic)
