@@ -92,6 +92,9 @@ GAUSSIAN_BLUR_AMOUNT = 0.0  # sigma in pixels, on the fake micrographs; 0 for no
 # --- Step 6: MultiRes UNet ----------------------------------------------------------------------
 UNET_BATCH_SIZE = 5
 UNET_EPOCHS = preset(published=50, quick=4)
+# "mask", as published: particles are split at narrow places of the mask. "instances": the network
+# learns where each particle's centre is too, and particles are grown from there.
+UNET_TARGET = "mask"
 UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)  # percentiles
 UNET_FILTERS = preset(published=16, quick=8)
 USE_DATALOADER = True  # False loads all training images into memory first
@@ -227,6 +230,7 @@ def steps(run_step):
         batch_size=UNET_BATCH_SIZE,
         epochs=UNET_EPOCHS,
         filters=UNET_FILTERS,
+        target=UNET_TARGET,
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
         use_dataloader=USE_DATALOADER,
         use_brightness_and_contrast_augmentation=False,

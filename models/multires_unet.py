@@ -45,11 +45,12 @@ def _res_path(x, filters, length):
     return x  # (b, h, w, filters)
 
 
-def build_multires_unet(filters, input_channels=1, output_channels=1):
+def build_multires_unet(filters, input_channels=1, output_channels=1, with_centrality=False):
     """Return the network image (h, w, input_channels) -> probabilities (h, w, output_channels).
 
     Any height and width from 16. One output channel is the particles' probability (sigmoid),
-    more are classes (softmax).
+    more are classes (softmax). ``with_centrality`` adds a channel to the one: how central a pixel
+    is in its particle, 0 to 1.
     """
     image = keras.Input((None, None, input_channels))
     x = layers.PadToMultiple(16)(image)
@@ -66,9 +67,14 @@ def build_multires_unet(filters, input_channels=1, output_channels=1):
         x = _multires_block(layers.Concatenation()(x, skips[level]), units)
     x = layers.CropLike()(x, image)
     if output_channels == 1:
+        features = x
         x = layers.Conv2D(1, 1, use_bias=False, dtype="float32")(x)
         x = layers.BatchNormalization(scale=False, dtype="float32")(x)
         x = keras.layers.Activation("sigmoid", dtype="float32")(x)
+        if with_centrality:
+            central = layers.Conv2D(1, 1, dtype="float32")(features)
+            central = keras.layers.Activation("sigmoid", dtype="float32")(central)
+            x = layers.Concatenation(dtype="float32")(x, central)
     else:
         x = layers.Conv2D(output_channels, 1, dtype="float32")(x)
         x = keras.layers.Activation("softmax", dtype="float32")(x)
@@ -101,13 +107,16 @@ class UNet(keras.Model):
         self.adam.build(self.network.trainable_variables)
 
     def train_step(self, batch):
-        """Update the network on (images, masks), both (b, h, w, 1); return loss, mae and acc."""
-        image, mask = batch
+        """Update the network on (images (b, h, w, 1), targets); return loss, mae and acc.
+
+        The targets are masks (b, h, w, 1), or masks and centrality (b, h, w, 2).
+        """
+        image, target = batch
 
         def loss_and_metrics():
-            probability = self.network(image, training=True)
-            metrics = self._pixel_metrics(mask, backend.stop_gradient(probability))
-            return weighted_crossentropy(mask, probability, self.particle_weight), metrics
+            output = self.network(image, training=True)
+            metrics = self._pixel_metrics(target, backend.stop_gradient(output))
+            return self._loss(target, output), metrics
 
         variables = self.network.trainable_variables
         (loss, metrics), gradients = backend.value_and_gradients(loss_and_metrics, variables)
@@ -115,16 +124,25 @@ class UNet(keras.Model):
         return {"loss": backend.stop_gradient(loss), **metrics}
 
     def validation_step(self, batch):
-        """Return val_loss, val_mae and val_acc of (images, masks)."""
-        image, mask = batch
+        """Return val_loss, val_mae and val_acc of (images, targets)."""
+        image, target = batch
         with backend.without_gradients():
-            probability = self.network(image, training=False)
-            loss = weighted_crossentropy(mask, probability, self.particle_weight)
-            metrics = self._pixel_metrics(mask, probability)
+            output = self.network(image, training=False)
+            loss = self._loss(target, output)
+            metrics = self._pixel_metrics(target, output)
         return {f"val_{name}": value for name, value in {"loss": loss, **metrics}.items()}
 
+    def _loss(self, target, output):
+        mask, probability = target[..., :1], output[..., :1]
+        loss = weighted_crossentropy(mask, probability, self.particle_weight)
+        if output.shape[-1] == 1:
+            return loss
+        # Cross-entropy for the centrality too: it is least at the target, though not 0 there.
+        return loss + weighted_crossentropy(target[..., 1:], output[..., 1:], 1.0)
+
     @staticmethod
-    def _pixel_metrics(mask, probability):
+    def _pixel_metrics(target, output):
+        mask, probability = target[..., :1], output[..., :1]
         right = ops.equal(probability > 0.5, mask > 0.5)
         return {
             "mae": ops.mean(ops.absolute(mask - probability)),
@@ -132,13 +150,16 @@ class UNet(keras.Model):
         }
 
 
-def build_unet(filters, particle_weight=1.0, seed=0, batch_norm_momentum=0.99):
+def build_unet(
+    filters, particle_weight=1.0, seed=0, batch_norm_momentum=0.99, with_centrality=False
+):
     """Return a UNet for grey images with initial weights that follow from ``seed``.
 
+    ``with_centrality`` : see ``build_multires_unet``.
     ``batch_norm_momentum`` : of the averages that inference normalises with. They look back about
     1 / (1 - momentum) steps; a short training needs a smaller one, or they still hold the start.
     """
-    network = build_multires_unet(filters)
+    network = build_multires_unet(filters, with_centrality=with_centrality)
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = batch_norm_momentum

@@ -27,6 +27,7 @@ CYCLEGAN_FILTERS = whole(1, 1024)
 UNET_FILTERS = whole(4, 1024)
 CONTRAST_RANGE = pair(number(0, 100), increasing=True)
 BLUR = number(0, 100)
+UNET_TARGET = one_of("mask", "instances")
 WHEN_FAILED = one_of("stop", "warn")
 GPU_FOR_WHOLE_IMAGE = one_of("auto", True, False)
 
@@ -71,6 +72,7 @@ OPTION_CHECKS: dict[str, Check] = {
     "UNET_EPOCHS": POSITIVE,
     "UNET_CONTRAST_OPTIMIZATION_RANGE": CONTRAST_RANGE,
     "UNET_FILTERS": UNET_FILTERS,
+    "UNET_TARGET": UNET_TARGET,
     "USE_DATALOADER": YES_NO,
     "WGAN_DIR": folder_name,
     "CYCLEGAN_DIR": folder_name,

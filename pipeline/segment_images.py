@@ -4,12 +4,14 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from skimage.filters import threshold_otsu
 
+from pipeline.grow_particles import grow_particles
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
 from pipeline.intensities import clip_contrast, normalise, stretch_to_uint8
 from pipeline.network_failures import act_on_failure, describe_probabilities, is_flat
-from pipeline.particle_masks import segment_particles
+from pipeline.particle_masks import segment_particles, to_four_connected
 from pipeline.progress import progress
 from pipeline.run_folders import (
     WITHOUT_EFFECT,
@@ -74,9 +76,10 @@ def segment_images(
     )
     for file in progress(missing, "micrographs segmented"):
         image = normalise(clip_contrast(read_micrograph(file, image_crop), contrast_range))
-        probability = predict(image[..., None])[..., 0]
+        output = predict(image[..., None])
+        probability = np.ascontiguousarray(output[..., 0])
         write_image(folder / f"{file.stem}_raw.tif", probability)
-        mask = segment_probability(probability, threshold, watershed_lines, min_distance)
+        mask = segment_output(output, threshold, watershed_lines, min_distance)
         write_image(folder / f"{file.stem}.tif", mask)
     flat = [f.name for f in micrographs if is_flat(read_image(folder / f"{f.stem}_raw.tif"))]
     act_on_failure(describe_probabilities(flat, len(micrographs)), when_failed)
@@ -84,15 +87,22 @@ def segment_images(
         logger.warning("no particle in sight, so an empty mask: %s", ", ".join(flat))
 
 
-def segment_probability(probability, threshold, watershed_lines, min_distance):
-    """Return the mask (uint8, 0 or 255) of a float32 probability image (h, w).
+def segment_output(output, threshold, watershed_lines, min_distance):
+    """Return the mask (uint8, 0 or 255) of the network's output, float32 (h, w, 1) or (h, w, 2).
 
+    A second channel is the centrality that particles are grown from; ``watershed_lines`` and
+    ``min_distance`` are for networks without.
     The probability is stretched to 0..255 before it is thresholded, unless hardly a pixel is more
     likely particle than background, or all are as likely: stretched, that would be noise, so the
     mask is empty.
     """
+    probability = output[..., 0]
     if np.count_nonzero(probability > 0.5) <= SMALLEST_PARTICLE or is_flat(probability):
         return np.zeros(probability.shape, np.uint8)
-    return segment_particles(
-        stretch_to_uint8(probability), threshold, watershed_lines, min_distance
-    )
+    stretched = stretch_to_uint8(probability)
+    if output.shape[-1] == 1:
+        return segment_particles(stretched, threshold, watershed_lines, min_distance)
+    if threshold < 0:
+        threshold = threshold_otsu(stretched)
+    labels = grow_particles(stretched, output[..., 1], threshold)
+    return to_four_connected(labels > 0).astype(np.uint8) * 255

@@ -52,7 +52,7 @@ def split_touching_particles(mask: np.ndarray, min_distance: int) -> np.ndarray:
         if centres == 1:
             labels[box][inside] = markers[box][inside].max()
         elif centres > 1:
-            flooded = _flood(-distance[box], markers[box] * inside, inside)
+            flooded = flood(-distance[box], markers[box] * inside, inside)
             labels[box][inside] = flooded[inside]
     return labels
 
@@ -88,7 +88,7 @@ def _window(row: int, column: int, reach: int) -> tuple[slice, slice]:
     return np.s_[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1]
 
 
-def _flood(elevation: np.ndarray, markers: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def flood(elevation: np.ndarray, markers: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the watershed's labels, with one pixel cleared between them, across corners too.
 
     Of two touching pixels of different labels the water reaches the lower one first; the other

@@ -9,6 +9,7 @@ import numpy as np
 from models import backend
 from models.multires_unet import build_unet
 from pipeline.filter_masks import fake_micrographs_folder
+from pipeline.grow_particles import centrality
 from pipeline.image_files import list_images, pair_by_stem, read_image, read_mask
 from pipeline.intensities import clip_contrast, normalise
 from pipeline.run_folders import fingerprint
@@ -17,6 +18,7 @@ from pipeline.training_runs import begin_run, finish_run, save_model
 
 logger = logging.getLogger(__name__)
 
+MASKS, LABELS = "Synthetic_Masks_Filtered", "Synthetic_Labels_Filtered"
 FLIPS = 4  # none, left-right, up-down, both
 
 
@@ -27,6 +29,7 @@ def train_unet(
     batch_size,
     epochs,
     filters,
+    target,
     contrast_range,
     use_dataloader,
     use_brightness_and_contrast_augmentation,
@@ -40,11 +43,14 @@ def train_unet(
 ):
     """Train on the fake micrographs and their filtered masks, pairs by name.
 
+    ``target`` is "mask", as published, or "instances": the network then learns each pixel's
+    centrality in its particle too (see ``grow_particles.py``), from the filtered label maps.
+
     Writes ``unet_dir/Models/<run>/model.keras`` (after the last epoch) and
     ``Checkpoint_Lowest_Loss.keras`` (lowest validation loss; the one that is used).
     """
     options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "unet_dir", "resume")}
-    pairs = _training_pairs(Path(cyclegan_dir))
+    pairs = _training_pairs(Path(cyclegan_dir), LABELS if target == "instances" else MASKS)
     options["inputs"] = [fingerprint(column) for column in zip(*pairs, strict=True)]
     run_folder, finished = begin_run(Path(unet_dir) / "Models", options, resume)
     if finished:
@@ -65,10 +71,16 @@ def train_unet(
         particle_weight,
     )
     keras.config.set_dtype_policy(precision)
-    model = build_unet(filters, particle_weight, seed, batch_norm_momentum)
+    model = build_unet(
+        filters,
+        particle_weight,
+        seed,
+        batch_norm_momentum,
+        with_centrality=target == "instances",
+    )
     weight_decay = None if isinstance(learning_rate_schedule, str) else learning_rate_schedule
     model.set_up(learning_rate, weight_decay)
-    read = _pair_reader(training, contrast_range, in_memory=not use_dataloader)
+    read = _pair_reader(training, contrast_range, target, in_memory=not use_dataloader)
 
     def make_batch(epoch, step):
         indices = shuffled_indices(samples, batch_size, seed, epoch, step)
@@ -91,7 +103,7 @@ def train_unet(
         run_folder=run_folder,
         learning_rate=_schedule(learning_rate, learning_rate_schedule, epochs),
         optimizers=[model.adam],
-        validate=_validation(model, validation, contrast_range, batch_size),
+        validate=_validation(model, validation, contrast_range, target),
         after_epoch=after_epoch,
         description="UNet",
     )
@@ -99,9 +111,9 @@ def train_unet(
     finish_run(run_folder)
 
 
-def _training_pairs(cyclegan_dir):
+def _training_pairs(cyclegan_dir, masks_name):
     images = fake_micrographs_folder(cyclegan_dir)
-    masks = cyclegan_dir / "generate_images" / "Synthetic_Masks_Filtered"
+    masks = cyclegan_dir / "generate_images" / masks_name
     for folder, made_by in (
         (images, "step 4 (translate_images)"),
         (masks, "step 5 (filter_masks)"),
@@ -119,16 +131,23 @@ def _training_pairs(cyclegan_dir):
     return pairs
 
 
-def read_pair(image_file, mask_file, contrast_range):
-    """Return a micrograph in [0, 1] and its mask, 0 or 1: both float32 (h, w, 1)."""
+def read_pair(image_file, mask_file, contrast_range, target="mask"):
+    """Return a micrograph in [0, 1], float32 (h, w, 1), and the target of the training.
+
+    For "mask" that is the mask, 0 or 1, float32 (h, w, 1); for "instances", where ``mask_file`` is
+    a label map, the mask and the centrality in [0, 1], float32 (h, w, 2).
+    """
     image = normalise(clip_contrast(read_image(image_file), contrast_range))
-    return image[..., None], read_mask(mask_file).astype(np.float32)[..., None]
+    if target == "mask":
+        return image[..., None], read_mask(mask_file).astype(np.float32)[..., None]
+    labels = read_image(mask_file)
+    return image[..., None], np.stack([(labels > 0).astype(np.float32), centrality(labels)], -1)
 
 
-def _pair_reader(pairs, contrast_range, in_memory):
+def _pair_reader(pairs, contrast_range, target, in_memory):
     if not in_memory:
-        return lambda index: read_pair(*pairs[index], contrast_range)
-    loaded = [read_pair(*pair, contrast_range) for pair in pairs]
+        return lambda index: read_pair(*pairs[index], contrast_range, target)
+    loaded = [read_pair(*pair, contrast_range, target) for pair in pairs]
     return lambda index: loaded[index]
 
 
@@ -151,7 +170,7 @@ def background_to_particles(pairs):
     """Return the number of background pixels over that of particle pixels in the masks."""
     pixels = particles = 0
     for _, mask_file in pairs:
-        mask = read_mask(mask_file)
+        mask = read_image(mask_file) > 0  # a mask or a label map
         pixels += mask.size
         particles += np.count_nonzero(mask)
     if not particles:
@@ -175,14 +194,14 @@ def _schedule(learning_rate, schedule, epochs):
     return lambda epoch: learning_rate
 
 
-def _validation(model, pairs, contrast_range, batch_size):
+def _validation(model, pairs, contrast_range, target):
     """Return a function that gives the mean losses over all flips of the validation pairs."""
     run_step = backend.compile_step(model.validation_step)
 
     def validate():
         sums, count = {}, 0
         for image_and_mask in pairs:
-            pair = read_pair(*image_and_mask, contrast_range)
+            pair = read_pair(*image_and_mask, contrast_range, target)
             images, masks = zip(*(flip(pair, version) for version in range(FLIPS)), strict=True)
             losses = run_step(backend.to_device((np.stack(images), np.stack(masks))))
             for name, value in losses.items():

@@ -95,3 +95,20 @@ def test_weighted_crossentropy_by_hand():
     loss = float(multires_unet.weighted_crossentropy(*tensors, 3.0))
     expected = -(3.0 * math.log(0.5) + math.log(0.75)) / 2
     assert loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_centrality_is_a_second_channel_that_is_learned():
+    random = np.random.default_rng(0)
+    image = random.random((2, 32, 32, 1), dtype=np.float32)
+    target = np.stack([image[..., 0] > 0.5, image[..., 0]], -1).astype(np.float32)
+    unet = multires_unet.build_unet(4, seed=1, batch_norm_momentum=0.5, with_centrality=True)
+    unet.set_up(1e-2)
+    before = backend.predict(unet.network, image)
+    assert before.shape == (2, 32, 32, 2)
+    assert before.min() >= 0 and before.max() <= 1
+    for _ in range(8):
+        unet.train_step(backend.to_device((image, target)))
+    after = backend.predict(unet.network, image)
+    for channel in range(2):
+        errors = [np.abs((x - target)[..., channel]).mean() for x in (before, after)]
+        assert errors[1] < 0.8 * errors[0]

@@ -6,7 +6,7 @@ import pytest
 
 from models import backend
 from pipeline.inference import make_predictor
-from pipeline.segment_images import segment_probability
+from pipeline.segment_images import segment_output
 
 TILING = {"tile_height": 24, "tile_width": 16, "min_overlap": 2}
 
@@ -67,10 +67,10 @@ def test_out_of_gpu_memory_falls_back_to_the_cpu_and_says_so(halving_network, mo
 
 def test_an_image_without_particles_gives_an_empty_mask():
     noise = np.random.default_rng(0).uniform(0.05, 0.3, (60, 60)).astype(np.float32)
-    assert not segment_probability(noise, -1, True, 9).any()
+    assert not segment_output(noise[..., None], -1, True, 9).any()
     noise[5, 5] = 0.9
-    assert not segment_probability(noise, -1, True, 9).any()
+    assert not segment_output(noise[..., None], -1, True, 9).any()
     noise[20:35, 20:35] = 0.8
-    mask = segment_probability(noise, -1, True, 9)
+    mask = segment_output(noise[..., None], -1, True, 9)
     assert mask[22:33, 22:33].all()
     assert np.count_nonzero(mask) == pytest.approx(15 * 15, abs=3)

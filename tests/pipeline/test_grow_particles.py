@@ -1,0 +1,95 @@
+"""Centrality of known shapes, and particles grown from it."""
+
+import cv2
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from pipeline.grow_particles import centrality, find_centres, grow_particles
+
+
+def label_map(*disks, shape=(80, 100)):
+    """Later disks (row, column, radius) lie on earlier ones, a gap of two pixels around them."""
+    labels = np.zeros(shape, np.uint16)
+    for number, (row, column, radius) in enumerate(disks, start=1):
+        cv2.circle(labels, (column, row), radius + 2, 0, -1)
+        cv2.circle(labels, (column, row), radius, number, -1)
+    return labels
+
+
+def plain_centrality(labels):
+    """The definition, particle by particle."""
+    result = np.zeros(labels.shape)
+    mirrored = np.pad(labels, 1, mode="edge")
+    for number in np.unique(labels[labels > 0]):
+        rim = mirrored != number
+        distance = ndimage.distance_transform_edt(~ndimage.binary_dilation(rim, np.ones((3, 3))))[
+            1:-1, 1:-1
+        ]
+        inside = labels == number
+        result[inside] = (distance[inside] + 1) / (distance[inside].max() + 1)
+    return result
+
+
+def test_centrality_is_that_of_its_definition():
+    random = np.random.default_rng(0)
+    for _ in range(10):
+        rows, columns, radii = (
+            random.integers(*limits, 8) for limits in ((0, 80), (0, 100), (2, 16))
+        )
+        labels = label_map(*zip(rows.tolist(), columns.tolist(), radii.tolist(), strict=True))
+        np.testing.assert_allclose(centrality(labels), plain_centrality(labels), atol=1e-5)
+
+
+def test_centrality_of_small_and_large_particles_is_alike():
+    central = centrality(label_map((30, 30, 20), (30, 75, 5)))
+    assert central.dtype == np.float32
+    assert central[30, 30] == central[30, 75] == 1
+    assert central.min() == 0 and 0 < central[30, 11] < 0.1
+
+
+def test_touching_labels_without_a_gap_are_told_apart():
+    labels = np.ones((20, 40), np.uint16)
+    labels[:, 20:] = 2
+    central = centrality(labels)
+    assert central[10, 19] == central[10, 20] < 0.2
+    assert central[10, 0] == central[10, 39] == 1  # they go on beyond the edge
+
+
+def test_particles_are_grown_from_exact_maps():
+    # A small one on a large one, two that overlap widely, one alone, one at the edge.
+    labels = label_map(
+        (30, 30, 22), (22, 24, 5), (60, 70, 12), (60, 84, 12), (10, 80, 4), (0, 50, 8)
+    )
+    closed = cv2.morphologyEx((labels > 0).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5)))
+    grown = grow_particles(closed.astype(np.float32), centrality(labels), 0.5)
+    assert grown.max() == len(np.unique(grown)) - 1 == 6
+    for number in range(1, 7):
+        true = labels == number
+        found = grown == np.bincount(grown[true]).argmax()
+        assert np.sum(true & found) / np.sum(true | found) > 0.75
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.06])
+def test_noise_makes_no_centres(noise):
+    labels = label_map((30, 30, 20), (40, 75, 12))
+    central = centrality(labels) + np.random.default_rng(1).normal(0, noise, labels.shape)
+    assert len(np.unique(find_centres(central, labels > 0))) - 1 == 2
+
+
+def test_a_low_centre_counts_if_a_valley_lies_around_it():
+    labels = label_map((30, 30, 20), (40, 75, 12))
+    central = centrality(labels)
+    central[labels == 2] *= 0.35
+    assert len(np.unique(find_centres(central, labels > 0))) - 1 == 2
+
+
+def test_parts_of_the_mask_without_a_centre_are_particles_from_nine_pixels_on():
+    mask = np.zeros((40, 60), np.float32)
+    mask[5:10, 5:10] = mask[20:22, 20:22] = 1
+    grown = grow_particles(mask, np.zeros_like(mask), 0.5)
+    np.testing.assert_array_equal(grown > 0, (mask > 0) & (np.arange(40)[:, None] < 12))
+
+
+def test_nothing_grows_on_an_empty_mask():
+    assert not grow_particles(np.zeros((30, 40)), np.full((30, 40), 0.7), 0.5).any()
