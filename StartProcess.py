@@ -94,7 +94,9 @@ UNET_BATCH_SIZE = 5
 UNET_EPOCHS = preset(published=50, quick=4)
 # "mask", as published: particles are split at narrow places of the mask. "instances": the network
 # learns where each particle's centre is too, and particles are grown from there.
-UNET_TARGET = "mask"
+UNET_TARGET = preset(published="mask", quick="instances")
+# True: the mean of what the network says of an image and its three flips; better, and slower.
+UNET_TEST_TIME_FLIPS = preset(published=False, quick=True)
 UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)  # percentiles
 UNET_FILTERS = preset(published=16, quick=8)
 USE_DATALOADER = True  # False loads all training images into memory first
@@ -255,6 +257,7 @@ def steps(run_step):
         min_overlap=2,
         manage_overlap_mode=2,  # 0 maximum, 1 average, 2 crop
         use_gpu_for_whole_image=USE_GPU_FOR_WHOLE_IMAGE_INFERENCE,
+        average_flips=UNET_TEST_TIME_FLIPS,
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
         threshold=-1,  # of the stretched probability, 0 to 255; negative: Otsu
         watershed_lines=True,

@@ -68,6 +68,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "dark_background": YES_NO,
     "invert_masks": YES_NO,
     "match_scenes": YES_NO,
+    "average_flips": YES_NO,
     "image_crop": IMAGE_CROP,
     "contrast_range": either(one_of(None), CONTRAST_RANGE),
     "whole_image": YES_NO,

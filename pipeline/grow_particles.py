@@ -14,8 +14,7 @@ import numpy as np
 from pipeline.touching_particles import flood
 
 LEVELS = np.arange(0.1, 0.95, 0.1)  # of the map, at which it is looked at for separate centres
-SMALLEST_CENTRE = 4  # pixels; smaller parts are noise
-SMALLEST_PARTICLE = 9  # pixels
+SMALLEST_PARTICLE = 9  # pixels; smaller parts, of the map or of the mask, are noise
 
 
 def centrality(labels: np.ndarray) -> np.ndarray:
@@ -61,7 +60,7 @@ def find_centres(central: np.ndarray, mask: np.ndarray) -> np.ndarray:
         count, labels, statistics, _ = cv2.connectedComponentsWithStats(
             (smooth > level).astype(np.uint8), connectivity=4
         )
-        large = statistics[:, cv2.CC_STAT_AREA] >= SMALLEST_CENTRE
+        large = statistics[:, cv2.CC_STAT_AREA] >= SMALLEST_PARTICLE
         large[0] = False
         # Each part lies in one of the level before, or is new.
         parent = np.zeros(count, np.int32)

@@ -24,13 +24,39 @@ def load_network(path, use_gpu):
 
 
 def make_predictor(
-    path, *, whole_image, tile_height, tile_width, min_overlap, manage_overlap_mode, use_gpu="auto"
+    path,
+    *,
+    whole_image,
+    tile_height,
+    tile_width,
+    min_overlap,
+    manage_overlap_mode,
+    use_gpu="auto",
+    average_flips=False,
 ):
     """Return ``predict(image (h, w, 1) float32) -> (h, w, 1) float32`` for the network at ``path``.
 
     ``use_gpu`` counts for whole images only: True, False, or "auto" (the GPU where the image fits
-    into its memory, else the CPU, said once).
+    into its memory, else the CPU, said once). ``average_flips`` averages over the four flips of
+    the image, for four times the work.
     """
+    predict = _make_single_predictor(
+        path, whole_image, tile_height, tile_width, min_overlap, manage_overlap_mode, use_gpu
+    )
+    if not average_flips:
+        return predict
+
+    def predict_average(image):
+        flips = [np.s_[::rows, ::columns] for rows in (1, -1) for columns in (1, -1)]
+        outputs = (predict(np.ascontiguousarray(image[flip]))[flip] for flip in flips)
+        return sum(outputs) / np.float32(len(flips))
+
+    return predict_average
+
+
+def _make_single_predictor(
+    path, whole_image, tile_height, tile_width, min_overlap, manage_overlap_mode, use_gpu
+):
     if not backend.has_gpu():
         logger.info("no GPU in use: computing on the CPU")
     network = load_network(path, use_gpu=not whole_image or use_gpu)

@@ -37,6 +37,7 @@ def segment_images(
     min_overlap,
     manage_overlap_mode,
     use_gpu_for_whole_image,
+    average_flips,
     contrast_range,
     threshold,
     watershed_lines,
@@ -73,6 +74,7 @@ def segment_images(
         min_overlap=min_overlap,
         manage_overlap_mode=manage_overlap_mode,
         use_gpu=use_gpu_for_whole_image,
+        average_flips=average_flips,
     )
     for file in progress(missing, "micrographs segmented"):
         image = normalise(clip_contrast(read_micrograph(file, image_crop), contrast_range))

@@ -31,6 +31,28 @@ def test_every_way_gives_the_same_image(halving_network, whole_image, mode):
     np.testing.assert_allclose(predict(image), image / 2, rtol=1e-6)
 
 
+def test_flips_are_averaged_in_the_image_s_own_orientation(tmp_path):
+    # A network that moves the image by one pixel to the right and down.
+    image = keras.Input((None, None, 1))
+    kernel = np.zeros((3, 3, 1, 1), np.float32)
+    kernel[0, 0] = 1
+    layer = keras.layers.Conv2D(1, 3, padding="same", use_bias=False)
+    network = keras.Model(image, layer(image))
+    layer.set_weights([kernel])
+    network.save(tmp_path / "model.keras")
+    predict = make_predictor(
+        tmp_path / "model.keras",
+        whole_image=True,
+        manage_overlap_mode=2,
+        average_flips=True,
+        **TILING,
+    )
+    dot = np.zeros((9, 12, 1), np.float32)
+    dot[4, 5] = 1
+    moved = np.argwhere(predict(dot)[..., 0] == 0.25)
+    assert moved.tolist() == [[3, 4], [3, 6], [5, 4], [5, 6]]
+
+
 def test_out_of_gpu_memory_falls_back_to_the_cpu_and_says_so(halving_network, monkeypatch, caplog):
     """Played on a machine without a GPU: the first try fails as a full GPU does."""
     monkeypatch.setattr(backend, "has_gpu", lambda: True)

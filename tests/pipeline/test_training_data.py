@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline import gan_images, train_cyclegan, train_unet, train_wgan
+from pipeline.grow_particles import centrality
 from pipeline.image_files import write_image
 
 
@@ -76,8 +77,27 @@ def test_the_particle_weight_is_background_over_particles(tmp_path):
         train_unet.background_to_particles([(None, tmp_path / "a.tif")])
 
 
+def test_the_target_is_the_mask_or_the_mask_and_the_centrality(tmp_path):
+    labels = np.zeros((24, 30), np.uint16)
+    labels[3:10, 3:10], labels[12:21, 5:25] = 1, 2
+    write_image(tmp_path / "image.tif", np.arange(24 * 30, dtype=np.float32).reshape(24, 30))
+    write_image(tmp_path / "mask.tif", np.uint8(255) * (labels > 0))
+    write_image(tmp_path / "labels.tif", labels)
+    image, mask = train_unet.read_pair(tmp_path / "image.tif", tmp_path / "mask.tif", None)
+    same, both = train_unet.read_pair(
+        tmp_path / "image.tif", tmp_path / "labels.tif", None, "instances"
+    )
+    np.testing.assert_array_equal(image, same)
+    assert mask.shape == (24, 30, 1) and both.shape == (24, 30, 2) and both.dtype == np.float32
+    np.testing.assert_array_equal(both[..., :1], mask)
+    np.testing.assert_array_equal(both[..., 1], centrality(labels))
+    assert train_unet.background_to_particles(
+        [(None, tmp_path / "labels.tif")]
+    ) == train_unet.background_to_particles([(None, tmp_path / "mask.tif")])
+
+
 def test_training_needs_the_earlier_steps(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"run step 4 \(translate_images\) first"):
-        train_unet._training_pairs(tmp_path)
+        train_unet._training_pairs(tmp_path, train_unet.MASKS)
     with pytest.raises(FileNotFoundError, match=r"run step 0 \(prepare_images\) first"):
         train_cyclegan._training_images(tmp_path / "trainA", "step 0 (prepare_images)")
