@@ -42,7 +42,7 @@ def simulate_label_map(
     image_shape, outline_shape : (height, width) in pixels.
     largest_scale : of the particles in the library.
     coverage : share of the image that is to be covered, gaps between particles included; it
-        decides in place of ``perlin_noise_threshold``.
+        decides in place of ``perlin_noise_threshold`` and the numbers of particles.
     arrangement : the options that ``find_positions`` takes.
 
     Returns
@@ -60,7 +60,13 @@ def simulate_label_map(
     half = extent // 2
     noise = noise[half : half + height + 2 * extent, half : half + width + 2 * extent]
     if coverage is not None:
-        arrangement["perlin_noise_threshold"] = 0.0  # all positions, to choose from
+        # All positions, to choose from; where they are random, enough to fill the field twice.
+        enough = 2 * noise.size // max(_mean_area(library), 1)
+        arrangement |= {
+            "perlin_noise_threshold": 0.0,
+            "min_no_of_particles": enough,
+            "max_no_of_particles": enough,
+        }
     positions = find_positions(rng, noise, outline_shape, **arrangement)
     groups = _nearest_direction(noise[tuple(positions.T)]) if len(library) > 1 else None
     particles = _draw_particles(rng, library, len(positions), groups)
@@ -89,7 +95,8 @@ def _cover(place, preference: np.ndarray, coverage: float) -> np.ndarray:
     """
     ranks = np.argsort(np.argsort(-preference))  # 0: the most preferred
     numbers, excesses = [0, len(ranks)], [-coverage, None]
-    number, nearest, smallest, last_end = len(ranks), None, np.inf, None
+    nearest, smallest = place(ranks < 0), coverage  # an empty image
+    number, last_end = len(ranks), None
     for _ in range(MOST_TRIES):
         labels = place(ranks < number)
         excess = float(foreground_of_labels(labels).mean()) - coverage
@@ -166,6 +173,11 @@ def number_consecutively(labels: np.ndarray) -> np.ndarray:
             "Make the tiles smaller."
         )
     return (np.cumsum(present) * present).astype(np.uint16)[labels]
+
+
+def _mean_area(library: list[list[Particle]]) -> int:
+    areas = [particle.area for group in library for particle in group]
+    return sum(areas) // max(len(areas), 1)
 
 
 def _nearest_direction(noise: np.ndarray) -> np.ndarray:

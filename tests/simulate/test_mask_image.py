@@ -13,6 +13,7 @@ from simulate.mask_image import (
     simulate_label_map,
 )
 from simulate.outlines import prepare_library, prepare_particle, scale_limits
+from simulate.scenes import foreground_of_labels
 from tests.simulate.plain_simulation import plain_label_map, plain_place
 
 SCALING = {
@@ -249,6 +250,26 @@ def test_a_wide_grid_without_jitter_is_seen_in_the_label_map(grid_type, shift):
     columns = [np.sort(centres[np.isclose(centres[:, 0], row), 1]) for row in rows[:2]]
     assert all(np.diff(c).tolist() == pytest.approx([48] * (len(c) - 1)) for c in columns)
     assert abs(columns[0][0] - columns[1][0]) == pytest.approx(shift)
+
+
+@pytest.mark.parametrize("coverage", [0.0, 0.05, 0.3, 0.6])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"grid_type": "DISABLE", "max_overlap": 0.4},
+        {"use_perlin_noise": False},
+        {"grid_type": "CUBIC", "perlin_noise_frequency": 9},
+    ],
+)
+def test_the_coverage_asked_for_is_reached(coverage, changes):
+    for index in range(2):
+        labels = simulate(index, coverage=coverage, **changes)
+        assert foreground_of_labels(labels).mean() == pytest.approx(coverage, abs=0.02)
+
+
+def test_more_coverage_than_there_is_room_for_fills_the_image():
+    assert foreground_of_labels(simulate(coverage=1.0)).mean() > 0.9
 
 
 def test_random_positions_obey_number_and_overlap():
