@@ -51,10 +51,14 @@ def train_cyclegan(
     "stop" or "warn", is what to do where the fakes are of one grey, or do not follow their masks.
     """
     options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "resume")}
+    if 0 < pool_size < batch_size:
+        raise ValueError(
+            f"pool_size is {pool_size}, less than CYCLEGAN_BATCH_SIZE = {batch_size}; use 0 for no "
+            f"pool, or at least {batch_size}."
+        )
     cyclegan_dir = Path(cyclegan_dir)
-    folders = {name: cyclegan_dir / "data" / name for name in ("trainA", "trainB")}
-    files_a = _training_images(folders["trainA"], "step 0 (prepare_images)")
-    files_b = _training_images(folders["trainB"], "step 2 (simulate_masks)")
+    files_a = _training_images(cyclegan_dir / "data" / "trainA", "step 0 (prepare_images)")
+    files_b = _training_images(cyclegan_dir / "data" / "trainB", "step 2 (simulate_masks)")
     options["inputs"] = [fingerprint(files_a), fingerprint(files_b)]
     run_folder, finished = begin_run(cyclegan_dir / "Models", options, resume)
     if finished:
@@ -63,13 +67,7 @@ def train_cyclegan(
     sheets_folder.mkdir(parents=True, exist_ok=True)
 
     image_shape = (*read_image(files_a[0]).shape, 1)
-    count = max(len(files_a), len(files_b))
-    if 0 < pool_size < batch_size:
-        raise ValueError(
-            f"pool_size is {pool_size}, less than CYCLEGAN_BATCH_SIZE = {batch_size}; use 0 for no "
-            f"pool, or at least {batch_size}."
-        )
-    batch_size = min(batch_size, count)
+    batch_size = min(batch_size, max(len(files_a), len(files_b)))
     logger.info(
         "%d micrograph tiles, %d masks, %d x %d pixels, batches of %d",
         len(files_a),
@@ -92,24 +90,7 @@ def train_cyclegan(
         label_smoothing_factor=label_smoothing_factor,
     )
     model.set_up(learning_rate, beta_1)
-    steps_per_epoch = -(-count // batch_size)
-
     coding = invert_images, use_binary_crossentropy
-
-    def encode_a(tile):
-        return encode_micrograph(tile, invert_images)
-
-    def encode_b(tile):
-        return encode_mask(tile, use_binary_crossentropy)
-
-    def make_batch(epoch, step):
-        tiles = []
-        for stream, (files, encode) in enumerate(((files_a, encode_a), (files_b, encode_b))):
-            indices = shuffled_indices(count, batch_size, seed, epoch, step, stream) % len(files)
-            tiles.append(np.stack([encode(read_image(files[index])) for index in indices]))
-        images_seen = (epoch * steps_per_epoch + step) * batch_size
-        random = random_numbers(seed, epoch, step)
-        return (*tiles, *draw_pool_choices(random, pool_size, batch_size, images_seen))
 
     def rate(epoch):
         return learning_rate * linear_decay(epoch, epochs, constant_learning_rate_share)
@@ -120,8 +101,8 @@ def train_cyclegan(
 
     train(
         model,
-        make_batch,
-        steps_per_epoch=steps_per_epoch,
+        _batch_maker(files_a, files_b, coding, batch_size, pool_size, seed),
+        steps_per_epoch=_steps_per_epoch(files_a, files_b, batch_size),
         epochs=epochs,
         run_folder=run_folder,
         learning_rate=rate,
@@ -143,6 +124,31 @@ def _training_images(folder, made_by):
     if not files:
         raise FileNotFoundError(f"{folder} holds no images: run {made_by} first, it makes them.")
     return files
+
+
+def _steps_per_epoch(files_a, files_b, batch_size):
+    return -(-max(len(files_a), len(files_b)) // batch_size)
+
+
+def _batch_maker(files_a, files_b, coding, batch_size, pool_size, seed):
+    """Return ``make_batch(epoch, step)``, the batches that ``CycleGan.train_step`` takes.
+
+    An epoch goes through all of the longer list; the shorter one begins again.
+    """
+    count = max(len(files_a), len(files_b))
+    steps_per_epoch = _steps_per_epoch(files_a, files_b, batch_size)
+    sides = (files_a, encode_micrograph, coding[0]), (files_b, encode_mask, coding[1])
+
+    def make_batch(epoch, step):
+        tiles = []
+        for stream, (files, encode, option) in enumerate(sides):
+            indices = shuffled_indices(count, batch_size, seed, epoch, step, stream) % len(files)
+            tiles.append(np.stack([encode(read_image(files[index]), option) for index in indices]))
+        images_seen = (epoch * steps_per_epoch + step) * batch_size
+        random = random_numbers(seed, epoch, step)
+        return (*tiles, *draw_pool_choices(random, pool_size, batch_size, images_seen))
+
+    return make_batch
 
 
 def linear_decay(epoch, epochs, constant_share):
