@@ -28,6 +28,7 @@ MOST_TILES = 500  # measured; more would not change the distributions
 FREQUENCY_SAMPLE, SCALE_SAMPLE = 24, 72
 ROUNDS = 3  # of fitting the agglomerates' size and the particles', which depend on each other
 FREQUENCY_STEPS = (0.5, 0.7, 1.0, 1.4, 2.0)  # tried around the frequency found so far
+SCALES = ("scaling_mu", "scaling_sigma", "min_scaling", "max_scaling")
 FEWEST_SINGLE = 10  # single particles, below which their size says little
 FAR_APART = 0.4  # Kolmogorov-Smirnov distance of the coverages from which on it is said
 GOLDEN_RATIO = (1 + 5**0.5) / 2
@@ -73,20 +74,18 @@ def fit_options(scenes: list, make_simulator, options: dict) -> dict:
             options = _fit_frequency(scenes, make_simulator, options, chord)
         sample = _sample(scenes, make_simulator(options), SCALE_SAMPLE)
         _, simulated, simulated_number = _pooled(sample)
-        if min(number, simulated_number) < FEWEST_SINGLE:
-            logger.warning(
-                "%d single particles in the micrographs, %d in the simulated masks: too few to "
-                "fit the scale, which stays as it is",
-                number,
-                simulated_number,
-            )
-            break
-        # A particle is its outline, scaled, less the gap on either side.
-        factor = (diameter + 2 * GAP) / (simulated + 2 * GAP)
-        options = options | {
-            name: options[name] * factor
-            for name in ("scaling_mu", "scaling_sigma", "min_scaling", "max_scaling")
-        }
+        enough = min(number, simulated_number) >= FEWEST_SINGLE
+        if enough:
+            # A particle is its outline, scaled, less the gap on either side.
+            factor = (diameter + 2 * GAP) / (simulated + 2 * GAP)
+            options = options | {name: options[name] * factor for name in SCALES}
+    if not enough:
+        logger.warning(
+            "%d single particles in the micrographs, %d in the simulated masks: too few to fit "
+            "the scale",
+            number,
+            simulated_number,
+        )
     return options
 
 
@@ -96,7 +95,8 @@ def _fit_frequency(scenes, make_simulator, options, chord):
         found = _pooled(_sample(scenes, make_simulator(tried), FREQUENCY_SAMPLE))[0]
         return abs(np.log(found / chord)) if np.isfinite(found) else np.inf
 
-    tried = [options["perlin_noise_frequency"] * step for step in FREQUENCY_STEPS]
+    highest = min(options["tile_height"], options["tile_width"]) / 2  # a cell of two pixels
+    tried = [min(options["perlin_noise_frequency"] * step, highest) for step in FREQUENCY_STEPS]
     return options | {"perlin_noise_frequency": min(tried, key=misfit)}
 
 
