@@ -20,6 +20,7 @@ from pipeline.report_pictures import jpeg_uri, png_uri
 from pipeline.report_training import preview_section, scene_section, training_section
 from pipeline.result_tables import read_table
 from pipeline.run_folders import read_json
+from pipeline.score_table import ALL_IMAGES, AS_SAVED
 
 # A page of 20 MB opens everywhere; base64 makes 4 bytes of 3.
 GALLERY_BYTES = 10_000_000
@@ -62,7 +63,7 @@ def write_report(run_folder: Path, root_dir: Path | None = None) -> Path:
         root_dir = run_folder / about["root_dir"]
     sections = [
         section("Size distribution", _distribution(run_folder), _summary(summary, about["unit"])),
-        section("Scores", _plain_table(read_table(run_folder / "scores.csv"))),
+        section("Scores", *_scores(run_folder)),
         section("Overlays", _gallery(run_folder, images)),
         section("Images", _plain_table(images)),
         scene_section(Path(root_dir)),
@@ -146,6 +147,23 @@ def _summary(summary: list[dict], unit: str) -> str:
         for row in summary
     ]
     return table(header, rows) + DEFINITIONS
+
+
+def _scores(run_folder: Path) -> list[str]:
+    """Return the scores of the masks as saved, and those over all images at each threshold."""
+    rows = read_table(run_folder / "scores.csv")
+    saved = [row for row in rows if row["segmentation"] == AS_SAVED]
+    thresholds = [
+        row for row in rows if row["image"] == ALL_IMAGES and row["segmentation"] != AS_SAVED
+    ]
+    if not rows:
+        return []
+    return [
+        _plain_table(saved),
+        "<h3>All images, by threshold of the probability</h3>" if thresholds else "",
+        _plain_table(thresholds),
+        '<p class="note">Each image at each threshold: scores.csv.</p>',
+    ]
 
 
 def _plain_table(rows: list[dict]) -> str:

@@ -105,9 +105,18 @@ def test_what_is_missing_is_left_out(run_folder):
 
 
 def test_scores_appear_when_they_are_there(run_folder):
-    write_table(run_folder / "scores.csv", ["image", "AP50"], [("all", 0.4711)])
+    rows = [
+        ("all images", "as saved", 0.4711),
+        ("all images", "threshold 0.5", 0.4722),
+        ("mean over images", "threshold 0.5", 0.4733),
+        ("a.tif", "as saved", 0.4744),
+        ("a.tif", "threshold 0.5", 0.4755),
+    ]
+    write_table(run_folder / "scores.csv", ["image", "segmentation", "AP50"], rows)
     text = read_page(run_folder)
-    assert ">Scores</h2>" in text and "0.4711" in text
+    assert ">Scores</h2>" in text
+    shown = [score in text for score in ("0.4711", "0.4722", "0.4733", "0.4744", "0.4755")]
+    assert shown == [True, True, False, True, False]
 
 
 def add_training(root, name, run, epochs):

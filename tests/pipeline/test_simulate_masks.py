@@ -111,7 +111,9 @@ def test_the_same_options_give_the_same_bytes_and_another_seed_others(run):
     assert [path.read_bytes() for path in files] == first
 
 
-def test_masks_match_the_micrographs_where_they_are_to(run, tmp_path, caplog):
+def test_masks_match_the_micrographs_where_they_are_to(run, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("pipeline.match_scenes.FREQUENCY_SAMPLE", 10)
+    monkeypatch.setattr("pipeline.match_scenes.SCALE_SAMPLE", 40)
     tiles = tmp_path / "2_CycleGAN" / "data" / "trainA"
     tiles.mkdir(parents=True)
     random = np.random.default_rng(0)
