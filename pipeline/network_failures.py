@@ -6,6 +6,7 @@ Source: the ways in which such networks fail, as reported by users of the publis
 
 import logging
 
+import cv2
 import numpy as np
 
 from pipeline.particle_masks import contrast_correlation
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 STOP, WARN = "stop", "warn"
 CONSTANT = 0.01  # standard deviation of an image, as a share of the range it could have
+FLAT = 0.05  # range of a smoothed probability image
 FULL = 0.98  # share of an outline's pixels from which on no background is left
 UNRELATED = 0.05  # correlation of a micrograph with its mask below which they have little in common
 
@@ -99,8 +101,12 @@ def describe_contrast(correlation: float, dark_background: bool) -> str | None:
 
 
 def is_flat(probability: np.ndarray) -> bool:
-    """Return whether a probability image, float in [0, 1], tells no pixel from another."""
-    return float(probability.std(dtype=np.float64)) < CONSTANT
+    """Return whether a probability image, float in [0, 1], tells no place from another.
+
+    Its range counts, not its spread: one small particle in a large image is worth telling. Noise
+    of single pixels does not.
+    """
+    return float(np.ptp(cv2.blur(probability.astype(np.float32), (3, 3)))) < FLAT
 
 
 def describe_probabilities(flat: list[str], number: int) -> str | None:

@@ -79,5 +79,8 @@ def test_flat_probabilities_are_found():
     noise = np.random.default_rng(0).normal(0.9, 0.005, (40, 50))
     assert is_flat(noise) and is_flat(np.full((40, 50), 0.5, np.float32))
     assert not is_flat(np.where(masks()[0] > 0, 0.6, 0.4))
+    one_small_particle = np.full((1000, 700), 0.4, np.float32)
+    one_small_particle[500:506, 300:306] = 0.6
+    assert not is_flat(one_small_particle)
     assert describe_probabilities(["a.tif"], 2) is None
     assert "any of 2 micrographs" in describe_probabilities(["a.tif", "b.tif"], 2)
