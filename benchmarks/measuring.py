@@ -56,8 +56,8 @@ def training_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def start_backend(options: argparse.Namespace) -> None:
-    """Import Keras as the options say."""
+def start_backend(options: argparse.Namespace, independent_networks: int = 1) -> None:
+    """Import Keras as the options say; ``independent_networks`` as in ``set_up_devices``."""
     os.environ.update(KERAS_BACKEND=options.backend, TF_CPP_MIN_LOG_LEVEL="3")
     if options.no_tf32:
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
@@ -69,7 +69,7 @@ def start_backend(options: argparse.Namespace) -> None:
         )
     from models import backend
 
-    backend.set_up_devices()
+    backend.set_up_devices(independent_networks=1 if options.threads else independent_networks)
     backend.keras.config.set_dtype_policy(options.precision)
 
 
@@ -254,6 +254,21 @@ def report(title: str, unit: str, measured: dict, least: dict, more: dict | None
         figures["plain"] = _rounded(stock)
     figures |= {"ours": _rounded(ours), "floor": _rounded(least)}
     print_json(figures | (more or {}))
+
+
+def report_training(
+    title: str, build_step: Callable, passes: list[tuple], options: argparse.Namespace
+) -> None:
+    """Measure a training step, ours and the stock one; print the table and the line of JSON.
+
+    ``build_step(options)`` returns the step; ``passes`` are those ``floor`` takes.
+    """
+    from benchmarks.floor import floor
+
+    measured = measure_both(lambda: build_step(options), options)
+    size = f"batch {options.batch}, {options.size} x {options.size} pixels"
+    title = f"{title}, {size}, {options.backend}, {options.precision}"
+    report(title, "step", measured, floor(passes, options.precision))
 
 
 def _rounded(figures: dict) -> dict:

@@ -13,13 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measuring import (
-    measure_both,
-    report,
-    start_backend,
-    training_parser,
-    use_xla,
-)
+from benchmarks.measuring import report_training, start_backend, training_parser, use_xla
 
 POOL_SIZE = 50
 
@@ -59,21 +53,14 @@ def least_passes(options: argparse.Namespace) -> list[tuple]:
     ]
 
 
-def main(options: argparse.Namespace) -> None:
-    """Measure, print a table, and a line of JSON last."""
-    measured = measure_both(lambda: build_step(options), options)
-    title = f"CycleGAN step, {options.filters} filters, batch {options.batch}, "
-    title += f"{options.size} x {options.size} pixels, {options.backend}, {options.precision}"
-    report(title, "step", measured, floor(least_passes(options), options.precision))
-
-
 if __name__ == "__main__":
     chosen = parser.parse_args()
-    start_backend(chosen)
+    start_backend(chosen, independent_networks=2)
 
     import numpy as np
 
-    from benchmarks.floor import floor
     from models import backend, cyclegan, image_pool
 
-    main(chosen)
+    report_training(
+        f"CycleGAN step, {chosen.filters} filters", build_step, least_passes(chosen), chosen
+    )

@@ -11,13 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measuring import (
-    measure_both,
-    report,
-    start_backend,
-    training_parser,
-    use_xla,
-)
+from benchmarks.measuring import report_training, start_backend, training_parser, use_xla
 
 parser = training_parser(__doc__)
 parser.set_defaults(batch=5, size=384)
@@ -35,15 +29,10 @@ def build_step(options: argparse.Namespace):
     return lambda: step(backend.to_device((images, masks)))
 
 
-def main(options: argparse.Namespace) -> None:
-    """Measure, print a table, and a line of JSON last."""
-    measured = measure_both(lambda: build_step(options), options)
+def least_passes(options: argparse.Namespace) -> list[tuple]:
+    """Return the passes one step cannot do without: forward, and both halves of the backward."""
     network = multires_unet.build_multires_unet(options.filters)
-    # Forward, and both halves of the backward pass, for each tile.
-    passes = [(network, (options.size, options.size, 1), 3 * options.batch)]
-    title = f"UNet step, {options.filters} filters, batch {options.batch}, "
-    title += f"{options.size} x {options.size} pixels, {options.backend}, {options.precision}"
-    report(title, "step", measured, floor(passes, options.precision))
+    return [(network, (options.size, options.size, 1), 3 * options.batch)]
 
 
 if __name__ == "__main__":
@@ -52,7 +41,8 @@ if __name__ == "__main__":
 
     import numpy as np
 
-    from benchmarks.floor import floor
     from models import backend, multires_unet
 
-    main(chosen)
+    report_training(
+        f"UNet step, {chosen.filters} filters", build_step, least_passes(chosen), chosen
+    )

@@ -11,13 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measuring import (
-    measure_both,
-    report,
-    start_backend,
-    training_parser,
-    use_xla,
-)
+from benchmarks.measuring import report_training, start_backend, training_parser, use_xla
 
 LATENT_SIZE = 128
 CRITIC_STEPS = 3
@@ -57,21 +51,12 @@ def least_passes(options: argparse.Namespace) -> list[tuple]:
     ]
 
 
-def main(options: argparse.Namespace) -> None:
-    """Measure, print a table, and a line of JSON last."""
-    measured = measure_both(lambda: build_step(options), options)
-    title = f"WGAN step, batch {options.batch}, {options.size} x {options.size} pixels, "
-    title += f"{options.backend}, {options.precision}"
-    report(title, "step", measured, floor(least_passes(options), options.precision))
-
-
 if __name__ == "__main__":
     chosen = parser.parse_args()
     start_backend(chosen)
 
     import numpy as np
 
-    from benchmarks.floor import floor
     from models import backend, wgan_gp
 
-    main(chosen)
+    report_training("WGAN step", build_step, least_passes(chosen), chosen)
