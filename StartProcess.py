@@ -69,7 +69,7 @@ USE_GPUS_NO = "all"
 # "auto": on the GPU if the image fits there, on the CPU otherwise. True, False: as said.
 USE_GPU_FOR_WHOLE_IMAGE_INFERENCE = "auto"
 ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once
-DETERMINISTIC = False  # True: two runs on one GPU are equal bit for bit, and slower
+DETERMINISTIC = False  # True: GPU kernels that give the same bits every time, and are slower
 
 # --- Step 1: the WGAN learns outlines -----------------------------------------------------------
 WGAN_BATCH_SIZE = preset(published=64, quick=16)

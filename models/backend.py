@@ -322,7 +322,8 @@ def instance_normalization(x, gamma, beta, epsilon):
         scale = torch.rsqrt(variance + epsilon) * gamma
         return torch.addcmul(beta - mean * scale, x.float(), scale).to(x.dtype)
     if BACKEND == "torch":
-        centred = x.float() - x.float().mean(dim=(1, 2), keepdim=True)
+        wide = x.float()
+        centred = wide - wide.mean(dim=(1, 2), keepdim=True)
         variance = centred.square().mean(dim=(1, 2), keepdim=True)
         return torch.addcmul(beta, centred, torch.rsqrt(variance + epsilon) * gamma).to(x.dtype)
     wide = tf.cast(x, tf.float32)

@@ -14,7 +14,8 @@ import numpy as np
 from pipeline.touching_particles import flood
 
 LEVELS = np.arange(0.1, 0.95, 0.1)  # of the map, at which it is looked at for separate centres
-SMALLEST_PARTICLE = 9  # pixels; smaller parts, of the map or of the mask, are noise
+# Pixels; smaller parts, of the map or of the mask, are noise. The scores know no smaller particles.
+SMALLEST_PARTICLE = 9
 
 
 def centrality(labels: np.ndarray) -> np.ndarray:

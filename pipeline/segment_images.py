@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from skimage.filters import threshold_otsu
 
-from pipeline.grow_particles import grow_particles
+from pipeline.grow_particles import SMALLEST_PARTICLE, grow_particles
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
 from pipeline.intensities import clip_contrast, normalise, stretch_to_uint8
@@ -21,8 +21,6 @@ from pipeline.run_folders import (
 )
 
 logger = logging.getLogger(__name__)
-
-SMALLEST_PARTICLE = 9  # pixels; the scores take no smaller ones for particles either
 
 
 def segment_images(
