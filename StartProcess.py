@@ -56,6 +56,9 @@ SEED = 42
 # True: go on where a run was stopped, skip what is finished. False: every step again, all networks
 # trained afresh (the earlier models are kept).
 RESUME = True
+# A training that is killed goes on from its last checkpoint; within long epochs there is one every
+# so many minutes, besides one an epoch.
+CHECKPOINT_MINUTES = 10
 # "mixed_bfloat16" needs half the memory on GPUs since 2020. On a CPU it is slower. (With "float32"
 # such GPUs round the inputs of convolutions to 10 bits, their TF32 format.)
 PRECISION = "float32"
@@ -72,6 +75,10 @@ ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once
 DETERMINISTIC = False  # True: GPU kernels that give the same bits every time, and are slower
 
 # --- Step 1: the WGAN learns outlines -----------------------------------------------------------
+# Where step 2 takes its outlines from. "wgan", as published: those the WGAN draws. "augmented":
+# yours, each time deformed a little; step 1 is left out then. At its end step 1 tells which are
+# more like yours.
+OUTLINE_SOURCE = "wgan"
 WGAN_BATCH_SIZE = preset(published=64, quick=16)
 WGAN_EPOCHS = preset(published=1000, quick=16)
 
@@ -122,30 +129,35 @@ def steps(run_step):
         image_crop=IMAGE_CROP,
         seed=SEED,
     )
-    run_step(
-        "1",
-        "train_wgan",
-        masks_dir=INPUT_DIR_MASKS,
-        invert_masks=INVERT_INPUT_MASKS,
-        wgan_dir=WGAN_DIR,
-        batch_size=WGAN_BATCH_SIZE,
-        epochs=WGAN_EPOCHS,
-        latent_size=128,
-        critic_steps=3,  # critic updates per generator update
-        gradient_penalty_weight=10.0,
-        learning_rate=2e-4,
-        beta_1=0.5,
-        beta_2=0.9,
-        preview_every=20,  # epochs
-        precision=PRECISION,
-        seed=SEED,
-        when_failed=WHEN_A_NETWORK_FAILS,
-    )
+    if OUTLINE_SOURCE == "wgan":
+        run_step(
+            "1",
+            "train_wgan",
+            masks_dir=INPUT_DIR_MASKS,
+            invert_masks=INVERT_INPUT_MASKS,
+            wgan_dir=WGAN_DIR,
+            batch_size=WGAN_BATCH_SIZE,
+            epochs=WGAN_EPOCHS,
+            latent_size=128,
+            critic_steps=3,  # critic updates per generator update
+            gradient_penalty_weight=10.0,
+            learning_rate=2e-4,
+            beta_1=0.5,
+            beta_2=0.9,
+            preview_every=20,  # epochs
+            checkpoint_minutes=CHECKPOINT_MINUTES,
+            precision=PRECISION,
+            seed=SEED,
+            when_failed=WHEN_A_NETWORK_FAILS,
+        )
     run_step(
         "2",
         "simulate_masks",
         wgan_dir=WGAN_DIR,
         cyclegan_dir=CYCLEGAN_DIR,
+        masks_dir=INPUT_DIR_MASKS,
+        invert_masks=INVERT_INPUT_MASKS,
+        outline_source=OUTLINE_SOURCE,
         wgan_model=None,  # a run folder such as "2026-01-31_12-00-00"; None is the newest
         num_masks=NUM_SIMULATED_MASKS,
         tile_height=TILE_SIZE_H,
@@ -190,6 +202,7 @@ def steps(run_step):
         learning_rate=2e-4,
         beta_1=0.5,
         constant_learning_rate_share=0.75,  # of the epochs; then linear to 0
+        checkpoint_minutes=CHECKPOINT_MINUTES,
         precision=PRECISION,
         seed=SEED,
         when_failed=WHEN_A_NETWORK_FAILS,
@@ -241,6 +254,7 @@ def steps(run_step):
         # "STEP_DECAY", "LINEAR_DECAY", or a weight decay such as 1e-4
         learning_rate_schedule=preset(published="STEP_DECAY", quick="LINEAR_DECAY"),
         batch_norm_momentum=preset(published=0.99, quick=0.9),  # smaller for short trainings
+        checkpoint_minutes=CHECKPOINT_MINUTES,
         precision=PRECISION,
         seed=SEED,
     )

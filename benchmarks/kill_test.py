@@ -26,6 +26,8 @@ import numpy as np
 
 from benchmarks.measuring import print_json
 from pipeline.image_files import read_image
+from pipeline.run_folders import read_json
+from pipeline.run_lock import is_alive
 from tests.tiny_project import make_project, run_script, start_script
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -54,6 +56,9 @@ def kill_after(folder: Path, seconds: float) -> bool:
     killed = process.poll() is None
     process.kill()
     said, _ = process.communicate()
+    step = (read_json(folder / ".workflow" / "lock.json") or {}).get("step")
+    while is_alive(step):  # it ends by itself, a moment after its run
+        time.sleep(0.02)
     if not killed and process.returncode:
         raise RuntimeError(f"the script failed by itself:\n{said}")
     return killed

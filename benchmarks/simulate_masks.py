@@ -129,12 +129,8 @@ if __name__ == "__main__":
     import numpy as np
 
     from models import wgan_gp
-    from pipeline.simulate_masks import (
-        LIBRARY_STREAM,
-        MOST_OUTLINES,
-        OUTLINES_AT_A_TIME,
-        OUTLINES_PER_MASK,
-    )
+    from pipeline.outline_sources import OUTLINES_AT_A_TIME
+    from pipeline.simulate_masks import LIBRARY_STREAM, MOST_OUTLINES, OUTLINES_PER_MASK
     from pipeline.worker_processes import run_in_processes
     from simulate.mask_image import random_generator, simulate_label_map
     from simulate.outlines import prepare_library

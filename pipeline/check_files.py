@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.check_options import SMALLEST_TILE
+from pipeline.check_values import folder_name, run_name
 from pipeline.image_files import (
     IMAGE_ENDINGS,
     list_images,
@@ -80,6 +81,24 @@ def check_true_masks(option: str, folder: Path) -> list[str]:
             read_image(path)
         except (ValueError, OSError) as error:
             problems.append(in_one_line(error))
+    return problems
+
+
+def check_named_models(calls: Iterable[tuple[str, str, dict]]) -> list[str]:
+    """Return the problems of step calls, (number, step name, keywords), that name a missing run."""
+    problems = []
+    for _, step_name, keywords in calls:
+        for network in ("wgan", "cyclegan", "unet"):
+            run, folder = keywords.get(f"{network}_model"), keywords.get(f"{network}_dir")
+            if run is None or run_name(run) or folder_name(folder):
+                continue
+            runs = sorted(path.name for path in (Path(folder) / "Models").glob("*/"))
+            if run not in runs:
+                problems.append(
+                    f"{step_name}: {network}_model is {run!r}, but there is no such run in "
+                    f"{Path(folder) / 'Models'}. Allowed is None for the newest, or one of: "
+                    f"{', '.join(runs) or 'none so far'}."
+                )
     return problems
 
 

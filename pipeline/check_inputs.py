@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from pipeline.check_files import check_images, check_true_masks
+from pipeline.check_files import check_images, check_named_models, check_true_masks
 from pipeline.check_machine import (
     check_backend,
     check_disk_space,
@@ -55,6 +55,7 @@ def check_inputs(options: dict[str, object], calls: list[Call] | None = None) ->
         right.get("USE_GPUS_NO", "all"), right.get("USE_GPU_FOR_WHOLE_IMAGE_INFERENCE", "auto")
     )
     problems += _check_calls(calls or [], {(repr(options[name]), wrong[name]) for name in wrong})
+    problems += check_named_models(calls or [])
     problems += check_write_permission(right)
     problems += _check_files(right, calls)
     if problems:
@@ -105,7 +106,8 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         tile_to_cut = tile if is_needed("TILE_SIZE_H", {"prepare_images"}) else None
         found, sizes = check_images("INPUT_DIR_IMAGES", folder, image_crop, tile_to_cut)
         problems += found
-    if is_needed("INPUT_DIR_MASKS", {"train_wgan"}):
+    augmented = options.get("OUTLINE_SOURCE") == "augmented"
+    if is_needed("INPUT_DIR_MASKS", {"train_wgan", *(["simulate_masks"] if augmented else [])}):
         found, outline = check_masks(
             "INPUT_DIR_MASKS",
             Path(options["INPUT_DIR_MASKS"]),

@@ -15,6 +15,7 @@ TILE_SIZE = whole(SMALLEST_TILE)
 # File names count to 99999; below 2 there is no image to validate the UNet with.
 IMAGE_COUNT = whole(2, 99_999)
 POSITIVE = whole(1)
+MINUTES = number(0, above=True)
 SHARE = number(0, 1)
 IMAGE_CROP = either(one_of("auto", None), whole(1))
 PIXEL_SIZE = either(one_of(None), number(0, above=True))
@@ -28,6 +29,7 @@ UNET_FILTERS = whole(4, 1024)
 CONTRAST_RANGE = pair(number(0, 100), increasing=True)
 BLUR = number(0, 100)
 UNET_TARGET = one_of("mask", "instances")
+OUTLINE_SOURCE = one_of("wgan", "augmented")
 WHEN_FAILED = one_of("stop", "warn")
 GPU_FOR_WHOLE_IMAGE = one_of("auto", True, False)
 
@@ -52,6 +54,7 @@ OPTION_CHECKS: dict[str, Check] = {
     "SEED": SEED,
     "RESUME": YES_NO,
     "WHEN_A_NETWORK_FAILS": WHEN_FAILED,
+    "CHECKPOINT_MINUTES": MINUTES,
     "PRECISION": PRECISION,
     "USE_GPUS_NO": either(
         one_of("all"), whole(0), several(whole(0), "a list of their numbers such as [0, 2]")
@@ -59,6 +62,7 @@ OPTION_CHECKS: dict[str, Check] = {
     "USE_GPU_FOR_WHOLE_IMAGE_INFERENCE": GPU_FOR_WHOLE_IMAGE,
     "ALLOW_MEMORY_GROWTH": YES_NO,
     "DETERMINISTIC": YES_NO,
+    "OUTLINE_SOURCE": OUTLINE_SOURCE,
     "WGAN_BATCH_SIZE": WGAN_BATCH_SIZE,
     "WGAN_EPOCHS": POSITIVE,
     "MAX_PARTICLE_OVERLAP": SHARE,

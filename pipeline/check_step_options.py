@@ -10,6 +10,8 @@ from pipeline.check_options import (
     GPU_FOR_WHOLE_IMAGE,
     IMAGE_COUNT,
     IMAGE_CROP,
+    MINUTES,
+    OUTLINE_SOURCE,
     PIXEL_SIZE,
     POSITIVE,
     PRECISION,
@@ -29,10 +31,10 @@ from pipeline.check_values import (
     Check,
     either,
     folder_name,
+    measured_ranges,
     number,
     one_of,
     pair,
-    ranges,
     run_name,
     whole_number,
 )
@@ -88,6 +90,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "critic_steps": POSITIVE,
     "gradient_penalty_weight": WEIGHT,
     "preview_every": POSITIVE,
+    "checkpoint_minutes": MINUTES,
     "use_skip_connection": YES_NO,
     "use_resize_convolution": YES_NO,
     "use_binary_crossentropy": YES_NO,
@@ -106,6 +109,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
         one_of("STEP_DECAY", "LINEAR_DECAY"), number(0, 1, above=True)
     ),
     # simulated masks
+    "outline_source": OUTLINE_SOURCE,
     "num_masks": IMAGE_COUNT,
     "grid_type": one_of("HEXAGONAL", "CUBIC", "DISABLE"),
     "grid_spacing_factor": SCALING,
@@ -136,7 +140,7 @@ KEYWORD_CHECKS_OF_STEP: dict[str, dict[str, Check]] = {
     "train_wgan": {"batch_size": WGAN_BATCH_SIZE},
     "train_cyclegan": {"filters": CYCLEGAN_FILTERS},
     "train_unet": {"filters": UNET_FILTERS},
-    "measure_particles": {"filters": ranges},
+    "measure_particles": {"filters": measured_ranges},
 }
 
 
@@ -223,6 +227,12 @@ def check_combinations(options: dict[str, object]) -> list[str]:
             f"use_binary_crossentropy=True does not go with lambda_identity={identity}: masks from "
             "0 to 1 have no identity loss. Allowed is lambda_identity=(0, 0), or "
             "use_binary_crossentropy=False. Change one of them."
+        )
+    pool, batch = options.get("pool_size", 0), options.get("batch_size", 0)
+    if 0 < pool < batch:
+        problems.append(
+            f"pool_size is {pool} with batch_size {batch}; allowed is 0 for no pool, or at least "
+            f"{batch}. Raise pool_size or lower CYCLEGAN_BATCH_SIZE."
         )
     overlap = options.get("min_overlap", 0)
     frequency = options.get("perlin_noise_frequency", 0)

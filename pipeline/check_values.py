@@ -130,3 +130,15 @@ def ranges(value) -> str | None:
     if not isinstance(value, dict):
         return words
     return None if all(isinstance(k, str) and is_range(v) for k, v in value.items()) else words
+
+
+def measured_ranges(value) -> str | None:
+    """Check ranges by the name of a quantity that step 7 measures."""
+    words = ranges(value)
+    if words is not None or not value:
+        return words
+    from pipeline.particle_shapes import COLUMNS  # takes long to import
+
+    allowed = [name for name in COLUMNS if name != "label"]
+    is_known = value.keys() <= set(allowed)
+    return None if is_known else f"ranges of what is measured: {', '.join(allowed)}"

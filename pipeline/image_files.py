@@ -1,5 +1,6 @@
 """Images on disk: list, pair, read without loss, write whole or not at all."""
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -173,7 +174,13 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name to write to; flush it to the disk and rename it at the end."""
+    """Yield a temporary name to write to; flush it to the disk and rename it at the end.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written whole, such as on a full disk; names the file.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -181,6 +188,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        # tifffile says only how much less was written than it asked for.
+        reason = error.errno or errno.ENOSPC
+        raise OSError(reason, os.strerror(reason), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

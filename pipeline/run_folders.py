@@ -1,5 +1,6 @@
 """Names of runs, the newest finished model, and output folders that can be continued."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -12,8 +13,16 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 MADE_WITH = "made_with.json"
+# What an OSError says if the disk, one's share of it, or what a file may hold is used up.
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Options that change how a step works, not what it makes: they make no finished step stale.
-WITHOUT_EFFECT = ("preview_every", "use_dataloader", "use_gpu_for_whole_image", "when_failed")
+WITHOUT_EFFECT = (
+    "checkpoint_minutes",
+    "preview_every",
+    "use_dataloader",
+    "use_gpu_for_whole_image",
+    "when_failed",
+)
 
 
 def new_run_folder(parent: Path) -> Path:
@@ -70,7 +79,7 @@ def write_json(path: Path, content) -> None:
     """Write JSON to a temporary name, flush it to the disk, then rename it."""
     temporary = path.with_name(f".{path.name}.part")
     with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2, sort_keys=True, default=str)
+        json.dump(content, file, indent=2, default=str)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())

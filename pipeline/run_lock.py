@@ -54,9 +54,15 @@ def _create(path, content):
 
 
 def identity_of(pid):
-    """Return what tells a process from later ones with its number: [pid, start time], or None."""
+    """Return what tells a process from later ones with its number: [pid, start time], or None.
+
+    None is for one that is gone; that is also one that nobody has asked for its exit code (in
+    containers it may stay listed for ever).
+    """
     try:
-        return [pid, psutil.Process(pid).create_time()]
+        process = psutil.Process(pid)
+        gone = process.status() == psutil.STATUS_ZOMBIE
+        return None if gone else [pid, process.create_time()]
     except psutil.NoSuchProcess:
         return None
 

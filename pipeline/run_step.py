@@ -4,6 +4,7 @@ The job names the step's function, its keywords, and the devices. A process a st
 memory and keeps a crash of one library from the rest. This process ends when its parent does.
 """
 
+import contextlib
 import importlib
 import json
 import logging
@@ -14,6 +15,7 @@ import time
 import traceback
 from pathlib import Path
 
+from pipeline.run_folders import DISK_IS_FULL
 from pipeline.run_lock import is_alive
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,8 @@ def set_up_logging(log_file=None):
     if log_file is not None:
         handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
         handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        # On a full disk the other handler still says what is wrong; this one could only repeat it.
+        handlers[1].handleError = lambda record: None
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     for name in ("absl", "tensorflow", "h5py", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -70,23 +74,44 @@ def run_job(job):
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        logger.error("Step %s failed: %s", job["number"], _in_words(error))
-        with open(job["log_file"], "a", encoding="utf-8") as file:
+        logger.error("Step %s failed: %s", job["number"], in_words(error))
+        with (
+            contextlib.suppress(OSError),
+            open(job["log_file"], "a", encoding="utf-8") as file,
+        ):
             file.write(traceback.format_exc())
         return 1
     return 0
 
 
-def _in_words(error):
+def in_words(error):
+    """Return what an exception says to the user, and what there is to do about it."""
     backend = sys.modules.get("models.backend")
     if isinstance(error, MemoryError) or (backend and backend.is_out_of_memory(error)):
         return (
             "out of memory. Use a smaller batch size or smaller tiles, or, on a GPU, PRECISION = "
             f'"mixed_bfloat16". ({error})'
         )
+    if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
+        return (
+            f"the disk is full, or your share of it used up ({error}). Make room, then run "
+            "StartProcess.py again: it goes on here, with all that is finished."
+        )
     if isinstance(error, ValueError | OSError):
         return str(error)
     return f"{type(error).__name__}: {error}"
+
+
+def why_ended(code):
+    """Return what the exit code of a step's process, which is not 0, tells."""
+    if code >= 0:
+        return f"stopped with exit code {code}"
+    killed = code == -9  # what a system that runs out of memory does
+    why = ", most often because memory ran out: use a smaller batch size or smaller tiles"
+    return (
+        f"was ended by signal {-code}{why if killed else ''}. Run StartProcess.py again to go on "
+        "where it was"
+    )
 
 
 def main():

@@ -22,6 +22,8 @@ from pipeline.run_folders import (
 
 logger = logging.getLogger(__name__)
 
+NOT_DECIDING = ("unet_dir", "images_dir", "output_dir", *WITHOUT_EFFECT)
+
 
 def segment_images(
     *,
@@ -50,8 +52,7 @@ def segment_images(
     another network or other options is moved to ``Earlier_Results``. ``when_failed``, "stop" or
     "warn", is what to do where the network tells no pixel of any micrograph from another.
     """
-    without_effect = ("unet_dir", "images_dir", "output_dir", *WITHOUT_EFFECT)
-    options = {k: v for k, v in locals().items() if k not in without_effect}
+    options = {name: value for name, value in locals().items() if name not in NOT_DECIDING}
     model = newest_model(
         Path(unet_dir) / "Models",
         "Checkpoint_Lowest_Loss.keras",

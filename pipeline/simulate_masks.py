@@ -1,4 +1,4 @@
-"""Step 2: simulated mask images from the outlines that the WGAN has learned to draw."""
+"""Step 2: simulated mask images from outlines that the WGAN has learned to draw, or from yours."""
 
 import logging
 from collections.abc import Iterator
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from models import wgan_gp
 from pipeline.check_step_options import check_step_options
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.match_scenes import (
@@ -18,9 +17,11 @@ from pipeline.match_scenes import (
     measure_micrographs,
     report_match,
 )
+from pipeline.outline_sources import AUGMENTED, draw_from_wgan, load_outlines
 from pipeline.progress import progress
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder
 from pipeline.worker_processes import number_of_processes, run_in_processes
+from simulate.augment_outlines import augment_outlines
 from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import Particle, prepare_library, scale_limits
 
@@ -50,7 +51,6 @@ NUMBER_OF_TEST_MASKS = 5
 # a number beyond which more outlines would not make the masks more diverse.
 OUTLINES_PER_MASK = 128
 MOST_OUTLINES = 1024
-OUTLINES_AT_A_TIME = 64  # as fast as 256, in 0.7 GB less memory
 # The random numbers of the library; those of image i have the number i.
 LIBRARY_STREAM = 2**63
 # What the first masks show of a wrong option is shown before the others are made.
@@ -62,6 +62,9 @@ def simulate_masks(
     *,
     wgan_dir,
     cyclegan_dir,
+    masks_dir,
+    invert_masks,
+    outline_source,
     wgan_model,
     num_masks,
     tile_height,
@@ -88,27 +91,30 @@ def simulate_masks(
     """Write simulated masks to ``data/trainB`` and their label maps to ``data/labelsB``.
 
     There are as many as files in ``data/trainA``, and at least ``num_masks``; five go to
-    ``data/testB`` too. The options are explained in StartProcess.py. With ``match_scenes`` the
-    masks get the coverage, the agglomerates and the particles of the tiles in ``data/trainA``
-    (see ``match_scenes.py``). ``data/scenes.json`` and ``scenes.png`` compare both.
+    ``data/testB`` too. The options are explained in StartProcess.py. Outlines are drawn by the
+    WGAN, or, for ``outline_source`` "augmented", made by deforming those in ``masks_dir``. With
+    ``match_scenes`` the masks get the coverage, the agglomerates and the particles of the tiles in
+    ``data/trainA`` (see ``match_scenes.py``). ``data/scenes.json`` and ``scenes.png`` compare both.
 
     Raises
     ------
     FileNotFoundError
-        If there is no trained WGAN.
+        If there is no trained WGAN, or no outline, as ``outline_source`` needs it.
     ValueError
         If an option is out of its range, or the WGAN or the options give no usable masks.
     """
     options = dict(locals())
     if problems := check_step_options("simulate_masks", options):
         raise ValueError("\n".join(problems))
-    model = newest_model(
-        Path(wgan_dir) / "Models", "model.keras", "step 1 (train_wgan)", wgan_model
-    )
+    source = Path(masks_dir)
+    if outline_source != AUGMENTED:
+        source = newest_model(
+            Path(wgan_dir) / "Models", "model.keras", "step 1 (train_wgan)", wgan_model
+        )
     data_dir = Path(cyclegan_dir) / "data"
     tiles = list_images(data_dir / "trainA") if (data_dir / "trainA").is_dir() else []
     number = max(num_masks, len(tiles))
-    made_with = _made_with(options, model, number)
+    made_with = _made_with(options, source, number)
     if match_scenes:
         if not tiles:
             raise FileNotFoundError(
@@ -127,7 +133,7 @@ def simulate_masks(
     to_match = scenes if match_scenes else None
     label_maps = iter(())
     if missing:
-        label_maps = _simulate_label_maps(model, number, missing, options, to_match)
+        label_maps = _simulate_label_maps(source, number, missing, options, to_match)
     label_maps = progress(label_maps, "masks simulated", len(missing))
     for index, labels in zip(missing, label_maps, strict=True):
         _write_mask(masks_dir / names[index], labels_dir / names[index], labels)
@@ -143,30 +149,33 @@ def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:
     write_image(mask_path, np.where(labels > 0, 255, 0).astype(np.uint8))
 
 
-def _made_with(options: dict, model: Path, number: int) -> dict:
+def _made_with(options: dict, source: Path, number: int) -> dict:
     """Return all that decides the masks."""
-    folders = ("wgan_dir", "cyclegan_dir", "wgan_model")
+    folders = ("wgan_dir", "cyclegan_dir", "masks_dir", "wgan_model")
     return {
         "options": {name: value for name, value in options.items() if name not in folders},
         "number_of_masks": number,
-        "wgan_model": model.parent.name,
-        "wgan_model_fingerprint": fingerprint([model]),
+        "outlines": source.parent.name if source.is_file() else "",
+        "outlines_fingerprint": fingerprint([source] if source.is_file() else list_images(source)),
     }
 
 
 def _simulate_label_maps(
-    model: Path, number: int, indices: list[int], options: dict, scenes: list | None
+    source: Path, number: int, indices: list[int], options: dict, scenes: list | None
 ) -> Iterator[np.ndarray]:
     """Return the label maps of the images ``indices``, uint16, one after the other.
 
-    ``scenes`` are those of the real tiles, to be matched, or None.
+    ``source`` is the WGAN's model or the folder of the user's outlines; ``scenes`` are those of
+    the real tiles, to be matched, or None.
     """
     rng = random_generator(options["seed"], LIBRARY_STREAM)
-    outlines = _draw_outlines(rng, model, min(MOST_OUTLINES, OUTLINES_PER_MASK * number))
+    outlines = _draw_outlines(
+        rng, source, options["invert_masks"], min(MOST_OUTLINES, OUTLINES_PER_MASK * number)
+    )
     make_library = cache(partial(_make_library, rng, outlines))
     make_simulator = partial(_make_simulator, make_library, outlines)
     simulate = make_simulator(options)
-    _check_library(simulate.args[0], model, outlines.shape)
+    _check_library(simulate.args[0], source, len(outlines))
     if scenes is not None:
         fitted = fit_options(scenes, make_simulator, options)
         for name in ("perlin_noise_frequency", *SCALING):
@@ -204,31 +213,31 @@ def _simulate_covered(simulate: partial, coverages: dict[int, float], index: int
     return simulate(index, coverage=coverages[index])
 
 
-def _draw_outlines(rng: np.random.Generator, model: Path, number: int) -> np.ndarray:
-    """Return outlines drawn by the WGAN's generator, uint8 (number, height, width)."""
-    generator = wgan_gp.load_generator(model)
-    latent = wgan_gp.draw_latent(rng, number, generator.input_shape[-1])
-    return wgan_gp.sample_outlines(generator, latent, batch_size=OUTLINES_AT_A_TIME)
+def _draw_outlines(rng, source: Path, invert: bool, number: int) -> np.ndarray:
+    """Return outlines of the WGAN, or of the user's augmented: uint8 (number, height, width)."""
+    if source.is_file():
+        return draw_from_wgan(rng, source, number)
+    return augment_outlines(rng, load_outlines(source, invert), number)
 
 
-def _check_library(library: list[list[Particle]], model: Path, outlines_shape: tuple) -> None:
+def _check_library(library: list[list[Particle]], source: Path, number: int) -> None:
     """Raise a ValueError if no particle has a core, a warning if many have none."""
     areas = np.array([particle.area for group in library for particle in group])
-    sheets = model.parents[2] / "Output_Images" / model.parent.name
+    what_to_do = "Enlarge the masks in Input_Masks."
+    if source.is_file():
+        sheets = source.parents[2] / "Output_Images" / source.parent.name
+        what_to_do = (
+            f"Look at the sheets in {sheets}: if they show no outlines yet, train step 1 for more "
+            "epochs (WGAN_EPOCHS); if the outlines are too small, enlarge the masks in Input_Masks."
+        )
     if not areas.any():
         raise ValueError(
-            f"None of {outlines_shape[0]} outlines drawn by {model} holds a particle: after "
-            "smoothing nothing is left of them (a particle must be about 10 pixels wide). Look at "
-            f"the sheets in {sheets}: if they show no outlines yet, train step 1 for more epochs "
-            "(WGAN_EPOCHS); if the outlines are too small, enlarge the masks in Input_Masks."
+            f"None of {number} outlines from {source} holds a particle: after smoothing nothing is "
+            f"left of them (a particle must be about 10 pixels wide). {what_to_do}"
         )
     if (empty := np.mean(areas == 0)) > 0.5:
         logger.warning(
-            "%.0f %% of the outlines drawn by %s hold no particle; look at the sheets in %s and "
-            "train step 1 for more epochs (WGAN_EPOCHS)",
-            100 * empty,
-            model,
-            sheets,
+            "%.0f %% of the outlines from %s hold no particle. %s", 100 * empty, source, what_to_do
         )
 
 

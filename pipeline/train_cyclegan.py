@@ -39,6 +39,7 @@ def train_cyclegan(
     learning_rate,
     beta_1,
     constant_learning_rate_share,
+    checkpoint_minutes,
     precision,
     seed,
     when_failed,
@@ -108,6 +109,7 @@ def train_cyclegan(
         learning_rate=rate,
         optimizers=model.optimizers(),
         after_epoch=after_epoch,
+        checkpoint_minutes=checkpoint_minutes,
         description="CycleGAN",
         shown=SHOWN_LOSSES,
     )

@@ -37,6 +37,7 @@ def train_unet(
     learning_rate,
     learning_rate_schedule,
     batch_norm_momentum,
+    checkpoint_minutes,
     precision,
     seed,
     resume=True,
@@ -105,6 +106,7 @@ def train_unet(
         optimizers=[model.adam],
         validate=_validation(model, validation, contrast_range, target),
         after_epoch=after_epoch,
+        checkpoint_minutes=checkpoint_minutes,
         description="UNet",
     )
     save_model(model.network, run_folder / "model.keras")

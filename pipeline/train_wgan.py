@@ -7,16 +7,17 @@ import keras
 import numpy as np
 
 from models import wgan_gp
-from pipeline.image_files import list_images, read_mask, write_image
+from pipeline.image_files import list_images, write_image
 from pipeline.network_failures import act_on_failure, describe_outlines
+from pipeline.outline_sources import compare_outlines, load_outlines, say_how_alike
 from pipeline.preview_sheets import contact_sheet
-from pipeline.run_folders import fingerprint
+from pipeline.run_folders import fingerprint, write_json
 from pipeline.training_loop import random_numbers, shuffled_indices, train
 from pipeline.training_runs import begin_run, finish_run, save_model
 
 logger = logging.getLogger(__name__)
 
-OUTLINES_CHECKED = 64
+OUTLINES_CHECKED = 256
 
 
 def train_wgan(
@@ -33,6 +34,7 @@ def train_wgan(
     beta_1,
     beta_2,
     preview_every,
+    checkpoint_minutes,
     precision,
     seed,
     when_failed,
@@ -43,22 +45,19 @@ def train_wgan(
     ``invert_masks`` is True where the outlines are black on white.
     Writes ``wgan_dir/Models/<run>/`` and, every ``preview_every`` epochs, a sheet of 3 x 3
     samples ``wgan_dir/Output_Images/<run>/Epoch_00020.png``. ``when_failed``, "stop" or "warn",
-    is what to do where the samples show no outlines in the end.
+    is what to do where the samples show no outlines in the end. ``outlines.json`` in the run's
+    folder tells how alike they are to those in ``masks_dir``.
     """
     options = {k: v for k, v in locals().items() if k not in ("masks_dir", "wgan_dir", "resume")}
-    files = list_images(masks_dir)
-    if not files:
-        raise FileNotFoundError(
-            f"{masks_dir} holds no images: put outlines of single particles, white on black, there."
-        )
-    options["inputs"] = fingerprint(files)
+    given = load_outlines(masks_dir, invert_masks)
+    options["inputs"] = fingerprint(list_images(masks_dir))
     run_folder, finished = begin_run(Path(wgan_dir) / "Models", options, resume)
     if finished:
         return
     sheets_folder = Path(wgan_dir) / "Output_Images" / run_folder.name
     sheets_folder.mkdir(parents=True, exist_ok=True)
 
-    outlines = load_outlines(files, invert_masks)
+    outlines = encode_outlines(given)
     batch_size = min(batch_size, len(outlines))
     logger.info(
         "%d outlines with their flips, %d x %d pixels, batches of %d",
@@ -90,27 +89,24 @@ def train_wgan(
         epochs=epochs,
         run_folder=run_folder,
         after_epoch=after_epoch,
+        checkpoint_minutes=checkpoint_minutes,
         description="WGAN",
     )
     latent = wgan_gp.draw_latent(random_numbers(seed, 0, stream=2), OUTLINES_CHECKED, latent_size)
-    outlines = wgan_gp.sample_outlines(model.generator, latent)
-    act_on_failure(describe_outlines(outlines), when_failed)
+    drawn = wgan_gp.sample_outlines(model.generator, latent)
+    act_on_failure(describe_outlines(drawn), when_failed)
+    comparison = compare_outlines(given, drawn, seed)
+    say_how_alike(comparison)
+    write_json(run_folder / "outlines.json", comparison)
     save_model(model.generator, run_folder / "model.keras")
     finish_run(run_folder)
 
 
-def load_outlines(files, invert=False):
-    """Return all outlines and their three flips: float32 (4 n, H, W, 1), -1 or 1.
+def encode_outlines(outlines):
+    """Return uint8 (n, h, w) and its three flips as the networks see them.
 
-    H and W are the next multiples of 16 of the largest outline; smaller ones are centred on
-    background. ``invert`` is for outlines that are black on white.
+    That is float32 (4 n, h, w, 1), -1 outside and 1 inside.
     """
-    masks = [read_mask(file, invert) for file in files]
-    height, width = (-(-max(m.shape[axis] for m in masks) // 16) * 16 for axis in (0, 1))
-    outlines = np.full((len(masks), height, width, 1), -1.0, np.float32)
-    for outline, mask in zip(outlines, masks, strict=True):
-        top, left = (height - mask.shape[0]) // 2, (width - mask.shape[1]) // 2
-        inner = outline[top : top + mask.shape[0], left : left + mask.shape[1], 0]
-        inner[mask] = 1.0
-    flips = (outlines[:, :, ::-1], outlines[:, ::-1], outlines[:, ::-1, ::-1])
-    return np.concatenate((outlines, *flips))
+    encoded = np.where(outlines[..., None] > 127, np.float32(1), np.float32(-1))
+    flips = (encoded[:, :, ::-1], encoded[:, ::-1], encoded[:, ::-1, ::-1])
+    return np.concatenate((encoded, *flips))

@@ -117,7 +117,7 @@ def train(
                     if not last:
                         save(after_seconds=0 if interrupted else 60 * checkpoint_minutes)
                         _stop_if(interrupted)
-            row = _close_epoch(state, steps_per_epoch, validate)
+            row = _close_epoch(state, steps_per_epoch, validate, run_folder)
             live_line("")
             losses = "  ".join(f"{name} {row[name]:.4g}" for name in shown or list(row)[1:])
             where = f"{description} epoch {epoch + 1} of {epochs}"
@@ -132,11 +132,13 @@ def train(
     return state["rows"]
 
 
-def _close_epoch(state, steps_per_epoch, validate):
+def _close_epoch(state, steps_per_epoch, validate, run_folder):
     """Append the epoch's mean losses to the log's rows; go on to the next epoch; return the row."""
     row = {"epoch": state["epoch"] + 1}
     row |= {name: value / steps_per_epoch for name, value in state["sums"].items()}
-    row |= validate() if validate else {}
+    for name, value in validate().items() if validate else ():
+        _check_finite(name, value, state, run_folder)
+        row[name] = value
     state["rows"].append(row)
     state |= {"epoch": state["epoch"] + 1, "step": 0, "sums": {}}
     return row
@@ -228,8 +230,10 @@ def _add_losses(state, pending, run_folder):
     for losses in pending:
         for name, value in losses.items():
             value = float(keras.ops.convert_to_numpy(value))
-            if not math.isfinite(value):
-                raise ValueError(
-                    training_went_wrong(state, f"the loss {name} is {value}", run_folder)
-                )
+            _check_finite(name, value, state, run_folder)
             sums[name] = sums.get(name, 0.0) + value
+
+
+def _check_finite(name, value, state, run_folder):
+    if not math.isfinite(value):
+        raise ValueError(training_went_wrong(state, f"the loss {name} is {value}", run_folder))

@@ -5,6 +5,7 @@ epoch), ``checkpoints/<epoch>_<step>/`` (the last two) and, once finished, the m
 """
 
 import csv
+import errno
 import logging
 import os
 import shutil
@@ -13,11 +14,20 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
-from pipeline.run_folders import WITHOUT_EFFECT, new_run_folder, read_json, write_json
+from pipeline.image_files import whole_file
+from pipeline.run_folders import (
+    DISK_IS_FULL,
+    WITHOUT_EFFECT,
+    new_run_folder,
+    read_json,
+    write_json,
+)
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINTS_KEPT = 2
+# Of the groups and headers in a file of weights, for each of them.
+BYTES_BESIDE_WEIGHTS = 16_384
 
 
 def begin_run(models_dir, options, resume=True):
@@ -64,36 +74,91 @@ def _as_json(value):
 
 
 def save_checkpoint(model, run_folder, state):
-    """Write weights, optimisers, pools, random states and the log's rows; keep the last two."""
+    """Write weights, optimisers, pools, random states and the log's rows; keep the last two.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not finite.
+    OSError
+        If the disk is full; the earlier checkpoints stay.
+    """
     if not all(np.isfinite(np.asarray(weight)).all() for weight in model.trainable_weights):
         raise ValueError(training_went_wrong(state, "a weight is not finite", run_folder))
     folder = Path(run_folder) / "checkpoints"
     temporary = folder / ".part"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
+    _check_room(temporary / "model.weights.h5", bytes_of_weights(model))
     model.save_weights(temporary / "model.weights.h5")
     with open(temporary / "model.weights.h5", "rb") as file:
         os.fsync(file.fileno())
     random_states = [np.asarray(variable).tolist() for variable in _random_states(model)]
     write_json(temporary / "state.json", {**state, "random_states": random_states})
     final = folder / f"{state['epoch']:06d}_{state['step']:06d}"
-    shutil.rmtree(final, ignore_errors=True)
+    _delete_checkpoint(final)
     os.replace(temporary, final)
     for old in sorted(folder.glob("[0-9]*"))[:-CHECKPOINTS_KEPT]:
-        shutil.rmtree(old)
+        _delete_checkpoint(old)
+
+
+def bytes_of_weights(model):
+    """Return about how many bytes a file of a model's weights and their optimisers' state takes."""
+    sizes = [int(np.prod(weight.shape)) for weight in model.weights]
+    moments_too = 3  # Adam keeps two more numbers for each
+    return sum(sizes) * 4 * moments_too + len(sizes) * BYTES_BESIDE_WEIGHTS
+
+
+def _check_room(path, size):
+    """Raise an OSError if there is no room for a file of ``size`` bytes.
+
+    HDF5 does not survive a disk that gets full: the process would crash instead of saying so.
+    """
+    full = errno.ENOSPC if shutil.disk_usage(path.parent).free < size else None
+    if not full and hasattr(os, "posix_fallocate"):  # this sees quotas, too
+        try:
+            with open(path, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:  # some file systems cannot tell
+            full = error.errno if error.errno in DISK_IS_FULL else None
+        path.unlink(missing_ok=True)
+    if full:
+        raise OSError(full, os.strerror(full), str(path))
+
+
+def _delete_checkpoint(folder):
+    # The state goes first: a checkpoint without one is never taken for a whole one.
+    (folder / "state.json").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def load_checkpoint(model, run_folder):
-    """Fill ``model`` from the newest whole checkpoint and return its state, or None."""
+    """Fill ``model`` from the newest whole checkpoint and return its state, None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If there are checkpoints, but none can be read.
+    """
+    damaged = []
     for folder in sorted((Path(run_folder) / "checkpoints").glob("[0-9]*"), reverse=True):
         state = read_json(folder / "state.json")
-        if state is not None:
+        if state is None:
+            continue
+        try:
             model.load_weights(folder / "model.weights.h5")
-            for variable, value in zip(
-                _random_states(model), state.pop("random_states"), strict=True
-            ):
-                variable.assign(value)
-            return state
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            logger.warning("the checkpoint %s is damaged and passed over (%s)", folder, error)
+            damaged.append(folder)
+            continue
+        for variable, value in zip(_random_states(model), state.pop("random_states"), strict=True):
+            variable.assign(value)
+        return state
+    if damaged:
+        raise ValueError(
+            f"No checkpoint in {damaged[0].parent} can be read. Bring them back from a backup, or "
+            "set RESUME = False to train this network afresh."
+        )
     return None
 
 
@@ -105,21 +170,23 @@ def _random_states(model):
 
 def training_went_wrong(state, what, run_folder):
     """Return the words for a training that cannot go on: what was found, and what to change."""
+    saved = any((Path(run_folder) / "checkpoints").glob("[0-9]*/state.json"))
+    kept = (
+        f"The last good checkpoint is kept in {run_folder}." if saved else "No checkpoint was due."
+    )
     return (
-        f"Training went wrong in epoch {state['epoch'] + 1}, by step {state['step']}: {what}. The "
-        f"last good checkpoint is kept in {run_folder}. Halve the learning rate or raise the batch "
+        f"Training went wrong in epoch {state['epoch'] + 1}, by step {state['step']}: {what}. "
+        f"{kept} Halve the learning rate or raise the batch "
         'size; with PRECISION = "mixed_bfloat16", try "float32". Or change SEED.'
     )
 
 
 def write_log(path, rows):
     """Write ``training_log.csv``: a column a quantity, a row an epoch."""
-    temporary = path.with_name(f".{path.name}.part")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(temporary, path)
 
 
 def save_model(network, path):

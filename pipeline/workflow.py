@@ -25,7 +25,7 @@ from pipeline.run_folders import (
     write_json,
 )
 from pipeline.run_lock import identity_of, locked
-from pipeline.run_step import INTERRUPTED, set_up_logging
+from pipeline.run_step import INTERRUPTED, in_words, set_up_logging, why_ended
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ REPEATABLE = {"MKL_CBWR": "AUTO,STRICT", "MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": 
 STEPS = {
     "0": ("prepare_images", "folders and real tiles", (), ("images_dir",)),
     "1": ("train_wgan", "training the WGAN", (), ("masks_dir",)),
-    "2": ("simulate_masks", "simulating masks", ("0", "1"), ()),
+    "2": ("simulate_masks", "simulating masks", ("0", "1"), ("masks_dir",)),
     "3": ("train_cyclegan", "training the CycleGAN", ("0", "2"), ()),
     "4": ("translate_images", "translating masks and micrographs", ("2", "3"), ("images_dir",)),
     "5": ("filter_masks", "filtering masks", ("2", "4"), ("images_dir",)),
@@ -83,15 +83,11 @@ def run_workflow(steps, *, root_dir, options, selected=(), resume=True):
     options = {name: value for name, value in options.items() if name.isupper()}
     folder = Path(root_dir) / ".workflow"
     set_up_logging()
-    try:
-        check_inputs(options, calls)
-    except (ValueError, FileNotFoundError) as error:
-        logger.error("Nothing was started:\n%s", error)
-        sys.exit(2)
-    folder.mkdir(parents=True, exist_ok=True)
-    set_up_logging(folder / "log.txt")
     signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
+        _check_or_exit(options, calls)
+        folder.mkdir(parents=True, exist_ok=True)
+        set_up_logging(folder / "log.txt")
         with locked(folder / "lock.json") as tell_lock:
             for number, function, keywords in calls:
                 _run_unless_finished(
@@ -100,7 +96,20 @@ def run_workflow(steps, *, root_dir, options, selected=(), resume=True):
     except BlockingIOError as error:
         logger.error("%s", error)
         sys.exit(3)
+    except OSError as error:
+        logger.error("%s", in_words(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _exit_interrupted()
     logger.info("all done")
+
+
+def _check_or_exit(options, calls):
+    try:
+        check_inputs(options, calls)
+    except (ValueError, FileNotFoundError) as error:
+        logger.error("Nothing was started:\n%s", error)
+        sys.exit(2)
 
 
 def _select(calls, selected):
@@ -134,7 +143,7 @@ def _run_unless_finished(
         keywords.setdefault("resume", resume)
     code, interrupted = _run_in_process(folder, number, function, keywords, options, tell_lock)
     if code and not interrupted:
-        logger.error("step %s stopped with exit code %d; see %s/log.txt", number, code, folder)
+        logger.error("step %s %s; see %s/log.txt", number, why_ended(code), folder)
         sys.exit(code if code > 0 else 1)
     if code:
         _exit_interrupted()

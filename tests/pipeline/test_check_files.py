@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from pipeline.check_files import check_images, check_true_masks
+from pipeline.check_files import check_images, check_named_models, check_true_masks
 
 TILE = (48, 64)
 
@@ -202,3 +202,18 @@ def test_memory_is_that_of_one_image(tmp_path):
         tracemalloc.stop()
     # All twelve would be 12 MB.
     assert peak < 4.5 * whole.nbytes
+
+
+def test_a_named_model_must_be_there(tmp_path):
+    (tmp_path / "Models" / "2026-01-31_12-00-00").mkdir(parents=True)
+
+    def problems_of(name):
+        return check_named_models(
+            [("4", "translate_images", {"cyclegan_dir": str(tmp_path), "cyclegan_model": name})]
+        )
+
+    assert problems_of(None) == problems_of("2026-01-31_12-00-00") == []
+    assert problems_of(3) == problems_of("a/b") == []  # these are said as wrong values
+    (problem,) = problems_of("2026-01-30_12-00-00")
+    assert "translate_images: cyclegan_model is '2026-01-30_12-00-00', but there is no" in problem
+    assert "Allowed is None for the newest, or one of: 2026-01-31_12-00-00." in problem

@@ -93,6 +93,15 @@ def test_advanced_options_are_checked_with_the_others(options):
     assert any("simulate_masks: grid_type is 'SQUARE'" in problem for problem in problems)
 
 
+def test_a_named_model_that_is_not_there_is_said_before_the_run(options):
+    calls = default_calls(options)
+    for _, _, keywords in calls:
+        if "cyclegan_model" in keywords:
+            keywords["cyclegan_model"] = "2026-01-31_12-00-00"
+    (problem,) = (one for one in problems_of(options, calls) if "_model is" in one)
+    assert "there is no such run" in problem and "none so far" in problem
+
+
 def test_only_what_the_steps_need_is_read(options, tmp_path):
     (tmp_path / "Input_Masks" / "bad.png").write_text("no image")
     (tmp_path / "Input_Images" / "small.png").unlink(missing_ok=True)

@@ -88,6 +88,7 @@ def test_the_default_calls_are_allowed(step_name):
         ("train_wgan", "learning_rate", 0, "above 0 and at most 1"),
         ("train_wgan", "beta_1", 1.0, "of at least 0 and below 1"),
         ("train_wgan", "beta_2", 1.5, "of at least 0 and below 1"),
+        ("train_wgan", "checkpoint_minutes", -1, "a number above 0"),
         ("train_wgan", "preview_every", 0, "of at least 1"),
         ("simulate_masks", "wgan_model", "1_WGAN/Models/x", "a run folder such as"),
         ("simulate_masks", "grid_type", "hexagonal", '"HEXAGONAL", "CUBIC" or "DISABLE"'),
@@ -122,6 +123,7 @@ def test_the_default_calls_are_allowed(step_name):
         ("train_unet", "validation_share", 0, "above 0 and below 1"),
         ("train_unet", "learning_rate_schedule", "COSINE", '"STEP_DECAY" or "LINEAR_DECAY", or a'),
         ("measure_particles", "filters", {"area": 50}, "the lowest and the highest value"),
+        ("measure_particles", "filters", {"aera": (50, None)}, "ranges of what is measured: cent"),
         ("measure_particles", "exclude_border", "no", "True or False"),
         ("measure_particles", "pixel_size_nm", -2.5, "None, or a number above 0"),
     ],
@@ -148,6 +150,10 @@ def test_each_advanced_option_is_checked(step_name, name, value, words):
             {"min_no_of_particles": 9, "max_no_of_particles": 8},
             "min_no_of_particles is 9 and max_no_of_particles is 8",
         ),
+        (
+            {"pool_size": 4, "batch_size": 5},
+            "pool_size is 4 with batch_size 5; allowed is 0 for no pool, or at least 5",
+        ),
         ({"min_scaling": 1.3, "max_scaling": 1.2}, "allowed is min_scaling up to max_scaling"),
         (
             {"use_normal_distribution": True, "scaling_mu": 1.0, "scaling_sigma": 0.5},
@@ -172,6 +178,8 @@ def test_noise_finer_than_the_pixels_does_not_go_with_the_tile():
 
 def test_options_that_go_together():
     assert check_combinations({"use_binary_crossentropy": True, "lambda_identity": (0, 0)}) == []
+    assert check_combinations({"pool_size": 0, "batch_size": 5}) == []
+    assert check_combinations({"pool_size": 5, "batch_size": 5}) == []
     assert check_combinations({"min_scaling": 1, "max_scaling": 1}) == []
     wide = {"use_normal_distribution": False, "scaling_mu": 1.0, "scaling_sigma": 0.5}
     assert check_combinations(wide) == []

@@ -47,6 +47,12 @@ from pipeline import check_values as values
             [None, {"area": 5}, {"area": (2, 1)}, {1: (0, 1)}, {"area": (math.nan, 1)}],
             "ranges by the name of a quantity",
         ),
+        (
+            values.measured_ranges,
+            [{}, {"area": (50, None)}, {"convexity": [0.8, 1.0]}],
+            [{"aera": (50, None)}, {"area": (1, 2), "label": (1, 2)}],
+            "ranges of what is measured: centroid_y, centroid_x, area,",
+        ),
     ],
 )
 def test_each_check_tells_allowed_from_refused_values(check, allowed, refused, words):

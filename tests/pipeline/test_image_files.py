@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from pipeline.check_files import LONGEST_NAME_BYTES
 from pipeline.image_files import (
     image_size,
     list_images,
@@ -15,6 +16,7 @@ from pipeline.image_files import (
     whole_file,
     write_image,
 )
+from pipeline.run_folders import DISK_IS_FULL
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (20, 30), np.uint8)
@@ -111,6 +113,32 @@ def test_interrupted_writing_leaves_what_was_there(tmp_path):
         raise KeyboardInterrupt
     assert (tmp_path / "a.txt").read_text() == "earlier"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.bmp"])
+def test_a_full_disk_leaves_what_was_there_and_names_the_file(tmp_path, name):
+    resource = pytest.importorskip("resource")
+    write_image(tmp_path / name, GREY)
+    large = RNG.integers(0, 256, (300, 300), np.uint8)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=rf"(No space left|too large).*{name}") as error:
+            write_image(tmp_path / name, large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.errno in DISK_IS_FULL
+    np.testing.assert_array_equal(read_image(tmp_path / name), GREY)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["x" * 221 + ".tif", "ü" * 110 + ".PNG"])
+def test_the_longest_names_allowed_leave_room_for_the_results(tmp_path, name):
+    assert LONGEST_NAME_BYTES - 2 < len(name.encode()) <= LONGEST_NAME_BYTES
+    stem = name[: name.rindex(".")]
+    for result in (f"{stem}-aug_99999.tif", f"{stem}_raw.tif", f"{stem}_RoiSet.png"):
+        write_image(tmp_path / result, GREY)
+        np.testing.assert_array_equal(read_image(tmp_path / result), GREY)
 
 
 def test_listing(tmp_path):

@@ -3,9 +3,14 @@
 import logging
 
 import cv2
+import keras
 import numpy as np
 import pytest
 
+from models.wgan_gp import load_generator
+from pipeline import segment_images, train_cyclegan
+from pipeline.image_files import read_image, write_image
+from pipeline.inference import load_network
 from pipeline.network_failures import (
     act_on_failure,
     describe_contrast,
@@ -84,3 +89,66 @@ def test_flat_probabilities_are_found():
     assert not is_flat(one_small_particle)
     assert describe_probabilities(["a.tif"], 2) is None
     assert "any of 2 micrographs" in describe_probabilities(["a.tif", "b.tif"], 2)
+
+
+def test_a_flat_probability_image_gives_an_empty_mask_whatever_its_level():
+    """Stretched to 0..255 and cut by Otsu's threshold, noise would be thousands of particles."""
+    for level in (0.0, 0.3, 0.9, 1.0):
+        noise = np.random.default_rng(0).normal(level, 0.004, (60, 80, 1)).astype(np.float32)
+        assert not segment_images.segment_output(np.clip(noise, 0, 1), -1, True, 9).any()
+
+
+def test_step_6b_stops_or_warns_if_the_unet_tells_nothing(tmp_path, monkeypatch, caplog):
+    (tmp_path / "images").mkdir()
+    write_image(tmp_path / "images" / "a.tif", micrographs(masks())[0])
+    for name in ("Checkpoint_Lowest_Loss.keras", "model.keras"):
+        (tmp_path / "Models" / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "Models" / "run" / name).touch()
+    monkeypatch.setattr(
+        segment_images, "make_predictor", lambda *path, **how: lambda image: image * 0 + 0.7
+    )
+    options = dict.fromkeys(("unet_model", "image_crop", "use_gpu_for_whole_image"))
+    options |= {"whole_image": True, "average_flips": False, "contrast_range": (0.5, 99.5)}
+    options |= {"tile_height": 64, "tile_width": 64, "min_overlap": 2, "manage_overlap_mode": 2}
+    options |= {"threshold": -1, "watershed_lines": True, "min_distance": 9}
+    options |= {"unet_dir": tmp_path, "images_dir": tmp_path / "images"}
+    options |= {"output_dir": tmp_path / "masks"}
+    with pytest.raises(ValueError, match=r"The UNet has failed: .* any of 1 micrographs"):
+        segment_images.segment_images(**options, when_failed="stop")
+    segment_images.segment_images(**options, when_failed="warn")
+    assert "The UNet has failed" in caplog.text
+    assert "no particle in sight, so an empty mask: a.tif" in caplog.text
+    assert not read_image(tmp_path / "masks" / "a.tif").any()
+
+
+def test_step_3_stops_if_a_generator_gives_constant_images(tmp_path, monkeypatch):
+    images = {"A": micrographs(masks()), "B": masks()}
+    for folder in ("trainA", "testA", "trainB", "testB"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for number, image in enumerate(images[folder[-1]]):
+            write_image(tmp_path / "data" / folder / f"{number}.tif", image)
+
+    def train_to_grey(model, *batches, **options):
+        last = [layer for layer in model.gen_b.layers if layer.weights][-1]
+        last.set_weights([np.zeros(weight.shape, np.float32) for weight in last.weights])
+
+    monkeypatch.setattr(train_cyclegan, "train", train_to_grey)
+    options = dict.fromkeys(("use_skip_connection", "use_resize_convolution"), False)
+    options |= dict.fromkeys(("use_binary_crossentropy", "invert_images"), False)
+    options |= {"lambda_cycle": (10, 10), "lambda_identity": (0.5, 0.5), "pool_size": 0}
+    options |= {"label_smoothing_factor": 0.0, "gaussian_noise_value": 0.0, "beta_1": 0.5}
+    options |= {"learning_rate": 2e-4, "constant_learning_rate_share": 0.75, "seed": 1}
+    options |= {"batch_size": 1, "epochs": 1, "filters": 1, "precision": "float32"}
+    options |= {"checkpoint_minutes": 10}
+    with pytest.raises(ValueError, match=r"The CycleGAN has failed: all of .* of one grey"):
+        train_cyclegan.train_cyclegan(cyclegan_dir=tmp_path, **options, when_failed="stop")
+    assert not list(tmp_path.glob("Models/*/*.keras"))
+
+
+@pytest.mark.parametrize("load", [load_generator, lambda path: load_network(path, use_gpu=False)])
+def test_a_model_file_that_holds_code_is_refused(load, tmp_path):
+    inputs = keras.Input((4,))
+    outputs = keras.layers.Lambda(lambda x: x + 1)(inputs)
+    keras.Model(inputs, outputs).save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="Lambda"):
+        load(tmp_path / "model.keras")

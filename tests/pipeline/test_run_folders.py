@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from pipeline.run_folders import fingerprint, new_run_folder, newest_model, open_output_folder
+from pipeline.run_folders import (
+    fingerprint,
+    new_run_folder,
+    newest_model,
+    open_output_folder,
+    read_json,
+    write_json,
+)
 
 
 def test_new_runs_never_share_a_folder(tmp_path):
@@ -74,3 +81,13 @@ def test_files_of_unknown_origin_are_never_deleted(tmp_path):
     open_output_folder(folder, {"a": 1})
     kept = list((tmp_path / "Earlier_Results").glob("trainB_*/by_hand.tif"))
     assert [path.read_text() for path in kept] == ["mine"]
+
+
+def test_json_is_whole_and_in_its_order(tmp_path):
+    """The log's columns come from it when a training is continued."""
+    path = tmp_path / "state.json"
+    write_json(path, {"b": 1, "a": [0.1, 1 / 3]})
+    assert list(read_json(path)) == ["b", "a"]
+    with pytest.raises(ValueError, match="Circular"):
+        write_json(path, (circle := []).append(circle) or circle)
+    assert read_json(path) == {"b": 1, "a": [0.1, 1 / 3]}

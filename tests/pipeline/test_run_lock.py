@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from pipeline.run_folders import read_json, write_json
-from pipeline.run_lock import locked
+from pipeline.run_lock import identity_of, is_alive, locked
 
 
 def test_the_lock_names_its_process_and_is_gone_afterwards(tmp_path):
@@ -57,3 +57,25 @@ def test_a_run_on_another_computer_is_named(tmp_path):
     with pytest.raises(BlockingIOError, match="computer node7, process 1234"), locked(lock):
         pass
     assert lock.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="needs to wait without asking")
+def test_an_ended_process_that_is_still_listed_is_gone(tmp_path):
+    """In containers nobody may ask for the exit codes of a killed run's step."""
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    before = [process.pid, psutil.Process(process.pid).create_time()]
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert psutil.pid_exists(process.pid)
+    assert identity_of(process.pid) is None and not is_alive(before)
+    write_json(tmp_path / "lock.json", {"run": before, "step": before})
+    with locked(tmp_path / "lock.json"):
+        pass
+    process.wait()
+
+
+def test_a_lock_that_was_cut_off_is_taken_over_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.run_lock.SECONDS_TO_WAIT_FOR_A_DYING_STEP", 0.3)
+    lock = tmp_path / "lock.json"
+    lock.write_text('{"computer": "no')
+    with locked(lock):
+        assert read_json(lock)["run"][0] == os.getpid()

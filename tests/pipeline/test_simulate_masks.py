@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from skimage.draw import disk, ellipse
 
+from pipeline import outline_sources
 from pipeline import simulate_masks as step
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.simulate_masks import simulate_masks
@@ -16,6 +17,8 @@ from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import prepare_library
 
 OPTIONS = {
+    "invert_masks": False,
+    "outline_source": "wgan",
     "wgan_model": None,
     "num_masks": 4,
     "tile_height": 64,
@@ -56,14 +59,17 @@ def run(tmp_path, monkeypatch):
     model.parent.mkdir(parents=True)
     model.write_bytes(b"a model")
     generator = SimpleNamespace(input_shape=(None, 2))
-    monkeypatch.setattr(step.wgan_gp, "load_generator", lambda path: generator)
-    monkeypatch.setattr(step.wgan_gp, "sample_outlines", draw_ellipses)
+    monkeypatch.setattr(outline_sources.wgan_gp, "load_generator", lambda path: generator)
+    monkeypatch.setattr(outline_sources.wgan_gp, "sample_outlines", draw_ellipses)
     monkeypatch.setattr("simulate.outlines.LIBRARY_SIZE", 256)
 
     def run(**changes):
         options = OPTIONS | changes
         simulate_masks(
-            wgan_dir=tmp_path / "1_WGAN", cyclegan_dir=tmp_path / "2_CycleGAN", **options
+            wgan_dir=tmp_path / "1_WGAN",
+            cyclegan_dir=tmp_path / "2_CycleGAN",
+            masks_dir=tmp_path / "Input_Masks",
+            **options,
         )
         return tmp_path / "2_CycleGAN" / "data"
 
@@ -189,7 +195,7 @@ def test_missing_model_names_the_step_that_makes_it(run):
 
 def test_missing_wgan_names_the_step_that_makes_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"step 1 \(train_wgan\)"):
-        simulate_masks(wgan_dir=tmp_path, cyclegan_dir=tmp_path, **OPTIONS)
+        simulate_masks(wgan_dir=tmp_path, cyclegan_dir=tmp_path, masks_dir=tmp_path, **OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +222,7 @@ def test_options_out_of_range_are_errors(run, changes, words):
 
 def test_wgan_that_draws_no_particles_is_an_error(run, monkeypatch):
     monkeypatch.setattr(
-        step.wgan_gp,
+        outline_sources.wgan_gp,
         "sample_outlines",
         lambda _, latent, batch_size: np.zeros((len(latent), 32, 32), np.uint8),
     )
@@ -231,7 +237,7 @@ def test_wgan_that_draws_few_particles_is_a_warning(run, monkeypatch, caplog):
         outlines[np.arange(len(latent)) % 4 > 0] = 0
         return outlines
 
-    monkeypatch.setattr(step.wgan_gp, "sample_outlines", mostly_nothing)
+    monkeypatch.setattr(outline_sources.wgan_gp, "sample_outlines", mostly_nothing)
     run()
     assert "75 % of the outlines" in caplog.text
 
@@ -245,7 +251,7 @@ def test_empty_masks_are_an_error_before_any_is_written(run, tmp_path):
 def test_full_masks_are_an_error(run, monkeypatch):
     # Particles of 252 x 252 pixels, 307 apart: one of them covers the whole tile.
     monkeypatch.setattr(
-        step.wgan_gp,
+        outline_sources.wgan_gp,
         "sample_outlines",
         lambda _, latent, batch_size: np.full((len(latent), 256, 256), 255, np.uint8),
     )
@@ -258,3 +264,18 @@ def test_full_masks_are_an_error(run, monkeypatch):
             scaling_sigma=0.0,
             tile_width=64,
         )
+
+
+def test_augmented_outlines_need_no_wgan(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(outline_sources.wgan_gp, "load_generator", None)
+    with pytest.raises(FileNotFoundError, match="Input_Masks does not exist"):
+        run(outline_source="augmented", wgan_model="2020-01-01_00-00-00")
+    outline = np.full((40, 30), 255, np.uint8)
+    outline[ellipse(20, 15, 14, 9)] = 0
+    (tmp_path / "Input_Masks").mkdir()
+    write_image(tmp_path / "Input_Masks" / "a.png", outline)
+    data = run(outline_source="augmented", invert_masks=True, max_overlap=0.0)
+    labels = read_image(data / "labelsB" / "00000.tif")
+    areas = np.bincount(labels.ravel())[1:]
+    # What is left of an ellipse of 28 x 18 pixels less two at each side, where it is whole.
+    assert areas.max() == pytest.approx(np.pi * 12 * 7, rel=0.35)

@@ -6,6 +6,7 @@ import pytest
 from pipeline import gan_images, train_cyclegan, train_unet, train_wgan
 from pipeline.grow_particles import centrality
 from pipeline.image_files import write_image
+from pipeline.outline_sources import load_outlines
 
 
 def test_outlines_are_padded_with_background_and_flipped(tmp_path):
@@ -13,7 +14,7 @@ def test_outlines_are_padded_with_background_and_flipped(tmp_path):
     small[0, 0] = large[0, 0] = 255
     for name, mask in (("a.png", small), ("b.png", large)):
         write_image(tmp_path / name, mask)
-    outlines = train_wgan.load_outlines(sorted(tmp_path.iterdir()))
+    outlines = train_wgan.encode_outlines(load_outlines(tmp_path))
     assert outlines.shape == (8, 16, 32, 1)
     assert set(np.unique(outlines)) == {-1.0, 1.0}
     # 6 x 4 centred in 16 x 32 begins at (5, 14); its flips mirror the whole frame.

@@ -1,6 +1,7 @@
 """Training goes on after a kill bit for bit, batches follow from the seed, bad losses stop it."""
 
 import csv
+import logging
 import os
 import signal
 
@@ -10,7 +11,6 @@ import pytest
 from models import cyclegan, image_pool, multires_unet, wgan_gp
 from pipeline import training_loop, training_runs
 from pipeline.training_loop import random_numbers, shuffled_indices, train
-from pipeline.training_runs import begin_run, finish_run
 
 EPOCHS, STEPS = 2, 3
 
@@ -92,25 +92,22 @@ def test_a_killed_training_goes_on_bit_for_bit(builder, tmp_path, monkeypatch):
         train_until(builder, disturbed, kill_at=(1, 1))
     checkpoints = sorted(path.name for path in (disturbed / "checkpoints").iterdir())
     assert checkpoints == ["000001_000000", "000001_000001"]
+    for weights in disturbed.glob("checkpoints/*/model.weights.h5"):
+        assert weights.stat().st_size <= training_runs.bytes_of_weights(undisturbed)
     resumed, resumed_rows = train_until(builder, disturbed)
 
     assert resumed_rows == rows
     with open(disturbed / "training_log.csv", newline="") as file:
         assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2]
+    logs = [tmp_path / name / "training_log.csv" for name in ("undisturbed", "disturbed")]
+    assert logs[0].read_bytes() == logs[1].read_bytes()
     assert len(resumed.variables) == len(undisturbed.variables) > 0
     for own, other in zip(resumed.variables, undisturbed.variables, strict=True):
         np.testing.assert_array_equal(np.asarray(own), np.asarray(other), err_msg=own.path)
 
 
-def test_a_half_written_checkpoint_is_passed_over(tmp_path):
-    model, _, _ = unet()
-    state = {"epoch": 1, "step": 0, "sums": {}, "rows": []}
-    training_runs.save_checkpoint(model, tmp_path, state)
-    (tmp_path / "checkpoints" / "000002_000000").mkdir()
-    assert training_runs.load_checkpoint(model, tmp_path) == state
-
-
-def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
+def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_loop, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0)
     model, make_batch, _ = unet()
 
     def with_nan(epoch, step):
@@ -119,10 +116,22 @@ def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
 
     with pytest.raises(ValueError, match="epoch 2, by step 3: the loss loss is nan") as error:
         train(model, with_nan, steps_per_epoch=STEPS, epochs=3, run_folder=tmp_path)
-    assert "Halve the learning rate" in str(error.value)
+    assert "Halve the learning rate or raise the batch size" in str(error.value)
+    assert f"The last good checkpoint is kept in {tmp_path}." in str(error.value)
+    assert training_runs.load_checkpoint(model, tmp_path)["epoch"] == 1
+    assert all(np.isfinite(np.asarray(weight)).all() for weight in model.weights)
 
 
-def test_ctrl_c_finishes_the_step_and_saves(tmp_path):
+def test_losses_of_the_validation_count_too(tmp_path):
+    model, make_batch, _ = unet()
+    options = {"validate": lambda: {"val_loss": float("inf")}, "run_folder": tmp_path}
+    with pytest.raises(ValueError, match="epoch 1, by step 3: the loss val_loss is inf") as error:
+        train(model, make_batch, steps_per_epoch=STEPS, epochs=2, **options)
+    assert "No checkpoint was due." in str(error.value)
+
+
+def test_ctrl_c_finishes_the_step_and_saves(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     model, make_batch, _ = unet()
     made = []
     before = signal.getsignal(signal.SIGINT)
@@ -137,6 +146,7 @@ def test_ctrl_c_finishes_the_step_and_saves(tmp_path):
         train(model, interrupt, steps_per_epoch=STEPS, epochs=50, run_folder=tmp_path)
     state = training_runs.load_checkpoint(model, tmp_path)
     assert (state["epoch"], state["step"]) < (3, 0)
+    assert caplog.messages[-1] == "stopped and saved; run StartProcess.py again to go on here"
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -173,31 +183,3 @@ def test_an_epoch_shows_every_sample_and_batches_have_one_size():
     other = shuffled_indices(10, 4, seed=1, epoch=1, step=0)
     assert list(other) != list(batches[0])
     np.testing.assert_array_equal(batches[1], shuffled_indices(10, 4, seed=1, epoch=0, step=1))
-
-
-def test_a_run_is_continued_only_with_equal_options(tmp_path):
-    first, finished = begin_run(tmp_path, {"epochs": 3, "range": (0.5, 99.5)})
-    assert not finished
-    same = {"epochs": 3, "range": [0.5, 99.5], "preview_every": 7}
-    assert begin_run(tmp_path, same) == (first, False)
-    assert begin_run(tmp_path, {**same, "epochs": 4})[0] != first
-    assert begin_run(tmp_path, same, resume=False)[0] != first
-
-
-def test_a_finished_run_is_used_again_unless_another_came_after_it(tmp_path):
-    first, _ = begin_run(tmp_path, {"a": 1})
-    finish_run(first)
-    assert begin_run(tmp_path, {"a": 1}) == (first, True)
-    second, _ = begin_run(tmp_path, {"a": 2})
-    finish_run(second)
-    again, finished = begin_run(tmp_path, {"a": 1})
-    assert again not in (first, second) and not finished
-
-
-def test_an_unfinished_run_from_before_a_finished_one_is_not_continued(tmp_path):
-    """The later steps use the latest finished model: it must be the one just asked for."""
-    begin_run(tmp_path, {"a": 1})
-    second, _ = begin_run(tmp_path, {"a": 2})
-    finish_run(second)
-    again, finished = begin_run(tmp_path, {"a": 1})
-    assert again.name > second.name and not finished

@@ -1,8 +1,16 @@
 """Which steps run, and why; what is recorded of a finished one."""
 
+import errno
+import logging
+import os
+import signal
+
 import pytest
 
 from pipeline import workflow
+from pipeline.run_folders import read_json, write_json
+from pipeline.run_lock import identity_of
+from pipeline.run_step import INTERRUPTED
 
 
 def record(tmp_path, **changes):
@@ -79,3 +87,119 @@ def test_steps_are_selected_by_number():
         workflow._select(calls, ["nine"])
     with pytest.raises(SystemExit, match="Step 3 is not called"):
         workflow._select([call for call in calls if call[0] != "3"], ["3"])
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, caplog):
+    """Return ``run(steps)``, run_workflow without checks; its exit code, 0 if it ends itself."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(workflow, "check_inputs", lambda options, calls: None)
+    monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
+    monkeypatch.setattr(workflow.signal, "signal", lambda number, handler: None)
+
+    def run(steps=lambda run_step: None):
+        try:
+            workflow.run_workflow(steps, root_dir=tmp_path, options={})
+        except SystemExit as end:
+            return end.code
+        return 0
+
+    return run
+
+
+def one_step(folder):
+    keywords = {"images_dir": str(folder / "images"), "cyclegan_dir": str(folder)}
+    return lambda run_step: run_step("0", "prepare_images", **keywords)
+
+
+class FakeProcess:
+    """Stands for a step's process; ``ends`` is what each wait for it gives."""
+
+    def __init__(self, ends):
+        self.ends, self.told, self.pid = iter(ends), [], os.getpid()
+
+    def wait(self):
+        end = next(self.ends)
+        if end is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        return end
+
+    def send_signal(self, number):
+        self.told.append(number)
+
+    def kill(self):
+        self.told.append("killed")
+
+
+def step_that(monkeypatch, *ends):
+    process = FakeProcess(ends)
+    monkeypatch.setattr(workflow.subprocess, "Popen", lambda command, **options: process)
+    return process
+
+
+def test_a_second_run_is_refused_naming_the_first(run, tmp_path, caplog):
+    lock = tmp_path / ".workflow" / "lock.json"
+    lock.parent.mkdir()
+    write_json(lock, {"run": identity_of(os.getpid()), "step": None})
+    assert run() == 3
+    assert f"Another run is on in this folder: process {os.getpid()} ({lock})" in caplog.text
+    assert lock.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows tells the step by itself")
+def test_ctrl_c_lets_the_step_save_and_says_how_to_go_on(run, folder, monkeypatch, caplog):
+    process = step_that(monkeypatch, KeyboardInterrupt, INTERRUPTED)
+    assert run(one_step(folder)) == INTERRUPTED
+    assert process.told == [signal.SIGINT]
+    assert "stopping when the state is saved; press Ctrl-C again to stop at once" in caplog.text
+    assert caplog.messages[-1] == "interrupted; run StartProcess.py again to go on here"
+    assert read_json(folder / ".workflow" / "steps.json") is None
+    assert not (folder / ".workflow" / "lock.json").exists()
+
+
+def test_a_second_ctrl_c_stops_at_once(run, folder, monkeypatch):
+    process = step_that(monkeypatch, KeyboardInterrupt, KeyboardInterrupt)
+    assert run(one_step(folder)) == INTERRUPTED
+    assert process.told[-1] == "killed"
+
+
+def test_a_step_that_ends_well_in_spite_of_ctrl_c_is_recorded(run, folder, monkeypatch):
+    step_that(monkeypatch, KeyboardInterrupt, 0)
+    assert run(one_step(folder)) == INTERRUPTED
+    assert list(read_json(folder / ".workflow" / "steps.json")) == ["0"]
+
+
+def test_ctrl_c_between_the_steps_says_how_to_go_on(run, monkeypatch, caplog):
+    def interrupted(options, calls):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workflow, "check_inputs", interrupted)
+    assert run() == INTERRUPTED
+    assert caplog.messages == ["interrupted; run StartProcess.py again to go on here"]
+
+
+def test_a_killed_step_is_said_and_not_recorded(run, folder, monkeypatch, caplog):
+    step_that(monkeypatch, -9)
+    assert run(one_step(folder)) == 1
+    assert "step 0 was ended by signal 9, most often because memory ran out" in caplog.text
+    assert read_json(folder / ".workflow" / "steps.json") is None
+
+
+def test_a_full_disk_is_said_in_words(run, folder, monkeypatch, caplog):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(workflow, "write_json", full)
+    assert run(one_step(folder)) == 1
+    assert "the disk is full" in caplog.text
+    assert "job.json'). Make room, then run StartProcess.py again" in caplog.text
+
+
+def test_a_step_that_runs_again_says_why(run, folder, monkeypatch, caplog):
+    step_that(monkeypatch, 0, 0)
+    assert run(one_step(folder)) == 0
+    assert run(one_step(folder)) == 0
+    assert "folders and real tiles: already done with the same options and inputs" in caplog.text
+    (folder / "images" / "a.tif").write_bytes(b"other")
+    assert run(one_step(folder)) == 0
+    assert "folders and real tiles again (input images_dir changed)" in caplog.text

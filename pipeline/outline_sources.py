@@ -1,0 +1,135 @@
+"""Outlines of particles: the user's own, new ones from the WGAN or by augmentation, and how alike.
+
+Outlines are uint8 (n, height, width), 0..255, white on black.
+"""
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from models import wgan_gp
+from pipeline.image_files import list_images, read_mask
+from pipeline.particle_shapes import measure_particles
+from simulate.augment_outlines import augment_outlines
+from simulate.outlines import OPENING, carve_core
+from simulate.scenes import ks_distance
+
+logger = logging.getLogger(__name__)
+
+WGAN, AUGMENTED = "wgan", "augmented"
+OUTLINES_AT_A_TIME = 64  # as fast as 256, in 0.7 GB less memory
+# What outlines are compared by: the columns of `measure_particles`.
+SHAPES = {
+    "diameter in pixels": "equivalent_diameter",
+    "convexity": "convexity",
+    "elongation": "aspect_ratio",
+}
+FRAME = len(OPENING)  # pixels of background around, for the smoothing
+# Two samples of a few dozen outlines differ by so much by chance.
+CHANCE = 0.1
+
+
+def load_outlines(masks_dir: Path, invert: bool = False) -> np.ndarray:
+    """Return the outlines in a folder, 0 or 255, in frames of one size.
+
+    Its sides are the next multiples of 16 of the largest outline's; smaller ones are centred.
+    ``invert`` is for outlines that are black on white.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    """
+    files = list_images(masks_dir)
+    if not files:
+        raise FileNotFoundError(
+            f"{masks_dir} holds no images: put outlines of single particles, white on black, there."
+        )
+    masks = [read_mask(file, invert) for file in files]
+    height, width = (-(-max(m.shape[axis] for m in masks) // 16) * 16 for axis in (0, 1))
+    outlines = np.zeros((len(masks), height, width), np.uint8)
+    for outline, mask in zip(outlines, masks, strict=True):
+        top, left = (height - mask.shape[0]) // 2, (width - mask.shape[1]) // 2
+        outline[top : top + mask.shape[0], left : left + mask.shape[1]] = 255 * mask
+    return outlines
+
+
+def draw_from_wgan(rng: np.random.Generator, model: Path, number: int) -> np.ndarray:
+    """Return outlines drawn by the WGAN's generator saved at ``model``."""
+    generator = wgan_gp.load_generator(model)
+    latent = wgan_gp.draw_latent(rng, number, generator.input_shape[-1])
+    return wgan_gp.sample_outlines(generator, latent, batch_size=OUTLINES_AT_A_TIME)
+
+
+def shapes_of(outlines: np.ndarray) -> dict[str, np.ndarray]:
+    """Return each quantity of ``SHAPES``, of the largest particle of each outline that has one.
+
+    Outlines are taken as step 2 places them: holes filled, specks and fringes smoothed away.
+    """
+    rows = []
+    for outline in outlines:
+        _, footprint = carve_core(np.pad(outline, FRAME))
+        _, labels, statistics, _ = cv2.connectedComponentsWithStats(footprint, connectivity=4)
+        areas = statistics[1:, cv2.CC_STAT_AREA]
+        if len(areas):
+            largest = labels == 1 + np.argmax(areas)
+            rows.append(measure_particles(largest, exclude_border=False))
+    return {
+        name: np.array([row[column][0] for row in rows], float) for name, column in SHAPES.items()
+    }
+
+
+def compare_outlines(given: np.ndarray, drawn: np.ndarray, seed: int) -> dict[str, dict]:
+    """Return how far drawn outlines are from the given ones, beside as many augmented ones.
+
+    By quantity of ``SHAPES``: the medians of the three, and the Kolmogorov-Smirnov distances of
+    "drawn" and "augmented" from the given ones (1 where a sample shows no particle).
+    """
+    augmented = augment_outlines(np.random.default_rng(seed), given, len(drawn))
+    samples = {"given": given, "drawn": drawn, "augmented": augmented}
+    shapes = {sample: shapes_of(outlines) for sample, outlines in samples.items()}
+
+    def distance(sample, name):
+        values = shapes[sample][name]
+        return float(ks_distance(shapes["given"][name], values)) if len(values) else 1.0
+
+    return {
+        name: {
+            "medians": {
+                sample: float(np.median(values[name])) if len(values[name]) else None
+                for sample, values in shapes.items()
+            },
+            "distances": {sample: distance(sample, name) for sample in ("drawn", "augmented")},
+        }
+        for name in SHAPES
+    }
+
+
+def say_how_alike(comparison: dict[str, dict]) -> None:
+    """Log a comparison; warn where augmentation would give outlines closer to the given ones."""
+    for name, found in comparison.items():
+        medians, distances = found["medians"], found["distances"]
+        logger.info(
+            "%s of your outlines %.3g, of the WGAN's %s (median; distance of the distributions "
+            "%.2f, of augmented outlines %.2f)",
+            name,
+            medians["given"],
+            "unknown" if medians["drawn"] is None else f"{medians['drawn']:.3g}",
+            distances["drawn"],
+            distances["augmented"],
+        )
+    drawn, augmented = (
+        np.mean([found["distances"][sample] for found in comparison.values()])
+        for sample in ("drawn", "augmented")
+    )
+    if drawn > augmented + CHANCE:
+        logger.warning(
+            "the WGAN's outlines are less like yours (mean distance %.2f) than yours deformed a "
+            "little (%.2f): train step 1 for more epochs (WGAN_EPOCHS), or set OUTLINE_SOURCE = "
+            '"%s"',
+            drawn,
+            augmented,
+            AUGMENTED,
+        )

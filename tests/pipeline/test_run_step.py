@@ -1,0 +1,110 @@
+"""A step in a process of its own: what its errors say, and that it ends with its run."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import run_step
+from pipeline.run_lock import identity_of, is_alive
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("a.tif is damaged."), "a.tif is damaged."),
+        (KeyError("name"), "KeyError: 'name'"),
+        (MemoryError("11 GiB"), "out of memory. Use a smaller batch size or smaller tiles"),
+        (OSError(errno.ENOSPC, "No space left", "a.tif"), "the disk is full, or your share of it"),
+        (OSError(errno.EDQUOT, "Quota exceeded", "a.tif"), "'a.tif'). Make room, then run StartPr"),
+        (PermissionError(errno.EACCES, "Permission denied", "a.tif"), "Permission denied: 'a.tif'"),
+    ],
+)
+def test_an_error_is_said_in_words(error, words):
+    assert words in run_step.in_words(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (1, "stopped with exit code 1"),
+        (-9, "ended by signal 9, most often because memory ran out: use a smaller batch size"),
+        (-11, "ended by signal 11. Run StartProcess.py again to go on where it was"),
+    ],
+)
+def test_an_exit_code_is_said_in_words(code, words):
+    assert words in run_step.why_ended(code)
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """Return a job whose function is ``step``, set by the test; and the folder of its log."""
+
+    def make(step):
+        monkeypatch.setitem(sys.modules, "pipeline.a_step", type(sys)("pipeline.a_step"))
+        sys.modules["pipeline.a_step"].a_step = step
+        log_file = str(tmp_path / "log.txt")
+        return {"number": "9", "function": "a_step", "keywords": {}, "log_file": log_file}
+
+    return make
+
+
+def test_a_failed_step_says_why_and_keeps_the_traceback_in_the_log(job, caplog, tmp_path):
+    def step():
+        raise ValueError("a.tif is damaged.")
+
+    assert run_step.run_job(job(step)) == 1
+    assert caplog.messages == ["Step 9 failed: a.tif is damaged."]
+    assert "Traceback" in (tmp_path / "log.txt").read_text()
+
+
+def test_an_interrupted_step_tells_so_by_its_exit_code(job):
+    def step():
+        raise KeyboardInterrupt
+
+    assert run_step.run_job(job(step)) == run_step.INTERRUPTED
+    assert run_step.run_job(job(lambda: None)) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file on an always full disk")
+def test_a_log_on_a_full_disk_does_not_hide_the_error(tmp_path):
+    keywords = dict.fromkeys(("tile_height", "tile_width", "num_tiles"), 64) | {"min_overlap": 0}
+    keywords |= {"images_dir": str(tmp_path / "none"), "cyclegan_dir": str(tmp_path)}
+    keywords |= {"dark_background": True, "image_crop": None, "seed": 1}
+    job = {"number": "0", "function": "prepare_images", "keywords": keywords}
+    job |= {"log_file": "/dev/full", "parent": identity_of(os.getpid())}
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    command = [sys.executable, "-m", "pipeline.run_step", str(tmp_path / "job.json")]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stdout.startswith(f"  Step 0 failed: The folder {tmp_path / 'none'} does not")
+    assert ended.stdout.count("\n") == 1 and ended.stderr == ""
+
+
+def test_a_step_ends_when_its_run_is_gone():
+    run = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    code = (
+        "import sys, time; from pipeline.run_step import end_with; "
+        "end_with([int(sys.argv[1]), float(sys.argv[2])]); print('ready', flush=True); "
+        "time.sleep(60)"
+    )
+    step = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, identity_of(run.pid))],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+    )
+    assert step.stdout.readline() == b"ready\n"
+    time.sleep(0.5)
+    assert step.poll() is None
+    run.kill()  # and not waited for: it stays listed
+    assert step.wait(timeout=30) == 1
+    assert not is_alive(identity_of(run.pid))
+    run.communicate()
+    step.stdout.close()

@@ -1,0 +1,136 @@
+"""Runs on the disk: begun or continued; checkpoints that are whole or not there at all."""
+
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline import training_runs
+from pipeline.run_folders import DISK_IS_FULL, newest_model
+from pipeline.training_runs import begin_run, finish_run
+
+
+def saved_twice(tmp_path):
+    """Return a small model with two checkpoints, and their folders."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam())
+    model.optimizer.build(model.trainable_variables)
+    for epoch in (1, 2):
+        state = {"epoch": epoch, "step": 0, "sums": {}, "rows": []}
+        training_runs.save_checkpoint(model, tmp_path, state)
+    return model, sorted((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_half_written_checkpoint_is_passed_over(tmp_path):
+    model, _ = saved_twice(tmp_path)
+    (tmp_path / "checkpoints" / "000003_000000").mkdir()
+    state = {"epoch": 2, "step": 0, "sums": {}, "rows": []}
+    assert training_runs.load_checkpoint(model, tmp_path) == state
+    training_runs.save_checkpoint(model, tmp_path, {**state, "epoch": 3})
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["000002_000000", "000003_000000"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "noise"])
+def test_of_a_damaged_checkpoint_the_one_before_is_taken(tmp_path, damage, caplog):
+    model, (_, newest) = saved_twice(tmp_path)
+    weights = newest / "model.weights.h5"
+    content = weights.read_bytes()
+    if damage == "gone":
+        weights.unlink()
+    else:
+        weights.write_bytes(content[: len(content) // 2] if damage == "cut" else b"x" * 999)
+    assert training_runs.load_checkpoint(model, tmp_path)["epoch"] == 1
+    assert f"the checkpoint {newest} is damaged and passed over" in caplog.text
+
+
+def test_without_a_sound_checkpoint_nothing_is_trained_on(tmp_path):
+    model, folders = saved_twice(tmp_path)
+    for folder in folders:
+        (folder / "model.weights.h5").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"No checkpoint in .* can be read\. .*RESUME = False"):
+        training_runs.load_checkpoint(model, tmp_path)
+
+
+def test_a_checkpoint_half_deleted_is_none(tmp_path, monkeypatch):
+    """A kill while one is deleted leaves no state without its weights."""
+    _, (oldest, _) = saved_twice(tmp_path)
+    monkeypatch.setattr(shutil, "rmtree", lambda folder, ignore_errors: None)
+    training_runs._delete_checkpoint(oldest)
+    assert [path.name for path in oldest.iterdir()] == ["model.weights.h5"]
+
+
+@pytest.mark.parametrize("free", [1000, None])
+def test_a_full_disk_stops_before_hdf5_crashes_and_keeps_the_checkpoint(
+    tmp_path, monkeypatch, free
+):
+    resource = pytest.importorskip("resource")
+    model, _ = saved_twice(tmp_path)
+    state = {"epoch": 3, "step": 0, "sums": {}, "rows": []}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if free:  # no room on the disk; else no more allowed in one file, like a quota
+        usage = shutil.disk_usage(tmp_path)._replace(free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    else:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"(No space left|too large).*model\.weights\.h5"
+        ) as error:
+            training_runs.save_checkpoint(model, tmp_path, state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.errno in DISK_IS_FULL
+    assert not list(tmp_path.glob("checkpoints/.part/*"))
+    assert training_runs.load_checkpoint(model, tmp_path)["epoch"] == 2
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    model, _ = saved_twice(tmp_path)
+    weight = model.trainable_weights[0]
+    weight.assign(np.full(weight.shape, np.nan, np.float32))
+    with pytest.raises(ValueError, match="a weight is not finite"):
+        training_runs.save_checkpoint(
+            model, tmp_path, {"epoch": 3, "step": 0, "sums": {}, "rows": []}
+        )
+    assert training_runs.load_checkpoint(model, tmp_path)["epoch"] == 2
+
+
+def test_a_run_is_continued_only_with_equal_options(tmp_path):
+    first, finished = begin_run(tmp_path, {"epochs": 3, "range": (0.5, 99.5)})
+    assert not finished
+    same = {"epochs": 3, "range": [0.5, 99.5], "preview_every": 7}
+    assert begin_run(tmp_path, same) == (first, False)
+    assert begin_run(tmp_path, {**same, "epochs": 4})[0] != first
+
+
+def test_without_resume_a_new_run_is_begun_and_the_old_one_stays(tmp_path):
+    old, _ = begin_run(tmp_path, {"epochs": 3})
+    (old / "model.keras").write_text("the old one")
+    finish_run(old)
+    before = {path.name: path.read_bytes() for path in old.iterdir()}
+    new, finished = begin_run(tmp_path, {"epochs": 3}, resume=False)
+    assert new.name > old.name and not finished
+    assert {path.name: path.read_bytes() for path in old.iterdir()} == before
+    assert newest_model(tmp_path, "model.keras", "step") == old / "model.keras"
+    assert begin_run(tmp_path, {"epochs": 3}) == (new, False)
+
+
+def test_a_finished_run_is_used_again_unless_another_came_after_it(tmp_path):
+    first, _ = begin_run(tmp_path, {"a": 1})
+    finish_run(first)
+    assert begin_run(tmp_path, {"a": 1}) == (first, True)
+    second, _ = begin_run(tmp_path, {"a": 2})
+    finish_run(second)
+    again, finished = begin_run(tmp_path, {"a": 1})
+    assert again not in (first, second) and not finished
+
+
+def test_an_unfinished_run_from_before_a_finished_one_is_not_continued(tmp_path):
+    """The later steps use the latest finished model: it must be the one just asked for."""
+    begin_run(tmp_path, {"a": 1})
+    second, _ = begin_run(tmp_path, {"a": 2})
+    finish_run(second)
+    again, finished = begin_run(tmp_path, {"a": 1})
+    assert again.name > second.name and not finished
