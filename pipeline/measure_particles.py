@@ -21,7 +21,7 @@ from pipeline.pixel_size import calibrate
 from pipeline.progress import progress
 from pipeline.report import write_report
 from pipeline.result_tables import write_result_tables
-from pipeline.run_folders import new_run_folder, write_json
+from pipeline.run_folders import MADE_WITH, new_run_folder, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def measure_particles(
     for warning in warnings:
         logger.warning("%s", warning)
     write_result_tables(run_folder, image_rows, particles, unit, seed)
-    _write_about(run_folder, root_dir, unit, warnings, time.monotonic() - started)
+    _write_about(run_folder, masks_dir, root_dir, unit, warnings, time.monotonic() - started)
     write_report(run_folder)
     logger.info("%d particles measured: %s", len(particles["label"]), run_folder / "report.html")
     return run_folder
@@ -144,14 +144,20 @@ def _doubts(image_rows: list[dict], unit: str) -> list[str]:
     measured = sum(row["particles_measured"] for row in image_rows)
     small = sum(row[BELOW_SMALL] for row in image_rows)
     if measured == 0:
-        return ["No particle was left to measure: the tables are empty."]
+        found = sum(row["particles_found"] for row in image_rows)
+        return [
+            f"No particle was left to measure, of {found} found: the tables are empty. images.csv "
+            f"says why they were dropped. Masks are white particles on black."
+        ]
     if small == 0:
         return []
     pixel = max(row["pixel_size_nm"] for row in image_rows) if unit == "nm" else 1.0
+    # Half a pixel below, so that rounding drops none that is just large enough.
+    smallest = (SMALL_AREA_PIXELS - 0.5) * pixel**2
     return [
         f"{small} of {measured} particles ({100 * small / measured:.1f} %) have fewer than "
         f"{SMALL_AREA_PIXELS} pixels: too few for a shape, and often remnants of a mask. To leave "
-        f'them out: filters={{"area": ({SMALL_AREA_PIXELS * pixel**2:.4g}, None)}}.'
+        f'them out: filters={{"area": ({smallest:.4g}, None)}}.'
     ]
 
 
@@ -171,7 +177,12 @@ def _write_pictures(
 
 
 def _write_about(
-    run_folder: Path, root_dir: Path, unit: str, warnings: list[str], seconds: float
+    run_folder: Path,
+    masks_dir: Path,
+    root_dir: Path,
+    unit: str,
+    warnings: list[str],
+    seconds: float,
 ) -> None:
     """Write what the report says about the run itself."""
     versions = {"python": platform.python_version()}
@@ -186,6 +197,8 @@ def _write_about(
         "unit": unit,
         "warnings": warnings,
         "versions": versions,
+        # What the step that made the masks noted; None for masks from elsewhere.
+        "masks_made_with": read_json(Path(masks_dir) / MADE_WITH),
         # Relative, so that the report can be made again where the folders were moved together.
         "root_dir": os.path.relpath(root_dir, run_folder),
     }

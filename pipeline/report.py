@@ -17,10 +17,10 @@ from pipeline.report_parts import (
     words,
 )
 from pipeline.report_pictures import jpeg_uri, png_uri
+from pipeline.report_scores import score_section
 from pipeline.report_training import preview_section, scene_section, training_section
 from pipeline.result_tables import read_table
 from pipeline.run_folders import read_json
-from pipeline.score_table import ALL_IMAGES, AS_SAVED
 
 # A page of 20 MB opens everywhere; base64 makes 4 bytes of 3.
 GALLERY_BYTES = 10_000_000
@@ -63,7 +63,7 @@ def write_report(run_folder: Path, root_dir: Path | None = None) -> Path:
         root_dir = run_folder / about["root_dir"]
     sections = [
         section("Size distribution", _distribution(run_folder), _summary(summary, about["unit"])),
-        section("Scores", *_scores(run_folder)),
+        score_section(run_folder),
         section("Overlays", _gallery(run_folder, images)),
         section("Images", _plain_table(images)),
         scene_section(Path(root_dir)),
@@ -93,7 +93,7 @@ def _key_figures(images: list[dict], summary: list[dict], about: dict) -> str:
 
     def interval(name: str) -> str:
         low, high = by_number[f"{name}_ci_low_{unit}"], by_number[f"{name}_ci_high_{unit}"]
-        return f"95 % confidence: {number(low)} to {number(high)} {unit}" if low else ""
+        return f"95 % confidence: {number(low)} to {number(high)}\u00a0{unit}" if low else ""
 
     def value(name: str) -> str:
         text = by_number[f"{name}_{unit}"]
@@ -101,7 +101,10 @@ def _key_figures(images: list[dict], summary: list[dict], about: dict) -> str:
 
     sizes = list(dict.fromkeys(row["pixel_size_nm"] for row in images))
     sources = list(dict.fromkeys(row["pixel_size_source"] for row in images))
-    pixel = " / ".join(f"{float(size):g} nm" if size else "unknown" for size in sizes[:3])
+    pixel = " / ".join(f"{float(size):g} nm" if size else "unknown" for size in sizes)
+    if len(sizes) > 3:
+        known = sorted(float(size) for size in sizes if size)
+        pixel = f"{known[0]:g} to {known[-1]:g} nm" + (", some unknown" if "" in sizes else "")
     found = sum(int(row["particles_found"]) for row in images)
     figures = [
         ("Particles measured", by_number["n"], f"of {found} found, in {len(images)} images"),
@@ -149,23 +152,6 @@ def _summary(summary: list[dict], unit: str) -> str:
     return table(header, rows) + DEFINITIONS
 
 
-def _scores(run_folder: Path) -> list[str]:
-    """Return the scores of the masks as saved, and those over all images at each threshold."""
-    rows = read_table(run_folder / "scores.csv")
-    saved = [row for row in rows if row["segmentation"] == AS_SAVED]
-    thresholds = [
-        row for row in rows if row["image"] == ALL_IMAGES and row["segmentation"] != AS_SAVED
-    ]
-    if not rows:
-        return []
-    return [
-        _plain_table(saved),
-        "<h3>All images, by threshold of the probability</h3>" if thresholds else "",
-        _plain_table(thresholds),
-        '<p class="note">Each image at each threshold: scores.csv.</p>',
-    ]
-
-
 def _plain_table(rows: list[dict]) -> str:
     if not rows:
         return ""
@@ -211,7 +197,12 @@ def _gallery(run_folder: Path, images: list[dict]) -> str:
 
 def _options(run_folder: Path, about: dict) -> list[str]:
     options = read_json(run_folder / "options.json") or {}
+    made_with = about.get("masks_made_with")
+    segmentation = (
+        ["<h3>Masks</h3>", options_list(made_with)] if isinstance(made_with, dict) else []
+    )
     return [
+        *segmentation,
         "<h3>Measurement</h3>",
         options_list(options),
         "<h3>Versions</h3>",

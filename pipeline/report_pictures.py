@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Tried in order until a picture fits its share of the page: longest side in pixels, JPEG quality.
 JPEG_STEPS = ((1500, 88), (1500, 78), (1300, 75), (1100, 72), (900, 70), (700, 65), (500, 60))
@@ -79,6 +80,7 @@ def plot_training_curves(log: dict[str, np.ndarray]) -> bytes | None:
             )
         axes.set_title(group, loc="left", fontsize=9, fontweight="bold")
         axes.tick_params(labelsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
         if len(members) > 1:

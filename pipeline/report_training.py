@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.report_parts import options_list, picture, plot, section
 from pipeline.report_pictures import jpeg_uri, plot_training_curves, png_uri, read_training_log
-from pipeline.run_folders import read_json
+from pipeline.run_folders import MADE_WITH, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +24,16 @@ PREVIEWS = {
     ),
     "CycleGAN, mask, micrograph, mask again": ("2_CycleGAN/images", "B-A-B_Epoch_*.*"),
 }
+SIMULATED = "2_CycleGAN/data/trainB"
 SCENES = "2_CycleGAN/data/scenes.png"
 LARGEST_SHEET_BYTES = 350_000
 
 
 def training_section(root_dir: Path) -> tuple[str, str]:
-    """Return the section with options and curves of each network's newest run."""
+    """Return the section with options and curves of each network's newest run.
+
+    Last come the options of the simulated masks that the networks were trained with.
+    """
     content = []
     for name, folder in NETWORKS.items():
         run = _newest_run(root_dir / folder, "training_log.csv")
@@ -45,7 +49,10 @@ def training_section(root_dir: Path) -> tuple[str, str]:
         ]
         options = read_json(run / "options.json")
         if isinstance(options, dict):
-            content.append(options_list(options))
+            content.append(options_list(_one_level(options)))
+    simulated = read_json(root_dir / SIMULATED / MADE_WITH)
+    if isinstance(simulated, dict):
+        content += ["<h3>Simulated masks</h3>", options_list(_one_level(simulated))]
     return section("Training", *content)
 
 
@@ -81,6 +88,14 @@ def scene_section(root_dir: Path) -> tuple[str, str]:
         "Simulated and real scenes",
         plot(uri, "Coverage, agglomerates and particles, simulated and in the micrographs"),
     )
+
+
+def _one_level(options: dict) -> dict:
+    """Return options and versions, each a group in options.json, as entries of their own."""
+    entries = {}
+    for name, value in options.items():
+        entries |= value if isinstance(value, dict) else {name: value}
+    return entries
 
 
 def _newest_run(runs_dir: Path, pattern: str) -> Path | None:

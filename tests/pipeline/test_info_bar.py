@@ -109,6 +109,10 @@ def _without_bar():
         yield f"{share} of the pixels", 255 * (rng.random(rows.shape) < share)
     stripes = np.where((rows * 30).astype(int) % 2, 255, micrograph())
     yield "charging", stripes
+    line = np.zeros((HEIGHT, WIDTH))
+    line[240] = rng.integers(1, 255, WIDTH)  # a bad line, strokes below it, but the same ground
+    line[255:275] = info_bar(20)
+    yield "bad line on black", line
     text = micrograph()
     text[250:275, 10:300] = info_bar(25)[:, 10:300]
     yield "text on the micrograph", text

@@ -1,5 +1,7 @@
 """The whole step on small images with known particles, and on difficult ones."""
 
+import re
+
 import numpy as np
 import pytest
 import roifile
@@ -10,7 +12,7 @@ from pipeline import result_tables, size_distribution
 from pipeline.image_files import read_image, write_image
 from pipeline.measure_particles import measure_particles
 from pipeline.result_tables import read_table
-from pipeline.run_folders import read_json
+from pipeline.run_folders import read_json, write_json
 
 MICROGRAPH = np.random.default_rng(0).integers(0, 255, (120, 160)).astype(np.uint8)
 OPTIONS = {
@@ -141,6 +143,21 @@ def test_no_particle_gives_valid_empty_tables(measure, mask):
     assert "No particle was left" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+def test_it_is_noted_how_the_masks_were_made(measure, tmp_path):
+    folder = measure({"a": squares((20, 30))})
+    assert read_json(folder / "about.json")["masks_made_with"] is None
+    write_json(tmp_path / "masks" / "made_with.json", {"threshold": -1})
+    options = OPTIONS | {"masks_dir": tmp_path / "masks", "images_dir": tmp_path / "images"}
+    again = measure_particles(results_dir=tmp_path / "Results", root_dir=tmp_path, **options)
+    assert read_json(again / "about.json")["masks_made_with"] == {"threshold": -1}
+
+
+def test_a_mask_of_black_on_white_gives_a_hint(measure):
+    folder = measure({"a": 255 - squares((20, 30), (60, 70))})
+    (warning,) = read_json(folder / "about.json")["warnings"]
+    assert "of 1 found" in warning and "white particles on black" in warning
+
+
 def test_one_particle(measure):
     folder = measure({"a": squares((20, 30))})
     row = read_table(folder / "summary.csv")[0]
@@ -151,7 +168,17 @@ def test_specks_are_warned_of(measure):
     folder = measure({"a": squares((20, 30)) | squares((60, 60), size=2)})
     (warning,) = read_json(folder / "about.json")["warnings"]
     assert "1 of 2 particles (50.0 %) have fewer than 20 pixels" in warning
-    assert 'filters={"area": (80, None)}' in warning
+    assert 'filters={"area": (78, None)}' in warning
+
+
+def test_the_filter_that_is_advised_keeps_what_is_just_large_enough(measure, tmp_path):
+    mask = squares((20, 30)) | squares((60, 60), size=2)
+    mask[90:94, 20:25] = 255  # 20 pixels; rounded, 20 x 7.34375**2 = 1078.6 would be 1079
+    folder = measure({"a": mask}, pixel_size_nm=7.34375)
+    (warning,) = read_json(folder / "about.json")["warnings"]
+    smallest = float(re.search(r'"area": \((.*), None', warning).group(1))
+    areas = [float(row["area_nm2"]) for row in read_table(folder / "particles.csv")]
+    assert [area >= smallest for area in sorted(areas)] == [False, True, True]
 
 
 def test_nothing_is_written_where_a_mask_cannot_be_measured(measure, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from pipeline.pixel_size import calibrate, read_pixel_size
+from pipeline.pixel_size import SOURCES, calibrate, read_pixel_size
 
 IMAGE = np.zeros((6, 8), np.uint8)
 
@@ -105,6 +105,34 @@ def test_the_microscope_comes_before_the_resolution(tmp_path):
         resolutionunit="CENTIMETER",
     )
     assert read_pixel_size(path) == (7.34375, "Zeiss metadata")
+
+
+def test_each_source_comes_before_those_below_it(tmp_path):
+    # One file that holds four sizes; without its first source, the next is taken.
+    fei = "[Scan]\r\nPixelWidth=2e-009\r\nPixelHeight=2e-009\r\n"
+    sources = {
+        "Zeiss metadata": (34118, 2, 0, zeiss(), True),
+        "FEI or Thermo Fisher metadata": (34682, 2, 0, fei, True),
+        "ImageJ calibration": (270, 2, 0, "ImageJ=1.52i\nunit=um\n", True),
+        "TIFF resolution": None,
+    }
+    path, left = tmp_path / "a.tif", dict(sources)
+    found = []
+    while left:
+        tifffile.imwrite(
+            path,
+            IMAGE,
+            extratags=[tag for tag in left.values() if tag],
+            resolution=(1e4, 1e4),
+            resolutionunit="CENTIMETER",
+            metadata=None,
+        )
+        found.append(read_pixel_size(path)[1])
+        del left[found[-1]]
+    assert found == list(sources)
+    order = list(SOURCES)
+    assert order.index("FEI or Thermo Fisher metadata") < order.index("Olympus or JEOL metadata")
+    assert order.index("ImageJ calibration") < order.index("OME metadata")
 
 
 def test_unreadable_metadata_are_passed_over_with_a_warning(tmp_path, caplog):

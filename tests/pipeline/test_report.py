@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import report
+from pipeline import report, report_pictures
 from pipeline.report import write_report
 from pipeline.report_parts import number, numbers
 from pipeline.report_pictures import jpeg_uri, plot_training_curves, read_training_log
 from pipeline.result_tables import write_table
+from pipeline.score_table import TABLE
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -86,7 +87,7 @@ def test_the_page_is_whole_and_needs_no_network(run_folder):
     assert not re.search(r"https?://|@import|url\(", text)
     assert text.count('class="enlarge"') == 2
     assert "110.0 nm" in text  # D50
-    assert "111.0 to 112.0 nm" in text
+    assert "111.0 to 112.0\u00a0nm" in text
     assert "14<small>of 18 found, in 2 images" in text
 
 
@@ -104,19 +105,43 @@ def test_what_is_missing_is_left_out(run_folder):
         assert f">{title}</h2>" not in text
 
 
+def write_scores(run_folder, rows):
+    """Write scores.csv with (image, segmentation, value of every score) for rows."""
+    header = ["image", "segmentation", *TABLE, "n_true"]
+    filled = [(*names, *[value] * (len(TABLE) + 1)) for *names, value in rows]
+    write_table(run_folder / "scores.csv", header, filled)
+
+
 def test_scores_appear_when_they_are_there(run_folder):
     rows = [
         ("all images", "as saved", 0.4711),
         ("all images", "threshold 0.5", 0.4722),
+        ("all images", "threshold 1.0", ""),
         ("mean over images", "threshold 0.5", 0.4733),
-        ("a.tif", "as saved", 0.4744),
-        ("a.tif", "threshold 0.5", 0.4755),
+        ("a", "as saved", 0.4744),
+        ("a", "threshold 0.5", 0.4755),
     ]
-    write_table(run_folder / "scores.csv", ["image", "segmentation", "AP50"], rows)
+    write_scores(run_folder, rows)
     text = read_page(run_folder)
-    assert ">Scores</h2>" in text
+    assert ">Scores</h2>" in text and "<th>AP50</th>" in text
     shown = [score in text for score in ("0.4711", "0.4722", "0.4733", "0.4744", "0.4755")]
     assert shown == [True, True, False, True, False]
+    assert "Best: IoU 0.472 at threshold 0.5," in text
+
+
+def test_the_table_of_scores_fits_on_paper(run_folder):
+    write_scores(run_folder, [("all images", "as saved", 0.5)])
+    text = read_page(run_folder)
+    (head,) = re.findall(r"<thead>(?:(?!</thead>).)*<th>AP50</th>.*?</thead>", text)
+    assert head.count("<th>") <= 14
+    assert "by threshold" not in text and "Best:" not in text
+
+
+def test_of_many_pixel_sizes_the_range_is_shown(run_folder):
+    header = "image,pixel_size_nm,pixel_size_source,particles_found,particles_measured\n"
+    rows = "".join(f"{size}.tif,{size},x,1,1\n" for size in (6, 2.5, 11, 4))
+    (run_folder / "images.csv").write_text(header + rows, encoding="utf-8")
+    assert "<dd>2.5 to 11 nm<small>" in read_page(run_folder)
 
 
 def add_training(root, name, run, epochs):
@@ -136,6 +161,40 @@ def test_the_newest_training_runs_are_shown(run_folder, tmp_path):
     assert "Run 2026-01-02_00-00-00, 4 epochs" in text
     assert "Run 2026-01-04_00-00-00, 1 epochs" in text
     assert "2026-01-01" not in text and "CycleGAN:" not in text
+
+
+def test_options_are_listed_one_by_one(run_folder, tmp_path):
+    run = tmp_path / "1_WGAN" / "Models" / "2026-01-01_00-00-00"
+    run.mkdir(parents=True)
+    write_table(run / "training_log.csv", ["epoch", "loss"], [(1, 0.5)])
+    record = {"backend": "torch", "options": {"batch_size": 64}, "versions": {"keras": "3"}}
+    (run / "options.json").write_text(json.dumps(record), encoding="utf-8")
+    simulated = tmp_path / "2_CycleGAN" / "data" / "trainB"
+    simulated.mkdir(parents=True)
+    made_with = {"options": {"grid_type": "CUBIC"}}
+    (simulated / "made_with.json").write_text(json.dumps(made_with), encoding="utf-8")
+    about = json.loads((run_folder / "about.json").read_text("utf-8"))
+    about["masks_made_with"] = {"threshold": -1}
+    (run_folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    text = read_page(run_folder)
+    entries = {"backend": "torch", "batch size": 64, "keras": 3, "grid type": "CUBIC"}
+    for name, value in (entries | {"threshold": -1}).items():
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in text
+
+
+def test_epochs_are_whole_numbers():
+    # The figure's own ticks would be 1.0, 1.5, 2.0, ...
+    shown = []
+
+    class Spy(report_pictures.Figure):
+        def savefig(self, *arguments, **options):
+            super().savefig(*arguments, **options)
+            shown.extend(self.axes[0].get_xticks())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_pictures, "Figure", Spy)
+        plot_training_curves({"epoch": np.arange(1, 5), "loss": np.arange(4.0)})
+    assert shown and all(tick == int(tick) for tick in shown)
 
 
 def test_the_first_and_the_last_preview_sheets_are_shown(run_folder, tmp_path):

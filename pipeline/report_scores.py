@@ -1,0 +1,55 @@
+"""The report's part on scores: those of the masks as saved, and those of each threshold."""
+
+import math
+from html import escape
+from pathlib import Path
+
+from pipeline.report_parts import numbers, section, table
+from pipeline.result_tables import read_table
+from pipeline.score_table import ALL_IMAGES, AS_SAVED, TABLE, best_thresholds
+
+DEFINITIONS = """<p class="note">IoU, Youden: of all pixels. inst.IoU, and of more than 9 pixels:
+mean over the predicted contours of the best IoU with any true one, as published. AP50 to n/n true:
+of particles, those found and those missed. D10, D50, D90 err.: relative errors of the equivalent
+diameter by number, of all particles of more than 9 pixels, those at the image's edge too (so not
+quite the particles of the size distribution above). More scores, and each image at each threshold:
+scores.csv.</p>"""
+
+
+def score_section(run_folder: Path) -> tuple[str, str]:
+    """Return the section with the scores in scores.csv; empty where there is none."""
+    rows = read_table(run_folder / "scores.csv")
+    if not rows:
+        return section("Scores")
+    saved = [row for row in rows if row["segmentation"] == AS_SAVED]
+    thresholds = [
+        row for row in rows if row["image"] == ALL_IMAGES and row["segmentation"] != AS_SAVED
+    ]
+    content = [_score_table(saved, "image")]
+    if thresholds:
+        content += [
+            "<h3>All images, by threshold of the probability</h3>",
+            _score_table(thresholds, "segmentation"),
+            _best(thresholds),
+        ]
+    return section("Scores", *content, DEFINITIONS)
+
+
+def _score_table(rows: list[dict[str, str]], first: str) -> str:
+    """Return the scores that fit on a sheet of paper, behind the column ``first``."""
+    shown = [first, *TABLE]
+    columns = [numbers([row[name] or "" for row in rows]) for name in shown]
+    header = [escape(TABLE.get(name, name)) for name in shown]
+    return table(header, zip(*columns, strict=True))
+
+
+def _best(thresholds: list[dict[str, str]]) -> str:
+    """Return a sentence with the best threshold of some scores."""
+    best = best_thresholds(
+        [row | {name: float(row[name] or math.nan) for name in TABLE} for row in thresholds]
+    )
+    named = ", ".join(
+        f"{escape(TABLE[score])} {value:.3f} at {escape(segmentation)}"
+        for score, (segmentation, value) in best.items()
+    )
+    return f'<p class="note">Best: {named}.</p>' if named else ""
