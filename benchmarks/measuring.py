@@ -67,6 +67,8 @@ def start_backend(options: argparse.Namespace, independent_networks: int = 1) ->
             TF_NUM_INTRAOP_THREADS=str(options.threads),
             TF_NUM_INTEROP_THREADS="1",
         )
+    if options.backend == "torch":
+        sys.modules.setdefault("tensorflow", None)  # as in pipeline/run_step.py
     from models import backend
 
     backend.set_up_devices(independent_networks=1 if options.threads else independent_networks)

@@ -1,12 +1,13 @@
 """Run a network over micrographs of any size: whole, or by tiles; on the GPU where it fits."""
 
 import logging
+from itertools import islice
 
 import keras
 import numpy as np
 
 from models import backend
-from pipeline.tiles import split_into_tiles, stitch_tiles
+from pipeline.tiles import iterate_tiles, stitch_tiles
 
 logger = logging.getLogger(__name__)
 
@@ -88,9 +89,18 @@ def _make_single_predictor(
 
 
 def _predict_by_tiles(network, image, tile_height, tile_width, min_overlap, manage_overlap_mode):
-    tiles = split_into_tiles(image, tile_height, tile_width, min_overlap)
-    parts = [
-        backend.predict(network, tiles[start : start + TILES_AT_A_TIME])
-        for start in range(0, len(tiles), TILES_AT_A_TIME)
-    ]
-    return stitch_tiles(np.concatenate(parts), *image.shape[:2], min_overlap, manage_overlap_mode)
+    """Predict some tiles at a time, so that memory does not grow with their number."""
+    tiles = iterate_tiles(image, tile_height, tile_width, min_overlap)
+    outputs = (
+        output
+        for batch in _batched(tiles, TILES_AT_A_TIME)
+        for output in backend.predict(network, np.stack(batch))
+    )
+    return stitch_tiles(outputs, *image.shape[:2], min_overlap, manage_overlap_mode)
+
+
+def _batched(items, size):
+    """Yield lists of ``size`` items, the last one of what is left."""
+    items = iter(items)
+    while batch := list(islice(items, size)):
+        yield batch

@@ -1,0 +1,178 @@
+"""What many micrographs, and a very large one, take: seconds and peak memory of each stage.
+
+The stages that read micrographs: the check of all input, step 0 (tiles to train with), the UNet by
+tiles, and the segmentation of its output. The micrographs are made on the fly, of the particles
+that the shipped examples are made of; the network has its initial weights. Each stage runs in a
+process of its own, so that its peak is its own; that of imports is said beside.
+
+    python benchmarks/large_inputs.py --micrographs 2000 --side 20000
+"""
+
+import argparse
+import multiprocessing
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.measuring import network_parser, peak_memory_mb, print_json, start_backend
+from pipeline.image_files import write_image
+
+HEIGHT, WIDTH, TILE, TILES = 712, 1024, 384, 1000
+NOISE = 12.0  # grey levels, different in each micrograph
+
+parser = network_parser(__doc__)
+parser.add_argument("--micrographs", type=int, default=2000, help="of 1024 x 712 pixels")
+parser.add_argument("--side", type=int, default=20000, help="of the large micrograph in pixels")
+parser.add_argument("--filters", type=int, default=16, help="of the UNet")
+
+
+def make_micrograph(height: int, width: int, seed: int) -> np.ndarray:
+    """Return a synthetic micrograph, uint8 (height, width): one scene repeated, under new noise."""
+    scene = particles_of_one_scene()
+    image = np.tile(scene, (-(-height // HEIGHT), -(-width // WIDTH)))[:height, :width]
+    noise = np.random.default_rng(seed).normal(0, NOISE, (HEIGHT, WIDTH)).astype(np.float32)
+    image = image + np.resize(noise, image.shape).astype(np.int16)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def particles_of_one_scene() -> np.ndarray:
+    """Return ellipses of grey 180 on 60 in the left half, int16 (712, 1024)."""
+    import cv2
+
+    random = np.random.default_rng(0)
+    scene = np.full((HEIGHT, WIDTH), 60, np.int16)
+    for _ in range(150):
+        centre = int(random.integers(WIDTH // 2)), int(random.integers(HEIGHT))
+        axes = int(random.integers(6, 18)), int(random.integers(6, 18))
+        cv2.ellipse(scene, centre, axes, float(random.uniform(0, 180)), 0, 360, 180, -1)
+    return scene
+
+
+# --- Stages, each in a process of its own ------------------------------------------------------
+
+
+def check(root: Path, _) -> None:
+    """Read all micrographs as the check before a run does."""
+    from pipeline.check_files import check_images
+
+    problems, sizes = check_images("INPUT_DIR_IMAGES", root / "images", "auto", (TILE, TILE))
+    if problems or not sizes:
+        raise RuntimeError(problems)
+
+
+def cut_tiles(root: Path, _) -> None:
+    """Run step 0."""
+    from pipeline.prepare_images import prepare_images
+
+    prepare_images(
+        images_dir=root / "images",
+        cyclegan_dir=root / "2_CycleGAN",
+        tile_height=TILE,
+        tile_width=TILE,
+        num_tiles=TILES,
+        min_overlap=0,
+        dark_background=True,
+        image_crop="auto",
+        seed=0,
+    )
+
+
+def predict_by_tiles(root: Path, options: argparse.Namespace) -> None:
+    """Let an untrained UNet segment each micrograph by tiles, as step 6b does."""
+    start_backend(options)
+    from models.multires_unet import build_unet
+    from pipeline.image_files import list_images, read_micrograph
+    from pipeline.inference import make_predictor
+    from pipeline.intensities import clip_contrast, normalise
+
+    build_unet(options.filters).network.save(root / "network.keras")
+    predict = make_predictor(
+        root / "network.keras",
+        whole_image=False,
+        tile_height=TILE,
+        tile_width=TILE,
+        min_overlap=2,
+        manage_overlap_mode=2,
+    )
+    for path in list_images(root / "images"):
+        image = normalise(clip_contrast(read_micrograph(path), (0.5, 99.5)))
+        write_image(root / "probability.tif", predict(image[..., None])[..., 0])
+
+
+def segment(root: Path, _) -> None:
+    """Threshold and split what a trained network might say: the scene, blurred, with its noise."""
+    import cv2
+
+    from pipeline.image_files import list_images, read_image
+    from pipeline.particle_masks import segment_particles
+
+    for path in list_images(root / "images"):
+        write_image(
+            root / "mask.tif",
+            segment_particles(cv2.GaussianBlur(read_image(path), None, 2.0), -1, True, 9),
+        )
+
+
+STAGES = {
+    "check": check,
+    "step 0": cut_tiles,
+    "UNet by tiles": predict_by_tiles,
+    "segmentation": segment,
+}
+
+
+def run_stage(name: str, root: Path, options: argparse.Namespace) -> dict[str, float]:
+    """Run a stage in this process; return its seconds and the peak memory in MB."""
+    start = time.perf_counter()
+    STAGES[name](root, options)
+    return {
+        "seconds": round(time.perf_counter() - start, 1),
+        "peak_memory_mb": round(peak_memory_mb()),
+    }
+
+
+def in_new_process(name: str, root: Path, options: argparse.Namespace) -> dict[str, float]:
+    """Return what ``run_stage`` does in a fresh process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(run_stage, name, root, options).result()
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the stages on each kind of input, print a table, and a line of JSON last."""
+    few = max(options.micrographs // 40, 1)
+    inputs = {
+        f"{few} micrographs": (few, HEIGHT, WIDTH, ("check", "step 0")),
+        f"{options.micrographs} micrographs": (
+            options.micrographs,
+            HEIGHT,
+            WIDTH,
+            ("check", "step 0"),
+        ),
+        f"one of {options.side} x {options.side}": (1, options.side, options.side, tuple(STAGES)),
+    }
+    figures = {}
+    print(f"{'input':<26}{'stage':<16}{'seconds':>9}{'peak MB':>9}")
+    for title, (number, height, width, stages) in inputs.items():
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            (root / "images").mkdir()
+            for seed in range(number):
+                image = make_micrograph(height, width, seed)
+                write_image(root / "images" / f"{seed:05d}.tif", image)
+            del image
+            for stage in stages:
+                measured = in_new_process(stage, root, options)
+                figures[f"{title}, {stage}"] = measured
+                seconds, peak = measured.values()
+                print(f"{title:<26}{stage:<16}{seconds:>9.1f}{peak:>9}", flush=True)
+    print_json({"backend": options.backend, "filters": options.filters, "stages": figures})
+
+
+if __name__ == "__main__":
+    main(parser.parse_args())
