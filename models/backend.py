@@ -1,9 +1,7 @@
-"""The only room that knows TensorFlow from PyTorch: gradients, compilation, devices, fast kernels.
+"""What TensorFlow and PyTorch do differently: gradients, compilation, devices.
 
-Everything else in ``models/`` is written once, in ``keras.ops`` and Keras layers, on top of the
-functions here. All image tensors are (batch, height, width, channels). Source of the torch kernels'
-form: Keras 3.15 copies every activation twice around a convolution to change its layout; a
-permuted view of the same memory is PyTorch's ``channels_last`` format, which needs no copy.
+The networks and their training steps are written once, in ``keras.ops`` and Keras layers, on top
+of the functions here; the layers' fast kernels are in ``kernels.py``.
 """
 
 import contextlib
@@ -30,11 +28,11 @@ with _silent_stderr():
     import keras
 
 BACKEND = keras.backend.backend()
+tf = torch = None
 if BACKEND == "tensorflow":
     import tensorflow as tf
 elif BACKEND == "torch":
     import torch
-    import torch.nn.functional as F
     from keras.src.backend.torch.core import get_device  # has no public name
 else:
     raise ValueError(
@@ -221,121 +219,3 @@ def versions():
         BACKEND: library.__version__,
         "gpus": gpu_names() if has_gpu() else [],
     }
-
-
-# --- Fast kernels for layers.py ---------------------------------------------------------------
-# torch only; with TensorFlow layers.py leaves the Keras layers as they are, but for the two
-# functions at the end.
-
-
-def _same_padding(size, kernel, stride):
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
-def _torch_kernel(kernel, device_type):
-    # PyTorch's order, in the memory format its convolutions want: cuDNN the images' own, the CPU
-    # the plain one (its path for small images refuses others).
-    plain = torch.contiguous_format
-    memory_format = torch.channels_last if device_type == "cuda" else plain
-    return kernel.permute(3, 2, 0, 1).contiguous(memory_format=memory_format)
-
-
-def torch_convolution(x, kernel, bias, stride, padding):
-    """2-D convolution of (b, h, w, in) with a (kh, kw, in, out) kernel; padding same or valid."""
-    x = x.permute(0, 3, 1, 2)
-    amount = 0
-    if padding == "same":
-        top, bottom = _same_padding(x.shape[2], kernel.shape[0], stride)
-        left, right = _same_padding(x.shape[3], kernel.shape[1], stride)
-        if top == bottom and left == right:
-            amount = (top, left)
-        else:
-            x = F.pad(x, (left, right, top, bottom))
-    y = F.conv2d(x, _torch_kernel(kernel, x.device.type), bias, stride, amount)
-    return y.permute(0, 2, 3, 1)
-
-
-def torch_transposed_convolution(x, kernel, bias, stride):
-    """Transposed convolution, padding "same": (b, h, w, in) -> (b, stride h, stride w, out).
-
-    The kernel is (kh, kw, out, in). What sticks out of the "same" frame is cut off at the end,
-    as in TensorFlow, before at the start.
-    """
-    x = x.permute(0, 3, 1, 2)
-    y = F.conv_transpose2d(x, _torch_kernel(kernel, x.device.type), bias, stride)
-    height, width = stride * x.shape[2], stride * x.shape[3]
-    top = max(y.shape[2] - height, 0) // 2
-    left = max(y.shape[3] - width, 0) // 2
-    return y[:, :, top : top + height, left : left + width].permute(0, 2, 3, 1)
-
-
-def torch_max_pool(x):
-    """Maximum over 2 x 2 windows."""
-    return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
-
-
-def torch_upsample(x):
-    """Twice the height and width, nearest neighbour."""
-    return F.interpolate(x.permute(0, 3, 1, 2), scale_factor=2, mode="nearest").permute(0, 2, 3, 1)
-
-
-def batch_normalization(x, gamma, beta, epsilon):
-    """Normalise (b, h, w, c) with the batch's own statistics; return (y, mean, variance).
-
-    Both statistics come from the one fused kernel; the variance is the biased one, as in Keras.
-    ``gamma`` None is 1.
-    """
-    gamma = keras.ops.ones_like(beta) if gamma is None else gamma
-    if BACKEND == "torch":
-        y, mean, inverse_deviation = torch.native_batch_norm(
-            x.permute(0, 3, 1, 2), gamma, beta, None, None, True, 0.0, epsilon
-        )
-        variance = inverse_deviation.detach() ** -2 - epsilon
-        return y.permute(0, 2, 3, 1), mean.detach(), variance
-    y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-        x, gamma, beta, epsilon=epsilon, is_training=True
-    )
-    count = tf.cast(tf.size(x) // tf.shape(x)[-1], tf.float32)
-    biased = variance * (count - 1.0) / count
-    return y, tf.stop_gradient(mean), tf.stop_gradient(biased)
-
-
-def update_moving_average(variable, value, momentum):
-    """Set a variable to momentum * variable + (1 - momentum) * value, without copies to a GPU."""
-    if BACKEND == "torch":
-        with torch.no_grad():
-            variable.value.lerp_(value.to(variable.value.dtype), 1.0 - momentum)
-        return
-    variable.assign(variable.value * momentum + value * (1.0 - momentum))
-
-
-def instance_normalization(x, gamma, beta, epsilon):
-    """Normalise each channel of each image over its pixels, in float32.
-
-    On TensorFlow the variance is taken from the centred values: ``tf.nn.moments`` treats the mean
-    as a constant, which spoils second derivatives. So it is with torch on a CPU, where
-    ``var_mean`` goes through the pixels one by one; on a GPU that is one pass over the memory.
-    """
-    if BACKEND == "torch" and x.is_cuda:
-        variance, mean = torch.var_mean(x.float(), dim=(1, 2), correction=0, keepdim=True)
-        scale = torch.rsqrt(variance + epsilon) * gamma
-        return torch.addcmul(beta - mean * scale, x.float(), scale).to(x.dtype)
-    if BACKEND == "torch":
-        wide = x.float()
-        centred = wide - wide.mean(dim=(1, 2), keepdim=True)
-        variance = centred.square().mean(dim=(1, 2), keepdim=True)
-        return torch.addcmul(beta, centred, torch.rsqrt(variance + epsilon) * gamma).to(x.dtype)
-    wide = tf.cast(x, tf.float32)
-    mean = tf.reduce_mean(wide, axis=(1, 2), keepdims=True)
-    centred = wide - mean
-    variance = tf.reduce_mean(tf.square(centred), axis=(1, 2), keepdims=True)
-    return tf.cast(centred * (tf.math.rsqrt(variance + epsilon) * gamma) + beta, x.dtype)
-
-
-def reflection_pad(x, top, bottom, left, right):
-    """Mirror the image at its border, without repeating the border pixels."""
-    if BACKEND == "torch":
-        x = x.permute(0, 3, 1, 2)
-        return F.pad(x, (left, right, top, bottom), mode="reflect").permute(0, 2, 3, 1)
-    return tf.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), mode="REFLECT")

@@ -1,7 +1,7 @@
 """The layers of the networks: Keras layers with fast paths, and three of our own.
 
 With TensorFlow the subclasses of Keras layers are those layers. With torch they run the same
-mathematics without layout copies (see ``backend.py``); the tests hold each against the plain
+mathematics without layout copies (see ``kernels.py``); the tests hold each against the plain
 Keras layer. ``Sum`` and ``Concatenation`` take their inputs one by one: a list of tensors passed
 through ``keras.tree`` is kept alive by torch until Python's garbage collector runs.
 """
@@ -9,7 +9,7 @@ through ``keras.tree`` is kept alive by torch until Python's garbage collector r
 import keras
 from keras import ops
 
-from models import backend
+from models import backend, kernels
 
 register = keras.saving.register_keras_serializable(package="particles")
 TORCH = backend.BACKEND == "torch"
@@ -26,9 +26,11 @@ class Conv2D(keras.layers.Conv2D):
     """2-D convolution: (b, h, w, in) -> (b, h', w', out)."""
 
     def call(self, inputs):
+        if self.activation is keras.activations.linear and kernels.is_faster_in_blocks(self):
+            return kernels.convolution_in_blocks(inputs, *_kernel_and_bias(self))
         if not TORCH or self.groups > 1 or self.dilation_rate != (1, 1) or len({*self.strides}) > 1:
             return super().call(inputs)
-        y = backend.torch_convolution(
+        y = kernels.torch_convolution(
             inputs, *_kernel_and_bias(self), self.strides[0], self.padding
         )
         return y if self.activation is None else self.activation(y)
@@ -41,7 +43,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     def call(self, inputs):
         if not TORCH or self.padding != "same" or len({*self.strides}) > 1:
             return super().call(inputs)
-        return backend.torch_transposed_convolution(
+        return kernels.torch_transposed_convolution(
             inputs, *_kernel_and_bias(self), self.strides[0]
         )
 
@@ -52,7 +54,7 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
 
     def call(self, inputs):
         plain = self.pool_size == self.strides == (2, 2) and self.padding == "valid"
-        return backend.torch_max_pool(inputs) if TORCH and plain else super().call(inputs)
+        return kernels.torch_max_pool(inputs) if TORCH and plain else super().call(inputs)
 
 
 @register
@@ -61,7 +63,7 @@ class UpSampling2D(keras.layers.UpSampling2D):
 
     def call(self, inputs):
         plain = self.size == (2, 2) and self.interpolation == "nearest"
-        return backend.torch_upsample(inputs) if TORCH and plain else super().call(inputs)
+        return kernels.torch_upsample(inputs) if TORCH and plain else super().call(inputs)
 
 
 @register
@@ -72,11 +74,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if not training or len(inputs.shape) != 4:
             return super().call(inputs, training=training, mask=mask)
         gamma = ops.convert_to_tensor(self.gamma) if self.scale else None
-        y, mean, variance = backend.batch_normalization(
+        y, mean, variance = kernels.batch_normalization(
             inputs, gamma, ops.convert_to_tensor(self.beta), self.epsilon
         )
-        backend.update_moving_average(self.moving_mean, mean, self.momentum)
-        backend.update_moving_average(self.moving_variance, variance, self.momentum)
+        kernels.update_moving_average(self.moving_mean, mean, self.momentum)
+        kernels.update_moving_average(self.moving_variance, variance, self.momentum)
         return ops.cast(y, inputs.dtype)
 
 
@@ -119,7 +121,7 @@ class InstanceNormalization(keras.layers.Layer):
 
     def call(self, x):
         gamma, beta = ops.convert_to_tensor(self.gamma), ops.convert_to_tensor(self.beta)
-        return backend.instance_normalization(x, gamma, beta, self.epsilon)
+        return kernels.instance_normalization(x, gamma, beta, self.epsilon)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -137,7 +139,7 @@ class ReflectionPadding2D(keras.layers.Layer):
         self.padding = padding
 
     def call(self, x):
-        return backend.reflection_pad(x, *(self.padding,) * 4)
+        return kernels.reflection_pad(x, *(self.padding,) * 4)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
@@ -160,7 +162,7 @@ class PadToMultiple(keras.layers.Layer):
 
     def call(self, x):
         bottom, right = -x.shape[1] % self.multiple, -x.shape[2] % self.multiple
-        return backend.reflection_pad(x, 0, bottom, 0, right) if bottom or right else x
+        return kernels.reflection_pad(x, 0, bottom, 0, right) if bottom or right else x
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
