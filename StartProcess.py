@@ -73,6 +73,7 @@ USE_GPUS_NO = "all"
 USE_GPU_FOR_WHOLE_IMAGE_INFERENCE = "auto"
 ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once
 DETERMINISTIC = False  # True: GPU kernels that give the same bits every time, and are slower
+USE_XLA = "auto"  # tensorflow: compile training steps; "auto": on a GPU, where it pays
 
 # --- Step 1: the WGAN learns outlines -----------------------------------------------------------
 # Where step 2 takes its outlines from. "wgan", as published: those the WGAN draws. "augmented":

@@ -90,6 +90,7 @@ def read_one_epoch(root: Path, use_dataloader: bool, options: argparse.Namespace
         learning_rate=1e-3,
         learning_rate_schedule="STEP_DECAY",
         batch_norm_momentum=0.99,
+        checkpoint_minutes=10,
         precision=options.precision,
         seed=0,
     )

@@ -88,15 +88,16 @@ def without_gradients():
 def compile_step(step, use_xla=None):
     """Return ``step`` (arrays in, a dict of scalars out) made ready to be called many times.
 
-    TensorFlow traces it into one graph; ``use_xla`` None compiles that with XLA on a GPU, where
-    it fuses the passes over memory between the convolutions. PyTorch runs it as it is.
+    TensorFlow traces it into one graph; ``use_xla`` True compiles that with XLA, which fuses the
+    passes over memory between the convolutions; None is what ``set_up_devices`` was told, by
+    default True on a GPU. PyTorch runs the step as it is.
     """
     if BACKEND == "torch":
         # All steps have one shape, for which cuDNN may look for its fastest kernels.
         torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
         return step
     if use_xla is None:
-        use_xla = has_gpu()
+        use_xla = has_gpu() if _use_xla == "auto" else _use_xla
     return tf.function(step, jit_compile=use_xla, autograph=False, reduce_retracing=True)
 
 
@@ -125,10 +126,15 @@ def predict(network, x):
 
 
 _device_of_process = contextlib.ExitStack()
+_use_xla = "auto"
 
 
 def set_up_devices(
-    use_gpus="all", allow_memory_growth=True, deterministic=False, independent_networks=1
+    use_gpus="all",
+    allow_memory_growth=True,
+    deterministic=False,
+    independent_networks=1,
+    use_xla="auto",
 ):
     """Choose the GPUs this process may use; call it before anything is computed.
 
@@ -140,12 +146,15 @@ def set_up_devices(
     deterministic : on a GPU, only kernels that give the same bits every time; slower.
     independent_networks : tensorflow on a CPU only; how many networks of a step can be computed
         at the same time. Each gets its share of the cores: one small convolution cannot use many.
+    use_xla : tensorflow only; True, False, or "auto": for training steps on a GPU.
 
     Raises
     ------
     ValueError
         If a GPU is asked for that is not there.
     """
+    global _use_xla
+    _use_xla = use_xla
     there = gpu_names()
     if use_gpus == "all":
         chosen = list(range(len(there)))

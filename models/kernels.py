@@ -271,7 +271,18 @@ def _mean_of_pixels(x):
 
 def reflection_pad(x, top, bottom, left, right):
     """Mirror the image at its border, without repeating the border pixels."""
+    if BACKEND == "torch" and x.is_cuda and torch.are_deterministic_algorithms_enabled():
+        # The usual kernel adds up its derivative in any order.
+        return torch_mirror(torch_mirror(x, 1, top, bottom), 2, left, right)
     if BACKEND == "torch":
         x = x.permute(0, 3, 1, 2)
         return functional.pad(x, (left, right, top, bottom), mode="reflect").permute(0, 2, 3, 1)
     return tf.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), mode="REFLECT")
+
+
+def torch_mirror(x, axis, before, after):
+    """Mirror along one axis, by joining flipped parts."""
+    size = x.shape[axis]
+    start = x.narrow(axis, 1, before).flip(axis)
+    end = x.narrow(axis, size - 1 - after, after).flip(axis)
+    return torch.cat((start, x, end), axis)

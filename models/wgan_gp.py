@@ -28,12 +28,14 @@ def build_generator(outline_shape, latent_size):
     x = layers.BatchNormalization()(x)
     x = keras.layers.LeakyReLU(0.2)(x)
     x = keras.layers.Reshape((height, width, 256))(x)  # (batch, height / 8, width / 8, 256)
-    for filters in (128, 64, 1):
+    for filters in (128, 64):
         x = layers.UpSampling2D(2)(x)
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
         x = layers.BatchNormalization()(x)
-        if filters > 1:
-            x = keras.layers.LeakyReLU(0.2)(x)
+        x = keras.layers.LeakyReLU(0.2)(x)
+    x = layers.UpSampling2D(2)(x)
+    x = layers.Conv2D(1, 3, padding="same", use_bias=False, dtype="float32")(x)
+    x = layers.BatchNormalization(dtype="float32")(x)
     outline = keras.layers.Activation("tanh", dtype="float32")(x)  # (batch, height, width, 1)
     return keras.Model(latent, outline, name="generator")
 

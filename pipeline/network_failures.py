@@ -68,10 +68,11 @@ def describe_translations(
             return _describe_cyclegan(f"all of {len(images)} fake {name} are of one grey")
     pairs = zip(simulated, micrographs, strict=True)
     correlations = [abs(contrast_correlation(mask, image)) for mask, image in pairs]
-    if correlations and np.nanmax([0.0, *correlations]) < UNRELATED:
+    known = [value for value in correlations if not np.isnan(value)]  # of masks with particles
+    if known and max(known) < UNRELATED:
         return _describe_cyclegan(
             f"the fake micrographs do not show the particles of their masks (correlation below "
-            f"{UNRELATED} for all of {len(correlations)})"
+            f"{UNRELATED} for all of {len(known)})"
         )
     return None
 

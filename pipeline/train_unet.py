@@ -13,7 +13,7 @@ from pipeline.grow_particles import centrality
 from pipeline.image_files import list_images, pair_by_stem, read_image, read_mask
 from pipeline.intensities import clip_contrast, normalise
 from pipeline.run_folders import fingerprint
-from pipeline.training_loop import random_numbers, shuffled_indices, train
+from pipeline.training_loop import Prefetcher, random_numbers, shuffled_indices, train
 from pipeline.training_runs import begin_run, finish_run, save_model
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,8 @@ def train_unet(
         return
 
     order = random_numbers(seed, 0, stream=300).permutation(len(pairs))
-    number_for_validation = max(1, round(len(pairs) * validation_share))
+    number_for_validation = round(len(pairs) * validation_share)
+    number_for_validation = min(max(number_for_validation, 1), len(pairs) - 1)
     validation = [pairs[index] for index in order[:number_for_validation]]
     training = [pairs[index] for index in order[number_for_validation:]]
     particle_weight = background_to_particles(training)
@@ -81,7 +82,10 @@ def train_unet(
     )
     weight_decay = None if isinstance(learning_rate_schedule, str) else learning_rate_schedule
     model.set_up(learning_rate, weight_decay)
-    read = _pair_reader(training, contrast_range, target, in_memory=not use_dataloader)
+    read, read_validation = (
+        _pair_reader(some, contrast_range, target, in_memory=not use_dataloader)
+        for some in (training, validation)
+    )
 
     def make_batch(epoch, step):
         indices = shuffled_indices(samples, batch_size, seed, epoch, step)
@@ -104,7 +108,7 @@ def train_unet(
         run_folder=run_folder,
         learning_rate=_schedule(learning_rate, learning_rate_schedule, epochs),
         optimizers=[model.adam],
-        validate=_validation(model, validation, contrast_range, target),
+        validate=_validation(model, len(validation), read_validation),
         after_epoch=after_epoch,
         checkpoint_minutes=checkpoint_minutes,
         description="UNet",
@@ -196,19 +200,20 @@ def _schedule(learning_rate, schedule, epochs):
     return lambda epoch: learning_rate
 
 
-def _validation(model, pairs, contrast_range, target):
-    """Return a function that gives the mean losses over all flips of the validation pairs."""
+def _validation(model, number, read):
+    """Return a function that gives the mean losses over all flips of ``number`` pairs."""
     run_step = backend.compile_step(model.validation_step)
 
+    def make_batch(_, index):
+        images, masks = zip(*(flip(read(index), version) for version in range(FLIPS)), strict=True)
+        return np.stack(images), np.stack(masks)
+
     def validate():
-        sums, count = {}, 0
-        for image_and_mask in pairs:
-            pair = read_pair(*image_and_mask, contrast_range, target)
-            images, masks = zip(*(flip(pair, version) for version in range(FLIPS)), strict=True)
-            losses = run_step(backend.to_device((np.stack(images), np.stack(masks))))
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(keras.ops.convert_to_numpy(value))
-            count += 1
-        return {name: value / count for name, value in sums.items()}
+        with Prefetcher(make_batch, number, 1, 0, 0) as batches:
+            losses = [run_step(backend.to_device(batches.next())) for _ in range(number)]
+        return {
+            name: sum(float(keras.ops.convert_to_numpy(row[name])) for row in losses) / number
+            for name in losses[0]
+        }
 
     return validate

@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import logging
 import math
+import os
 import signal
 import threading
 import time
@@ -25,7 +26,8 @@ from pipeline.training_runs import (
 logger = logging.getLogger(__name__)
 
 STEPS_BETWEEN_FETCHES = 20  # losses stay on the device in between: fetching them waits for it
-PREFETCHED_BATCHES = 4
+THREADS = min(max((os.cpu_count() or 1) // 2, 2), 8)  # that make batches
+PREFETCHED_BATCHES = THREADS + 2
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 15.0  # for epochs that take less than that
 
 
@@ -200,7 +202,7 @@ class Prefetcher:
     """Batches in order, made a few ahead in threads while the device computes."""
 
     def __init__(self, make_batch, steps_per_epoch, epochs, epoch, step):
-        self.pool = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="batches")
+        self.pool = concurrent.futures.ThreadPoolExecutor(THREADS, thread_name_prefix="batches")
         self.waiting = collections.deque()
         numbers = range(epoch * steps_per_epoch + step, epochs * steps_per_epoch)
         self.numbers = iter(divmod(number, steps_per_epoch) for number in numbers)

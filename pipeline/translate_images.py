@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
-from pipeline.gan_images import decode_micrograph, encode_mask, encode_micrograph
+from pipeline.gan_images import encode_mask, encode_micrograph
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import load_network, make_predictor
 from pipeline.intensities import stretch_to_uint8
@@ -88,5 +88,5 @@ def _translate_masks(cyclegan_dir, to_image, made_with, in_unit_range, options):
     for batch in progress(batches, f"batches of {MASKS_AT_A_TIME} masks translated"):
         encoded = np.stack([encode_mask(read_image(file), in_unit_range) for file in batch])
         for file, fake in zip(batch, backend.predict(network, encoded), strict=True):
-            image = decode_micrograph(fake, options["invert_images"])
+            image = -fake[..., 0] if options["invert_images"] else fake[..., 0]
             write_image(folder / file.name, stretch_to_uint8(image))

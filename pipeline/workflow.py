@@ -169,6 +169,7 @@ def _run_in_process(folder, number, function, keywords, options, tell_lock):
             "use_gpus": options.get("USE_GPUS_NO", "all"),
             "allow_memory_growth": options.get("ALLOW_MEMORY_GROWTH", True),
             "deterministic": options.get("DETERMINISTIC", False),
+            "use_xla": options.get("USE_XLA", "auto"),
         },
         "log_file": str(folder / "log.txt"),
         "parent": identity_of(os.getpid()),

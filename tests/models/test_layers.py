@@ -127,6 +127,40 @@ def test_reflection_padding_mirrors_without_the_border():
     np.testing.assert_array_equal(y[0, ..., 0], np.pad(x[0, ..., 0], 2, mode="reflect"))
 
 
+@pytest.mark.skipif(backend.BACKEND != "torch", reason="with TensorFlow there is one kernel only")
+def test_mirroring_by_flipped_parts():
+    x = backend.to_device((image(),))[0]
+    for axis, before, after in ((1, 3, 2), (2, 0, 4), (2, 1, 0)):
+        around = [(0, 0)] * 4
+        around[axis] = (before, after)
+        mirrored = ops.convert_to_numpy(kernels.torch_mirror(x, axis, before, after))
+        expected = np.pad(ops.convert_to_numpy(x), around, mode="reflect")
+        np.testing.assert_array_equal(mirrored, expected)
+
+
+@pytest.mark.parametrize(
+    ("layer", "rows", "columns"),
+    [
+        (layers.ReflectionPadding2D(3), (3, 3), (3, 3)),
+        (layers.PadToMultiple(8), (0, 4), (0, 6)),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_padding_has_the_gradient_of_plain_padding(layer, rows, columns):
+    def pad_plainly(x):
+        return ops.pad(x, ((0, 0), rows, columns, (0, 0)), mode="reflect")
+
+    x = backend.to_device((image(),))[0]
+    weights = backend.to_device((weighting(tuple(layer(x).shape)),))[0]
+    own, other = (
+        ops.convert_to_numpy(
+            backend.stop_gradient(backend.input_gradient(lambda x, pad=pad: pad(x) * weights, x))
+        )
+        for pad in (layer, pad_plainly)
+    )
+    np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-5)
+
+
 def test_pad_to_multiple_and_crop_undo_each_other():
     x = backend.to_device((image(size=(13, 16)),))[0]
     padded = layers.PadToMultiple(8)(x)
