@@ -217,6 +217,7 @@ def _draw_outlines(rng, source: Path, invert: bool, number: int) -> np.ndarray:
     """Return outlines of the WGAN, or of the user's augmented: uint8 (number, height, width)."""
     if source.is_file():
         return draw_from_wgan(rng, source, number)
+    logger.info("outlines: those in %s, each time deformed a little (OUTLINE_SOURCE)", source)
     return augment_outlines(rng, load_outlines(source, invert), number)
 
 

@@ -14,6 +14,7 @@ from pipeline.image_files import write_image
 PROJECT = Path(__file__).resolve().parents[1]
 TINY = {
     "PRESET": "quick",
+    "OUTLINE_SOURCE": "wgan",
     "WHEN_A_NETWORK_FAILS": "warn",  # so short a training teaches nothing
     "TILE_SIZE_W": 64,
     "TILE_SIZE_H": 64,
