@@ -46,9 +46,12 @@ def test_a_failure_stops_or_warns(caplog):
 def test_outlines_without_a_particle_are_found():
     assert describe_outlines(masks()) is None
     specks = np.random.default_rng(0).choice([0, 255], (5, 64, 64), p=[0.9, 0.1]).astype(np.uint8)
-    assert "all of 5 samples hold no particle" in describe_outlines(specks)
-    assert "white all over" in describe_outlines(np.full((4, 64, 64), 250, np.uint8))
-    assert describe_outlines(np.concatenate([specks, masks()])) is None
+    assert "5 of 5 samples hold no particle" in describe_outlines(specks)
+    assert "4 of 4 samples are white all over" in describe_outlines(
+        np.full((4, 64, 64), 250, np.uint8)
+    )
+    assert "5 of 8 samples hold no particle" in describe_outlines(np.concatenate([specks, masks()]))
+    assert describe_outlines(np.concatenate([specks, masks(5)])) is None
 
 
 def test_good_translations_are_left_alone():
