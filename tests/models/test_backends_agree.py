@@ -11,6 +11,12 @@ import pytest
 SCRIPT = Path(__file__).with_name("compute_for_backend.py")
 PROJECT = SCRIPT.parents[2]
 
+# It takes minutes, and is the same whichever backend runs the tests.
+pytestmark = pytest.mark.skipif(
+    os.environ.get("KERAS_BACKEND") != "torch",
+    reason="both backends are compared where the tests run with torch",
+)
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
