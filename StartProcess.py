@@ -21,7 +21,8 @@ from pipeline.presets import choose_preset
 from pipeline.workflow import run_workflow
 
 # "published": the values of the published workflow, for a GPU.
-# "quick": a first look, the whole workflow on the shipped examples in 9 minutes on 2 CPU cores.
+# "quick": a first look, the whole workflow on the shipped examples in 8 to 15 minutes on 2
+# CPU cores.
 # "auto": published where a GPU is found, quick otherwise; says which.
 PRESET = "auto"
 preset = choose_preset(PRESET)

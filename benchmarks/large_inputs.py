@@ -1,9 +1,9 @@
 """What many micrographs, and a very large one, take: seconds and peak memory of each stage.
 
 The stages that read micrographs: the check of all input, step 0 (tiles to train with), the UNet by
-tiles, and the segmentation of its output. The micrographs are made on the fly, of the particles
-that the shipped examples are made of; the network has its initial weights. Each stage runs in a
-process of its own, so that its peak is its own; that of imports is said beside.
+tiles, and the segmentation of its output. The micrographs are made on the fly, of ellipses and
+noise; the network has its initial weights. Each stage runs in a process of its own, so that its
+peak, imports included, is its own.
 
     python benchmarks/large_inputs.py --micrographs 2000 --side 20000
 """

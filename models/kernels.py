@@ -135,6 +135,9 @@ def torch_upsample(x):
 # Each comes with its own first derivative: what automatic differentiation makes of the formulas
 # goes over the memory twice as often. Second derivatives are not theirs to give.
 
+# Of multiples of so many channels TensorFlow's batch normalisation is fast on a CPU.
+CHANNELS_AT_A_TIME = 16
+
 
 def batch_normalization(x, gamma, beta, epsilon):
     """Normalise (b, h, w, c) with the batch's own statistics; return (y, mean, variance).
@@ -148,8 +151,7 @@ def batch_normalization(x, gamma, beta, epsilon):
         )
         variance = inverse_deviation.detach() ** -2 - epsilon
         return y.permute(0, 2, 3, 1), mean.detach(), variance
-    on_cpu = not tf.config.get_visible_devices("GPU")
-    if on_cpu and x.shape[-1] % CHANNELS_AT_A_TIME:
+    if not has_gpu() and x.shape[-1] % CHANNELS_AT_A_TIME:
         y, mean, variance = _tf_normalise(tf.cast(x, tf.float32), gamma, beta, epsilon, groups=1)
         return y, mean[0, 0], variance[0, 0]
     y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
@@ -158,10 +160,6 @@ def batch_normalization(x, gamma, beta, epsilon):
     count = tf.cast(tf.size(x) // tf.shape(x)[-1], tf.float32)
     biased = variance * (count - 1.0) / count
     return y, tf.stop_gradient(mean), tf.stop_gradient(biased)
-
-
-# Of this many channels TensorFlow's own batch normalisation is fast on a CPU, of others slow.
-CHANNELS_AT_A_TIME = 16
 
 
 def update_moving_average(variable, value, momentum):

@@ -8,6 +8,7 @@ import numpy as np
 
 from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
+from pipeline.check_step_options import check_combinations
 from pipeline.cyclegan_previews import preview_sheets, translate_test_tiles
 from pipeline.gan_images import encode_mask, encode_micrograph
 from pipeline.image_files import list_images, read_image, write_image
@@ -52,11 +53,8 @@ def train_cyclegan(
     "stop" or "warn", is what to do where the fakes are of one grey, or do not follow their masks.
     """
     options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "resume")}
-    if 0 < pool_size < batch_size:
-        raise ValueError(
-            f"pool_size is {pool_size}, less than CYCLEGAN_BATCH_SIZE = {batch_size}; use 0 for no "
-            f"pool, or at least {batch_size}."
-        )
+    if problems := check_combinations(options):
+        raise ValueError("\n".join(problems))
     cyclegan_dir = Path(cyclegan_dir)
     files_a = _training_images(cyclegan_dir / "data" / "trainA", "step 0 (prepare_images)")
     files_b = _training_images(cyclegan_dir / "data" / "trainB", "step 2 (simulate_masks)")

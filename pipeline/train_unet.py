@@ -205,7 +205,8 @@ def _validation(model, number, read):
     run_step = backend.compile_step(model.validation_step)
 
     def make_batch(_, index):
-        images, masks = zip(*(flip(read(index), version) for version in range(FLIPS)), strict=True)
+        pair = read(index)
+        images, masks = zip(*(flip(pair, version) for version in range(FLIPS)), strict=True)
         return np.stack(images), np.stack(masks)
 
     def validate():
