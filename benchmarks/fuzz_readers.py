@@ -8,7 +8,6 @@ a crash is seen and counted. The last line is the result in JSON.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import resource
@@ -26,6 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.damaged_files import DAMAGES, damage, make_originals, make_promises
+from benchmarks.measuring import print_json
 from pipeline.image_files import image_size, read_image
 
 SECONDS_ALLOWED = 20.0  # for one small file; longer is a hang
@@ -155,7 +155,7 @@ def main():
         if given.keep:
             given.keep.mkdir(parents=True, exist_ok=True)
         result = run(given.files, given.seed, given.keep or Path(folder))
-    print(json.dumps(result))
+    print_json(result)
     failed = result["wrong"] or result["memory_growth_mb"] > MEGABYTES_ALLOWED
     return 1 if failed else 0
 

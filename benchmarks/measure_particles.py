@@ -5,8 +5,6 @@ confidence intervals, overlays, label maps, ROIs and the report.
 """
 
 import argparse
-import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +13,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measuring import timed
+from benchmarks.measuring import print_json, timed
 from pipeline.image_files import write_image
 from pipeline.measure_particles import measure_particles as measure_folder
 from pipeline.particle_shapes import measure_particles
@@ -89,7 +87,7 @@ def main(arguments: argparse.Namespace) -> None:
         print(f"{part:<24}{elapsed:>10.3f}{work:>12.3f}")
     print(f"\nreport: {report_bytes / 1e6:.1f} MB")
     figures = {part: {"seconds": one, "processor": two} for part, (one, two) in times.items()}
-    print(json.dumps(figures | {"report_bytes": report_bytes, "cores": os.cpu_count()}))
+    print_json(figures | {"report_bytes": report_bytes})
 
 
 if __name__ == "__main__":

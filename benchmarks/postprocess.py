@@ -6,14 +6,13 @@ synthetic micrograph of 1024 x 712 pixels with about 100 particles.
 """
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measuring import peak_memory_mb, timed
+from benchmarks.measuring import peak_memory_mb, print_json, timed
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
 parser.add_argument("--image", type=Path, help="a micrograph (its info bar is cropped)")
@@ -79,7 +78,7 @@ def main(arguments: argparse.Namespace) -> None:
         "filter_agreement": round(float(np.mean((kept > 0) == plain_kept)), 5),
         "peak_memory_mb": round(peak),
     }
-    print(json.dumps(figures))
+    print_json(figures)
 
 
 # The imports follow the options: one thread is to be set before them, and --help needs none.

@@ -11,7 +11,7 @@ from pipeline.image_files import list_images, read_image, read_micrograph, write
 from pipeline.inference import make_predictor
 from pipeline.intensities import clip_contrast, normalise, stretch_to_uint8
 from pipeline.network_failures import act_on_failure, describe_probabilities, is_flat
-from pipeline.particle_masks import segment_particles, to_four_connected
+from pipeline.particle_masks import label_particles, segment_particles, to_four_connected
 from pipeline.progress import progress
 from pipeline.run_folders import (
     WITHOUT_EFFECT,
@@ -106,4 +106,8 @@ def segment_output(output, threshold, watershed_lines, min_distance):
     if threshold < 0:
         threshold = threshold_otsu(stretched)
     labels = grow_particles(stretched, output[..., 1], threshold)
-    return to_four_connected(labels > 0).astype(np.uint8) * 255
+    particles = label_particles(to_four_connected(labels > 0))
+    # The lines between particles leave crumbs, which are none.
+    is_particle = np.bincount(particles.ravel()) >= SMALLEST_PARTICLE
+    is_particle[0] = False
+    return is_particle[particles].astype(np.uint8) * 255

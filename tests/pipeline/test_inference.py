@@ -96,3 +96,21 @@ def test_an_image_without_particles_gives_an_empty_mask():
     mask = segment_output(noise[..., None], -1, True, 9)
     assert mask[22:33, 22:33].all()
     assert np.count_nonzero(mask) == pytest.approx(15 * 15, abs=3)
+
+
+def test_grown_particles_come_without_crumbs():
+    """A corner of eight pixels hangs on a disk by its diagonal; a square of nine stands alone."""
+    output = np.zeros((60, 60, 2), np.float32)
+    rows, columns = np.mgrid[:60, :60]
+    distance = np.hypot(rows - 30, columns - 30)
+    output[..., 0] = distance < 12
+    output[..., 1] = np.clip(1 - distance / 12, 0, 1)
+    disk = output[..., 0] > 0
+    row = int(np.flatnonzero(disk[:, 30])[0])
+    column = int(np.flatnonzero(disk[row])[0])
+    output[row - 2 : row, column - 4 : column, 0] = 1
+    output[50:53, 50:53, 0] = 1
+    mask = segment_output(output, -1, True, 9)
+    assert not mask[row - 2 : row, column - 4 : column].any()
+    assert mask[50:53, 50:53].all()
+    assert np.count_nonzero(mask) == pytest.approx(np.count_nonzero(disk) + 9, abs=2)
