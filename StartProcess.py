@@ -58,7 +58,7 @@ SEED = 42
 # trained afresh (the earlier models are kept).
 RESUME = True
 # A training that is killed goes on from its last checkpoint; within long epochs there is one every
-# so many minutes, besides one an epoch.
+# so many minutes, besides one an epoch (of short epochs, one every 15 seconds).
 CHECKPOINT_MINUTES = 10
 # "mixed_bfloat16" needs half the memory on GPUs since 2020. On a CPU it is slower. (With "float32"
 # such GPUs round the inputs of convolutions to 10 bits, their TF32 format.)
@@ -167,7 +167,9 @@ def steps(run_step):
         grid_type="HEXAGONAL",  # "HEXAGONAL", "CUBIC" or "DISABLE" (random positions)
         grid_spacing_factor=0.125,  # fraction of the outline size
         grid_noise_factor=0.05,  # jitter, as a fraction of the outline size
-        min_no_of_particles=100,  # per image, before overlaps; without a grid only
+        # without a grid only: how many are tried, over the image and the margin all round in
+        # which a particle's middle may lie
+        min_no_of_particles=100,
         max_no_of_particles=150,
         use_perlin_noise=True,  # smooth noise decides where agglomerates are
         # 0 to 1; higher: smaller, denser clusters. Choose it, and the frequency, so that the
@@ -200,6 +202,11 @@ def steps(run_step):
         lambda_identity=(0.5, 0.5),  # times lambda_cycle
         label_smoothing_factor=0.0,
         gaussian_noise_value=0.0,  # in the discriminators; weakens one that wins
+        # noise on a fake before it is translated back, as a share of the grey range; 0.012 drowns
+        # what the generators may hide in it instead of drawing it
+        cycle_noise=0.0,
+        augment_discriminators=False,  # True: shift, cut and shade what they see, if tiles are few
+        generator_average=0.0,  # 0.999: use the mean of the weights over about 1000 steps
         pool_size=50,  # earlier fakes shown to the discriminators; 0 for none
         learning_rate=2e-4,
         beta_1=0.5,
@@ -276,6 +283,7 @@ def steps(run_step):
         average_flips=UNET_TEST_TIME_FLIPS,
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
         threshold=-1,  # of the stretched probability, 0 to 255; negative: Otsu
+        # these two are without effect on UNET_TARGET = "instances"
         watershed_lines=True,
         min_distance=preset(published=9, quick=5),
         image_crop=IMAGE_CROP,

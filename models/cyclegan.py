@@ -1,113 +1,24 @@
 """A CycleGAN that translates between electron micrographs (domain A) and masks (domain B).
 
-Sources: Zhu et al., arXiv 1703.10593 (losses, section 3; image pool and schedule, section 4;
-network shapes, appendix 7.2); Isola et al., arXiv 1611.07004 (PatchGAN); shapes and defaults
-after Ruehle et al. (2021). Images are (height, width, 1), float32 in [-1, 1]; masks are 1 inside
-particles, -1 outside, or in [0, 1] where binary cross-entropy is used.
+Source: Zhu et al., arXiv 1703.10593 (losses, section 3; image pool and schedule, section 4);
+defaults after Ruehle et al. (2021). Images are (height, width, 1), float32 in [-1, 1]; masks are
+1 inside particles, -1 outside, or in [0, 1] where binary cross-entropy is used.
 
 Names: ``gen_a`` draws masks from micrographs, ``gen_b`` micrographs from masks; ``disc_a`` judges
 micrographs, ``disc_b`` masks. Losses ``g_*_a`` are on what ``gen_a`` puts out, the masks;
 ``d_*_a`` belong to ``disc_a``.
 """
 
+import contextlib
+
 import keras
 from keras import ops
 
-from models import backend, layers
+from models import backend
+from models.augmentation import augment
+from models.cyclegan_networks import build_discriminator, build_generator
 from models.image_pool import ImagePool
 from models.initial_weights import initialise_weights, seed_of_layer
-from models.layers import Conv2D, InstanceNormalization, ReflectionPadding2D
-
-LOSS_NAMES = tuple(
-    f"{name}_{side}"
-    for name in ("d", "d_fake", "d_real", "g", "g_adv", "g_cyc", "g_id")
-    for side in "ab"
-)
-
-
-def _normalise_and_rectify(x):
-    return keras.layers.ReLU()(InstanceNormalization()(x))
-
-
-def _residual_block(x, filters):
-    y = x
-    for number in range(2):
-        y = ReflectionPadding2D(1)(y)
-        y = InstanceNormalization()(Conv2D(filters, 3, use_bias=False)(y))
-        if number == 0:
-            y = keras.layers.ReLU()(y)
-    return layers.Sum()(x, y)
-
-
-def _upsample(x, filters, use_resize_convolution):
-    if use_resize_convolution:
-        x = ReflectionPadding2D(1)(layers.UpSampling2D(2)(x))
-        return _normalise_and_rectify(Conv2D(filters, 3, use_bias=False)(x))
-    x = layers.Conv2DTranspose(filters, 3, strides=2, padding="same", use_bias=False)(x)
-    return _normalise_and_rectify(x)
-
-
-def build_generator(
-    filters,
-    use_skip_connection=False,
-    use_resize_convolution=False,
-    output_activation="tanh",
-    residual_blocks=9,
-    name="generator",
-):
-    """Return the ResNet generator, image (h, w, 1) -> image (h, w, 1) of any size from 11 x 11.
-
-    Parameters
-    ----------
-    filters : of the first convolution; doubled three times on the way down.
-    use_skip_connection : lead the input around the network to its last convolution.
-    use_resize_convolution : upsample and convolve instead of the transposed convolution.
-    output_activation : "tanh" for [-1, 1], "sigmoid" for [0, 1].
-    """
-    image = keras.Input((None, None, 1))
-    padded = layers.PadToMultiple(8)(image)
-    x = ReflectionPadding2D(3)(padded)
-    x = _normalise_and_rectify(Conv2D(filters, 7, use_bias=False)(x))  # (b, h, w, filters)
-    for factor in (2, 4, 8):
-        x = Conv2D(factor * filters, 3, strides=2, padding="same", use_bias=False)(x)
-        x = _normalise_and_rectify(x)  # (b, h / factor, w / factor, factor * filters)
-    for _ in range(residual_blocks):
-        x = _residual_block(x, 8 * filters)
-    for factor in (4, 2, 1):
-        x = _upsample(x, factor * filters, use_resize_convolution)
-    x = ReflectionPadding2D(3)(x)
-    x = Conv2D(1, 7, dtype="float32")(x)  # (b, h, w, 1)
-    if use_skip_connection:
-        single = _normalise_and_rectify(Conv2D(filters, 1, use_bias=False)(padded))
-        near = Conv2D(filters, 3, use_bias=False)(ReflectionPadding2D(1)(padded))
-        around = layers.Sum()(single, _normalise_and_rectify(near))
-        x = layers.Concatenation(dtype="float32")(x, _normalise_and_rectify(around))
-        x = Conv2D(1, 1, use_bias=False, dtype="float32")(x)
-    x = keras.layers.Activation(output_activation, dtype="float32")(x)
-    return keras.Model(image, layers.CropLike(dtype="float32")(x, image), name=name)
-
-
-def build_discriminator(filters, gaussian_noise_value=0.0, seed=None, name="discriminator"):
-    """Return the PatchGAN, image (h, w, 1) -> one score for each overlapping patch (h', w', 1).
-
-    ``filters`` of the first convolution; ``gaussian_noise_value`` the standard deviation of the
-    noise added before each convolution while training.
-    """
-    image = keras.Input((None, None, 1))
-
-    def add_noise(x, number):
-        if not gaussian_noise_value:
-            return x
-        layer_seed = None if seed is None else seed_of_layer(seed, name, number)
-        return keras.layers.GaussianNoise(gaussian_noise_value, seed=layer_seed)(x)
-
-    x = Conv2D(filters, 4, strides=2)(add_noise(image, 0))
-    x = keras.layers.LeakyReLU(0.2)(x)  # (b, h / 2 - 1, w / 2 - 1, filters)
-    for number, factor in enumerate((2, 4), start=1):
-        x = Conv2D(factor * filters, 4, strides=2, use_bias=False)(add_noise(x, number))
-        x = keras.layers.LeakyReLU(0.2)(InstanceNormalization()(x))
-    score = Conv2D(1, 4, dtype="float32")(add_noise(x, 3))
-    return keras.Model(image, score, name=name)
 
 
 class CycleGan(keras.Model):
@@ -124,6 +35,9 @@ class CycleGan(keras.Model):
         lambda_identity=(0.5, 0.5),
         label_smoothing_factor=0.0,
         use_binary_crossentropy=False,
+        cycle_noise=0.0,
+        augment_discriminators=False,
+        seed=None,
     ):
         super().__init__()
         self.gen_a, self.gen_b = generators
@@ -133,16 +47,29 @@ class CycleGan(keras.Model):
         self.real_target = 1.0 - label_smoothing_factor / 2.0
         self.fake_target = label_smoothing_factor / 2.0
         self.use_binary_crossentropy = use_binary_crossentropy
+        self.augment_discriminators = augment_discriminators
+        # A fake can carry its original as a faint code; noise drowns it (arXiv 1712.02950).
+        noise_seed = None if seed is None else seed_of_layer(seed, "cycle", 0)
+        self.cycle_noise = keras.layers.GaussianNoise(
+            2.0 * cycle_noise, seed=noise_seed, dtype="float32"
+        )
         self.pool_size = pool_size
         if pool_size:
             self.pool_a = ImagePool(pool_size, image_shape)
             self.pool_b = ImagePool(pool_size, image_shape)
         self.built = True
 
-    def set_up(self, learning_rate, beta_1):
-        """Make the four Adam optimisers, with their state, so that a checkpoint can fill it."""
+    def set_up(self, learning_rate, beta_1, generator_average=0.0):
+        """Make the four Adam optimisers, with their state, so that a checkpoint can fill it.
+
+        Those of the generators keep a moving average of the weights with the momentum
+        ``generator_average``; 0 is none.
+        """
         for name in ("gen_a", "gen_b", "disc_a", "disc_b"):
-            optimizer = keras.optimizers.Adam(learning_rate, beta_1=beta_1)
+            averaging = {}
+            if generator_average and name.startswith("gen"):
+                averaging = {"use_ema": True, "ema_momentum": generator_average}
+            optimizer = keras.optimizers.Adam(learning_rate, beta_1=beta_1, **averaging)
             optimizer.build(getattr(self, name).trainable_variables)
             setattr(self, f"{name}_optimizer", optimizer)
 
@@ -150,16 +77,36 @@ class CycleGan(keras.Model):
         """Return the four optimisers, for the learning rate schedule."""
         return [getattr(self, f"{n}_optimizer") for n in ("gen_a", "gen_b", "disc_a", "disc_b")]
 
+    @contextlib.contextmanager
+    def averaged_generators(self):
+        """Within, the generators have the moving averages of their weights, if any are kept.
+
+        Averages draw better than the last weights do: Yazici et al., arXiv 1806.04498.
+        """
+        pairs = (self.gen_a, self.gen_a_optimizer), (self.gen_b, self.gen_b_optimizer)
+        last = [generator.get_weights() for generator, _ in pairs]
+        for generator, optimizer in pairs:
+            optimizer.finalize_variable_values(generator.trainable_variables)
+        try:
+            yield
+        finally:
+            for (generator, _), weights in zip(pairs, last, strict=True):
+                generator.set_weights(weights)
+
     def train_step(self, batch):
         """Update both generators on their joint loss, then both discriminators.
 
-        ``batch`` is (micrographs (b, h, w, 1), masks (b, h, w, 1), slots, take_old, store_new),
-        the last three (2, b) for the pools of A and B (see ``image_pool.draw_pool_choices``).
+        ``batch`` is (micrographs (b, h, w, 1), masks (b, h, w, 1), slots, take_old, store_new,
+        chances). Three are (2, b), for the pools of A and B (see ``image_pool.draw_pool_choices``);
+        ``chances`` (2, 3, b, n) decide how the images of A and B are augmented where a
+        discriminator sees them: fakes for the generators' loss, real ones, fakes for its own (see
+        ``augmentation.draw_chances``).
         """
-        real_a, real_b, slots, take_old, store_new = batch
+        real_a, real_b, slots, take_old, store_new, chances = batch
         variables = (self.gen_a.trainable_variables, self.gen_b.trainable_variables)
         (_, (losses, fake_a, fake_b)), gradients = backend.value_and_gradients(
-            lambda: self._generators_loss(real_a, real_b), variables[0] + variables[1]
+            lambda: self._generators_loss(real_a, real_b, chances[:, 0]),
+            variables[0] + variables[1],
         )
         count = len(variables[0])
         self.gen_a_optimizer.apply(gradients[:count], variables[0])
@@ -168,14 +115,21 @@ class CycleGan(keras.Model):
         if self.pool_size:
             fake_a = self.pool_a.query(fake_a, slots[0], take_old[0], store_new[0])
             fake_b = self.pool_b.query(fake_b, slots[1], take_old[1], store_new[1])
-        for side, disc, real, fake in (
-            ("a", self.disc_a, real_a, backend.stop_gradient(fake_a)),
-            ("b", self.disc_b, real_b, backend.stop_gradient(fake_b)),
+        for side, real, fake, chance in (
+            ("a", real_a, backend.stop_gradient(fake_a), chances[0]),
+            ("b", real_b, backend.stop_gradient(fake_b), chances[1]),
         ):
-            losses.update(self._update_discriminator(side, disc, real, fake))
+            real, fake = self._show(real, side, chance[1]), self._show(fake, side, chance[2])
+            losses.update(self._update_discriminator(side, real, fake))
         return losses
 
-    def _generators_loss(self, real_a, real_b):
+    def _show(self, images, side, chances):
+        """Return images of a side, (b, h, w, 1), as its discriminator sees them."""
+        if not self.augment_discriminators:
+            return images
+        return augment(images, chances, change_grey=side == "a")
+
+    def _generators_loss(self, real_a, real_b, chances):
         size = real_a.shape[0]
         has_identity = any(self.lambda_identity)
         # One pass for translation and identity: larger batches, and the instance norm keeps
@@ -183,11 +137,13 @@ class CycleGan(keras.Model):
         from_a = self.gen_a(_join(real_a, real_b, has_identity), training=True)
         from_b = self.gen_b(_join(real_b, real_a, has_identity), training=True)
         fake_b, fake_a = from_a[:size], from_b[:size]
-        again_a = self.gen_b(fake_b, training=True)
-        again_b = self.gen_a(fake_a, training=True)
+        again_a = self.gen_b(self.cycle_noise(fake_b, training=True), training=True)
+        again_b = self.gen_a(self.cycle_noise(fake_a, training=True), training=True)
 
-        adv_a = _squared_distance(self.disc_b(fake_b, training=True), self.real_target)
-        adv_b = _squared_distance(self.disc_a(fake_a, training=True), self.real_target)
+        on_a = self.disc_a(self._show(fake_a, "a", chances[0]), training=True)
+        on_b = self.disc_b(self._show(fake_b, "b", chances[1]), training=True)
+        adv_a = _squared_distance(on_b, self.real_target)
+        adv_b = _squared_distance(on_a, self.real_target)
         cyc_a = self._mask_distance(real_b, again_b) * self.lambda_cycle[1]
         cyc_b = _absolute_distance(real_a, again_a) * self.lambda_cycle[0]
         id_a = id_b = adv_a * 0.0
@@ -214,7 +170,9 @@ class CycleGan(keras.Model):
             return ops.mean(ops.binary_crossentropy(mask, prediction))
         return _absolute_distance(mask, prediction)
 
-    def _update_discriminator(self, side, disc, real, fake):
+    def _update_discriminator(self, side, real, fake):
+        disc = self.disc_a if side == "a" else self.disc_b
+
         def discriminator_loss():
             scores = disc(ops.concatenate([real, fake], axis=0), training=True)
             on_real = _squared_distance(scores[: real.shape[0]], self.real_target)
@@ -290,6 +248,7 @@ def build_cyclegan(
         generators,
         discriminators,
         image_shape=image_shape,
+        seed=seed,
         use_binary_crossentropy=use_binary_crossentropy,
         **options,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from skimage import measure
 
 from pipeline.image_files import (
     list_images,
@@ -50,8 +51,9 @@ def filter_masks(
     """Filter the simulated masks by the fake micrographs, the raw masks by the real micrographs.
 
     A particle stays if the micrograph's mean intensity under it, holes filled, is at least Li's
-    threshold of that micrograph (at most, where the background is bright). Masks are written as
-    uint8, 0 or 255, with the holes filled.
+    threshold of that micrograph (at most, where the background is bright). Of one that others cut
+    into parts, each part is judged by itself. Masks are written as uint8, 0 or 255, with the holes
+    filled.
 
     - ``data/trainB`` with ``generate_images/A``: to ``generate_images/Synthetic_Masks_Filtered``,
       and the label maps (of ``data/labelsB``, where they are) to ``Synthetic_Labels_Filtered``.
@@ -153,14 +155,18 @@ def _filter_simulated_masks(cyclegan_dir, pairs, dark_background, when_failed) -
     before = after = 0
     correlations = []
     for mask_path, micrograph_path in progress(pairs, "simulated masks filtered"):
-        labels = fill_holes(_read_labels(mask_path, label_maps.get(mask_path.stem)))
+        labels = _read_labels(mask_path, label_maps.get(mask_path.stem))
+        parts = measure.label(labels, connectivity=1)
+        label_of_part = np.zeros(parts.max() + 1, np.uint16)
+        label_of_part[parts] = labels
+        parts = fill_holes(parts)
         micrograph = read_image(micrograph_path)
         _check_size(labels, mask_path, micrograph, micrograph_path)
-        kept = filter_particles(labels, micrograph, dark_background)
-        correlations.append(contrast_correlation(labels, micrograph))
-        before += _count(labels)
+        kept = filter_particles(parts, micrograph, dark_background)
+        correlations.append(contrast_correlation(parts, micrograph))
+        before += _count(parts)
         after += _count(kept)
-        write_image(labels_dir / f"{mask_path.stem}.tif", kept.astype(np.uint16))
+        write_image(labels_dir / f"{mask_path.stem}.tif", label_of_part[kept])
         write_image(masks_dir / f"{mask_path.stem}.tif", _to_mask(kept))
     logger.info("%d of %d simulated particles show in the fake micrographs", after, before)
     _check_contrast(correlations, dark_background, after, before, when_failed)

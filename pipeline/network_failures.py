@@ -114,16 +114,17 @@ def is_flat(probability: np.ndarray) -> bool:
     return float(np.ptp(cv2.blur(probability.astype(np.float32), (3, 3)))) < FLAT
 
 
-def describe_probabilities(flat: list[str], number: int) -> str | None:
-    """Return what is wrong if the UNet's probabilities of all ``number`` micrographs are flat.
+def describe_probabilities(empty: list[str], number: int) -> str | None:
+    """Return what is wrong if the UNet sees no particle in all of ``number`` micrographs.
 
-    ``flat`` names those that are; a few of them may simply hold no particle.
+    ``empty`` names those in which it does not; a few of them may simply hold none.
     """
-    if len(flat) < number:
+    if len(empty) < number:
         return None
     return (
-        f"The UNet has failed: it finds no pixel of any of {number} micrographs more likely to be "
-        "particle than the others. Compare the fake micrographs in 2_CycleGAN/generate_images/A "
-        "with yours: if they differ in brightness or texture, train step 3 for longer; if they "
-        "are alike, train step 6a for more epochs (UNET_EPOCHS)."
+        f"The UNet has failed: it finds no particle in any of {number} micrographs, its "
+        "probability is the same all over, or nowhere above one half. Compare the fake "
+        "micrographs in 2_CycleGAN/generate_images/A with yours: if they differ in brightness or "
+        "texture, train step 3 for longer; if they are alike, train step 6a for more epochs "
+        "(UNET_EPOCHS)."
     )

@@ -82,10 +82,24 @@ def segment_images(
         write_image(folder / f"{file.stem}_raw.tif", probability)
         mask = segment_output(output, threshold, watershed_lines, min_distance)
         write_image(folder / f"{file.stem}.tif", mask)
-    flat = [f.name for f in micrographs if is_flat(read_image(folder / f"{f.stem}_raw.tif"))]
-    act_on_failure(describe_probabilities(flat, len(micrographs)), when_failed)
-    if flat:
-        logger.warning("no particle in sight, so an empty mask: %s", ", ".join(flat))
+    empty = [
+        file.name
+        for file in micrographs
+        if shows_no_particle(read_image(folder / f"{file.stem}_raw.tif"), threshold)
+    ]
+    act_on_failure(describe_probabilities(empty, len(micrographs)), when_failed)
+    if empty:
+        logger.warning("no particle in sight, so an empty mask: %s", ", ".join(empty))
+
+
+def shows_no_particle(probability, threshold):
+    """Return whether a probability image, float (h, w), tells no place from another.
+
+    With Otsu's threshold (a negative one) also whether hardly a pixel is more likely particle than
+    background: it would cut the background in two.
+    """
+    few = threshold < 0 and np.count_nonzero(probability > 0.5) <= SMALLEST_PARTICLE
+    return few or is_flat(probability)
 
 
 def segment_output(output, threshold, watershed_lines, min_distance):
@@ -93,12 +107,11 @@ def segment_output(output, threshold, watershed_lines, min_distance):
 
     A second channel is the centrality that particles are grown from; ``watershed_lines`` and
     ``min_distance`` are for networks without.
-    The probability is stretched to 0..255 before it is thresholded, unless hardly a pixel is more
-    likely particle than background, or all are as likely: stretched, that would be noise, so the
-    mask is empty.
+    The probability is stretched to 0..255 before it is thresholded, unless it shows no particle:
+    stretched, that would be noise, so the mask is empty.
     """
     probability = output[..., 0]
-    if np.count_nonzero(probability > 0.5) <= SMALLEST_PARTICLE or is_flat(probability):
+    if shows_no_particle(probability, threshold):
         return np.zeros(probability.shape, np.uint8)
     stretched = stretch_to_uint8(probability)
     if output.shape[-1] == 1:

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from models.augmentation import draw_chances
 from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
 from pipeline.check_step_options import check_combinations
@@ -36,6 +37,9 @@ def train_cyclegan(
     lambda_identity,
     label_smoothing_factor,
     gaussian_noise_value,
+    cycle_noise,
+    augment_discriminators,
+    generator_average,
     pool_size,
     learning_rate,
     beta_1,
@@ -87,16 +91,19 @@ def train_cyclegan(
         lambda_cycle=lambda_cycle,
         lambda_identity=lambda_identity,
         label_smoothing_factor=label_smoothing_factor,
+        cycle_noise=cycle_noise,
+        augment_discriminators=augment_discriminators,
     )
-    model.set_up(learning_rate, beta_1)
+    model.set_up(learning_rate, beta_1, generator_average)
     coding = invert_images, use_binary_crossentropy
 
     def rate(epoch):
         return learning_rate * linear_decay(epoch, epochs, constant_learning_rate_share)
 
     def after_epoch(epoch, rows):
-        for name, sheet in preview_sheets(model, cyclegan_dir / "data", *coding):
-            write_image(sheets_folder / f"{name}_Epoch_{epoch + 1:05d}.png", sheet)
+        with model.averaged_generators():
+            for name, sheet in preview_sheets(model, cyclegan_dir / "data", *coding):
+                write_image(sheets_folder / f"{name}_Epoch_{epoch + 1:05d}.png", sheet)
 
     train(
         model,
@@ -111,11 +118,12 @@ def train_cyclegan(
         description="CycleGAN",
         shown=SHOWN_LOSSES,
     )
-    fakes = translate_test_tiles(model, cyclegan_dir / "data", *coding)
-    act_on_failure(describe_translations(*fakes), when_failed)
-    save_model(model.gen_b, run_folder / "mask_to_image.keras")
-    # The later steps look for this one: it comes last.
-    save_model(model.gen_a, run_folder / "image_to_mask.keras")
+    with model.averaged_generators():
+        fakes = translate_test_tiles(model, cyclegan_dir / "data", *coding)
+        act_on_failure(describe_translations(*fakes), when_failed)
+        save_model(model.gen_b, run_folder / "mask_to_image.keras")
+        # The later steps look for this one: it comes last.
+        save_model(model.gen_a, run_folder / "image_to_mask.keras")
     finish_run(run_folder)
 
 
@@ -146,7 +154,8 @@ def _batch_maker(files_a, files_b, coding, batch_size, pool_size, seed):
             tiles.append(np.stack([encode(read_image(files[index]), option) for index in indices]))
         images_seen = (epoch * steps_per_epoch + step) * batch_size
         random = random_numbers(seed, epoch, step)
-        return (*tiles, *draw_pool_choices(random, pool_size, batch_size, images_seen))
+        pool_choices = draw_pool_choices(random, pool_size, batch_size, images_seen)
+        return (*tiles, *pool_choices, draw_chances(random, batch_size))
 
     return make_batch
 

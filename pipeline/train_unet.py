@@ -10,7 +10,7 @@ from models import backend
 from models.multires_unet import build_unet
 from pipeline.filter_masks import fake_micrographs_folder
 from pipeline.grow_particles import centrality
-from pipeline.image_files import list_images, pair_by_stem, read_image, read_mask
+from pipeline.image_files import list_images, pair_by_stem, read_image
 from pipeline.intensities import clip_contrast, normalise
 from pipeline.run_folders import fingerprint
 from pipeline.training_loop import Prefetcher, random_numbers, shuffled_indices, train
@@ -145,7 +145,7 @@ def read_pair(image_file, mask_file, contrast_range, target="mask"):
     """
     image = normalise(clip_contrast(read_image(image_file), contrast_range))
     if target == "mask":
-        return image[..., None], read_mask(mask_file).astype(np.float32)[..., None]
+        return image[..., None], (read_image(mask_file) > 0).astype(np.float32)[..., None]
     labels = read_image(mask_file)
     return image[..., None], np.stack([(labels > 0).astype(np.float32), centrality(labels)], -1)
 

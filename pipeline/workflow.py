@@ -216,6 +216,8 @@ def _made_with(number, keywords, records):
     for name in own_folders:
         path = Path(keywords[name])
         inputs[name] = fingerprint(list_images(path)) if path.is_dir() else None
+    if keywords.get("outline_source") == "augmented":
+        earlier = [step for step in earlier if step != "1"]  # the WGAN is not looked at
     upstream = {step: _digest(records.get(step)) for step in earlier}
     backend = os.environ.get("KERAS_BACKEND")
     deciding = {

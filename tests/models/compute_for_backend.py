@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from models import backend, cyclegan, image_pool, multires_unet, wgan_gp
+from models import augmentation, backend, cyclegan, image_pool, multires_unet, wgan_gp
 
 STEPS = 3
 
@@ -51,8 +51,9 @@ def main():
     result |= {f"loss wgan {k}": v for k, v in losses_of(wgan, batches).items()}
 
     # 52 and 60 are no multiples of 8: padding and cropping take part.
-    gan = cyclegan.build_cyclegan(4, (52, 60, 1), use_skip_connection=True, pool_size=3, seed=3)
-    gan.set_up(2e-4, 0.5)
+    options = {"use_skip_connection": True, "augment_discriminators": True, "pool_size": 3}
+    gan = cyclegan.build_cyclegan(4, (52, 60, 1), seed=3, **options)
+    gan.set_up(2e-4, 0.5, generator_average=0.9)
     image = noise(random, 2, 52, 60, 1)
     for name in ("gen_a", "gen_b", "disc_a", "disc_b"):
         result[f"cyclegan {name}"] = backend.predict(getattr(gan, name), image)
@@ -61,6 +62,7 @@ def main():
             noise(random, 2, 52, 60, 1),
             noise(random, 2, 52, 60, 1),
             *image_pool.draw_pool_choices(random, 3, 2, 2 * step),
+            augmentation.draw_chances(random, 2),
         )
         for step in range(STEPS)
     ]

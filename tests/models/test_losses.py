@@ -100,7 +100,8 @@ def test_cyclegan_losses(cross_entropy):
         both = expected[f"d_real_{side}"], expected[f"d_fake_{side}"]
         expected[f"d_{side}"] = np.mean(both)
     nothing = np.zeros((2, 2), np.int32)
-    batch = (micrographs, masks, nothing, nothing.astype(bool), nothing.astype(bool))
+    chances = np.zeros((2, 3, 2, 6), np.float32)
+    batch = (micrographs, masks, nothing, nothing.astype(bool), nothing.astype(bool), chances)
     assert run_step(model, batch) == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from models import backend, cyclegan, image_pool, multires_unet, wgan_gp
+from models import augmentation, backend, cyclegan, image_pool, multires_unet, wgan_gp
 
 random = np.random.default_rng(4)
 
@@ -27,10 +27,12 @@ def wgan():
 
 
 def gan():
-    model = cyclegan.build_cyclegan(2, (48, 48, 1), use_skip_connection=True, pool_size=2)
+    options = {"use_skip_connection": True, "cycle_noise": 0.02, "augment_discriminators": True}
+    model = cyclegan.build_cyclegan(2, (48, 48, 1), pool_size=2, **options)
     model.set_up(2e-4, 0.5)
     choices = image_pool.draw_pool_choices(random, 2, 2, 0)
-    return model, (noise(2, 48, 48, 1), noise(2, 48, 48, 1), *choices)
+    chances = augmentation.draw_chances(random, 2)
+    return model, (noise(2, 48, 48, 1), noise(2, 48, 48, 1), *choices, chances)
 
 
 def unet():

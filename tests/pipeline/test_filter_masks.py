@@ -98,6 +98,19 @@ def test_visible_particles_are_kept_and_filled(folders):
     assert inputs.items() <= contents(folders).items()
 
 
+def test_parts_of_one_particle_are_judged_by_themselves(folders):
+    """Particle 3 is cut in two, of which the micrograph shows one: its other part goes."""
+    for stem in STEMS:
+        labels = np.where(square(VISIBLE) | square(HIDDEN), 3, 0).astype(np.uint16)
+        write_image(folders / "2_CycleGAN" / "data" / "labelsB" / f"{stem}.tif", labels)
+        mask = np.uint8(255) * (labels > 0)
+        write_image(folders / "2_CycleGAN" / "data" / "trainB" / f"{stem}.tif", mask)
+    run(folders)
+    for stem in STEMS:
+        labels = read_image(generated(folders, "Synthetic_Labels_Filtered") / f"{stem}.tif")
+        assert np.array_equal(labels, 3 * square(VISIBLE))
+
+
 def test_rerun_gives_the_same_files(folders):
     run(folders, gaussian_blur_amount=1.5)
     first = contents(folders)

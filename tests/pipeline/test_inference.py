@@ -92,6 +92,9 @@ def test_an_image_without_particles_gives_an_empty_mask():
     assert not segment_output(noise[..., None], -1, True, 9).any()
     noise[5, 5] = 0.9
     assert not segment_output(noise[..., None], -1, True, 9).any()
+    noise[10:20, 10:20] = 0.45  # likelier than the rest, but not likely
+    assert not segment_output(noise[..., None], -1, True, 9).any()
+    assert segment_output(noise[..., None], 90, True, 9)[11:19, 11:19].all()  # as the user says
     noise[20:35, 20:35] = 0.8
     mask = segment_output(noise[..., None], -1, True, 9)
     assert mask[22:33, 22:33].all()

@@ -24,7 +24,7 @@ def test_shapes_of_the_largest_particle_without_its_holes_and_specks():
     assert [len(values) for values in shapes.values()] == [1, 1, 1]
     assert shapes["diameter in pixels"][0] == pytest.approx(np.sqrt(20 * 40), rel=0.03)
     # The smoothing takes something off both tips.
-    assert shapes["elongation"][0] == pytest.approx(0.5, abs=0.05)
+    assert shapes["aspect ratio"][0] == pytest.approx(0.5, abs=0.05)
     assert shapes["convexity"][0] > 0.95
 
 

@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 
-from models import cyclegan, image_pool, multires_unet, wgan_gp
+from models import augmentation, cyclegan, image_pool, multires_unet, wgan_gp
 from pipeline import training_loop, training_runs
 from pipeline.training_loop import random_numbers, shuffled_indices, train
 
@@ -35,14 +35,16 @@ def wgan():
 
 
 def gan():
-    model = cyclegan.build_cyclegan(2, (48, 48, 1), seed=1, pool_size=3, gaussian_noise_value=0.1)
-    model.set_up(2e-4, 0.5)
+    noise = {"gaussian_noise_value": 0.1, "cycle_noise": 0.02, "augment_discriminators": True}
+    model = cyclegan.build_cyclegan(2, (48, 48, 1), seed=1, pool_size=3, **noise)
+    model.set_up(2e-4, 0.5, generator_average=0.9)
 
     def make_batch(epoch, step):
         images = numbers(epoch, step, 2, 2, 48, 48, 1) * 2 - 1
         random = random_numbers(7, epoch, step)
         seen = (epoch * STEPS + step) * 2
-        return (*images, *image_pool.draw_pool_choices(random, 3, 2, seen))
+        choices = image_pool.draw_pool_choices(random, 3, 2, seen)
+        return (*images, *choices, augmentation.draw_chances(random, 2))
 
     rates = {"learning_rate": lambda epoch: 2e-4 / (epoch + 1), "optimizers": model.optimizers()}
     return model, make_batch, rates

@@ -68,6 +68,20 @@ def test_a_step_runs_again_when_an_earlier_one_left_something_else(tmp_path):
     assert workflow._why_run({"made_with": before}, after, "3", keywords) == "step 2 changed"
 
 
+def test_step_2_does_not_wait_for_a_wgan_it_does_not_use(tmp_path):
+    records = {"0": {"made_with": 1, "left": "x"}, "1": {"made_with": 2, "left": "y"}}
+    keywords = {"masks_dir": str(tmp_path), "outline_source": "augmented"}
+    before = workflow._made_with("2", keywords, records)
+    records["1"]["left"] = "z"
+    after = workflow._made_with("2", keywords, records)
+    assert after == before
+    keywords["outline_source"] = "wgan"
+    before = workflow._made_with("2", keywords, records)
+    records["1"]["left"] = "y"
+    after = workflow._made_with("2", keywords, records)
+    assert workflow._why_run({"made_with": before}, after, "2", keywords) == "step 1 changed"
+
+
 def test_only_the_latest_run_counts_as_a_training_step_output(tmp_path):
     keywords = {"wgan_dir": str(tmp_path)}
     for run in ("2026-01-01_00-00-00", "2026-01-02_00-00-00"):

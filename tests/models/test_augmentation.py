@@ -1,0 +1,147 @@
+"""What discriminators see: real and fake changed alike, image by image, and differentiably."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from models import augmentation, backend, cyclegan
+from models.image_pool import draw_pool_choices
+
+NEITHER = 0.5  # the chance of no shift, no change of grey
+AWAY = 0.0  # of a hole: half of it hangs over the edge
+
+
+def augmented(images, chances, change_grey=True):
+    x, y = backend.to_device((images, np.array(chances, np.float32)))
+    return ops.convert_to_numpy(augmentation.augment(x, y, change_grey))
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).uniform(0.1, 0.9, (2, 32, 48, 1)).astype(np.float32)
+
+
+def test_each_image_is_shifted_and_cut_by_its_own_chances(images):
+    # The largest shift is 4 of 32 rows and 6 of 48 columns, to either side.
+    chances = [[NEITHER, NEITHER, 0.999, 0.0, 0.999, 0.999], [NEITHER] * 6]
+    first, second = augmented(images, chances)[..., 0]
+    expected = np.zeros((32, 48), np.float32)
+    expected[4:, :42] = images[0, :28, 6:, 0]
+    expected[24:, 36:] = 0  # half of the hole of 16 x 24
+    np.testing.assert_allclose(first, expected, atol=1e-6)
+    expected = images[1, ..., 0].copy()
+    expected[8:24, 12:36] = 0
+    np.testing.assert_allclose(second, expected, atol=1e-6)
+
+
+def test_brightness_and_contrast_change_micrographs_only(images):
+    chances = [[0.75, 0.0, NEITHER, NEITHER, AWAY, AWAY]] * 2
+    means = images.mean(axis=(1, 2, 3), keepdims=True)
+    expected = (images - means) / 2 + means + 0.25
+    expected[:, :8, :12] = 0
+    np.testing.assert_allclose(augmented(images, chances), expected, atol=1e-5)
+    expected = images.copy()
+    expected[:, :8, :12] = 0
+    np.testing.assert_allclose(augmented(images, chances, change_grey=False), expected, atol=1e-6)
+
+
+def test_shifts_of_all_sizes_are_as_likely():
+    chances = np.linspace(0, 1, 9 * 50, endpoint=False)
+    numbers = np.full((len(chances), 6), NEITHER, np.float32)
+    numbers[:, 2], numbers[:, 4:] = chances, AWAY
+    image = np.zeros((len(chances), 32, 8, 1), np.float32)
+    image[:, 20] = 1
+    rows = augmented(image, numbers, change_grey=False)[:, :, 7, 0].argmax(axis=1)
+    assert np.unique(rows, return_counts=True)[1].tolist() == [50] * 9
+    assert (rows.min(), rows.max()) == (16, 24)
+
+
+def test_gradients_are_those_of_what_is_left(images):
+    chances = np.array([[NEITHER] * 6] * 2, np.float32)
+    x, y = backend.to_device((images, chances))
+    gradient = backend.input_gradient(lambda z: augmentation.augment(z, y, False), x)
+    expected = np.ones((32, 48))
+    expected[8:24, 12:36] = 0
+    found = ops.convert_to_numpy(backend.stop_gradient(gradient))
+    np.testing.assert_allclose(found[..., 0], [expected] * 2, atol=1e-6)
+
+
+def model_and_batch(random, **options):
+    model = cyclegan.build_cyclegan(1, (48, 48, 1), seed=1, pool_size=0, **options)
+    images = random.uniform(-1, 1, (2, 2, 48, 48, 1)).astype(np.float32)
+    batch = (*images, *draw_pool_choices(random, 0, 2, 0), augmentation.draw_chances(random, 2))
+    return model, batch
+
+
+def test_a_discriminator_sees_every_image_augmented_and_nothing_else_does(monkeypatch):
+    random = np.random.default_rng(1)
+    model, batch = model_and_batch(random, augment_discriminators=True)
+    model.set_up(1e-9, 0.5)
+    seen = []
+    monkeypatch.setattr(cyclegan, "augment", lambda x, c, change_grey: seen.append((x, c)) or x)
+    model.train_step(backend.to_device(batch))
+    assert len(seen) == 6
+    chances = np.stack([ops.convert_to_numpy(c) for _, c in seen])
+    # Each of the six sets of chances is used once.
+    used = {tuple(chance.ravel().tolist()) for chance in chances}
+    assert used == {tuple(c.ravel().tolist()) for side in batch[-1] for c in side}
+    pictures = [ops.convert_to_numpy(backend.stop_gradient(x)) for x, _ in seen]
+    for real in batch[:2]:
+        assert sum(np.array_equal(picture, real) for picture in pictures) == 1
+
+
+def test_noise_is_added_before_the_return_generators_only(monkeypatch):
+    model, batch = model_and_batch(np.random.default_rng(2), cycle_noise=0.1)
+    model.set_up(1e-9, 0.5)
+    fakes = [backend.predict(model.gen_a, batch[0]), backend.predict(model.gen_b, batch[1])]
+    judged, given = [], []
+    for name, found in (("disc_a", judged), ("disc_b", judged), ("gen_a", given), ("gen_b", given)):
+        network = getattr(model, name)
+        call = type(network).__call__
+
+        def spy(x, training, network=network, call=call, found=found):
+            found.append(ops.convert_to_numpy(backend.stop_gradient(x)))
+            return call(network, x, training=training)
+
+        object.__setattr__(model, name, spy)
+    losses = model._generators_loss(*backend.to_device(batch[:2]), [None, None])
+    assert np.isfinite(float(ops.convert_to_numpy(backend.stop_gradient(losses[0]))))
+    for fake in fakes:
+        assert any(np.allclose(x, fake, atol=1e-4) for x in judged)
+        differences = [(x - fake).std() for x in given if x.shape == fake.shape]
+        assert min(differences) == pytest.approx(0.2, rel=0.1)
+
+
+def test_averaged_generators_have_the_mean_of_their_weights_and_get_the_last_back():
+    random = np.random.default_rng(3)
+    model, batch = model_and_batch(random)
+    model.set_up(1e-2, 0.5, generator_average=0.5)
+    generators = model.gen_a, model.gen_b
+    expected = None
+    for _ in range(3):
+        model.train_step(backend.to_device(batch))
+        last = [np.concatenate([w.ravel() for w in g.get_weights()]) for g in generators]
+        expected = (
+            last if expected is None else [(e + w) / 2 for e, w in zip(expected, last, strict=True)]
+        )
+    discriminator = model.disc_a.get_weights()
+    with model.averaged_generators():
+        for generator, mean, end in zip(generators, expected, last, strict=True):
+            weights = np.concatenate([w.ravel() for w in generator.get_weights()])
+            np.testing.assert_allclose(weights, mean, atol=1e-5)
+            assert np.abs(weights - end).max() > 1e-3
+        for a, b in zip(discriminator, model.disc_a.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    for generator, end in zip(generators, last, strict=True):
+        np.testing.assert_array_equal(
+            np.concatenate([w.ravel() for w in generator.get_weights()]), end
+        )
+
+
+def test_without_an_average_the_last_weights_stay():
+    model, _ = model_and_batch(np.random.default_rng(4))
+    model.set_up(1e-2, 0.5)
+    before = model.gen_a.get_weights()
+    with model.averaged_generators():
+        for a, b in zip(before, model.gen_a.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
