@@ -1,7 +1,7 @@
 """What TensorFlow and PyTorch do differently: gradients, compilation, devices.
 
 The networks and their training steps are written once, in ``keras.ops`` and Keras layers, on top
-of the functions here; the layers' fast kernels are in ``kernels.py``.
+of the functions here; the layers' fast kernels are in ``kernels.py`` and ``normalization.py``.
 """
 
 import contextlib
@@ -75,6 +75,15 @@ def input_gradient(function, x):
 def stop_gradient(x):
     """Return x as a constant."""
     return tf.stop_gradient(x) if BACKEND == "tensorflow" else x.detach()
+
+
+def assign_rows(variable, rows, values):
+    """Set variable[rows] to values, int32 (n,), all different, and (n, ...), in place."""
+    if BACKEND == "tensorflow":
+        variable.value.scatter_nd_update(rows[:, None], values)
+        return
+    with torch.no_grad():
+        variable.value.index_copy_(0, rows.long(), values)
 
 
 def without_gradients():

@@ -19,6 +19,7 @@ from models.augmentation import augment
 from models.cyclegan_networks import build_discriminator, build_generator
 from models.image_pool import ImagePool
 from models.initial_weights import initialise_weights, seed_of_layer
+from models.optimizers import Adam
 
 
 class CycleGan(keras.Model):
@@ -69,7 +70,7 @@ class CycleGan(keras.Model):
             averaging = {}
             if generator_average and name.startswith("gen"):
                 averaging = {"use_ema": True, "ema_momentum": generator_average}
-            optimizer = keras.optimizers.Adam(learning_rate, beta_1=beta_1, **averaging)
+            optimizer = Adam(learning_rate, beta_1=beta_1, **averaging)
             optimizer.build(getattr(self, name).trainable_variables)
             setattr(self, f"{name}_optimizer", optimizer)
 

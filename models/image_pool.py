@@ -36,7 +36,7 @@ class ImagePool(keras.layers.Layer):
         old = ops.take(self.images.value, slots, axis=0)
         shown = ops.where(take_old[:, None, None, None] > 0.5, old, fakes)
         kept = ops.where(store_new[:, None, None, None] > 0.5, fakes, old)
-        self.images.assign(ops.scatter_update(self.images.value, slots[:, None], kept))
+        backend.assign_rows(self.images, slots, kept)
         return shown
 
 

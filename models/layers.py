@@ -1,15 +1,15 @@
 """The layers of the networks: Keras layers with fast paths, and three of our own.
 
-With TensorFlow the subclasses of Keras layers are those layers. With torch they run the same
-mathematics without layout copies (see ``kernels.py``); the tests hold each against the plain
-Keras layer. ``Sum`` and ``Concatenation`` take their inputs one by one: a list of tensors passed
-through ``keras.tree`` is kept alive by torch until Python's garbage collector runs.
+The subclasses of Keras layers do the same mathematics by ``kernels.py`` and ``normalization.py``
+where those are faster; the tests hold each against the plain Keras layer. ``Sum`` and
+``Concatenation`` take their inputs one by one: a list of tensors passed through ``keras.tree`` is
+kept alive by torch until Python's garbage collector runs.
 """
 
 import keras
 from keras import ops
 
-from models import backend, kernels
+from models import backend, kernels, normalization
 
 register = keras.saving.register_keras_serializable(package="particles")
 TORCH = backend.BACKEND == "torch"
@@ -74,11 +74,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if not training or len(inputs.shape) != 4:
             return super().call(inputs, training=training, mask=mask)
         gamma = ops.convert_to_tensor(self.gamma) if self.scale else None
-        y, mean, variance = kernels.batch_normalization(
+        y, mean, variance = normalization.batch_normalization(
             inputs, gamma, ops.convert_to_tensor(self.beta), self.epsilon
         )
-        kernels.update_moving_average(self.moving_mean, mean, self.momentum)
-        kernels.update_moving_average(self.moving_variance, variance, self.momentum)
+        normalization.update_moving_average(self.moving_mean, mean, self.momentum)
+        normalization.update_moving_average(self.moving_variance, variance, self.momentum)
         return ops.cast(y, inputs.dtype)
 
 
@@ -121,7 +121,7 @@ class InstanceNormalization(keras.layers.Layer):
 
     def call(self, x):
         gamma, beta = ops.convert_to_tensor(self.gamma), ops.convert_to_tensor(self.beta)
-        return kernels.instance_normalization(x, gamma, beta, self.epsilon)
+        return normalization.instance_normalization(x, gamma, beta, self.epsilon)
 
     def compute_output_shape(self, input_shape):
         return input_shape

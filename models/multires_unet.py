@@ -10,6 +10,7 @@ from keras import ops
 
 from models import backend, layers
 from models.initial_weights import initialise_weights
+from models.optimizers import Adam
 
 ALPHA = 1.67  # width of a MultiRes block in units of its UNet's filters
 EPSILON = 1e-7
@@ -103,7 +104,7 @@ class UNet(keras.Model):
 
     def set_up(self, learning_rate, weight_decay=None):
         """Make the Adam optimiser, with its state, so that a checkpoint can fill it."""
-        self.adam = keras.optimizers.Adam(learning_rate, weight_decay=weight_decay)
+        self.adam = Adam(learning_rate, weight_decay=weight_decay)
         self.adam.build(self.network.trainable_variables)
 
     def train_step(self, batch):

@@ -11,6 +11,7 @@ from keras import ops
 
 from models import backend, layers
 from models.initial_weights import initialise_weights, seed_of_layer
+from models.optimizers import Adam
 
 EPSILON = 1e-12  # under the root of the gradient's norm, whose slope is infinite at zero
 
@@ -76,7 +77,7 @@ class WganGp(keras.Model):
     def set_up(self, learning_rate, beta_1, beta_2):
         """Make both Adam optimisers, with their state, so that a checkpoint can fill it."""
         self.generator_optimizer, self.critic_optimizer = (
-            keras.optimizers.Adam(learning_rate, beta_1=beta_1, beta_2=beta_2) for _ in range(2)
+            Adam(learning_rate, beta_1=beta_1, beta_2=beta_2) for _ in range(2)
         )
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.critic_optimizer.build(self.critic.trainable_variables)

@@ -1,0 +1,56 @@
+"""Adam as Keras has it, with torch in one pass over the memory and without waiting for a GPU."""
+
+import keras
+
+from models import backend
+
+# Adam's corrections for its first steps, 1 - beta ** steps, are 1 after so many.
+LATE = 1e9
+
+
+class Adam(keras.optimizers.Adam):
+    """Adam, with a moving average of the weights if asked for (``use_ema``, ``ema_momentum``).
+
+    Source: Kingma and Ba, ICLR 2015, in the form before its section 2.1, as in Keras.
+    """
+
+    if backend.BACKEND == "torch":
+
+        @backend.torch.no_grad()
+        def _backend_update_step(self, grads, trainable_variables, learning_rate):
+            """Update all variables by PyTorch's fused kernel.
+
+            That adds epsilon after the corrections for the first steps, Keras before: so they are
+            put into the rate here, and the kernel is told that it is late.
+            """
+            if self.amsgrad:
+                super()._backend_update_step(grads, trainable_variables, learning_rate)
+                return
+            step = (self.iterations.value + 1).float()
+            rate = learning_rate.value if hasattr(learning_rate, "value") else learning_rate
+            rate = rate * (1 - self.beta_2**step).sqrt() / (1 - self.beta_1**step)
+            places = [self._get_variable_index(variable) for variable in trainable_variables]
+            backend.torch._fused_adam_(
+                [variable.value for variable in trainable_variables],
+                [gradient.contiguous() for gradient in grads],
+                [self._momentums[place].value for place in places],
+                [self._velocities[place].value for place in places],
+                [],
+                [step.new_full((), LATE)] * len(places),
+                amsgrad=False,
+                beta1=self.beta_1,
+                beta2=self.beta_2,
+                lr=rate,
+                weight_decay=0.0,  # applied before, as Keras does
+                eps=self.epsilon,
+                maximize=False,
+            )
+
+        @backend.torch.no_grad()
+        def _update_model_variables_moving_average(self, trainable_variables):
+            averages = [average.value for average in self._model_variables_moving_average]
+            # The first average is the first weights.
+            momentum = self.ema_momentum * (self.iterations.value != 0)
+            weights = [1.0 - momentum.float()] * len(averages)
+            values = [variable.value for variable in trainable_variables]
+            backend.torch._foreach_lerp_(averages, values, weights)
