@@ -6,14 +6,23 @@ from pathlib import Path
 
 from pipeline.report_parts import numbers, section, table
 from pipeline.result_tables import read_table
-from pipeline.score_table import ALL_IMAGES, AS_SAVED, TABLE, best_thresholds
+from pipeline.score_table import (
+    ALL_IMAGES,
+    AS_SAVED,
+    TABLE,
+    best_thresholds,
+    describe_errors,
+)
 
 DEFINITIONS = """<p class="note">IoU, Youden: of all pixels. inst.IoU, and of more than 9 pixels:
 mean over the predicted contours of the best IoU with any true one, as published. AP50 to n/n true:
 of particles, those found and those missed. D10, D50, D90 err.: relative errors of the equivalent
 diameter by number, of all particles of more than 9 pixels, those at the image's edge too (so not
-quite the particles of the size distribution above). More scores, and each image at each threshold:
-scores.csv.</p>"""
+quite the particles of the size distribution above). A true particle is found if the IoU with a
+predicted one is above 0.5; missed if half of it or more is taken for background; merged if it lies
+in a predicted one together with another; split if two or more lie in it; else misshapen. A
+predicted one is invented if half of it or more lies on background. More scores, and each image at
+each threshold: scores.csv.</p>"""
 
 
 def score_section(run_folder: Path) -> tuple[str, str]:
@@ -26,6 +35,10 @@ def score_section(run_folder: Path) -> tuple[str, str]:
         row for row in rows if row["image"] == ALL_IMAGES and row["segmentation"] != AS_SAVED
     ]
     content = [_score_table(saved, "image")]
+    if "n_found" in saved[0]:  # not in files of earlier versions
+        content.append(
+            f"<p>Of all images, masks as saved: {escape(describe_errors(saved[0]))}.</p>"
+        )
     if thresholds:
         content += [
             "<h3>All images, by threshold of the probability</h3>",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.error_kinds import KINDS
 from pipeline.result_tables import write_table
 from pipeline.scores import compute_scores, pool
 
@@ -87,6 +88,15 @@ def write_scores(path: Path, rows: list[dict]) -> None:
     logger.info("scores written to %s", path)
 
 
+def describe_errors(row: dict) -> str:
+    """Return in a sentence what became of the true particles, from a row of scores."""
+    fates = ", ".join(f"{int(row[f'n_{kind}'])} {kind}" for kind in KINDS)
+    return (
+        f"of {int(row['n_true'])} true particles {fates}; {int(row['n_invented'])} of "
+        f"{int(row['n_predicted'])} predicted ones invented"
+    )
+
+
 def log_scores(rows: list[dict]) -> None:
     """Log the scores over all images as a table, a line for each segmentation."""
     overall = [row for row in rows if row["image"] == ALL_IMAGES]
@@ -96,5 +106,6 @@ def log_scores(rows: list[dict]) -> None:
     for row in overall:
         scores = "".join(f"{row[score]:9.3f}" for score in TABLE)
         logger.info("%s", f"{row['segmentation']:14}" + scores)
+    logger.info("masks as saved: %s", describe_errors(overall[0]))
     for score, (segmentation, value) in best_thresholds(rows).items():
         logger.info("best %s: %.3f at %s", TABLE[score], value, segmentation)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from pipeline.error_kinds import KINDS, fates_of_true_particles, invented_particles
 from pipeline.particle_masks import label_particles
 
 # Smaller specks do not count as contours or particles where a score says "above 9 px".
@@ -61,6 +62,8 @@ def compare_masks(predicted: np.ndarray, true: np.ndarray) -> dict[str, np.ndarr
     matched_ious : of the pairs of particles whose IoU is above 0.5; above it no particle can have
         two partners, so no assignment is to be solved.
     jaccard_intersections, jaccard_unions : terms of the aggregated Jaccard index.
+    true_fates : of the true particles, what became of them, an index into `KINDS`.
+    invented : of the predicted particles, whether they lie on background.
     contour_areas, contour_ious : of the predicted contours, the area in pixels and the highest IoU
         with any true contour.
     """
@@ -88,6 +91,8 @@ def compare_masks(predicted: np.ndarray, true: np.ndarray) -> dict[str, np.ndarr
         "matched_ious": overlaps["iou"][overlaps["iou"] > 0.5],
         "jaccard_intersections": intersections,
         "jaccard_unions": unions,
+        "true_fates": fates_of_true_particles(predicted_areas, true_areas, overlaps),
+        "invented": invented_particles(predicted_areas, overlaps),
         "contour_areas": contour_areas,
         "contour_ious": contour_ious,
     }
@@ -116,6 +121,7 @@ def compute_scores(comparison: dict[str, np.ndarray]) -> dict[str, float]:
     found = np.array([np.count_nonzero(matched >= threshold) for threshold in AP_THRESHOLDS])
     average_precisions = [_ratio(n, n_both - n, 1.0) for n in found]
     jaccard = comparison["jaccard_intersections"].sum(), comparison["jaccard_unions"].sum()
+    fates = np.bincount(comparison["true_fates"], minlength=len(KINDS))
     contour_ious = comparison["contour_ious"]
     without_specks = contour_ious[comparison["contour_areas"] > SPECK_AREA]
     return {
@@ -134,6 +140,8 @@ def compute_scores(comparison: dict[str, np.ndarray]) -> dict[str, float]:
         "n_predicted": n_predicted,
         "n_true": n_true,
         "number_ratio": _ratio(n_predicted, n_true, 1.0 if n_predicted == 0 else np.nan),
+        **{f"n_{kind}": int(n) for kind, n in zip(KINDS, fates, strict=True)},
+        "n_invented": np.count_nonzero(comparison["invented"]),
         **_size_scores(comparison["predicted_areas"], comparison["true_areas"]),
     }
 
