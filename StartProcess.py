@@ -202,11 +202,11 @@ def steps(run_step):
         lambda_identity=(0.5, 0.5),  # times lambda_cycle
         label_smoothing_factor=0.0,
         gaussian_noise_value=0.0,  # in the discriminators; weakens one that wins
-        # noise on a fake before it is translated back, as a share of the grey range; 0.012 drowns
-        # what the generators may hide in it instead of drawing it
+        # standard deviation of noise on a fake before it is translated back, as a share of the
+        # grey range, such as 0.012: against what generators hide in fakes instead of drawing it
         cycle_noise=0.0,
         augment_discriminators=False,  # True: shift, cut and shade what they see, if tiles are few
-        generator_average=0.0,  # 0.999: use the mean of the weights over about 1000 steps
+        generator_ema=0.0,  # such as 0.999: use the exponential moving average of the weights
         pool_size=50,  # earlier fakes shown to the discriminators; 0 for none
         learning_rate=2e-4,
         beta_1=0.5,

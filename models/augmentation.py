@@ -13,7 +13,7 @@ CHANCES = 6  # numbers that decide on one image
 
 
 def draw_chances(random, batch_size):
-    """Return the chances of one training step: float32 (2, 3, batch, 6) in [0, 1).
+    """Return the uniform random numbers of one training step: float32 (2, 3, batch, 6) in [0, 1).
 
     For the images of A and B, each time a discriminator sees them; see ``CycleGan.train_step``.
     """
@@ -33,7 +33,8 @@ def augment(images, chances, change_grey):
     if change_grey:
         mean = ops.mean(x, axis=(1, 2), keepdims=True)
         x = (x - mean) * (contrast + 0.5) + mean + (brightness - 0.5)
-    # Shifts and holes differ from image to image, shapes do not: matrices of 0 and 1.
+    # Shifts and holes differ from image to image, shapes do not: matrices of 0 and 1. (In TF32
+    # their products are rounded, as the discriminator's first convolution rounds its input.)
     x = ops.matmul(_shift(height, down), x)
     x = ops.matmul(x, ops.transpose(_shift(width, right), (0, 2, 1)))
     in_hole = _within(height, row)[:, :, None] * _within(width, column)[:, None, :]

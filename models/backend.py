@@ -78,7 +78,7 @@ def stop_gradient(x):
 
 
 def assign_rows(variable, rows, values):
-    """Set variable[rows] to values, int32 (n,), all different, and (n, ...), in place."""
+    """Set variable[rows] = values in place; rows int32 (n,), no two equal, values (n, ...)."""
     if BACKEND == "tensorflow":
         variable.value.scatter_nd_update(rows[:, None], values)
         return

@@ -50,9 +50,13 @@ class CycleGan(keras.Model):
         self.use_binary_crossentropy = use_binary_crossentropy
         self.augment_discriminators = augment_discriminators
         # A fake can carry its original as a faint code; noise drowns it (arXiv 1712.02950).
-        noise_seed = None if seed is None else seed_of_layer(seed, "cycle", 0)
-        self.cycle_noise = keras.layers.GaussianNoise(
-            2.0 * cycle_noise, seed=noise_seed, dtype="float32"
+        self.noise_a, self.noise_b = (
+            keras.layers.GaussianNoise(
+                cycle_noise * grey_range,
+                seed=None if seed is None else seed_of_layer(seed, "cycle", number),
+                dtype="float32",
+            )
+            for number, grey_range in enumerate((2.0, 1.0 if use_binary_crossentropy else 2.0))
         )
         self.pool_size = pool_size
         if pool_size:
@@ -60,16 +64,16 @@ class CycleGan(keras.Model):
             self.pool_b = ImagePool(pool_size, image_shape)
         self.built = True
 
-    def set_up(self, learning_rate, beta_1, generator_average=0.0):
+    def set_up(self, learning_rate, beta_1, generator_ema=0.0):
         """Make the four Adam optimisers, with their state, so that a checkpoint can fill it.
 
-        Those of the generators keep a moving average of the weights with the momentum
-        ``generator_average``; 0 is none.
+        Those of the generators keep an exponential moving average of the weights with the momentum
+        ``generator_ema``; 0 is none.
         """
         for name in ("gen_a", "gen_b", "disc_a", "disc_b"):
             averaging = {}
-            if generator_average and name.startswith("gen"):
-                averaging = {"use_ema": True, "ema_momentum": generator_average}
+            if generator_ema and name.startswith("gen"):
+                averaging = {"use_ema": True, "ema_momentum": generator_ema}
             optimizer = Adam(learning_rate, beta_1=beta_1, **averaging)
             optimizer.build(getattr(self, name).trainable_variables)
             setattr(self, f"{name}_optimizer", optimizer)
@@ -85,6 +89,9 @@ class CycleGan(keras.Model):
         Averages draw better than the last weights do: Yazici et al., arXiv 1806.04498.
         """
         pairs = (self.gen_a, self.gen_a_optimizer), (self.gen_b, self.gen_b_optimizer)
+        if not self.gen_a_optimizer.use_ema:
+            yield
+            return
         last = [generator.get_weights() for generator, _ in pairs]
         for generator, optimizer in pairs:
             optimizer.finalize_variable_values(generator.trainable_variables)
@@ -138,8 +145,8 @@ class CycleGan(keras.Model):
         from_a = self.gen_a(_join(real_a, real_b, has_identity), training=True)
         from_b = self.gen_b(_join(real_b, real_a, has_identity), training=True)
         fake_b, fake_a = from_a[:size], from_b[:size]
-        again_a = self.gen_b(self.cycle_noise(fake_b, training=True), training=True)
-        again_b = self.gen_a(self.cycle_noise(fake_a, training=True), training=True)
+        again_a = self.gen_b(self.noise_b(fake_b, training=True), training=True)
+        again_b = self.gen_a(self.noise_a(fake_a, training=True), training=True)
 
         on_a = self.disc_a(self._show(fake_a, "a", chances[0]), training=True)
         on_b = self.disc_b(self._show(fake_b, "b", chances[1]), training=True)

@@ -1,4 +1,4 @@
-"""Adam as Keras has it, with torch in one pass over the memory and without waiting for a GPU."""
+"""Adam as Keras has it, with torch in one pass over the memory and fewer waits for a GPU."""
 
 import keras
 
@@ -10,6 +10,8 @@ LATE = 1e9
 
 class Adam(keras.optimizers.Adam):
     """Adam, with a moving average of the weights if asked for (``use_ema``, ``ema_momentum``).
+
+    Not for ``amsgrad``, which no network here asks for.
 
     Source: Kingma and Ba, ICLR 2015, in the form before its section 2.1, as in Keras.
     """
@@ -23,12 +25,8 @@ class Adam(keras.optimizers.Adam):
             That adds epsilon after the corrections for the first steps, Keras before: so they are
             put into the rate here, and the kernel is told that it is late.
             """
-            if self.amsgrad:
-                super()._backend_update_step(grads, trainable_variables, learning_rate)
-                return
             step = (self.iterations.value + 1).float()
-            rate = learning_rate.value if hasattr(learning_rate, "value") else learning_rate
-            rate = rate * (1 - self.beta_2**step).sqrt() / (1 - self.beta_1**step)
+            corrections = (1 - self.beta_2**step).sqrt() / (1 - self.beta_1**step)
             places = [self._get_variable_index(variable) for variable in trainable_variables]
             backend.torch._fused_adam_(
                 [variable.value for variable in trainable_variables],
@@ -40,7 +38,7 @@ class Adam(keras.optimizers.Adam):
                 amsgrad=False,
                 beta1=self.beta_1,
                 beta2=self.beta_2,
-                lr=rate,
+                lr=learning_rate.value * corrections,
                 weight_decay=0.0,  # applied before, as Keras does
                 eps=self.epsilon,
                 maximize=False,

@@ -168,7 +168,7 @@ def _filter_simulated_masks(cyclegan_dir, pairs, dark_background, when_failed) -
         after += _count(kept)
         write_image(labels_dir / f"{mask_path.stem}.tif", label_of_part[kept])
         write_image(masks_dir / f"{mask_path.stem}.tif", _to_mask(kept))
-    logger.info("%d of %d simulated particles show in the fake micrographs", after, before)
+    logger.info("%d of %d parts of simulated particles show in the fake micrographs", after, before)
     _check_contrast(correlations, dark_background, after, before, when_failed)
 
 

@@ -36,9 +36,7 @@ def score_section(run_folder: Path) -> tuple[str, str]:
     ]
     content = [_score_table(saved, "image")]
     if "n_found" in saved[0]:  # not in files of earlier versions
-        content.append(
-            f"<p>Of all images, masks as saved: {escape(describe_errors(saved[0]))}.</p>"
-        )
+        content.append(f"<p>Masks as saved: {escape(describe_errors(saved[0]))}.</p>")
     if thresholds:
         content += [
             "<h3>All images, by threshold of the probability</h3>",

@@ -98,7 +98,7 @@ def shows_no_particle(probability, threshold):
     With Otsu's threshold (a negative one) also whether hardly a pixel is more likely particle than
     background: it would cut the background in two.
     """
-    few = threshold < 0 and np.count_nonzero(probability > 0.5) <= SMALLEST_PARTICLE
+    few = threshold < 0 and np.count_nonzero(probability > 0.5) < SMALLEST_PARTICLE
     return few or is_flat(probability)
 
 

@@ -39,7 +39,7 @@ def train_cyclegan(
     gaussian_noise_value,
     cycle_noise,
     augment_discriminators,
-    generator_average,
+    generator_ema,
     pool_size,
     learning_rate,
     beta_1,
@@ -94,7 +94,7 @@ def train_cyclegan(
         cycle_noise=cycle_noise,
         augment_discriminators=augment_discriminators,
     )
-    model.set_up(learning_rate, beta_1, generator_average)
+    model.set_up(learning_rate, beta_1, generator_ema)
     coding = invert_images, use_binary_crossentropy
 
     def rate(epoch):

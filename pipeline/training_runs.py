@@ -105,8 +105,8 @@ def save_checkpoint(model, run_folder, state):
 def bytes_of_weights(model):
     """Return about how many bytes a file of a model's weights and their optimisers' state takes."""
     sizes = [int(np.prod(weight.shape)) for weight in model.weights]
-    moments_too = 3  # Adam keeps two more numbers for each
-    return sum(sizes) * 4 * moments_too + len(sizes) * BYTES_BESIDE_WEIGHTS
+    with_moments = 4  # Adam keeps two more numbers for each, and an average where asked for
+    return sum(sizes) * 4 * with_moments + len(sizes) * BYTES_BESIDE_WEIGHTS
 
 
 def _check_room(path, size):

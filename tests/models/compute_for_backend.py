@@ -53,7 +53,7 @@ def main():
     # 52 and 60 are no multiples of 8: padding and cropping take part.
     options = {"use_skip_connection": True, "augment_discriminators": True, "pool_size": 3}
     gan = cyclegan.build_cyclegan(4, (52, 60, 1), seed=3, **options)
-    gan.set_up(2e-4, 0.5, generator_average=0.9)
+    gan.set_up(2e-4, 0.5, generator_ema=0.9)
     image = noise(random, 2, 52, 60, 1)
     for name in ("gen_a", "gen_b", "disc_a", "disc_b"):
         result[f"cyclegan {name}"] = backend.predict(getattr(gan, name), image)

@@ -73,37 +73,60 @@ def model_and_batch(random, **options):
     return model, batch
 
 
+def record_inputs(model):
+    """Return two lists that will hold what the discriminators and the generators are given."""
+    judged, given = [], []
+    for name, found in (("disc_a", judged), ("disc_b", judged), ("gen_a", given), ("gen_b", given)):
+        object.__setattr__(model, name, Recorder(getattr(model, name), found))
+    return judged, given
+
+
+class Recorder:
+    """A network that keeps what it is called with."""
+
+    def __init__(self, network, found):
+        self.network, self.found = network, found
+
+    def __call__(self, x, training):
+        self.found.append(ops.convert_to_numpy(backend.stop_gradient(x)))
+        return self.network(x, training=training)
+
+    def __getattr__(self, name):
+        return getattr(self.network, name)
+
+
 def test_a_discriminator_sees_every_image_augmented_and_nothing_else_does(monkeypatch):
     random = np.random.default_rng(1)
     model, batch = model_and_batch(random, augment_discriminators=True)
     model.set_up(1e-9, 0.5)
+    fakes = [backend.predict(model.gen_b, batch[1]), backend.predict(model.gen_a, batch[0])]
     seen = []
-    monkeypatch.setattr(cyclegan, "augment", lambda x, c, change_grey: seen.append((x, c)) or x)
+
+    def spy(x, chances, change_grey):
+        seen.append([ops.convert_to_numpy(backend.stop_gradient(y)) for y in (x, chances)])
+        seen[-1].append(change_grey)
+        return x + 10
+
+    monkeypatch.setattr(cyclegan, "augment", spy)
+    judged, given = record_inputs(model)
     model.train_step(backend.to_device(batch))
-    assert len(seen) == 6
-    chances = np.stack([ops.convert_to_numpy(c) for _, c in seen])
-    # Each of the six sets of chances is used once.
-    used = {tuple(chance.ravel().tolist()) for chance in chances}
-    assert used == {tuple(c.ravel().tolist()) for side in batch[-1] for c in side}
-    pictures = [ops.convert_to_numpy(backend.stop_gradient(x)) for x, _ in seen]
-    for real in batch[:2]:
-        assert sum(np.array_equal(picture, real) for picture in pictures) == 1
+    # Of each side the fakes for the generators' loss, the real ones, the fakes for its own.
+    for side, change_grey in enumerate((True, False)):
+        for use, expected in enumerate((fakes[side], batch[side], fakes[side])):
+            (found,) = [
+                x for x, chances, _ in seen if np.array_equal(chances, batch[-1][side, use])
+            ]
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+        assert [grey for x, _, grey in seen if np.array_equal(x, batch[side])] == [change_grey]
+    assert len(seen) == 6 and len(judged) == 4 and len(given) == 4
+    assert min(x.min() for x in judged) > 8 and max(x.max() for x in given) < 2
 
 
 def test_noise_is_added_before_the_return_generators_only(monkeypatch):
     model, batch = model_and_batch(np.random.default_rng(2), cycle_noise=0.1)
     model.set_up(1e-9, 0.5)
     fakes = [backend.predict(model.gen_a, batch[0]), backend.predict(model.gen_b, batch[1])]
-    judged, given = [], []
-    for name, found in (("disc_a", judged), ("disc_b", judged), ("gen_a", given), ("gen_b", given)):
-        network = getattr(model, name)
-        call = type(network).__call__
-
-        def spy(x, training, network=network, call=call, found=found):
-            found.append(ops.convert_to_numpy(backend.stop_gradient(x)))
-            return call(network, x, training=training)
-
-        object.__setattr__(model, name, spy)
+    judged, given = record_inputs(model)
     losses = model._generators_loss(*backend.to_device(batch[:2]), [None, None])
     assert np.isfinite(float(ops.convert_to_numpy(backend.stop_gradient(losses[0]))))
     for fake in fakes:
@@ -114,16 +137,19 @@ def test_noise_is_added_before_the_return_generators_only(monkeypatch):
 
 def test_averaged_generators_have_the_mean_of_their_weights_and_get_the_last_back():
     random = np.random.default_rng(3)
-    model, batch = model_and_batch(random)
-    model.set_up(1e-2, 0.5, generator_average=0.5)
+    model, _ = model_and_batch(random)
+    model.set_up(1e-2, 0.5, generator_ema=0.5)
     generators = model.gen_a, model.gen_b
+    optimizers = model.gen_a_optimizer, model.gen_b_optimizer
     expected = None
     for _ in range(3):
-        model.train_step(backend.to_device(batch))
+        for generator, optimizer in zip(generators, optimizers, strict=True):
+            variables = generator.trainable_variables
+            gradients = [random.normal(size=v.shape).astype(np.float32) for v in variables]
+            optimizer.apply(list(backend.to_device(gradients)), variables)
         last = [np.concatenate([w.ravel() for w in g.get_weights()]) for g in generators]
-        expected = (
-            last if expected is None else [(e + w) / 2 for e, w in zip(expected, last, strict=True)]
-        )
+        pairs = zip(expected or last, last, strict=True)
+        expected = [(mean + new) / 2 for mean, new in pairs]
     discriminator = model.disc_a.get_weights()
     with model.averaged_generators():
         for generator, mean, end in zip(generators, expected, last, strict=True):

@@ -36,6 +36,19 @@ def test_pool_equals_its_twin(pool_size, batch_size):
     np.testing.assert_array_equal(np.concatenate(shown), pool_of_lists(batches, choices, pool_size))
 
 
+@pytest.mark.skipif(backend.BACKEND == "torch", reason="XLA is TensorFlow's")
+def test_pool_compiled_with_xla_gives_the_same():
+    random = np.random.default_rng(3)
+    pools = [image_pool.ImagePool(3, (2, 2, 1)) for _ in range(2)]
+    compiled = backend.compile_step(lambda *batch: {"shown": pools[0].query(*batch)}, use_xla=True)
+    for step in range(8):
+        choices = [part[0] for part in draw_pool_choices(random, 3, 2, 2 * step)]
+        batch = backend.to_device((random.random((2, 2, 2, 1), dtype=np.float32), *choices))
+        shown = compiled(*batch)["shown"], pools[1].query(*batch)
+        np.testing.assert_array_equal(*(ops.convert_to_numpy(images) for images in shown))
+    np.testing.assert_array_equal(*(pool.images.numpy() for pool in pools))
+
+
 def test_slots_of_a_batch_differ_and_old_images_come_after_the_pool_is_full():
     random = np.random.default_rng(0)
     taken = []

@@ -170,7 +170,7 @@ def test_results_of_other_options_are_kept(folders):
 def test_counts_and_contrast_are_logged(folders, caplog):
     with caplog.at_level(logging.INFO):
         run(folders)
-    assert "3 of 6 simulated particles show in the fake micrographs" in caplog.text
+    assert "3 of 6 parts of simulated particles show in the fake micrographs" in caplog.text
     assert "2 of 4 particles found by the CycleGAN show in the micrographs" in caplog.text
     assert "correlation of the fake micrographs with their masks: +0." in caplog.text
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

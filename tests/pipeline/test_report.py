@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline import report, report_pictures
+from pipeline.error_kinds import KINDS
 from pipeline.report import write_report
 from pipeline.report_parts import number, numbers
 from pipeline.report_pictures import jpeg_uri, plot_training_curves, read_training_log
@@ -107,8 +108,10 @@ def test_what_is_missing_is_left_out(run_folder):
 
 def write_scores(run_folder, rows):
     """Write scores.csv with (image, segmentation, value of every score) for rows."""
-    header = ["image", "segmentation", *TABLE, "n_true"]
-    filled = [(*names, *[value] * (len(TABLE) + 1)) for *names, value in rows]
+    header = ["image", "segmentation", *TABLE, "n_true", "n_predicted", "n_invented"]
+    header += [f"n_{kind}" for kind in KINDS]
+    counts = [9, 7, 2, *range(1, 1 + len(KINDS))]
+    filled = [(*names, *[value] * len(TABLE), *counts) for *names, value in rows]
     write_table(run_folder / "scores.csv", header, filled)
 
 
@@ -127,6 +130,10 @@ def test_scores_appear_when_they_are_there(run_folder):
     shown = [score in text for score in ("0.4711", "0.4722", "0.4733", "0.4744", "0.4755")]
     assert shown == [True, True, False, True, False]
     assert "Best: IoU 0.472 at threshold 0.5," in text
+    assert (
+        "Masks as saved: of 9 true particles 1 found, 2 missed, 3 merged, 4 split, 5 misshapen; "
+        "2 of 7 predicted ones invented."
+    ) in text
 
 
 def test_the_table_of_scores_fits_on_paper(run_folder):

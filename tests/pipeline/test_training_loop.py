@@ -37,7 +37,7 @@ def wgan():
 def gan():
     noise = {"gaussian_noise_value": 0.1, "cycle_noise": 0.02, "augment_discriminators": True}
     model = cyclegan.build_cyclegan(2, (48, 48, 1), seed=1, pool_size=3, **noise)
-    model.set_up(2e-4, 0.5, generator_average=0.9)
+    model.set_up(2e-4, 0.5, generator_ema=0.9)
 
     def make_batch(epoch, step):
         images = numbers(epoch, step, 2, 2, 48, 48, 1) * 2 - 1
