@@ -25,7 +25,10 @@ from pipeline.workflow import run_workflow
 # CPU cores.
 # "auto": published where a GPU is found, quick otherwise; says which.
 PRESET = "auto"
-preset = choose_preset(PRESET)
+# "all", a number, or a list such as [1]. One process trains on one GPU, the first of the choice;
+# 0 is the CPU.
+USE_GPUS_NO = "all"
+preset = choose_preset(PRESET, USE_GPUS_NO)
 
 # --- General ------------------------------------------------------------------------------------
 ROOT_DIR = "./"  # where all folders below are; change it to keep several data sets apart
@@ -67,9 +70,6 @@ PRECISION = "float32"
 WHEN_A_NETWORK_FAILS = "stop"
 
 # --- Devices ------------------------------------------------------------------------------------
-# "all", a number, or a list such as [1]. One process trains on one GPU, the first of the choice;
-# 0 is the CPU.
-USE_GPUS_NO = "all"
 # "auto": on the GPU if the image fits there, on the CPU otherwise. True, False: as said.
 USE_GPU_FOR_WHOLE_IMAGE_INFERENCE = "auto"
 ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once

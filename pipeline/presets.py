@@ -14,11 +14,11 @@ PRESETS = ("auto", "published", "quick")
 DECIDED = "PARTICLES_PRESET"
 
 
-def choose_preset(name):
+def choose_preset(name, use_gpus="all"):
     """Return ``preset(published=..., quick=...)``, which picks the value for an option.
 
     ``name`` is "published", "quick", or "auto": published where the backend finds a GPU, quick
-    otherwise.
+    otherwise, and where ``use_gpus`` (USE_GPUS_NO) is 0, the CPU.
 
     Raises
     ------
@@ -29,12 +29,15 @@ def choose_preset(name):
         raise ValueError(f"PRESET is {name!r}; use one of {', '.join(map(repr, PRESETS))}.")
     chosen = name if name != "auto" else os.environ.get(DECIDED)
     if chosen is None:
-        there = machine_shows_gpu()
+        wanted = use_gpus != 0
+        there = wanted and machine_shows_gpu()
         found = there and backend_finds_gpu()
         chosen = "published" if found else "quick"
         os.environ[DECIDED] = chosen
         reason = "a GPU found" if found else "no GPU found"
-        if there and not found:
+        if not wanted:
+            reason = "USE_GPUS_NO is 0, the CPU"
+        elif there and not found:
             backend = os.environ.get("KERAS_BACKEND", "the backend")
             reason = f'a GPU is there, but {backend} cannot use it (README, "With a GPU")'
         logging.basicConfig(level=logging.INFO, format="%(message)s")

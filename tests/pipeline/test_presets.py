@@ -34,6 +34,18 @@ def test_auto_looks_for_a_gpu_once(there, found, value, words, monkeypatch, capl
     monkeypatch.delenv(presets.DECIDED)
 
 
+def test_auto_is_quick_where_the_cpu_is_asked_for(monkeypatch, caplog):
+    monkeypatch.delenv(presets.DECIDED, raising=False)
+    monkeypatch.setattr(presets, "machine_shows_gpu", lambda: True)
+    monkeypatch.setattr(presets, "backend_finds_gpu", lambda: True)
+    caplog.set_level("INFO")
+    assert presets.choose_preset("auto", 0)(published=1, quick=2) == 2
+    assert "USE_GPUS_NO is 0, the CPU: quick preset" in caplog.text
+    monkeypatch.delenv(presets.DECIDED)
+    assert presets.choose_preset("auto", [0])(published=1, quick=2) == 1
+    monkeypatch.delenv(presets.DECIDED)
+
+
 def test_an_unknown_preset_is_refused():
     with pytest.raises(ValueError, match="PRESET is 'fast'; use one of 'auto', 'published'"):
         presets.choose_preset("fast")
