@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from skimage import measure
 
+from pipeline.csv_tables import write_table
 from pipeline.image_files import (
     list_images,
     pair_by_stem,
@@ -18,6 +19,7 @@ from pipeline.image_files import (
     write_image,
 )
 from pipeline.network_failures import act_on_failure, describe_contrast
+from pipeline.pair_fidelity import describe_fidelity, measure_fidelity
 from pipeline.particle_masks import (
     contrast_correlation,
     fill_holes,
@@ -33,6 +35,7 @@ logger = logging.getLogger(__name__)
 STEP_2 = "step 2 (simulate_masks)"
 STEP_4 = "step 4 (translate_images)"
 FAKES, BLURRED, RAW_MASKS = "A", "A_blurred", "B"
+PAIRS_TABLE = "pairs.csv"
 
 
 def filter_masks(
@@ -57,6 +60,8 @@ def filter_masks(
 
     - ``data/trainB`` with ``generate_images/A``: to ``generate_images/Synthetic_Masks_Filtered``,
       and the label maps (of ``data/labelsB``, where they are) to ``Synthetic_Labels_Filtered``.
+      ``generate_images/pairs.csv`` says of each pair how many parts of particles it had and how
+      many stay, and its fidelity before the filter (`measure_fidelity`).
     - ``generate_images/B``, segmented, with the micrographs: to ``output_dir/<stem>.tif``. What
       was there from other inputs or options goes to ``Earlier_Results``.
 
@@ -152,8 +157,7 @@ def _filter_simulated_masks(cyclegan_dir, pairs, dark_background, when_failed) -
     translated = cyclegan_dir / "generate_images"
     masks_dir = open_output_folder(translated / "Synthetic_Masks_Filtered", made_with)
     labels_dir = open_output_folder(translated / "Synthetic_Labels_Filtered", made_with)
-    before = after = 0
-    correlations = []
+    rows, correlations = [], []
     for mask_path, micrograph_path in progress(pairs, "simulated masks filtered"):
         labels = _read_labels(mask_path, label_maps.get(mask_path.stem))
         parts = measure.label(labels, connectivity=1)
@@ -164,12 +168,25 @@ def _filter_simulated_masks(cyclegan_dir, pairs, dark_background, when_failed) -
         _check_size(labels, mask_path, micrograph, micrograph_path)
         kept = filter_particles(parts, micrograph, dark_background)
         correlations.append(contrast_correlation(parts, micrograph))
-        before += _count(parts)
-        after += _count(kept)
+        fidelity = measure_fidelity(labels, micrograph, dark_background)
+        rows.append((mask_path.name, _count(parts), _count(kept), fidelity))
         write_image(labels_dir / f"{mask_path.stem}.tif", label_of_part[kept])
         write_image(masks_dir / f"{mask_path.stem}.tif", _to_mask(kept))
+    write_table(translated / PAIRS_TABLE, ["mask", "parts", "kept", "fidelity"], rows)
+    _, parts, kept, fidelities = zip(*rows, strict=True)
+    before, after = sum(parts), sum(kept)
     logger.info("%d of %d parts of simulated particles show in the fake micrographs", after, before)
-    _check_contrast(correlations, dark_background, after, before, when_failed)
+    fidelity, correlation = (_mean(values) for values in (fidelities, correlations))
+    logger.info("fidelity of the fake micrographs to their masks: %.2f of 1 in the mean", fidelity)
+    contrast_is_right = _contrast_is_right(correlation, dark_background, after, before, when_failed)
+    if contrast_is_right and (problem := describe_fidelity(fidelity)):
+        logger.warning(problem)
+
+
+def _mean(values) -> float:
+    """Return the mean of what is known, 0 if nothing is."""
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else 0.0
 
 
 def _label_maps(folder: Path, masks: list[Path]) -> dict[str, Path]:
@@ -193,10 +210,11 @@ def _read_labels(mask_path: Path, labels_path: Path | None) -> np.ndarray:
     return labels
 
 
-def _check_contrast(correlations, dark_background, after, before, when_failed) -> None:
-    """Say whether particles are as bright as DARK_BACKGROUND says; an error if none is left."""
-    known = [value for value in correlations if not math.isnan(value)]
-    mean = float(np.mean(known)) if known else 0.0
+def _contrast_is_right(mean, dark_background, after, before, when_failed) -> bool:
+    """Return whether particles are as bright as DARK_BACKGROUND says; an error if none is left.
+
+    ``mean`` is the mean correlation of fake micrographs and masks.
+    """
     logger.info(
         "correlation of the fake micrographs with their masks: %+.2f (%s expected as "
         "DARK_BACKGROUND is %s)",
@@ -213,7 +231,9 @@ def _check_contrast(correlations, dark_background, after, before, when_failed) -
             f"(look at the previews of step 3): train it again with another SEED or more "
             f"CYCLEGAN_EPOCHS."
         )
-    act_on_failure(describe_contrast(mean, dark_background), when_failed)
+    problem = describe_contrast(mean, dark_background)
+    act_on_failure(problem, when_failed)
+    return problem is None
 
 
 def _filter_raw_masks(pairs, output_dir, segmentation, dark_background, image_crop) -> None:

@@ -4,6 +4,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from pipeline.csv_tables import read_table
 from pipeline.image_files import whole_file
 from pipeline.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR
 from pipeline.report_parts import (
@@ -19,7 +20,6 @@ from pipeline.report_parts import (
 from pipeline.report_pictures import jpeg_uri, png_uri
 from pipeline.report_scores import score_section
 from pipeline.report_training import preview_section, scene_section, training_section
-from pipeline.result_tables import read_table
 from pipeline.run_folders import read_json
 
 # A page of 20 MB opens everywhere; base64 makes 4 bytes of 3.

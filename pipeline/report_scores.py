@@ -4,8 +4,8 @@ import math
 from html import escape
 from pathlib import Path
 
+from pipeline.csv_tables import read_table
 from pipeline.report_parts import numbers, section, table
-from pipeline.result_tables import read_table
 from pipeline.score_table import (
     ALL_IMAGES,
     AS_SAVED,

@@ -1,9 +1,13 @@
 """The report's part on the networks: options, training curves, preview sheets."""
 
 import logging
+import math
 from html import escape
 from pathlib import Path
 
+import numpy as np
+
+from pipeline.csv_tables import read_table
 from pipeline.report_parts import options_list, picture, plot, section
 from pipeline.report_pictures import jpeg_uri, plot_training_curves, png_uri, read_training_log
 from pipeline.run_folders import MADE_WITH, read_json
@@ -26,6 +30,7 @@ PREVIEWS = {
 }
 SIMULATED = "2_CycleGAN/data/trainB"
 SCENES = "2_CycleGAN/data/scenes.png"
+PAIRS = "2_CycleGAN/generate_images/pairs.csv"
 LARGEST_SHEET_BYTES = 350_000
 
 
@@ -79,15 +84,24 @@ def preview_section(root_dir: Path) -> tuple[str, str]:
 
 
 def scene_section(root_dir: Path) -> tuple[str, str]:
-    """Return the section that compares the simulated masks with the micrographs."""
+    """Return the section that compares the simulated masks with real and fake micrographs."""
+    content = []
     drawn = root_dir / SCENES
-    if not drawn.is_file():
-        return section("Simulated and real scenes")
-    uri = png_uri(drawn.read_bytes())
-    return section(
-        "Simulated and real scenes",
-        plot(uri, "Coverage, agglomerates and particles, simulated and in the micrographs"),
-    )
+    if drawn.is_file():
+        uri = png_uri(drawn.read_bytes())
+        content.append(
+            plot(uri, "Coverage, agglomerates and particles, simulated and in the micrographs")
+        )
+    fidelities = [float(row["fidelity"] or "nan") for row in read_table(root_dir / PAIRS)]
+    known = [value for value in fidelities if not math.isnan(value)]
+    if known:
+        low, high = np.percentile(known, (5, 95))
+        content.append(
+            f'<p class="note">Fidelity of {len(known)} fake micrographs to their masks: '
+            f"{np.mean(known):.2f} in the mean, {low:.2f} to {high:.2f} for nine in ten; 1 is a "
+            "micrograph that shows what its mask does, no more and no less.</p>"
+        )
+    return section("Simulated and real scenes", *content)
 
 
 def _one_level(options: dict) -> dict:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.csv_tables import write_table
 from pipeline.error_kinds import KINDS
-from pipeline.result_tables import write_table
 from pipeline.scores import compute_scores, pool
 
 logger = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.csv_tables import read_table
 from pipeline.filter_masks import fake_micrographs_folder, filter_masks
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.particle_masks import label_particles
@@ -174,6 +175,33 @@ def test_counts_and_contrast_are_logged(folders, caplog):
     assert "2 of 4 particles found by the CycleGAN show in the micrographs" in caplog.text
     assert "correlation of the fake micrographs with their masks: +0." in caplog.text
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_fidelity_is_told_of_each_pair_and_warned_of_in_the_mean(folders, caplog):
+    labels = two_squares()
+    labels[square(HIDDEN)] = 0
+    shown_only = generated(folders, "A").parents[1] / "data"
+    write_image(shown_only / "labelsB" / "00000.tif", labels)
+    write_image(shown_only / "trainB" / "00000.tif", np.uint8(255) * (labels > 0))
+    caplog.set_level(logging.INFO)
+    run(folders)
+    first, second, third = read_table(generated(folders, "pairs.csv"))
+    assert (first["mask"], first["parts"], first["kept"]) == ("00000.tif", "1", "1")
+    assert (second["parts"], second["kept"]) == ("2", "1")
+    assert float(first["fidelity"]) > 0.95
+    assert float(second["fidelity"]) == pytest.approx(0.55, abs=0.1)  # one square of two
+    mean = np.mean([float(row["fidelity"]) for row in (first, second, third)])
+    assert f"fidelity of the fake micrographs to their masks: {mean:.2f} of 1" in caplog.text
+    assert "do not show what their masks do" not in caplog.text
+
+    for seed, path in enumerate(list_images(generated(folders, "A"))):
+        small = micrograph(seed)
+        small[VISIBLE[0] + 5 :] = 60  # the upper part of the square is left
+        write_image(path, small)
+    run(folders)
+    (warning,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "do not show what their masks do (mean fidelity 0." in (warning.getMessage())
+    assert "MATCH_SCENES = True" in warning.getMessage()
 
 
 def test_no_particle_left_is_an_error_that_says_why(folders):

@@ -9,9 +9,9 @@ import tifffile
 from matplotlib.figure import Figure
 
 from pipeline import result_tables, size_distribution
+from pipeline.csv_tables import read_table
 from pipeline.image_files import read_image, write_image
 from pipeline.measure_particles import measure_particles
-from pipeline.result_tables import read_table
 from pipeline.run_folders import read_json, write_json
 
 MICROGRAPH = np.random.default_rng(0).integers(0, 255, (120, 160)).astype(np.uint8)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from pipeline import report, report_pictures
+from pipeline.csv_tables import write_table
 from pipeline.error_kinds import KINDS
 from pipeline.report import write_report
 from pipeline.report_parts import number, numbers
 from pipeline.report_pictures import jpeg_uri, plot_training_curves, read_training_log
-from pipeline.result_tables import write_table
 from pipeline.score_table import TABLE
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -221,7 +221,17 @@ def test_simulated_and_real_scenes_are_compared(run_folder, tmp_path):
     drawn = tmp_path / "2_CycleGAN" / "data" / "scenes.png"
     drawn.parent.mkdir(parents=True)
     cv2.imencode(".png", np.zeros((40, 160, 3), np.uint8))[1].tofile(drawn)
-    assert "Simulated and real scenes" in read_page(run_folder)
+    text = read_page(run_folder)
+    assert "Simulated and real scenes" in text and "Fidelity" not in text
+
+
+def test_the_fidelity_of_the_pairs_is_told(run_folder, tmp_path):
+    table = tmp_path / "2_CycleGAN" / "generate_images" / "pairs.csv"
+    table.parent.mkdir(parents=True)
+    rows = [("1.tif", 3, 3, 0.9), ("2.tif", 0, 0, float("nan")), ("3.tif", 2, 1, 0.5)]
+    write_table(table, ["mask", "parts", "kept", "fidelity"], rows)
+    text = read_page(run_folder)
+    assert "Fidelity of 2 fake micrographs to their masks: 0.70 in the mean, 0.52 to 0.88" in text
 
 
 def test_a_report_of_many_images_stays_small(run_folder, monkeypatch):

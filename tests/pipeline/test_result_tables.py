@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from pipeline.csv_tables import read_table, write_table
 from pipeline.particle_shapes import COLUMNS
-from pipeline.result_tables import column_name, read_table, write_table
+from pipeline.result_tables import column_name
 
 
 def test_units_stand_in_the_column_names():

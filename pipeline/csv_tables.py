@@ -1,0 +1,36 @@
+"""Tables as CSV files, written whole or not at all."""
+
+import csv
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.image_files import whole_file
+
+
+def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable]) -> None:
+    """Write a CSV file: numbers with six significant digits, NaN as an empty cell."""
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file by column name; an empty list where there is no file."""
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _cell(value) -> str:
+    if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return str(int(value))
+    if isinstance(value, float | np.floating):
+        return f"{value:.6g}" if abs(value) < 1e5 else f"{value:.1f}"
+    return str(value)

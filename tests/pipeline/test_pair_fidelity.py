@@ -1,0 +1,67 @@
+"""Fidelity of a fake micrograph to its mask: what it is where the answer is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.pair_fidelity import describe_fidelity, measure_fidelity
+
+SQUARE, OTHER = np.s_[10:30, 10:30], np.s_[10:30, 40:60]
+
+
+def draw(*places, background=40, particle=180) -> np.ndarray:
+    """Return a noisy fake micrograph with particles at some places, uint8."""
+    image = np.random.default_rng(0).normal(background, 3, (50, 70))
+    for place in places:
+        image[place] += particle - background
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def label_map(*places) -> np.ndarray:
+    labels = np.zeros((50, 70), np.uint16)
+    for number, place in enumerate(places, start=1):
+        labels[place] = number
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown", "fidelity"),
+    [
+        ([SQUARE], [SQUARE], 1.0),
+        ([SQUARE, OTHER], [SQUARE, OTHER], 1.0),
+        ([SQUARE, OTHER], [SQUARE], 0.5),  # one is left out
+        ([SQUARE], [SQUARE, OTHER], 0.5),  # one is invented
+        ([SQUARE], [OTHER], 0.0),
+    ],
+)
+def test_particles_that_fit_over_all_that_are_drawn_or_wanted(wanted, shown, fidelity):
+    found = measure_fidelity(label_map(*wanted), draw(*shown), dark_background=True)
+    assert found == pytest.approx(fidelity, abs=0.08)
+    inverted = 255 - draw(*shown)
+    assert measure_fidelity(label_map(*wanted), inverted, dark_background=False) == (
+        pytest.approx(fidelity, abs=0.08)
+    )
+
+
+def test_inverted_contrast_is_unfaithful():
+    inverted = 255 - draw(SQUARE)
+    assert measure_fidelity(label_map(SQUARE), inverted, dark_background=True) < 0.05
+
+
+def test_the_gap_between_touching_particles_is_no_error():
+    left, right = np.s_[10:30, 10:29], np.s_[10:30, 31:50]
+    found = measure_fidelity(label_map(left, right), draw(np.s_[10:30, 10:50]), True)
+    assert found == pytest.approx(1.0, abs=0.08)
+
+
+def test_a_mask_without_a_particle_has_no_fidelity():
+    assert math.isnan(measure_fidelity(label_map(), draw(), dark_background=True))
+
+
+@pytest.mark.parametrize(("mean", "warned"), [(0.95, False), (0.5, False), (0.41, True)])
+def test_unfaithful_pairs_are_put_into_words(mean, warned):
+    problem = describe_fidelity(mean)
+    assert (problem is not None) == warned
+    if warned:
+        assert "mean fidelity 0.41 of 1" in problem
