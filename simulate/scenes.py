@@ -12,7 +12,8 @@ import numpy as np
 from skimage.filters import threshold_li
 
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-# Closes the gap of two pixels that separates touching particles in a simulated mask.
+# Closes the gap of two pixels that separates touching particles in a simulated mask, and the
+# shadow between those of a micrograph.
 CLOSING = np.ones((5, 5), np.uint8)
 SMALLEST_PARTICLE = 30  # pixels; below that it may be noise
 # Share of its convex hull that a single particle fills at least; or of what stands alone, where
@@ -28,24 +29,36 @@ Scene = namedtuple("Scene", "coverage chord diameters")
 def foreground_of_micrograph(micrograph: np.ndarray, dark_background: bool) -> np.ndarray:
     """Return where a micrograph shows particles: bool (h, w), by Li's threshold, without specks.
 
-    ``micrograph`` is uint8 (h, w). Source: Li and Tam, Pattern Recognition Letters 19 (1998).
+    ``micrograph`` is uint8 (h, w). Edges shine and interiors may be as dark as the background, so
+    gaps are closed and holes filled, as `foreground_of_labels` does.
+    Source: Li and Tam, Pattern Recognition Letters 19 (1998).
     """
     smooth = cv2.GaussianBlur(micrograph, (0, 0), 1.0)
     if smooth.min() == smooth.max():
         return np.zeros(smooth.shape, bool)
     bright = smooth > threshold_li(smooth)
     found = (bright if dark_background else ~bright).astype(np.uint8)
-    return cv2.morphologyEx(found, cv2.MORPH_OPEN, CROSS).astype(bool)
+    return _close_and_fill(cv2.morphologyEx(found, cv2.MORPH_OPEN, CROSS))
 
 
 def foreground_of_labels(labels: np.ndarray) -> np.ndarray:
-    """Return what a simulated label map (h, w) covers, the gaps between its particles included."""
-    mask = (labels > 0).astype(np.uint8)
+    """Return what a simulated label map (h, w) covers: bool, the gaps between its particles and
+    the holes in its agglomerates included."""
+    return _close_and_fill((labels > 0).astype(np.uint8))
+
+
+def _close_and_fill(mask):
     rim = CLOSING.shape[0] // 2
     # What lies beyond the edge is unknown: mirrored, it neither closes nor opens gaps there.
     mirrored = cv2.copyMakeBorder(mask, rim, rim, rim, rim, cv2.BORDER_REFLECT)
-    closed = cv2.morphologyEx(mirrored, cv2.MORPH_CLOSE, CLOSING)
-    return closed[rim:-rim, rim:-rim].astype(bool)
+    closed = cv2.morphologyEx(mirrored, cv2.MORPH_CLOSE, CLOSING)[rim:-rim, rim:-rim]
+    # A hole is background that does not reach the edge.
+    _, parts = cv2.connectedComponents(1 - closed, connectivity=4)
+    edge = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+    reaches_edge = np.zeros(parts.max() + 1, bool)
+    reaches_edge[edge] = True
+    reaches_edge[0] = False  # the foreground itself
+    return ~reaches_edge[parts]
 
 
 def measure_scene(foreground: np.ndarray, labels: np.ndarray | None = None) -> Scene:

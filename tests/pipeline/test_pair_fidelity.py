@@ -46,7 +46,8 @@ def test_particles_that_fit_over_all_that_are_drawn_or_wanted(wanted, shown, fid
 
 def test_inverted_contrast_is_unfaithful():
     inverted = 255 - draw(SQUARE)
-    assert measure_fidelity(label_map(SQUARE), inverted, dark_background=True) < 0.05
+    # All is shown then, as what looks like a hole is filled: 400 of 3500 pixels are wanted.
+    assert measure_fidelity(label_map(SQUARE), inverted, dark_background=True) < 0.15
 
 
 def test_the_gap_between_touching_particles_is_no_error():

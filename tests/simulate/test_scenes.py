@@ -43,6 +43,29 @@ def test_gaps_between_particles_belong_to_what_labels_cover():
     np.testing.assert_array_equal(covered, expected)
 
 
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_particles_of_which_only_the_rim_shines_are_whole(dark_background):
+    whole = disks([(40, 40), (70, 40), (110, 70), (0, 100)], 14)  # two touch, one is cut
+    inner = disks([(40, 40), (70, 40), (110, 70), (0, 100)], 9)
+    shines = (whole & ~inner) == dark_background
+    image = np.where(shines, 170, 60) + np.random.default_rng(0).normal(0, 6, whole.shape)
+    found = foreground_of_micrograph(np.clip(image, 0, 255).astype(np.uint8), dark_background)
+    assert found[40, 40] and found[40, 70] and found[70, 110]
+    assert not found[100, 3]  # open to the edge: background, for all that is known
+    inside = np.s_[:, 20:]
+    assert np.mean(found[inside] != whole[inside]) < 0.015
+
+
+def test_what_an_agglomerate_encloses_belongs_to_it():
+    labels = np.zeros((60, 80), np.uint16)
+    labels[10:50, 10:40], labels[20:40, 20:30] = 1, 0  # a frame
+    labels[10:50, 60:], labels[20:40, 70:] = 2, 0  # a frame that is open to the edge
+    covered = foreground_of_labels(labels)
+    assert covered[10:50, 10:40].all()
+    assert not covered[22:38, 72:].any()
+    assert not covered[:8].any() and not covered[:, 45:55].any()
+
+
 def test_coverage_and_chord_of_a_rectangle():
     scene = np.zeros((50, 80), bool)
     scene[10:20, 30:70] = True
