@@ -26,8 +26,13 @@ logger = logging.getLogger(__name__)
 MOST_TILES = 500  # measured; more would not change the distributions
 # Masks simulated to try a frequency, or a scale: single particles are rare.
 FREQUENCY_SAMPLE, SCALE_SAMPLE = 24, 72
-ROUNDS = 3  # of fitting the agglomerates' size and the particles', which depend on each other
-FREQUENCY_STEPS = (0.5, 0.7, 1.0, 1.4, 2.0)  # tried around the frequency found so far
+# The agglomerates' size and the particles' depend on each other, so both are fitted in rounds:
+# in each, these factors of the frequency found so far are tried.
+FREQUENCY_STEPS = (
+    (0.5, 0.7, 1.0, 1.4, 2.0),
+    (0.5, 0.7, 1.0, 1.4, 2.0),
+    (0.75, 0.87, 1.0, 1.15, 1.33),
+)
 SCALES = ("scaling_mu", "scaling_sigma", "min_scaling", "max_scaling")
 FEWEST_SINGLE = 10  # single particles, below which their size says little
 FAR_APART = 0.4  # Kolmogorov-Smirnov distance of the coverages from which on it is said
@@ -69,42 +74,46 @@ def fit_options(scenes: list, make_simulator, options: dict) -> dict:
         ``min_scaling`` and ``max_scaling`` are fitted.
     """
     chord, diameter, number = _pooled(scenes)
-    for _ in range(ROUNDS):
-        if options["use_perlin_noise"] and np.isfinite(chord):
-            options = _fit_frequency(scenes, make_simulator, options, chord)
-        sample = _sample(scenes, make_simulator(options), SCALE_SAMPLE)
-        _, simulated, simulated_number = _pooled(sample)
-        enough = min(number, simulated_number) >= FEWEST_SINGLE
-        if enough:
+    unscaled = []  # diameters of the outlines of single simulated particles, from all tries
+
+    def simulate_sample(tried, number):
+        simulate = make_simulator(tried)
+        sample = [
+            measure_labels(simulate(index, coverage=coverage_of_image(scenes, index)))
+            for index in range(number)
+        ]
+        for scene in sample:
             # A particle is its outline, scaled, less the gap on either side.
-            factor = (diameter + 2 * GAP) / (simulated + 2 * GAP)
-            options = options | {name: options[name] * factor for name in SCALES}
+            unscaled.extend((scene.diameters + 2 * GAP) / tried["scaling_mu"])
+        return sample
+
+    for steps in FREQUENCY_STEPS:
+        if options["use_perlin_noise"] and np.isfinite(chord):
+            options = _fit_frequency(simulate_sample, options, chord, steps)
+        simulate_sample(options, SCALE_SAMPLE)
+        enough = min(number, len(unscaled)) >= FEWEST_SINGLE
+        if enough:
+            factor = (diameter + 2 * GAP) / (np.median(unscaled) * options["scaling_mu"])
+            options = options | {name: float(options[name] * factor) for name in SCALES}
     if not enough:
         logger.warning(
             "%d single particles in the micrographs, %d in the simulated masks: too few to fit "
             "the scale",
             number,
-            simulated_number,
+            len(unscaled),
         )
     return options
 
 
-def _fit_frequency(scenes, make_simulator, options, chord):
+def _fit_frequency(simulate_sample, options, chord, steps):
     def misfit(frequency):
         tried = options | {"perlin_noise_frequency": frequency}
-        found = _pooled(_sample(scenes, make_simulator(tried), FREQUENCY_SAMPLE))[0]
+        found = _pooled(simulate_sample(tried, FREQUENCY_SAMPLE))[0]
         return abs(np.log(found / chord)) if np.isfinite(found) else np.inf
 
     highest = min(options["tile_height"], options["tile_width"]) / 2  # a cell of two pixels
-    tried = [min(options["perlin_noise_frequency"] * step, highest) for step in FREQUENCY_STEPS]
+    tried = [min(options["perlin_noise_frequency"] * step, highest) for step in steps]
     return options | {"perlin_noise_frequency": min(tried, key=misfit)}
-
-
-def _sample(scenes, simulate, number):
-    return [
-        measure_labels(simulate(index, coverage=coverage_of_image(scenes, index)))
-        for index in range(number)
-    ]
 
 
 def _pooled(scenes):
