@@ -9,6 +9,8 @@ import os
 
 import numpy as np
 
+from models.lean_inference import run_through
+
 
 @contextlib.contextmanager
 def _silent_stderr():
@@ -124,10 +126,11 @@ def to_device(arrays):
 def predict(network, x):
     """Return ``network(x)`` in inference mode, NumPy in and out, float32.
 
-    Runs eagerly: images of many sizes are neither compiled again nor kept.
+    Runs eagerly: images of many sizes are neither compiled again nor kept. ``network`` is a
+    functional ``keras.Model`` of one input and one output.
     """
     with without_gradients():
-        y = network(to_device((x,))[0], training=False)
+        y = run_through(network, to_device((x,))[0])
     return keras.ops.convert_to_numpy(keras.ops.cast(y, "float32"))
 
 

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage.morphology import h_maxima
 
-from pipeline.grow_particles import centrality, find_centres, grow_particles
+from pipeline.grow_particles import LEAST_RISE, centrality, find_centres, grow_particles
 
 
 def label_map(*disks, shape=(80, 100)):
@@ -82,6 +83,31 @@ def test_a_low_centre_counts_if_a_valley_lies_around_it():
     central = centrality(labels)
     central[labels == 2] *= 0.35
     assert len(np.unique(find_centres(central, labels > 0))) - 1 == 2
+
+
+@pytest.mark.parametrize(("valley", "centres"), [(0.9, 1), (0.7, 2)])
+def test_shading_within_a_particle_makes_no_second_centre(valley, centres):
+    columns = np.interp(np.arange(60), [0, 15, 30, 45, 59], [0, 1, valley, 0.95, 0])
+    central = np.broadcast_to(columns, (40, 60)) * np.hanning(40)[:, None]
+    assert find_centres(central, np.ones((40, 60), bool)).max() == centres
+
+
+def test_centres_are_the_maxima_of_at_least_the_dynamics():
+    random = np.random.default_rng(3)
+    for sigma in (2, 4, 8):
+        central = cv2.GaussianBlur(random.random((120, 160)), (0, 0), sigma)
+        central = (central - central.min()) / np.ptp(central)
+        mask = cv2.GaussianBlur(random.random((120, 160)), (0, 0), 6) > 0.495
+        height = np.rint(cv2.GaussianBlur(central, (0, 0), 1.0) * 255).astype(np.uint8) * mask
+        _, plain = cv2.connectedComponents(h_maxima(height, LEAST_RISE).astype(np.uint8))
+        markers = find_centres(central, mask)
+        pairs = np.unique(np.stack([markers, plain], axis=-1)[plain > 0], axis=0)
+        assert np.unique(pairs[:, 0]).tolist() == list(range(1, markers.max() + 1))
+        # Each maximum has a centre; two share one only where equally high, with no valley between.
+        for number in np.flatnonzero(np.bincount(pairs[:, 0]) > 1):
+            tops = [height[plain == maximum].max() for maximum in pairs[pairs[:, 0] == number, 1]]
+            assert len(set(tops)) == 1
+        assert len(pairs) == plain.max() > 3
 
 
 def test_parts_of_the_mask_without_a_centre_are_particles_from_nine_pixels_on():
