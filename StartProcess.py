@@ -32,12 +32,12 @@ preset = choose_preset(PRESET, USE_GPUS_NO)
 
 # --- General ------------------------------------------------------------------------------------
 ROOT_DIR = "./"  # where all folders below are; change it to keep several data sets apart
-INPUT_DIR_IMAGES = os.path.join(ROOT_DIR, "Input_Images")
-INPUT_DIR_MASKS = os.path.join(ROOT_DIR, "Input_Masks")
-OUTPUT_DIR_CYCLEGAN = os.path.join(ROOT_DIR, "Output_Masks_CycleGAN")
-OUTPUT_DIR_UNET = os.path.join(ROOT_DIR, "Output_Masks_UNet")
-RESULTS_DIR = os.path.join(ROOT_DIR, "Results")
-TRUE_MASKS_DIR = os.path.join(ROOT_DIR, "True_Masks")  # for scoring only; may be missing
+INPUT_DIR_IMAGES = f"{ROOT_DIR}/Input_Images"
+INPUT_DIR_MASKS = f"{ROOT_DIR}/Input_Masks"
+OUTPUT_DIR_CYCLEGAN = f"{ROOT_DIR}/Output_Masks_CycleGAN"
+OUTPUT_DIR_UNET = f"{ROOT_DIR}/Output_Masks_UNet"
+RESULTS_DIR = f"{ROOT_DIR}/Results"
+TRUE_MASKS_DIR = f"{ROOT_DIR}/True_Masks"  # for scoring only; may be missing
 
 # Change these first: a tile should hold about 100 particles, and be no larger than an image.
 TILE_SIZE_W = preset(published=384, quick=128)
@@ -111,9 +111,9 @@ UNET_FILTERS = preset(published=16, quick=8)
 USE_DATALOADER = True  # False loads all training images into memory first
 
 # --- Folders of the steps, as in the published workflow -----------------------------------------
-WGAN_DIR = os.path.join(ROOT_DIR, "1_WGAN")
-CYCLEGAN_DIR = os.path.join(ROOT_DIR, "2_CycleGAN")
-UNET_DIR = os.path.join(ROOT_DIR, "3_UNet")
+WGAN_DIR = f"{ROOT_DIR}/1_WGAN"
+CYCLEGAN_DIR = f"{ROOT_DIR}/2_CycleGAN"
+UNET_DIR = f"{ROOT_DIR}/3_UNet"
 
 
 def steps(run_step):

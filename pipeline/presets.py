@@ -9,7 +9,6 @@ import sys
 
 logger = logging.getLogger(__name__)
 
-PRESETS = ("auto", "published", "quick")
 # Decided once a run: the processes of the steps read it from here.
 DECIDED = "PARTICLES_PRESET"
 
@@ -18,17 +17,11 @@ def choose_preset(name, use_gpus="all"):
     """Return ``preset(published=..., quick=...)``, which picks the value for an option.
 
     ``name`` is "published", "quick", or "auto": published where the backend finds a GPU, quick
-    otherwise, and where ``use_gpus`` (USE_GPUS_NO) is 0, the CPU.
-
-    Raises
-    ------
-    ValueError
-        For any other name.
+    otherwise, and where ``use_gpus`` (USE_GPUS_NO) is 0, the CPU. Any other name takes the quick
+    values, so that `check_options` can refuse it with all that is wrong besides.
     """
-    if name not in PRESETS:
-        raise ValueError(f"PRESET is {name!r}; use one of {', '.join(map(repr, PRESETS))}.")
-    chosen = name if name != "auto" else os.environ.get(DECIDED)
-    if chosen is None:
+    chosen = os.environ.get(DECIDED) if name == "auto" else name
+    if name == "auto" and chosen is None:
         wanted = use_gpus != 0
         there = wanted and machine_shows_gpu()
         found = there and backend_finds_gpu()

@@ -26,45 +26,13 @@ from pipeline.run_folders import (
 )
 from pipeline.run_lock import identity_of, locked
 from pipeline.run_step import INTERRUPTED, in_words, set_up_logging, why_ended
+from pipeline.step_table import OUTPUTS, STEPS
 
 logger = logging.getLogger(__name__)
 
 # Intel's MKL, which torch uses on CPUs, adds up in another order from run to run, by the memory's
 # alignment and the machine's load, unless it is told not to.
 REPEATABLE = {"MKL_CBWR": "AUTO,STRICT", "MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"}
-
-# Number, function, and title of each step; the steps whose output it reads; the keyword arguments
-# that name the user's own folders; the folders it writes, from its keywords.
-STEPS = {
-    "0": ("prepare_images", "folders and real tiles", (), ("images_dir",)),
-    "1": ("train_wgan", "training the WGAN", (), ("masks_dir",)),
-    "2": ("simulate_masks", "simulating masks", ("0", "1"), ("masks_dir",)),
-    "3": ("train_cyclegan", "training the CycleGAN", ("0", "2"), ()),
-    "4": ("translate_images", "translating masks and micrographs", ("2", "3"), ("images_dir",)),
-    "5": ("filter_masks", "filtering masks", ("2", "4"), ("images_dir",)),
-    "6a": ("train_unet", "training the UNet", ("4", "5"), ()),
-    "6b": ("segment_images", "segmenting the micrographs", ("6a",), ("images_dir",)),
-    "7": ("measure_particles", "measuring particles", ("6b",), ("images_dir", "masks_dir")),
-    "8": ("score_masks", "scoring masks", ("6b", "7"), ("true_masks_dir", "masks_dir")),
-}
-# What each step leaves; of files in run folders (*) those in the latest.
-OUTPUTS = {
-    "0": ("{cyclegan_dir}/data/trainA", "{cyclegan_dir}/data/testA"),
-    "1": ("{wgan_dir}/Models/*/model.keras",),
-    "2": ("{cyclegan_dir}/data/trainB", "{cyclegan_dir}/data/labelsB"),
-    "3": ("{cyclegan_dir}/Models/*/image_to_mask.keras",),
-    "4": ("{cyclegan_dir}/generate_images/A", "{cyclegan_dir}/generate_images/B"),
-    "5": (
-        "{cyclegan_dir}/generate_images/A_blurred",
-        "{cyclegan_dir}/generate_images/Synthetic_Masks_Filtered",
-        "{cyclegan_dir}/generate_images/Synthetic_Labels_Filtered",
-        "{output_dir}",
-    ),
-    "6a": ("{unet_dir}/Models/*/model.keras",),
-    "6b": ("{output_dir}",),
-    "7": ("{results_dir}/*/particles.csv",),
-    "8": ("{results_dir}/*/scores.csv",),
-}
 
 
 def run_workflow(steps, *, root_dir, options, selected=(), resume=True):
@@ -77,15 +45,17 @@ def run_workflow(steps, *, root_dir, options, selected=(), resume=True):
     selected : numbers of the steps to run, such as ("3", "6a"); "6" is both; none is all.
     resume : skip steps that are finished with the same options and inputs.
     """
-    calls = []
-    steps(lambda number, function, **keywords: calls.append((number, function, keywords)))
-    calls = _select(calls, selected)
+    calls, missing_name = _collect(steps)
+    # Without all calls, what all steps need is checked.
+    calls = None if missing_name else _select(calls, selected)
     options = {name: value for name, value in options.items() if name.isupper()}
-    folder = Path(root_dir) / ".workflow"
     set_up_logging()
     signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
         _check_or_exit(options, calls)
+        if missing_name:
+            raise missing_name  # no option: a name in the steps themselves
+        folder = Path(root_dir) / ".workflow"
         folder.mkdir(parents=True, exist_ok=True)
         set_up_logging(folder / "log.txt")
         with locked(folder / "lock.json") as tell_lock:
@@ -102,6 +72,19 @@ def run_workflow(steps, *, root_dir, options, selected=(), resume=True):
     except KeyboardInterrupt:
         _exit_interrupted()
     logger.info("all done")
+
+
+def _collect(steps):
+    """Return the calls, (number, function name, keywords), and the error where a name is missing.
+
+    An option that is misspelt at its definition is such a name.
+    """
+    calls = []
+    try:
+        steps(lambda number, function, **keywords: calls.append((number, function, keywords)))
+    except NameError as error:
+        return calls, error
+    return calls, None
 
 
 def _check_or_exit(options, calls):

@@ -153,6 +153,38 @@ def test_wrong_options_are_all_told_before_anything_is_written(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("SEED = 42", "SEEED = 42", "SEEED is no option of StartProcess.py. Did you mean SEED?"),
+        ("PRESET = 'quick'", "PRESET = 'fast'", "PRESET is 'fast' (str); allowed is"),
+        ('ROOT_DIR = "./"', "ROOT_DIR = None", "ROOT_DIR is None (NoneType); allowed is the name"),
+    ],
+)
+def test_a_wrong_option_hides_no_other_problem(before, after, words, tmp_path):
+    folder = make_project(tmp_path / "wrong", {**TINY, "UNET_EPOCHS": 0})
+    script = folder / "StartProcess.py"
+    text = script.read_text(encoding="utf-8")
+    assert before in text
+    script.write_text(text.replace(before, after), encoding="utf-8")
+    code, output = run_script(folder)
+    assert code == 2
+    assert words in output
+    assert "UNET_EPOCHS is 0" in output
+    assert "Traceback" not in output
+
+
+def test_a_name_that_is_missing_in_the_steps_alone_is_said(tmp_path):
+    folder = make_project(tmp_path / "wrong")
+    script = folder / "StartProcess.py"
+    text = script.read_text(encoding="utf-8")
+    script.write_text(text.replace("num_tiles=NUM_SIMULATED_MASKS", "num_tiles=NUM"), "utf-8")
+    code, output = run_script(folder)
+    assert code == 1
+    assert "NameError: name 'NUM' is not defined" in output
+    assert not (folder / ".workflow").exists()
+
+
 def test_an_unknown_step_is_refused(tmp_path):
     code, output = run_script(make_project(tmp_path / "new"), "9")
     assert code != 0

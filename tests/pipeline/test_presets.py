@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline import presets
+from pipeline.check_options import check_options
 
 
 def test_named_presets_pick_their_value():
@@ -46,6 +47,11 @@ def test_auto_is_quick_where_the_cpu_is_asked_for(monkeypatch, caplog):
     monkeypatch.delenv(presets.DECIDED)
 
 
-def test_an_unknown_preset_is_refused():
-    with pytest.raises(ValueError, match="PRESET is 'fast'; use one of 'auto', 'published'"):
-        presets.choose_preset("fast")
+@pytest.mark.parametrize("name", ["fast", None, ["quick"]])
+def test_an_unknown_preset_is_refused_by_the_check_not_before(name, caplog):
+    caplog.set_level("INFO")
+    assert presets.choose_preset(name)(published=1, quick=2) == 2
+    assert not caplog.text  # nothing was decided
+    (problem,) = (one for one in check_options({"PRESET": name}) if one.startswith("PRESET is"))
+    assert f"PRESET is {name!r}" in problem
+    assert 'allowed is "published", "quick" or "auto"' in problem
