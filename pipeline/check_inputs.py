@@ -15,6 +15,7 @@ from pipeline.check_machine import (
 from pipeline.check_options import OPTION_CHECKS, check_options, wrong_values
 from pipeline.check_outlines import check_masks
 from pipeline.check_step_options import check_step_options, wrong_keywords
+from pipeline.step_table import STEPS
 
 __all__ = ["check_inputs", "check_step_options"]
 
@@ -70,7 +71,13 @@ def _check_calls(calls: list[Call], said: set[tuple[str, str]]) -> list[str]:
     ``said``: value and allowed values of wrong options on top of StartProcess.py; where a step is
     handed such a value, it is not said again.
     """
-    problems = []
+    numbers = {step_name: number for number, (step_name, *_) in STEPS.items()}
+    problems = [
+        f'{step_name}: its number is {number!r}; allowed is "{numbers[step_name]}". Correct it in '
+        "the call of run_step in StartProcess.py."
+        for number, step_name, _ in calls
+        if number != numbers.get(step_name, number)
+    ]
     for _, step_name, keywords in calls:
         again = {
             name

@@ -25,6 +25,16 @@ def _range_words(low: float, high: float | None, above: bool, below: bool) -> st
     return f"{low_words} and at most {high:,}" if above else f"from {low:,} to {high:,}"
 
 
+def _as_float(value) -> float:
+    """Return a real number as a float, NaN where it is none or too large to be one."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
 def whole_number(low: int, high: int | None = None) -> Check:
     """Return a check for an integer from ``low`` to ``high``; True and 2.0 are none."""
 
@@ -44,7 +54,7 @@ def number(
     """
 
     def is_allowed(value) -> bool:
-        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+        if not math.isfinite(_as_float(value)):
             return False
         if value < low or (above and value == low):
             return False
@@ -123,9 +133,7 @@ def ranges(value) -> str | None:
         if not isinstance(limits, list | tuple) or len(limits) != 2:
             return False
         given = [limit for limit in limits if limit is not None]
-        if any(not isinstance(limit, Real) or isinstance(limit, bool) for limit in given):
-            return False
-        return not any(math.isnan(limit) for limit in given) and given == sorted(given)
+        return not any(math.isnan(_as_float(limit)) for limit in given) and given == sorted(given)
 
     if not isinstance(value, dict):
         return words

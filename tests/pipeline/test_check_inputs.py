@@ -93,6 +93,16 @@ def test_advanced_options_are_checked_with_the_others(options):
     assert any("simulate_masks: grid_type is 'SQUARE'" in problem for problem in problems)
 
 
+@pytest.mark.parametrize("number", ["7a", 7])
+def test_a_misspelt_number_of_a_step_is_said_before_the_run(options, number):
+    calls = [
+        (number if step_name == "measure_particles" else known, step_name, keywords)
+        for known, step_name, keywords in default_calls(options)
+    ]
+    (problem,) = problems_of(options, calls)
+    assert f'measure_particles: its number is {number!r}; allowed is "7". Correct it' in problem
+
+
 def test_a_named_model_that_is_not_there_is_said_before_the_run(options):
     calls = default_calls(options)
     for _, _, keywords in calls:

@@ -19,7 +19,12 @@ from pipeline import check_values as values
             [-1, 1.1, math.nan, "1", True],
             "0 to 1",
         ),
-        (values.number(0, above=True), [1e-9, 3], [0, -1, math.inf], "a number above 0"),
+        (
+            values.number(0, above=True),
+            [1e-9, 3, 10**300],
+            [0, -1, math.inf, 10**400],
+            "a number above 0",
+        ),
         (values.number(0, 1, below=True), [0, 0.99], [1], "of at least 0 and below 1"),
         (values.number(0, 1, above=True), [1], [0, 2], "above 0 and at most 1"),
         (values.number(0, 1, above=True, below=True), [0.5], [0, 1], "above 0 and below 1"),
@@ -44,7 +49,14 @@ from pipeline import check_values as values
         (
             values.ranges,
             [{}, {"area": (50, None)}, {"convexity": [0.8, 1.0]}],
-            [None, {"area": 5}, {"area": (2, 1)}, {1: (0, 1)}, {"area": (math.nan, 1)}],
+            [
+                None,
+                {"area": 5},
+                {"area": (2, 1)},
+                {1: (0, 1)},
+                {"area": (math.nan, 1)},
+                {"area": (1, 10**400)},
+            ],
             "ranges by the name of a quantity",
         ),
         (
