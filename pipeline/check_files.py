@@ -1,6 +1,7 @@
 """The input files: every image is read once, one at a time, before a run starts."""
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -124,7 +125,15 @@ def list_and_check_names(
             f"{option}: the folder {folder} cannot be read ({error.strerror}). Allowed is a folder "
             "you may read: change its permission or the option."
         ]
-    problems = _check_names(paths)
+    named = [path for path in paths if _is_text(path.name)]
+    problems = [
+        f"{folder} holds a file named {path.name!a}, which is not UTF-8, so that no result can be "
+        "named after it. Rename the file."
+        for path in paths
+        if path not in named
+    ]
+    problems += _check_links(folder)
+    problems += _check_names(named)
     if len(paths) < fewest:
         others = Counter(
             path.suffix.lower() or "no ending"
@@ -137,7 +146,26 @@ def list_and_check_names(
             f"files ending in {', '.join(IMAGE_ENDINGS)}"
             + (f"; other files there are not read: {seen}." if seen else ".")
         )
-    return paths, problems
+    return named, problems
+
+
+def _check_links(folder: Path) -> list[str]:
+    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS)
+    return [
+        f"{path} is a link to {os.readlink(path)}, which does not exist. Correct the link, or "
+        "remove it."
+        for path in images
+        if path.is_symlink() and not path.exists() and not path.name.startswith(".")
+    ]
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a file's name can be written; Python keeps bytes that no text has."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_names(paths: Iterable[Path]) -> list[str]:
@@ -157,7 +185,7 @@ def _check_names(paths: Iterable[Path]) -> list[str]:
                 f"probabilities of the one and the mask of the other would be {stem}_raw.tif. "
                 "Rename one."
             )
-        length = len(same[0].name.encode())
+        length = len(os.fsencode(same[0].name))
         if length > LONGEST_NAME_BYTES:
             problems.append(
                 f"{same[0]} has a name of {length} bytes; allowed are {LONGEST_NAME_BYTES}, since "

@@ -61,7 +61,9 @@ def check_inputs(options: dict[str, object], calls: list[Call] | None = None) ->
     problems += _check_files(right, calls)
     if problems:
         count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-        raise ValueError(f"{count} found before the run:\n" + "\n".join(problems))
+        text = f"{count} found before the run:\n" + "\n".join(problems)
+        # Names of files may hold bytes that no text has.
+        raise ValueError(text.encode(errors="backslashreplace").decode())
     logger.info("options and input files checked: no problem found")
 
 

@@ -111,8 +111,8 @@ def pair(check: Check, increasing: bool = False) -> Check:
 
 def folder_name(value) -> str | None:
     """Check the name of a folder, which need not exist."""
-    is_name = isinstance(value, str | os.PathLike) and os.fspath(value) not in ("", b"")
-    return None if is_name else "the name of a folder, in quotes"
+    name = os.fsdecode(value) if isinstance(value, str | os.PathLike) else ""
+    return None if name and "\0" not in name else "the name of a folder, in quotes"
 
 
 def run_name(value) -> str | None:

@@ -23,9 +23,11 @@ def list_images(folder: Path) -> list[Path]:
     Raises
     ------
     FileNotFoundError
-        If the folder does not exist.
+        If the folder does not exist, or is a file.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise FileNotFoundError(f"{folder} is a file, not a folder. Give the folder it is in.")
     if not folder.is_dir():
         raise FileNotFoundError(f"The folder {folder} does not exist. Make it and put images in.")
     return sorted(
@@ -203,6 +205,10 @@ def _readable(path: Path) -> Iterator[None]:
         raise FileNotFoundError(f"{path} does not exist.")
     try:
         yield
+    except PermissionError as error:
+        raise ValueError(
+            f"{path} may not be read ({error.strerror}). Change its permission, or remove it."
+        ) from error
     except Exception as error:  # decoders raise whatever they run into in a damaged file
         if str(error).startswith(str(path)):
             raise

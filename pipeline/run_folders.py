@@ -98,7 +98,7 @@ def fingerprint(files: Iterable[Path]) -> str:
     """Return a hash over the names and contents of files, in the order of their names."""
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(Path(file) for file in files):
-        digest.update(path.name.encode())
+        digest.update(os.fsencode(path.name))
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())
     return digest.hexdigest()

@@ -1,4 +1,6 @@
+import os
 import shutil
+import sys
 import tracemalloc
 
 import cv2
@@ -7,6 +9,8 @@ import pytest
 import tifffile
 
 from pipeline.check_files import check_images, check_named_models, check_true_masks
+from pipeline.image_files import list_images
+from pipeline.run_folders import fingerprint
 
 TILE = (48, 64)
 
@@ -156,6 +160,43 @@ def test_a_name_that_leaves_no_room_for_the_results(images):
     shutil.copy(images / "0.tif", images / ("x" * 230 + ".tif"))
     (problem,) = problems_of_images(images)
     assert "has a name of 234 bytes; allowed are 225" in problem
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow text only")
+def test_a_name_that_is_no_text_is_said_with_the_other_problems(images):
+    latin_1 = os.fsencode(images) + b"/Gr\xf6\xdfe.tif"
+    shutil.copy(images / "0.tif", latin_1)
+    shutil.copy(images / "0.tif", latin_1.replace(b".tif", b".dm\xb5"))
+    (images / "bad.png").write_text("no image")
+    name, bad = problems_of_images(images)
+    assert rf"{images} holds a file named 'Gr\udcf6\udcdfe.tif', which is not UTF-8" in name
+    assert "bad.png cannot be read" in bad
+    assert len(fingerprint(list_images(images))) == 32
+
+
+def test_links_that_lead_nowhere(images):
+    (images / "gone.tif").symlink_to(images.parent / "moved.tif")
+    (images / "loop.tif").symlink_to("loop.tif")
+    (images / "linked.tif").symlink_to("0.tif")
+    (images / ".hidden.tif").symlink_to("nothing.tif")
+    gone, loop = problems_of_images(images)
+    assert f"gone.tif is a link to {images.parent / 'moved.tif'}, which does not exist" in gone
+    assert "loop.tif is a link to loop.tif" in loop
+
+
+def test_a_file_in_place_of_the_folder(images):
+    (problem,) = problems_of_images(images / "0.tif")
+    assert f"INPUT_DIR_IMAGES: {images / '0.tif'} is a file, not a folder." in problem
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(images, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pipeline.image_files.decode", refuse)
+    problem = problems_of_images(images)[0]
+    assert f"{images / '0.tif'} may not be read (Permission denied). Change its perm" in problem
+    assert "damaged" not in problem
 
 
 def test_hidden_files_and_folders_are_ignored(images):

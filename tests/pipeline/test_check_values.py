@@ -44,7 +44,7 @@ from pipeline import check_values as values
             [(5, 5), (9, 1), (1, 2, 3), 5, (0, 101), ("0", "1")],
             "two values in brackets, the lower one first, each a number from 0 to 100",
         ),
-        (values.folder_name, ["a", "./"], ["", None, 3], "the name of a folder"),
+        (values.folder_name, ["a", "./"], ["", None, 3, "a\0b"], "the name of a folder"),
         (values.run_name, [None, "2026-01-31_12-00-00"], ["", "..", "a/b", 3], "a run folder"),
         (
             values.ranges,
