@@ -14,9 +14,11 @@ PILLOW_FORMATS = ("PNG", "BMP", "JPEG", "GIF")
 # Types and channels of TIFFs that Pillow gives as they are; it reduces colour of 16 bit to 8.
 PILLOW_READS_WHOLE = {("bool", 1), ("uint8", 1), ("uint8", 3), ("uint16", 1), ("float32", 1)}
 
-# A damaged header may promise any size. This many pixels are read (23,000 x 23,000), and no more
-# pixels for each byte of the file than the strongest compression of these formats reaches.
+# A damaged header may promise any size. This many pixels are read (23,000 x 23,000) of this many
+# bytes in memory, and no more pixels for each byte of the file than the strongest compression of
+# these formats reaches.
 MAX_PIXELS = 2**29
+MAX_BYTES = 2**31
 MAX_PIXELS_PER_BYTE = 4000
 
 # Sizes are checked here, before decoding; Pillow's own limit is lower and only warns.
@@ -32,7 +34,7 @@ def header_size(path: Path) -> tuple[int, int]:
             page = _only_page(tiff, path)
             return page.imagelength, page.imagewidth
     with Image.open(path, formats=PILLOW_FORMATS) as image:
-        _check_size(image.height, image.width, path)
+        _check_header(image, path)
         return image.height, image.width
 
 
@@ -47,12 +49,25 @@ def decode(path: Path) -> np.ndarray:
     return _read_tiff(path) if path.suffix.lower() in TIFF_ENDINGS else _read_with_pillow(path)
 
 
-def _check_size(height: int, width: int, path: Path) -> None:
-    if height * width > min(MAX_PIXELS, MAX_PIXELS_PER_BYTE * path.stat().st_size):
+def _check_size(height: int, width: int, bytes_per_pixel: int, path: Path) -> None:
+    size = path.stat().st_size
+    pixels_allowed = min(MAX_PIXELS, MAX_BYTES // bytes_per_pixel, MAX_PIXELS_PER_BYTE * size)
+    if height * width > pixels_allowed:
         raise ValueError(
-            f"{path} claims {height} x {width} pixels in a file of {path.stat().st_size} bytes. "
-            f"The file is damaged, or larger than the {MAX_PIXELS} pixels allowed."
+            f"{path} claims {height} x {width} pixels of {bytes_per_pixel} bytes in a file of "
+            f"{size} bytes. The file is damaged, or larger than the {MAX_PIXELS} pixels and "
+            f"{MAX_BYTES} bytes allowed."
         )
+
+
+def _check_header(image: Image.Image, path: Path) -> None:
+    """Check what the header of an image that Pillow opened promises."""
+    is_deep = ";16" in str(image.tile)  # the raw mode, such as RGB;16B
+    bytes_per_pixel = len(image.getbands()) * (2 if is_deep else 1)
+    _check_size(image.height, image.width, bytes_per_pixel, path)
+    frames = getattr(image, "n_frames", 1)
+    if image.format == "PNG" and frames > 1:
+        raise _wrong_shape(path, (frames, image.height, image.width))
 
 
 def _wrong_shape(path: Path, shape: tuple[int, ...]) -> ValueError:
@@ -64,16 +79,17 @@ def _wrong_shape(path: Path, shape: tuple[int, ...]) -> ValueError:
 def _only_page(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
     """Return the page that holds the image, after checking what its header promises."""
     page = tiff.pages.first
-    _check_size(page.imagelength, page.imagewidth, path)
+    bytes_per_pixel = page.samplesperpixel * max(1, page.bitspersample // 8)
+    _check_size(page.imagelength, page.imagewidth, bytes_per_pixel, path)
     if page.is_tiled:
-        _check_size(page.tilelength, page.tilewidth, path)
+        _check_size(page.tilelength, page.tilewidth, bytes_per_pixel, path)
     # Reduced pages are thumbnails of the first.
     pages = 1 + sum(not other.is_reduced for other in tiff.pages[1:])
     if tiff.is_imagej:
         pages = max(pages, int((tiff.imagej_metadata or {}).get("images", 1)))
     if pages > 1:
         raise _wrong_shape(path, (pages, *page.shape))
-    if page.imagedepth > 1 or page.samplesperpixel > 4:
+    if page.imagedepth > 1 or not _is_grey_or_rgb(page):
         raise _wrong_shape(path, page.shape)
     size = path.stat().st_size
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
@@ -82,6 +98,25 @@ def _only_page(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
     if page.compression == 1 and sum(page.databytecounts) < page.size * page.bitspersample // 8:
         raise ValueError(f"{path} is damaged: it holds fewer pixels than its header promises.")
     return page
+
+
+def _is_grey_or_rgb(page: tifffile.TiffPage) -> bool:
+    """Return whether a page has one channel or three colours, and at most an alpha besides.
+
+    Other channels, such as those of several detectors, must not be averaged or left out.
+    """
+    if page.samplesperpixel == 1:
+        return True
+    photometric = tifffile.PHOTOMETRIC
+    is_colour = page.photometric in (photometric.RGB, photometric.YCBCR)
+    if page.colormap is not None or page.samplesperpixel not in ((3, 4) if is_colour else (2,)):
+        return False
+    if page.samplesperpixel == 3:
+        return True
+    # OpenCV does not say what its fourth channel is.
+    is_unsaid = is_colour and not page.extrasamples
+    alphas = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
+    return is_unsaid or (len(page.extrasamples) == 1 and page.extrasamples[0] in alphas)
 
 
 def _read_tiff(path: Path) -> np.ndarray:
@@ -111,11 +146,11 @@ def _read_tiff(path: Path) -> np.ndarray:
 
 def _read_with_pillow(path: Path) -> np.ndarray:
     with Image.open(path, formats=PILLOW_FORMATS) as image:
-        _check_size(image.height, image.width, path)
+        _check_header(image, path)
         if image.format == "PNG":
             image.verify()  # loading does not compare the checksum of the last pixels
     with Image.open(path, formats=PILLOW_FORMATS) as image:
-        _check_size(image.height, image.width, path)
+        _check_header(image, path)
         image.load()
         if image.mode in ("P", "PA"):
             palette = np.zeros((3, 256), np.uint16)
