@@ -69,15 +69,19 @@ def describe_outline(mask: np.ndarray, inverted: bool = False) -> str | None:
             "particle on black: draw it, or remove the file."
         )
     frame = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
-    if frame.mean() > 0.5 and _has_a_free_part(~mask):
-        found, allowed = "black particle on white", "white on black"
-        if inverted:
-            found, allowed = "white particle on black", "black on white"
-        return (
-            f"is inverted: a {found}. Allowed is {allowed}, as INVERT_INPUT_MASKS is {inverted}: "
-            f"set INVERT_INPUT_MASKS = {not inverted} if all outlines are like that, or invert "
-            "this file (in ImageJ: Edit > Invert)."
+    inversion = ""
+    if frame.mean() > 0.5:
+        colours = ["white", "black"]
+        ground, particle = colours[::-1] if inverted else colours
+        inversion = (
+            f"is inverted: a {particle} particle on {ground}. Allowed is {ground} on {particle}, "
+            f"as INVERT_INPUT_MASKS is {inverted}: set INVERT_INPUT_MASKS = {not inverted} if all "
+            "outlines are like that, or invert this file (in ImageJ: Edit > Invert)."
         )
+        if _has_a_free_part(~mask):
+            return inversion
+        # Both parts touch the frame, so either may be meant.
+        inversion = f" Or it {inversion}"
     # 8-connected, as one looks at it: pixels that meet at a corner belong together.
     count, _, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     areas = sorted(statistics[1:, cv2.CC_STAT_AREA].tolist(), reverse=True)
@@ -85,13 +89,13 @@ def describe_outline(mask: np.ndarray, inverted: bool = False) -> str | None:
         shown = ", ".join(map(str, areas[:5])) + (" ..." if len(areas) > 5 else "")
         return (
             f"shows {count - 1} separate particles (of {shown} pixels). Allowed is one: give each "
-            "a file of its own, and erase specks."
+            f"a file of its own, and erase specks.{inversion}"
         )
     if frame.any():
         return (
             f"shows a particle that touches the frame with {np.count_nonzero(frame)} pixels, so "
             "that its outline is cut off. Allowed is a whole particle with black all round: "
-            "enlarge the canvas if the particle is whole, else remove the file."
+            f"enlarge the canvas if the particle is whole, else remove the file.{inversion}"
         )
     return None
 

@@ -82,6 +82,18 @@ def test_each_fault_of_a_mask_is_said_in_words(masks):
     assert f"shows 2 separate particles (of {area}, 1 pixels). Allowed is one" in problems["two"]
 
 
+@pytest.mark.parametrize("rows", [slice(0, 20), slice(0, 32)], ids=["one side", "two sides"])
+def test_an_inverted_particle_that_touches_the_frame_may_be_the_black_one(rows):
+    black = np.zeros((32, 32), bool)
+    black[rows, 12:20] = True
+    problem = describe_outline(~black)
+    assert "touches the frame" in problem or "shows 2 separate particles" in problem
+    assert "Or it is inverted: a black particle on white. Allowed is white on black" in problem
+    assert "set INVERT_INPUT_MASKS = True" in problem
+    assert "a white particle on black. Allowed is black on" in describe_outline(~black, True)
+    assert "inverted" not in describe_outline(black)
+
+
 def test_pixels_that_meet_at_a_corner_are_one_particle():
     mask = np.zeros((8, 8), bool)
     mask[2:4, 2:4] = mask[4:6, 4:6] = True
