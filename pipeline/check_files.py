@@ -1,5 +1,6 @@
 """The input files: every image is read once, one at a time, before a run starts."""
 
+import contextlib
 import logging
 import os
 from collections import Counter
@@ -74,8 +75,9 @@ def _check_tiles(sizes: dict[Path, Size], tile: Size) -> list[str]:
 
 def check_true_masks(option: str, folder: Path) -> list[str]:
     """Read every true mask and return the problems; without the folder nothing is scored."""
-    if not Path(folder).exists():
-        return []
+    with contextlib.suppress(PermissionError):  # which is told below
+        if not Path(folder).exists():
+            return []
     paths, problems = list_and_check_names(option, folder, 0, "true masks")
     for path in progress(paths, "true masks checked") if paths else ():
         try:
@@ -93,11 +95,13 @@ def check_named_models(calls: Iterable[tuple[str, str, dict]]) -> list[str]:
             run, folder = keywords.get(f"{network}_model"), keywords.get(f"{network}_dir")
             if run is None or run_name(run) or folder_name(folder):
                 continue
-            runs = sorted(path.name for path in (Path(folder) / "Models").glob("*/"))
+            models, runs = os.path.join(folder, "Models"), []
+            if os.path.isdir(models) and os.access(models, os.R_OK | os.X_OK):
+                runs = sorted(entry.name for entry in os.scandir(models) if entry.is_dir())
             if run not in runs:
                 problems.append(
                     f"{step_name}: {network}_model is {run!r}, but there is no such run in "
-                    f"{Path(folder) / 'Models'}. Allowed is None for the newest, or one of: "
+                    f"{models}. Allowed is None for the newest, or one of: "
                     f"{', '.join(runs) or 'none so far'}."
                 )
     return problems

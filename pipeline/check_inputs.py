@@ -4,13 +4,12 @@ import logging
 import os
 from pathlib import Path
 
+from pipeline.check_disk import check_disk_space, estimate_bytes
 from pipeline.check_files import check_images, check_named_models, check_true_masks
 from pipeline.check_machine import (
     check_backend,
-    check_disk_space,
     check_gpus,
     check_write_permission,
-    estimate_bytes,
 )
 from pipeline.check_options import OPTION_CHECKS, check_options, wrong_values
 from pipeline.check_outlines import check_masks
@@ -57,7 +56,8 @@ def check_inputs(options: dict[str, object], calls: list[Call] | None = None) ->
     )
     problems += _check_calls(calls or [], {(repr(options[name]), wrong[name]) for name in wrong})
     problems += check_named_models(calls or [])
-    problems += check_write_permission(right)
+    numbers = STEPS if calls is None else {str(number) for number, _, _ in calls}
+    problems += check_write_permission(right, numbers)
     problems += _check_files(right, calls)
     if problems:
         count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
@@ -112,7 +112,9 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
     if is_needed("INPUT_DIR_IMAGES", STEPS_WITH_IMAGES):
         folder = Path(options["INPUT_DIR_IMAGES"])
         image_crop = options.get("IMAGE_CROP", "auto")
-        tile_to_cut = tile if is_needed("TILE_SIZE_H", {"prepare_images"}) else None
+        by_tiles = any(keywords.get("whole_image") is False for _, _, keywords in calls or [])
+        is_cut = by_tiles or is_needed("TILE_SIZE_H", {"prepare_images"})
+        tile_to_cut = tile if is_cut else None
         found, sizes = check_images("INPUT_DIR_IMAGES", folder, image_crop, tile_to_cut)
         problems += found
     augmented = options.get("OUTLINE_SOURCE") == "augmented"
@@ -134,5 +136,5 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
             estimate = {
                 name: size for name, size in estimate.items() if str(options[name]) in handed
             }
-        problems += check_disk_space(options, estimate)
+        problems += check_disk_space(options, estimate, calls or [])
     return problems

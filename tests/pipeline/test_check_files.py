@@ -221,6 +221,19 @@ def test_true_masks_may_be_missing_but_must_be_readable(tmp_path, images):
     assert "0.tif cannot be read as an image" in problem
 
 
+def test_folders_below_one_that_may_not_be_entered(tmp_path, monkeypatch):
+    def refuse(path, **how):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "stat", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    (problem,) = check_true_masks("TRUE_MASKS_DIR", tmp_path / "closed" / "a")
+    assert "TRUE_MASKS_DIR: the folder" in problem and "(Permission denied)" in problem
+    call = ("4", "translate_images", {"cyclegan_dir": str(tmp_path), "cyclegan_model": "a"})
+    (problem,) = check_named_models([call])
+    assert "one of: none so far" in problem
+
+
 def test_a_folder_without_permission_to_read(images, monkeypatch):
     def refuse(folder):
         raise PermissionError(13, "Permission denied", str(folder))

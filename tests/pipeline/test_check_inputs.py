@@ -129,6 +129,19 @@ def test_only_what_the_steps_need_is_read(options, tmp_path):
     assert "small.png has 20 x 20 pixels" in text
 
 
+@pytest.mark.parametrize("step", ["4", "6b"])
+@pytest.mark.parametrize("whole_image", [True, False])
+def test_images_smaller_than_a_tile_stop_steps_that_cut_tiles(options, step, whole_image):
+    options |= {"TILE_SIZE_H": 64, "RUN_INFERENCE_ON_WHOLE_IMAGE": whole_image}
+    calls = [call for call in default_calls(options) if call[0] == step]
+    if whole_image:
+        check_inputs(options, calls)
+        return
+    problems = problems_of(options, calls)
+    assert len(problems) == 3
+    assert "0.png has 60 x 80 pixels" in problems[0] and "a tile of 64 x 64" in problems[0]
+
+
 def test_no_network_library_is_imported():
     code = (
         "import sys, pipeline.check_inputs\n"

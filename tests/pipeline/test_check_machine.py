@@ -1,16 +1,14 @@
 import os
-from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
 from pipeline import check_machine
 from pipeline.check_machine import (
     check_backend,
-    check_disk_space,
     check_gpus,
     check_write_permission,
     count_gpus,
-    estimate_bytes,
     existing_parent,
 )
 from tests.start_process import default_options
@@ -111,36 +109,31 @@ def test_a_file_where_a_folder_should_be(tmp_path):
     assert f"but {tmp_path / 'Results'} is a file. Allowed is a folder" in problem
 
 
-def test_the_estimate_grows_with_what_decides_it():
-    options = default_options()
-    published = estimate_bytes(options, 40 * 1024 * 712, (64, 64))
-    # 96.5 million parameters: weights and two moments in three checkpoints, and the model.
-    assert 3.8e9 < published["CYCLEGAN_DIR"] < 6e9
-    assert published["OUTPUT_DIR_UNET"] == 5 * 40 * 1024 * 712
-    for change in ({"CYCLEGAN_FILTERS": 65}, {"NUM_SIMULATED_MASKS": 1001}, {"TILE_SIZE_W": 400}):
-        more = estimate_bytes(options | change, 40 * 1024 * 712, (64, 64))
-        assert more["CYCLEGAN_DIR"] > published["CYCLEGAN_DIR"]
-    assert estimate_bytes(options, 0, (96, 96))["WGAN_DIR"] > published["WGAN_DIR"]
+def test_a_folder_below_one_that_may_not_be_entered(tmp_path, monkeypatch):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    stat, access = os.stat, os.access
+
+    def refuse(path, *how, **more):
+        if closed in Path(os.fsdecode(path)).parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *how, **more)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed and access(path, mode))
+    options = default_options(tmp_path) | {"RESULTS_DIR": str(closed / "a" / "b")}
+    assert existing_parent(closed / "a" / "b") == closed
+    (problem,) = check_write_permission(options)
+    assert f"RESULTS_DIR is {closed / 'a' / 'b'}, but there is no permission to write" in problem
+    assert f"in {closed}. Allowed is a folder of your own" in problem
 
 
-Usage = namedtuple("Usage", "total used free")
-
-
-@pytest.mark.parametrize(("free", "problems"), [(10**9, 1), (10**13, 0)])
-def test_a_full_disk(tmp_path, monkeypatch, free, problems):
-    monkeypatch.setattr(check_machine.shutil, "disk_usage", lambda path: Usage(0, 0, free))
-    options = default_options(tmp_path)
-    found = check_disk_space(options, estimate_bytes(options, 10**6, (64, 64)))
-    assert len(found) == problems
-    for problem in found:
-        assert f"The disk of {tmp_path} has 1.0 GB free; the run will write about" in problem
-        assert "lower NUM_SIMULATED_MASKS or CYCLEGAN_FILTERS" in problem
-
-
-def test_what_is_written_already_counts_when_the_run_is_continued(tmp_path, monkeypatch):
-    monkeypatch.setattr(check_machine.shutil, "disk_usage", lambda path: Usage(0, 0, 500))
-    options = default_options(tmp_path)
-    (tmp_path / "1_WGAN").mkdir()
-    (tmp_path / "1_WGAN" / "model").write_bytes(bytes(1000))
-    assert check_disk_space(options | {"RESUME": True}, {"WGAN_DIR": 1400}) == []
-    assert len(check_disk_space(options | {"RESUME": False}, {"WGAN_DIR": 1400})) == 1
+@pytest.mark.parametrize("inner", [".workflow", "1_WGAN/Models", "2_CycleGAN/generate_images/B"])
+def test_folders_of_earlier_runs_must_be_writable_too(tmp_path, monkeypatch, inner):
+    (tmp_path / inner).mkdir(parents=True)
+    assert check_write_permission(default_options(tmp_path)) == []
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / inner)
+    (problem,) = check_write_permission(default_options(tmp_path))
+    assert f"there is no permission to write in {tmp_path / inner}. Allowed" in problem
+    if inner != ".workflow":
+        assert check_write_permission(default_options(tmp_path), {"6b"}) == []
