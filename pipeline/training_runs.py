@@ -20,6 +20,7 @@ from pipeline.run_folders import (
     WITHOUT_EFFECT,
     new_run_folder,
     read_json,
+    rename_for_good,
     write_json,
 )
 
@@ -97,7 +98,7 @@ def save_checkpoint(model, run_folder, state):
     write_json(temporary / "state.json", {**state, "random_states": random_states})
     final = folder / f"{state['epoch']:06d}_{state['step']:06d}"
     _delete_checkpoint(final)
-    os.replace(temporary, final)
+    rename_for_good(temporary, final)
     for old in sorted(folder.glob("[0-9]*"))[:-CHECKPOINTS_KEPT]:
         _delete_checkpoint(old)
 
@@ -196,7 +197,7 @@ def save_model(network, path):
     network.save(temporary)
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    rename_for_good(temporary, path)
 
 
 def finish_run(run_folder):
