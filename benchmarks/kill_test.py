@@ -39,8 +39,9 @@ parser.add_argument("--seed", type=int, default=0, help="of the moments")
 parser.add_argument("--threads", type=int, default=1, help="of the networks' library")
 
 # What differs by its nature: the state and log of the workflow, checkpoints (their moments are by
-# the clock), and the report, which tells times.
-NOT_COMPARED = (".workflow", "checkpoints", "report.html")
+# the clock), and what tells times.
+NOT_COMPARED = (".workflow", "checkpoints", "report.html", "about.json")
+PDF_DATE = re.compile(rb"/CreationDate \([^)]*\)")
 RUN_NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 FINGERPRINT = re.compile(r"\b[0-9a-f]{32}\b")  # of networks among others, whose files hold a date
 LONGEST_SHARE = 0.6  # of an undisturbed run's time that passes before a kill
@@ -130,7 +131,7 @@ def differences(folder: Path, undisturbed: Path) -> list[str]:
     """Return what differs between all files of two finished projects but ``NOT_COMPARED``.
 
     Names of runs, which are times, count as equal. Networks are compared by their weights, JSON
-    without the fingerprints of networks; all else byte for byte.
+    without fingerprints, all else byte for byte but for the date in a PDF.
     """
     files, others = (_files_by_name(root) for root in (folder, undisturbed))
     found = [f"{name}: in one only" for name in sorted(files.keys() ^ others.keys())]
@@ -161,7 +162,8 @@ def _equal(file, other):
             for path in (file, other)
         )
         return one == two
-    return file.read_bytes() == other.read_bytes()
+    one, two = (PDF_DATE.sub(b"", path.read_bytes()) for path in (file, other))
+    return one == two
 
 
 def main() -> None:
