@@ -1,9 +1,9 @@
 """Whether the workflow survives being killed: SIGKILL at random moments of the real script.
 
 StartProcess.py runs with tiny options, once undisturbed and then again and again, killed at random
-moments and started anew until it ends. After each kill every file under its final name must be
-whole; at the end the masks must be those of the undisturbed run byte for byte, and the networks'
-weights bit for bit.
+moments and started anew until it ends. In turns it is the script that is killed, and the step's
+process. After each kill every file under its final name must be whole; at the end all files must be
+those of the undisturbed run (see `differences`), the networks' weights bit for bit.
 
     python benchmarks/kill_test.py --backend torch --kills 30
 """
@@ -13,6 +13,8 @@ import io
 import json
 import os
 import random
+import re
+import signal
 import sys
 import tempfile
 import time
@@ -36,13 +38,19 @@ parser.add_argument("--kills", type=int, default=30)
 parser.add_argument("--seed", type=int, default=0, help="of the moments")
 parser.add_argument("--threads", type=int, default=1, help="of the networks' library")
 
-MASKS = ("Output_Masks_UNet", "Output_Masks_CycleGAN", "2_CycleGAN/data/trainB")
-NETWORKS = ("1_WGAN", "2_CycleGAN", "3_UNet")
+# What differs by its nature: the state and log of the workflow, checkpoints (their moments are by
+# the clock), and what tells times.
+NOT_COMPARED = (".workflow", "checkpoints", "report.html", "about.json")
+PDF_DATE = re.compile(rb"/CreationDate \([^)]*\)")
+RUN_NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
+FINGERPRINT = re.compile(r"\b[0-9a-f]{32}\b")  # of networks among others, whose files hold a date
 LONGEST_SHARE = 0.6  # of an undisturbed run's time that passes before a kill
 
 
-def kill_after(folder: Path, seconds: float) -> bool:
+def kill_after(folder: Path, seconds: float, step_only: bool) -> bool:
     """Start the script and kill it after some time; return whether it was still at work.
+
+    ``step_only`` kills the process of the step that runs, if one does; the script then ends itself.
 
     Raises
     ------
@@ -54,14 +62,25 @@ def kill_after(folder: Path, seconds: float) -> bool:
     while time.monotonic() < end and process.poll() is None:
         time.sleep(0.005)
     killed = process.poll() is None
-    process.kill()
+    if killed:
+        kill(process, folder, step_only)
     said, _ = process.communicate()
-    step = (read_json(folder / ".workflow" / "lock.json") or {}).get("step")
-    while is_alive(step):  # it ends by itself, a moment after its run
-        time.sleep(0.02)
     if not killed and process.returncode:
         raise RuntimeError(f"the script failed by itself:\n{said}")
     return killed
+
+
+def kill(process, folder: Path, step_only: bool) -> None:
+    """End the script, or only its step, by SIGKILL, and wait until both are gone."""
+    step = (read_json(folder / ".workflow" / "lock.json") or {}).get("step")
+    if step_only and is_alive(step):
+        os.kill(step[0], signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+    step = (read_json(folder / ".workflow" / "lock.json") or {}).get("step") or step
+    while is_alive(step):  # it ends by itself, a moment after its run
+        time.sleep(0.02)
 
 
 def broken_files(folder: Path) -> list[str]:
@@ -109,26 +128,42 @@ def weights_of(network: Path) -> dict[str, np.ndarray]:
 
 
 def differences(folder: Path, undisturbed: Path) -> list[str]:
-    """Return what differs between the masks and networks of two finished runs."""
-    found = []
-    for name in MASKS:
-        files = [{p.name for p in (root / name).glob("*.tif")} for root in (folder, undisturbed)]
-        if files[0] != files[1]:
-            found.append(f"{name}: {sorted(files[0] ^ files[1])}")
-        for file in files[0] & files[1]:
-            if (folder / name / file).read_bytes() != (undisturbed / name / file).read_bytes():
-                found.append(f"{name}/{file}")
-    for name in NETWORKS:
-        networks = [sorted(root.glob(f"{name}/Models/*/*.keras")) for root in (folder, undisturbed)]
-        if [p.name for p in networks[0]] != [p.name for p in networks[1]]:
-            found.append(f"{name}: {[str(p.relative_to(folder)) for p in networks[0]]}")
-            continue
-        for pair in zip(*networks, strict=True):
-            one, other = map(weights_of, pair)
-            same = one.keys() == other.keys()
-            if not same or not all(np.array_equal(one[key], other[key]) for key in one):
-                found.append(f"{name}/{pair[0].name}")
+    """Return what differs between all files of two finished projects but ``NOT_COMPARED``.
+
+    Names of runs, which are times, count as equal. Networks are compared by their weights, JSON
+    without fingerprints, all else byte for byte but for the date in a PDF.
+    """
+    files, others = (_files_by_name(root) for root in (folder, undisturbed))
+    found = [f"{name}: in one only" for name in sorted(files.keys() ^ others.keys())]
+    for name in sorted(files.keys() & others.keys()):
+        if not _equal(files[name], others[name]):
+            found.append(name)
     return found
+
+
+def _files_by_name(root):
+    files = {}
+    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+        name = path.relative_to(root)
+        if not any(part in NOT_COMPARED for part in name.parts):
+            # A second run folder is a difference: it must not hide behind the first.
+            key = RUN_NAME.sub("<run>", name.as_posix())
+            files[key if key not in files else name.as_posix()] = path
+    return files
+
+
+def _equal(file, other):
+    if file.suffix == ".keras":
+        one, two = map(weights_of, (file, other))
+        return one.keys() == two.keys() and all(np.array_equal(one[k], two[k]) for k in one)
+    if file.suffix == ".json":
+        one, two = (
+            FINGERPRINT.sub("<fingerprint>", RUN_NAME.sub("<run>", path.read_text("utf-8")))
+            for path in (file, other)
+        )
+        return one == two
+    one, two = (PDF_DATE.sub(b"", path.read_bytes()) for path in (file, other))
+    return one == two
 
 
 def main() -> None:
@@ -149,7 +184,7 @@ def main() -> None:
             folder = make_project(Path(temporary) / f"run_{runs}")
             runs += 1
             while kills < options.kills and kill_after(
-                folder, moments.uniform(0, LONGEST_SHARE * whole)
+                folder, moments.uniform(0, LONGEST_SHARE * whole), step_only=kills % 2 == 1
             ):
                 kills += 1
                 broken += broken_files(folder)
@@ -166,6 +201,7 @@ def main() -> None:
         {
             "backend": options.backend,
             "kills": kills,
+            "kills_of_the_step_only": kills // 2,
             "runs": runs,
             "broken_files": len(broken),
             "differences": len(different),

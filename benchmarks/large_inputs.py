@@ -1,7 +1,8 @@
 """What many micrographs, and a very large one, take: seconds and peak memory of each stage.
 
 The stages that read micrographs: the check of all input, step 0 (tiles to train with), the UNet by
-tiles, and the segmentation of its output. The micrographs are made on the fly, of ellipses and
+tiles, and the segmentation of its output; with `--instances` also the UNet with two channels and
+four flips, and the growing of particles. The micrographs are made on the fly, of ellipses and
 noise; the network has its initial weights. Each stage runs in a process of its own, so that its
 peak, imports included, is its own.
 
@@ -29,6 +30,7 @@ NOISE = 12.0  # grey levels, different in each micrograph
 parser = network_parser(__doc__)
 parser.add_argument("--micrographs", type=int, default=2000, help="of 1024 x 712 pixels")
 parser.add_argument("--side", type=int, default=20000, help="of the large micrograph in pixels")
+parser.add_argument("--instances", action="store_true", help='also step 6b for "instances"')
 parser.add_argument("--filters", type=int, default=16, help="of the UNet")
 
 
@@ -85,13 +87,22 @@ def cut_tiles(root: Path, _) -> None:
 
 def predict_by_tiles(root: Path, options: argparse.Namespace) -> None:
     """Let an untrained UNet segment each micrograph by tiles, as step 6b does."""
+    _predict(root, options, instances=False)
+
+
+def predict_flips(root: Path, options: argparse.Namespace) -> None:
+    """The same for UNET_TARGET "instances": two channels, averaged over four flips."""
+    _predict(root, options, instances=True)
+
+
+def _predict(root, options, instances):
     start_backend(options)
     from models.multires_unet import build_unet
     from pipeline.image_files import list_images, read_micrograph
     from pipeline.inference import make_predictor
     from pipeline.intensities import clip_contrast, normalise
 
-    build_unet(options.filters).network.save(root / "network.keras")
+    build_unet(options.filters, with_centrality=instances).network.save(root / "network.keras")
     predict = make_predictor(
         root / "network.keras",
         whole_image=False,
@@ -99,24 +110,38 @@ def predict_by_tiles(root: Path, options: argparse.Namespace) -> None:
         tile_width=TILE,
         min_overlap=2,
         manage_overlap_mode=2,
+        average_flips=instances,
     )
     for path in list_images(root / "images"):
         image = normalise(clip_contrast(read_micrograph(path), (0.5, 99.5)))
-        write_image(root / "probability.tif", predict(image[..., None])[..., 0])
+        output = predict(image[..., None])
+        write_image(root / "probability.tif", np.ascontiguousarray(output[..., 0]))
 
 
 def segment(root: Path, _) -> None:
     """Threshold and split what a trained network might say: the scene, blurred, with its noise."""
+    _segment(root, sigmas=(2.0,))
+
+
+def grow(root: Path, _) -> None:
+    """Grow particles from what one for "instances" might say: the scene blurred more and less."""
+    _segment(root, sigmas=(2.0, 6.0))
+
+
+def _segment(root, sigmas):
     import cv2
 
     from pipeline.image_files import list_images, read_image
-    from pipeline.particle_masks import segment_particles
+    from pipeline.segment_images import segment_output
 
     for path in list_images(root / "images"):
-        write_image(
-            root / "mask.tif",
-            segment_particles(cv2.GaussianBlur(read_image(path), None, 2.0), -1, True, 9),
-        )
+        image = read_image(path)
+        output = np.empty((*image.shape, len(sigmas)), np.float32)
+        for channel, sigma in enumerate(sigmas):
+            output[..., channel] = cv2.GaussianBlur(image, None, sigma)
+        del image
+        output /= 255
+        write_image(root / "mask.tif", segment_output(output, -1, True, 9))
 
 
 STAGES = {
@@ -125,12 +150,14 @@ STAGES = {
     "UNet by tiles": predict_by_tiles,
     "segmentation": segment,
 }
+# Of step 6b, where UNET_TARGET is "instances" and UNET_TEST_TIME_FLIPS True; with --instances.
+OF_INSTANCES = {"UNet, 4 flips": predict_flips, "growing": grow}
 
 
 def run_stage(name: str, root: Path, options: argparse.Namespace) -> dict[str, float]:
     """Run a stage in this process; return its seconds and the peak memory in MB."""
     start = time.perf_counter()
-    STAGES[name](root, options)
+    (STAGES | OF_INSTANCES)[name](root, options)
     return {
         "seconds": round(time.perf_counter() - start, 1),
         "peak_memory_mb": round(peak_memory_mb()),
@@ -154,8 +181,10 @@ def main(options: argparse.Namespace) -> None:
             WIDTH,
             ("check", "step 0"),
         ),
-        f"one of {options.side} x {options.side}": (1, options.side, options.side, tuple(STAGES)),
+        f"one of {options.side} x {options.side}": (1, options.side, options.side, list(STAGES)),
     }
+    if options.instances:
+        inputs[f"one of {options.side} x {options.side}"][-1].extend(OF_INSTANCES)
     figures = {}
     print(f"{'input':<26}{'stage':<16}{'seconds':>9}{'peak MB':>9}")
     for title, (number, height, width, stages) in inputs.items():

@@ -226,10 +226,13 @@ def on_cpu():
 
 
 def is_out_of_memory(error):
-    """Return whether an exception says that the GPU's memory is full."""
+    """Return whether an exception says that the GPU's memory, or the computer's, is full."""
     if BACKEND == "tensorflow":
         return isinstance(error, tf.errors.ResourceExhaustedError)
-    return isinstance(error, torch.OutOfMemoryError)
+    # On a CPU torch has no exception of its own for it.
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
 
 
 def versions():

@@ -146,11 +146,6 @@ def draw_latent(random, *shape):
     return random.standard_normal(shape, dtype=np.float32)
 
 
-def load_generator(path):
-    """Return the generator saved at ``path``, for ``sample_outlines``."""
-    return keras.models.load_model(path, compile=False)
-
-
 def sample_outlines(generator, latent, batch_size=256):
     """Return the outlines of latent vectors (n, latent size): uint8 (n, h, w), 0..255."""
     parts = [

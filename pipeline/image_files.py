@@ -13,6 +13,7 @@ import tifffile
 from pipeline.decoders import TIFF_ENDINGS, decode, header_size
 from pipeline.info_bar import crop_info_bar
 from pipeline.intensities import normalise
+from pipeline.run_folders import rename_for_good
 
 IMAGE_ENDINGS = (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".gif")
 
@@ -189,7 +190,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        rename_for_good(temporary, path)
     except OSError as error:
         # tifffile says only how much less was written than it asked for.
         reason = error.errno or errno.ENOSPC

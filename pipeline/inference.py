@@ -1,27 +1,62 @@
 """Run a network over micrographs of any size: whole, or by tiles; on the GPU where it fits."""
 
+import contextlib
 import logging
+import zipfile
 from itertools import islice
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from models import backend
-from pipeline.tiles import iterate_tiles, stitch_tiles
+from pipeline.progress import progress
+from pipeline.tiles import iterate_tiles, stitch_tiles, tile_positions
 
 logger = logging.getLogger(__name__)
 
 TILES_AT_A_TIME = 4
+MANY_TILES = 100  # from which on an image has a progress of its own
+# What Keras writes into a ``.keras`` file.
+NETWORK_PARTS = {"config.json", "metadata.json", "model.weights.h5"}
 
 
 def load_network(path, use_gpu):
-    """Return the network saved at ``path``, on the GPU where there is one and it is wanted."""
+    """Return the network saved at ``path``, on the GPU where there is one and it is wanted.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is damaged, or of another program; names the file, and says how to get it again.
+    """
     import models.layers  # noqa: F401  the networks are made of these
 
-    if use_gpu and backend.has_gpu():
+    _check_whole(Path(path))
+    on_gpu = use_gpu and backend.has_gpu()
+    with contextlib.nullcontext() if on_gpu else backend.on_cpu():
         return keras.models.load_model(path, compile=False)
-    with backend.on_cpu():
-        return keras.models.load_model(path, compile=False)
+
+
+def _check_whole(path):
+    """Raise a ValueError unless a ``.keras`` file, which is a zip archive, is as it was written."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            missing = NETWORK_PARTS - set(archive.namelist())
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever the archive's reader runs into in a damaged file
+        found = str(error) or type(error).__name__
+    else:
+        if not damaged and not missing:
+            return
+        found = f"wrong checksum of {damaged}" if damaged else f"no {min(missing)} in it"
+    raise ValueError(
+        f"{path} is damaged ({found}). Delete it, then run StartProcess.py again: the step that "
+        "made it makes it again, from its last checkpoint where that holds it."
+    )
 
 
 def make_predictor(
@@ -48,9 +83,12 @@ def make_predictor(
         return predict
 
     def predict_average(image):
-        flips = [np.s_[::rows, ::columns] for rows in (1, -1) for columns in (1, -1)]
-        outputs = (predict(np.ascontiguousarray(image[flip]))[flip] for flip in flips)
-        return sum(outputs) / np.float32(len(flips))
+        # Added up in place: large images leave no room for more than one output and one in work.
+        total = np.array(predict(image))
+        for flip in (np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1]):
+            total += predict(np.ascontiguousarray(image[flip]))[flip]
+        total /= np.float32(4)
+        return total
 
     return predict_average
 
@@ -90,13 +128,17 @@ def _make_single_predictor(
 
 def _predict_by_tiles(network, image, tile_height, tile_width, min_overlap, manage_overlap_mode):
     """Predict some tiles at a time, so that memory does not grow with their number."""
+    size = image.shape[:2]
+    number = len(tile_positions(*size, tile_height, tile_width, min_overlap))
     tiles = iterate_tiles(image, tile_height, tile_width, min_overlap)
     outputs = (
         output
         for batch in _batched(tiles, TILES_AT_A_TIME)
         for output in backend.predict(network, np.stack(batch))
     )
-    return stitch_tiles(outputs, *image.shape[:2], min_overlap, manage_overlap_mode)
+    if number >= MANY_TILES:
+        outputs = progress(outputs, f"tiles of {size[0]} x {size[1]} pixels", number)
+    return stitch_tiles(outputs, *size, min_overlap, manage_overlap_mode)
 
 
 def _batched(items, size):

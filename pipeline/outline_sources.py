@@ -11,6 +11,7 @@ import numpy as np
 
 from models import wgan_gp
 from pipeline.image_files import list_images, read_mask
+from pipeline.inference import load_network
 from pipeline.particle_shapes import measure_particles
 from simulate.augment_outlines import augment_outlines
 from simulate.outlines import OPENING, carve_core
@@ -58,7 +59,7 @@ def load_outlines(masks_dir: Path, invert: bool = False) -> np.ndarray:
 
 def draw_from_wgan(rng: np.random.Generator, model: Path, number: int) -> np.ndarray:
     """Return outlines drawn by the WGAN's generator saved at ``model``."""
-    generator = wgan_gp.load_generator(model)
+    generator = load_network(model, use_gpu=True)
     latent = wgan_gp.draw_latent(rng, number, generator.input_shape[-1])
     return wgan_gp.sample_outlines(generator, latent, batch_size=OUTLINES_AT_A_TIME)
 

@@ -133,10 +133,12 @@ def filter_particles(
 
     Returns
     -------
-    The labels with the other particles cleared; the numbers stay.
+    The labels with the other particles cleared; the numbers stay. A constant micrograph shows none.
 
     Source: threshold of Li and Tam, Pattern Recognition Letters 19 (1998) 771.
     """
+    if micrograph.min() == micrograph.max():
+        return np.zeros_like(labels)
     # Integers are counted in a histogram of all their values: too many at 32 bit.
     countable = micrograph.dtype.itemsize <= 2
     threshold = threshold_li(micrograph if countable else micrograph.astype(np.float64))
@@ -147,13 +149,16 @@ def filter_particles(
 
 
 def contrast_correlation(mask: np.ndarray, micrograph: np.ndarray) -> float:
-    """Return the correlation of a mask with a micrograph, -1..1; NaN where one is constant.
+    """Return the correlation of a mask with a micrograph, -1..1.
 
-    Above 0 the particles are brighter than the background, below 0 darker.
+    Above 0 the particles are brighter than the background, below 0 darker. NaN for a mask without
+    particles or without background; 0 for a constant micrograph, which does not show them.
     """
     inside = np.asarray(mask) != 0
     share, spread = inside.mean(), micrograph.std(dtype=np.float64)
-    if share in (0, 1) or spread == 0:
+    if share in (0, 1):
         return float("nan")
+    if spread == 0:
+        return 0.0
     background, particles = mean_intensities(inside.astype(np.uint8), micrograph)
     return float((particles - background) * np.sqrt(share * (1 - share)) / spread)

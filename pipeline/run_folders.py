@@ -75,6 +75,23 @@ def newest_model(
     return found[-1]
 
 
+def rename_for_good(temporary: Path, path: Path) -> None:
+    """Rename to a final name and flush the folder, so that the name survives a power failure.
+
+    What the file or folder holds must be flushed before.
+    """
+    os.replace(temporary, path)
+    if os.name == "posix":  # Windows cannot open folders, and needs no flush
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # of file systems that cannot flush a folder
+                raise
+        finally:
+            os.close(folder)
+
+
 def write_json(path: Path, content) -> None:
     """Write JSON to a temporary name, flush it to the disk, then rename it."""
     temporary = path.with_name(f".{path.name}.part")
@@ -83,7 +100,7 @@ def write_json(path: Path, content) -> None:
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    rename_for_good(temporary, path)
 
 
 def read_json(path: Path):

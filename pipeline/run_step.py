@@ -29,6 +29,12 @@ NETWORK_STEPS = (
     "train_unet",
     "segment_images",
 )
+# The options that say how many images a training step holds at a time.
+BATCH_SIZES = {
+    "train_wgan": "WGAN_BATCH_SIZE",
+    "train_cyclegan": "CYCLEGAN_BATCH_SIZE",
+    "train_unet": "UNET_BATCH_SIZE",
+}
 INTERRUPTED = 130
 
 
@@ -74,7 +80,8 @@ def run_job(job):
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        logger.error("Step %s failed: %s", job["number"], in_words(error))
+        what = in_words(error, job["function"], job["keywords"])
+        logger.error("Step %s failed: %s", job["number"], what)
         with (
             contextlib.suppress(OSError),
             open(job["log_file"], "a", encoding="utf-8") as file,
@@ -84,14 +91,14 @@ def run_job(job):
     return 0
 
 
-def in_words(error):
-    """Return what an exception says to the user, and what there is to do about it."""
+def in_words(error, function=None, keywords=None):
+    """Return what an exception says to the user, and what there is to do about it.
+
+    ``function`` and ``keywords`` are those of the step, where there is one.
+    """
     backend = sys.modules.get("models.backend")
     if isinstance(error, MemoryError) or (backend and backend.is_out_of_memory(error)):
-        return (
-            "out of memory. Use a smaller batch size or smaller tiles, or, on a GPU, PRECISION = "
-            f'"mixed_bfloat16". ({error})'
-        )
+        return f"out of memory. {less_memory(function, keywords or {})} ({error})"
     if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
         return (
             f"the disk is full, or your share of it used up ({error}). Make room, then run "
@@ -102,16 +109,31 @@ def in_words(error):
     return f"{type(error).__name__}: {error}"
 
 
-def why_ended(code):
+def less_memory(function, keywords):
+    """Return what makes a step, of this function and these keywords, need less memory."""
+    if keywords.get("whole_image"):
+        return (
+            "Set RUN_INFERENCE_ON_WHOLE_IMAGE = False: micrographs are then computed tile by tile."
+        )
+    if function in BATCH_SIZES:
+        return (
+            f"Use a smaller {BATCH_SIZES[function]} or smaller tiles, or, on a GPU, PRECISION = "
+            '"mixed_bfloat16".'
+        )
+    if function in NETWORK_STEPS:
+        return "Use smaller tiles (TILE_SIZE_H, TILE_SIZE_W), or end other programs."
+    return "End other programs, or cut the largest micrographs into parts."
+
+
+def why_ended(code, function=None, keywords=None):
     """Return what the exit code of a step's process, which is not 0, tells."""
     if code >= 0:
         return f"stopped with exit code {code}"
-    killed = code == -9  # what a system that runs out of memory does
-    why = ", most often because memory ran out: use a smaller batch size or smaller tiles"
-    return (
-        f"was ended by signal {-code}{why if killed else ''}. Run StartProcess.py again to go on "
-        "where it was"
-    )
+    why = ""
+    if code == -9:  # what a system that runs out of memory does
+        advice = less_memory(function, keywords or {}).rstrip(".")
+        why = f", most often because memory ran out. {advice}"
+    return f"was ended by signal {-code}{why}. Run StartProcess.py again to go on where it was"
 
 
 def main():

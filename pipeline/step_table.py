@@ -19,7 +19,10 @@ OUTPUTS = {
     "0": ("{cyclegan_dir}/data/trainA", "{cyclegan_dir}/data/testA"),
     "1": ("{wgan_dir}/Models/*/model.keras",),
     "2": ("{cyclegan_dir}/data/trainB", "{cyclegan_dir}/data/labelsB"),
-    "3": ("{cyclegan_dir}/Models/*/image_to_mask.keras",),
+    "3": (
+        "{cyclegan_dir}/Models/*/image_to_mask.keras",
+        "{cyclegan_dir}/Models/*/mask_to_image.keras",
+    ),
     "4": ("{cyclegan_dir}/generate_images/A", "{cyclegan_dir}/generate_images/B"),
     "5": (
         "{cyclegan_dir}/generate_images/A_blurred",
@@ -27,7 +30,10 @@ OUTPUTS = {
         "{cyclegan_dir}/generate_images/Synthetic_Labels_Filtered",
         "{output_dir}",
     ),
-    "6a": ("{unet_dir}/Models/*/model.keras",),
+    "6a": (
+        "{unet_dir}/Models/*/model.keras",
+        "{unet_dir}/Models/*/Checkpoint_Lowest_Loss.keras",
+    ),
     "6b": ("{output_dir}",),
     "7": ("{results_dir}/*/particles.csv",),
     "8": ("{results_dir}/*/scores.csv",),

@@ -20,6 +20,7 @@ from pipeline.training_runs import begin_run, finish_run, save_model
 
 logger = logging.getLogger(__name__)
 
+MODELS = ("mask_to_image.keras", "image_to_mask.keras")
 SHOWN_LOSSES = ("d_a", "d_b", "g_adv_a", "g_adv_b", "g_cyc_a", "g_cyc_b")
 
 
@@ -63,7 +64,7 @@ def train_cyclegan(
     files_a = _training_images(cyclegan_dir / "data" / "trainA", "step 0 (prepare_images)")
     files_b = _training_images(cyclegan_dir / "data" / "trainB", "step 2 (simulate_masks)")
     options["inputs"] = [fingerprint(files_a), fingerprint(files_b)]
-    run_folder, finished = begin_run(cyclegan_dir / "Models", options, resume)
+    run_folder, finished = begin_run(cyclegan_dir / "Models", options, resume, models=MODELS)
     if finished:
         return
     sheets_folder = cyclegan_dir / "images" / run_folder.name
@@ -121,9 +122,9 @@ def train_cyclegan(
     with model.averaged_generators():
         fakes = translate_test_tiles(model, cyclegan_dir / "data", *coding)
         act_on_failure(describe_translations(*fakes), when_failed)
-        save_model(model.gen_b, run_folder / "mask_to_image.keras")
-        # The later steps look for this one: it comes last.
-        save_model(model.gen_a, run_folder / "image_to_mask.keras")
+        # The later steps look for the last one: only with both is the run finished.
+        for network, name in zip((model.gen_b, model.gen_a), MODELS, strict=True):
+            save_model(network, run_folder / name)
     finish_run(run_folder)
 
 

@@ -19,6 +19,7 @@ from pipeline.training_runs import begin_run, finish_run, save_model
 logger = logging.getLogger(__name__)
 
 MASKS, LABELS = "Synthetic_Masks_Filtered", "Synthetic_Labels_Filtered"
+BEST = "Checkpoint_Lowest_Loss.keras"
 FLIPS = 4  # none, left-right, up-down, both
 
 
@@ -53,7 +54,7 @@ def train_unet(
     options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "unet_dir", "resume")}
     pairs = _training_pairs(Path(cyclegan_dir), LABELS if target == "instances" else MASKS)
     options["inputs"] = [fingerprint(column) for column in zip(*pairs, strict=True)]
-    run_folder, finished = begin_run(Path(unet_dir) / "Models", options, resume)
+    run_folder, finished = begin_run(Path(unet_dir) / "Models", options, resume, best=BEST)
     if finished:
         return
 
@@ -98,7 +99,7 @@ def train_unet(
     def after_epoch(epoch, rows):
         losses = [row["val_loss"] for row in rows]
         if losses[-1] <= min(losses):
-            save_model(model.network, run_folder / "Checkpoint_Lowest_Loss.keras")
+            save_model(model.network, run_folder / BEST)
 
     train(
         model,

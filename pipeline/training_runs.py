@@ -20,6 +20,7 @@ from pipeline.run_folders import (
     WITHOUT_EFFECT,
     new_run_folder,
     read_json,
+    rename_for_good,
     write_json,
 )
 
@@ -30,19 +31,29 @@ CHECKPOINTS_KEPT = 2
 BYTES_BESIDE_WEIGHTS = 16_384
 
 
-def begin_run(models_dir, options, resume=True):
+def begin_run(models_dir, options, resume=True, *, models=("model.keras",), best=None):
     """Return the run folder to train in, and whether there is nothing left to train.
 
     That is the latest finished run, or an unfinished one after it, if it has equal options; else a
     new one. (An unfinished run from before the latest finished one is not continued: the later
-    steps use the latest.) ``options`` (JSON values) are all that decides the result; they are saved
-    as ``options.json`` with the versions of the libraries.
+    steps use the latest.) A run is finished if it holds its ``models`` and ``best`` too: one that
+    lost a model makes it again from its last checkpoint. ``best`` is the model of the best epoch,
+    which the last checkpoint does not hold: without it the training begins anew.
+
+    ``options`` (JSON values) are all that decides the result; they are saved as ``options.json``
+    with the versions of the libraries.
     """
     models_dir = Path(models_dir)
     record = {"options": options, "backend": backend.BACKEND, "versions": backend.versions()}
     for folder in sorted(models_dir.glob("*/"), reverse=True) if resume else ():
         same = _deciding(read_json(folder / "options.json") or {}) == _deciding(record)
-        finished = (folder / "finished.json").exists()
+        lost = [name for name in (*models, best) if name and not (folder / name).is_file()]
+        finished = (folder / "finished.json").exists() and not lost
+        if same and best in lost and _epochs_done(folder):
+            logger.warning(
+                "run %s has lost %s, which no checkpoint holds: training anew", folder.name, best
+            )
+            break
         if same:
             logger.info(
                 "run %s is finished with the same options and inputs; RESUME = False trains anew"
@@ -56,6 +67,12 @@ def begin_run(models_dir, options, resume=True):
     folder = new_run_folder(models_dir)
     write_json(folder / "options.json", record)
     return folder, False
+
+
+def _epochs_done(run_folder):
+    """Return how many epochs the newest checkpoint of a run has behind it, 0 without one."""
+    states = sorted(Path(run_folder).glob("checkpoints/[0-9]*/state.json"))
+    return (read_json(states[-1]) or {}).get("epoch", 0) if states else 0
 
 
 def _deciding(record):
@@ -97,7 +114,7 @@ def save_checkpoint(model, run_folder, state):
     write_json(temporary / "state.json", {**state, "random_states": random_states})
     final = folder / f"{state['epoch']:06d}_{state['step']:06d}"
     _delete_checkpoint(final)
-    os.replace(temporary, final)
+    rename_for_good(temporary, final)
     for old in sorted(folder.glob("[0-9]*"))[:-CHECKPOINTS_KEPT]:
         _delete_checkpoint(old)
 
@@ -196,7 +213,7 @@ def save_model(network, path):
     network.save(temporary)
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    rename_for_good(temporary, path)
 
 
 def finish_run(run_folder):

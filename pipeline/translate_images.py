@@ -10,6 +10,7 @@ from pipeline.gan_images import encode_mask, encode_micrograph
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import load_network, make_predictor
 from pipeline.intensities import stretch_to_uint8
+from pipeline.network_failures import is_flat
 from pipeline.progress import progress
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder, read_json
 
@@ -38,13 +39,17 @@ def translate_images(
     """
     cyclegan_dir = Path(cyclegan_dir)
     to_mask = newest_model(
-        cyclegan_dir / "Models", "image_to_mask.keras", MADE_BY, run=cyclegan_model
+        cyclegan_dir / "Models",
+        "image_to_mask.keras",
+        MADE_BY,
+        run=cyclegan_model,
+        finished_by="mask_to_image.keras",
     )
     to_image = to_mask.with_name("mask_to_image.keras")
-    options = read_json(to_mask.with_name("options.json"))["options"]
+    options = _training_options(to_mask.with_name("options.json"))
     made_with = {"model": [to_mask.parent.name, fingerprint([to_mask, to_image])]}
 
-    _translate_masks(cyclegan_dir, to_image, made_with, options["use_binary_crossentropy"], options)
+    _translate_masks(cyclegan_dir, to_image, made_with, options)
 
     micrographs = list_images(images_dir)
     tiling = {
@@ -62,13 +67,40 @@ def translate_images(
     if not missing:
         return
     predict = make_predictor(to_mask, **tiling, use_gpu=use_gpu_for_whole_image)
+    span = 1.0 if options["use_binary_crossentropy"] else 2.0
+    flat = []
     for file in progress(missing, "micrographs translated"):
         image = stretch_to_uint8(read_micrograph(file, image_crop))
         mask = predict(encode_micrograph(image, options["invert_images"]))
-        write_image(folder / f"{file.stem}.tif", stretch_to_uint8(mask[..., 0]))
+        stretched = stretch_output(mask[..., 0], span)
+        flat += [] if stretched.any() else [file.name]
+        write_image(folder / f"{file.stem}.tif", stretched)
+    if flat:
+        logger.warning("no particle in sight, so an empty raw mask: %s", ", ".join(flat))
 
 
-def _translate_masks(cyclegan_dir, to_image, made_with, in_unit_range, options):
+def stretch_output(output, span):
+    """Return a network's output, float (h, w), stretched to 0..255, uint8; 0 if it is flat.
+
+    ``span`` is the range it could have. Stretched, a flat one would be noise, which the steps after
+    this one take for particles, or for what particles look like.
+    """
+    flat = is_flat(output / np.float32(span))
+    return np.zeros(output.shape, np.uint8) if flat else stretch_to_uint8(output)
+
+
+def _training_options(path):
+    """Return the options a CycleGAN was trained with, from its run's ``options.json``."""
+    try:
+        return read_json(path)["options"]
+    except (TypeError, KeyError) as error:  # None where there is no file, or no JSON in it
+        raise ValueError(
+            f"{path} is gone or damaged, and {path.parent} of no use without it: bring it back "
+            f"from a backup, or train anew with `python StartProcess.py 3 4` ({MADE_BY})."
+        ) from error
+
+
+def _translate_masks(cyclegan_dir, to_image, made_with, options):
     masks_dir = cyclegan_dir / "data" / "trainB"
     masks = list_images(masks_dir) if masks_dir.is_dir() else []
     if not masks:
@@ -86,7 +118,9 @@ def _translate_masks(cyclegan_dir, to_image, made_with, in_unit_range, options):
         return
     network = load_network(to_image, use_gpu=True)
     for batch in progress(batches, f"batches of {MASKS_AT_A_TIME} masks translated"):
-        encoded = np.stack([encode_mask(read_image(file), in_unit_range) for file in batch])
+        encoded = np.stack(
+            [encode_mask(read_image(file), options["use_binary_crossentropy"]) for file in batch]
+        )
         for file, fake in zip(batch, backend.predict(network, encoded), strict=True):
             image = -fake[..., 0] if options["invert_images"] else fake[..., 0]
-            write_image(folder / file.name, stretch_to_uint8(image))
+            write_image(folder / file.name, stretch_output(image, span=2.0))

@@ -8,8 +8,6 @@ import hashlib
 import json
 import logging
 import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,15 +22,12 @@ from pipeline.run_folders import (
     read_json,
     write_json,
 )
-from pipeline.run_lock import identity_of, locked
+from pipeline.run_lock import locked
 from pipeline.run_step import INTERRUPTED, in_words, set_up_logging, why_ended
+from pipeline.step_process import catch_ends_from_outside, run_in_process
 from pipeline.step_table import OUTPUTS, STEPS
 
 logger = logging.getLogger(__name__)
-
-# Intel's MKL, which torch uses on CPUs, adds up in another order from run to run, by the memory's
-# alignment and the machine's load, unless it is told not to.
-REPEATABLE = {"MKL_CBWR": "AUTO,STRICT", "MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"}
 
 
 def run_workflow(steps, *, root_dir, options, selected=(), resume=True):
@@ -50,7 +45,7 @@ def run_workflow(steps, *, root_dir, options, selected=(), resume=True):
     calls = None if missing_name else _select(calls, selected)
     options = {name: value for name, value in options.items() if name.isupper()}
     set_up_logging()
-    signal.signal(signal.SIGTERM, _raise_interrupt)
+    catch_ends_from_outside()
     try:
         _check_or_exit(options, calls)
         if missing_name:
@@ -124,9 +119,10 @@ def _run_unless_finished(
     keywords = dict(keywords)
     if function.startswith("train_"):
         keywords.setdefault("resume", resume)
-    code, interrupted = _run_in_process(folder, number, function, keywords, options, tell_lock)
+    code, interrupted = run_in_process(folder, number, function, keywords, options, tell_lock)
     if code and not interrupted:
-        logger.error("step %s %s; see %s/log.txt", number, why_ended(code), folder)
+        why = why_ended(code, function, keywords)
+        logger.error("step %s %s; see %s/log.txt", number, why, folder)
         sys.exit(code if code > 0 else 1)
     if code:
         _exit_interrupted()
@@ -141,55 +137,6 @@ def _run_unless_finished(
 def _exit_interrupted():
     logger.info("interrupted; run StartProcess.py again to go on here")
     sys.exit(INTERRUPTED)
-
-
-def _run_in_process(folder, number, function, keywords, options, tell_lock):
-    job = {
-        "number": number,
-        "function": function,
-        "keywords": keywords,
-        "devices": {
-            "use_gpus": options.get("USE_GPUS_NO", "all"),
-            "allow_memory_growth": options.get("ALLOW_MEMORY_GROWTH", True),
-            "deterministic": options.get("DETERMINISTIC", False),
-            "use_xla": options.get("USE_XLA", "auto"),
-        },
-        "log_file": str(folder / "log.txt"),
-        "parent": identity_of(os.getpid()),
-    }
-    job_file = folder / "job.json"
-    write_json(job_file, job)
-    project = Path(__file__).resolve().parent.parent
-    paths = [str(project), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        **REPEATABLE,
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        "PYTHONHASHSEED": "0",
-    }
-    # A group of its own: Ctrl-C reaches the step once, through us, and so does SIGTERM.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.run_step", str(job_file)],
-        env=environment,
-        start_new_session=os.name == "posix",
-    )
-    tell_lock(process.pid)
-    try:
-        return process.wait(), False
-    except KeyboardInterrupt:
-        logger.info("stopping when the state is saved; press Ctrl-C again to stop at once")
-        if os.name == "posix":
-            process.send_signal(signal.SIGINT)
-    try:
-        return process.wait(), True
-    except KeyboardInterrupt:
-        process.kill()
-        return INTERRUPTED, True
-
-
-def _raise_interrupt(number, frame):
-    raise KeyboardInterrupt
 
 
 def _made_with(number, keywords, records):

@@ -204,6 +204,25 @@ def test_fidelity_is_told_of_each_pair_and_warned_of_in_the_mean(folders, caplog
     assert "MATCH_SCENES = True" in warning.getMessage()
 
 
+def test_a_constant_fake_micrograph_keeps_no_particle_and_lowers_the_mean(folders, caplog):
+    caplog.set_level(logging.INFO)
+    run(folders)
+    before = mean_correlation(caplog)
+    first = list_images(generated(folders, "A"))[0]
+    write_image(first, np.full((40, 60), 128, np.uint8))
+    run(folders)
+    assert not read_image(generated(folders, "Synthetic_Masks_Filtered") / first.name).any()
+    assert not read_image(generated(folders, "Synthetic_Labels_Filtered") / first.name).any()
+    assert "2 of 6 parts of simulated particles show in the fake micrographs" in caplog.text
+    assert mean_correlation(caplog) == pytest.approx(before * 2 / 3, abs=0.01)
+
+
+def mean_correlation(caplog) -> float:
+    """Return the mean correlation of fakes and masks that was logged last."""
+    (*_, said) = (text for text in caplog.messages if text.startswith("correlation of the fake"))
+    return float(said.split()[8])
+
+
 def test_no_particle_left_is_an_error_that_says_why(folders):
     for seed, path in enumerate(list_images(generated(folders, "A"))):
         write_image(path, 255 - np.where(square(HIDDEN), 200, micrograph(seed)).astype(np.uint8))

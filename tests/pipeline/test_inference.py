@@ -1,11 +1,15 @@
 """Whole images and tiles through a network whose answer is known."""
 
+import tracemalloc
+import zipfile
+
 import keras
 import numpy as np
 import pytest
 
 from models import backend
-from pipeline.inference import make_predictor
+from pipeline import inference
+from pipeline.inference import load_network, make_predictor
 from pipeline.segment_images import segment_output
 
 TILING = {"tile_height": 24, "tile_width": 16, "min_overlap": 2}
@@ -51,6 +55,63 @@ def test_flips_are_averaged_in_the_image_s_own_orientation(tmp_path):
     dot[4, 5] = 1
     moved = np.argwhere(predict(dot)[..., 0] == 0.25)
     assert moved.tolist() == [[3, 4], [3, 6], [5, 4], [5, 6]]
+
+
+def test_of_the_flips_outputs_one_is_held_besides_their_sum(halving_network, monkeypatch):
+    image, channels = np.ones((400, 500, 1), np.float32), 4
+    monkeypatch.setattr(backend, "predict", lambda network, x: np.repeat(x, channels, -1))
+    predict = make_predictor(
+        halving_network, whole_image=True, manage_overlap_mode=2, average_flips=True, **TILING
+    )
+    tracemalloc.start()
+    try:
+        output = predict(image)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert output.shape == (400, 500, channels) and (output == 1).all()
+    # The sum, one output, and the image flipped.
+    assert peak < (2 * channels + 1.5) * image.nbytes
+
+
+def test_only_an_image_of_many_tiles_has_a_progress_of_its_own(
+    halving_network, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(inference, "MANY_TILES", 9)
+    predict = make_predictor(halving_network, whole_image=False, manage_overlap_mode=2, **TILING)
+    caplog.clear()
+    predict(np.ones((50, 28, 1), np.float32))  # 3 x 2 tiles
+    assert not caplog.messages
+    image = np.random.default_rng(0).random((50, 41, 1), dtype=np.float32)  # 3 x 3
+    np.testing.assert_allclose(predict(image), image / 2, rtol=1e-6)
+    assert caplog.messages == ["tiles of 50 x 41 pixels: 9 in 0 s"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise", "empty", "a bit", "no weights"])
+def test_a_damaged_network_is_named_with_what_to_do(halving_network, tmp_path, damage):
+    path, content = tmp_path / "model.keras", halving_network.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(
+        {
+            "cut": content[:middle],
+            "noise": b"x" * 900,
+            "empty": b"",
+            "a bit": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+        }.get(damage, b"")
+    )
+    if damage == "no weights":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", "{}")
+    with pytest.raises(ValueError) as error:
+        load_network(path, use_gpu=False)
+    assert str(error.value).startswith(f"{path} is damaged (")
+    assert "Delete it, then run StartProcess.py again" in str(error.value)
+
+
+def test_a_network_that_is_not_there_is_not_called_damaged(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.keras"):
+        load_network(tmp_path / "none.keras", use_gpu=False)
 
 
 def test_out_of_gpu_memory_falls_back_to_the_cpu_and_says_so(halving_network, monkeypatch, caplog):

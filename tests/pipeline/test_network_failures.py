@@ -7,8 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from models.wgan_gp import load_generator
-from pipeline import segment_images, train_cyclegan
+from pipeline import segment_images, train_cyclegan, train_wgan
 from pipeline.image_files import read_image, write_image
 from pipeline.inference import load_network
 from pipeline.network_failures import (
@@ -101,27 +100,55 @@ def test_a_flat_probability_image_gives_an_empty_mask_whatever_its_level():
         assert not segment_images.segment_output(np.clip(noise, 0, 1), -1, True, 9).any()
 
 
-def test_step_6b_stops_or_warns_if_the_unet_tells_nothing(tmp_path, monkeypatch, caplog):
+@pytest.fixture
+def segment(tmp_path, monkeypatch):
+    """Return ``segment(network, **options)``, step 6b on three micrographs by such a network."""
     (tmp_path / "images").mkdir()
-    write_image(tmp_path / "images" / "a.tif", micrographs(masks())[0])
+    for name, image in zip("abc", micrographs(masks()), strict=True):
+        write_image(tmp_path / "images" / f"{name}.tif", image)
     for name in ("Checkpoint_Lowest_Loss.keras", "model.keras"):
         (tmp_path / "Models" / "run" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "Models" / "run" / name).touch()
-    monkeypatch.setattr(
-        segment_images, "make_predictor", lambda *path, **how: lambda image: image * 0 + 0.7
-    )
-    options = dict.fromkeys(("unet_model", "image_crop", "use_gpu_for_whole_image"))
-    options |= {"whole_image": True, "average_flips": False, "contrast_range": (0.5, 99.5)}
-    options |= {"tile_height": 64, "tile_width": 64, "min_overlap": 2, "manage_overlap_mode": 2}
-    options |= {"threshold": -1, "watershed_lines": True, "min_distance": 9}
-    options |= {"unet_dir": tmp_path, "images_dir": tmp_path / "images"}
-    options |= {"output_dir": tmp_path / "masks"}
-    with pytest.raises(ValueError, match=r"The UNet has failed: .* any of 1 micrographs"):
-        segment_images.segment_images(**options, when_failed="stop")
-    segment_images.segment_images(**options, when_failed="warn")
+
+    def segment(network, when_failed="stop"):
+        monkeypatch.setattr(segment_images, "make_predictor", lambda *path, **how: network)
+        options = dict.fromkeys(("unet_model", "image_crop", "use_gpu_for_whole_image"))
+        options |= {"whole_image": True, "average_flips": False, "contrast_range": (0.5, 99.5)}
+        options |= {"tile_height": 64, "tile_width": 64, "min_overlap": 2, "manage_overlap_mode": 2}
+        options |= {"threshold": -1, "watershed_lines": True, "min_distance": 9}
+        options |= {"unet_dir": tmp_path, "images_dir": tmp_path / "images"}
+        options |= {"output_dir": tmp_path / "masks"}
+        segment_images.segment_images(**options, when_failed=when_failed)
+        return tmp_path / "masks"
+
+    return segment
+
+
+def test_step_6b_stops_or_warns_if_the_unet_tells_nothing(segment, caplog):
+    with pytest.raises(ValueError, match=r"The UNet has failed: .* any of 3 micrographs"):
+        segment(lambda image: image * 0 + 0.7)
+    folder = segment(lambda image: image * 0 + 0.7, "warn")
     assert "The UNet has failed" in caplog.text
     assert "no particle in sight, so an empty mask: a.tif" in caplog.text
-    assert not read_image(tmp_path / "masks" / "a.tif").any()
+    assert not read_image(folder / "a.tif").any()
+
+
+def test_after_a_stop_step_6b_leaves_finished_files_alone(segment, tmp_path):
+    calls = []
+
+    def stopped_at_the_third(image):
+        calls.append(image)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return image
+
+    with pytest.raises(KeyboardInterrupt):
+        segment(stopped_at_the_third)
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "masks").glob("*.tif")}
+    assert {path.name for path in made} == {"a.tif", "a_raw.tif", "b.tif", "b_raw.tif"}
+    segment(lambda image: image)
+    assert (tmp_path / "masks" / "c.tif").exists()
+    assert {path: path.stat().st_mtime_ns for path in made} == made
 
 
 def test_step_3_stops_if_a_generator_gives_constant_images(tmp_path, monkeypatch):
@@ -149,10 +176,33 @@ def test_step_3_stops_if_a_generator_gives_constant_images(tmp_path, monkeypatch
     assert not list(tmp_path.glob("Models/*/*.keras"))
 
 
-@pytest.mark.parametrize("load", [load_generator, lambda path: load_network(path, use_gpu=False)])
-def test_a_model_file_that_holds_code_is_refused(load, tmp_path):
+def test_step_1_stops_if_the_outlines_hold_no_particle(tmp_path, monkeypatch, caplog):
+    (tmp_path / "masks").mkdir()
+    for number, mask in enumerate(masks()):
+        write_image(tmp_path / "masks" / f"{number}.png", mask[15:47, 5:53])
+    monkeypatch.setattr(train_wgan, "train", lambda model, make_batch, **options: [])
+    monkeypatch.setattr(
+        train_wgan.wgan_gp,
+        "sample_outlines",
+        lambda generator, latent: np.zeros((len(latent), 32, 48), np.uint8),
+    )
+    options = {"masks_dir": tmp_path / "masks", "invert_masks": False, "wgan_dir": tmp_path}
+    options |= {"batch_size": 4, "epochs": 1, "latent_size": 4, "critic_steps": 1, "seed": 1}
+    options |= {"gradient_penalty_weight": 10.0, "learning_rate": 2e-4, "beta_1": 0.5}
+    options |= {"beta_2": 0.9, "preview_every": 1, "checkpoint_minutes": 10}
+    options |= {"precision": "float32"}
+    with pytest.raises(ValueError, match=r"The WGAN has not learned to draw outlines: 256 of 256"):
+        train_wgan.train_wgan(**options, when_failed="stop")
+    assert not list(tmp_path.glob("Models/*/*.keras"))
+    assert not list(tmp_path.glob("Models/*/finished.json"))
+    train_wgan.train_wgan(**options, when_failed="warn")
+    assert "The WGAN has not learned to draw outlines" in caplog.text
+    assert len(list(tmp_path.glob("Models/*/model.keras"))) == 1
+
+
+def test_a_model_file_that_holds_code_is_refused(tmp_path):
     inputs = keras.Input((4,))
     outputs = keras.layers.Lambda(lambda x: x + 1)(inputs)
     keras.Model(inputs, outputs).save(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="Lambda"):
-        load(tmp_path / "model.keras")
+        load_network(tmp_path / "model.keras", use_gpu=False)

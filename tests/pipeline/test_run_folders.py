@@ -1,9 +1,13 @@
 """Run names, the newest finished model, and output folders that are continued or renewed."""
 
+import errno
 import json
+import os
+import stat
 
 import pytest
 
+from pipeline.image_files import whole_file
 from pipeline.run_folders import (
     fingerprint,
     new_run_folder,
@@ -91,3 +95,35 @@ def test_json_is_whole_and_in_its_order(tmp_path):
     with pytest.raises(ValueError, match="Circular"):
         write_json(path, (circle := []).append(circle) or circle)
     assert read_json(path) == {"b": 1, "a": [0.1, 1 / 3]}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot open folders")
+def test_a_new_name_is_flushed_to_the_disk_and_not_only_the_content(tmp_path, monkeypatch):
+    flushed = []
+
+    def fsync(file):
+        is_folder = stat.S_ISDIR(os.fstat(file).st_mode)
+        flushed.append(
+            ("folder" if is_folder else "file", sorted(p.name for p in tmp_path.iterdir()))
+        )
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_json(tmp_path / "a.json", {})
+    with whole_file(tmp_path / "b.txt") as temporary:
+        temporary.write_text("content")
+    assert flushed == [
+        ("file", [".a.json.part"]),
+        ("folder", ["a.json"]),
+        ("file", [".b.txt.part", "a.json"]),
+        ("folder", ["a.json", "b.txt"]),
+    ]
+
+
+def test_a_file_system_that_cannot_flush_a_folder_is_no_error(tmp_path, monkeypatch):
+    def fsync(file):
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_json(tmp_path / "a.json", {"key": 1})
+    assert read_json(tmp_path / "a.json") == {"key": 1}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from models import backend
 from pipeline import run_step
 from pipeline.run_lock import identity_of, is_alive
 
@@ -21,7 +22,7 @@ PROJECT = Path(__file__).resolve().parents[2]
     [
         (ValueError("a.tif is damaged."), "a.tif is damaged."),
         (KeyError("name"), "KeyError: 'name'"),
-        (MemoryError("11 GiB"), "out of memory. Use a smaller batch size or smaller tiles"),
+        (MemoryError("11 GiB"), "out of memory. End other programs, or cut the largest"),
         (OSError(errno.ENOSPC, "No space left", "a.tif"), "the disk is full, or your share of it"),
         (OSError(errno.EDQUOT, "Quota exceeded", "a.tif"), "'a.tif'). Make room, then run StartPr"),
         (PermissionError(errno.EACCES, "Permission denied", "a.tif"), "Permission denied: 'a.tif'"),
@@ -32,10 +33,36 @@ def test_an_error_is_said_in_words(error, words):
 
 
 @pytest.mark.parametrize(
+    ("function", "whole_image", "advice"),
+    [
+        ("translate_images", True, "Set RUN_INFERENCE_ON_WHOLE_IMAGE = False"),
+        ("segment_images", True, "Set RUN_INFERENCE_ON_WHOLE_IMAGE = False"),
+        ("segment_images", False, "Use smaller tiles (TILE_SIZE_H, TILE_SIZE_W)"),
+        ("train_unet", None, "Use a smaller UNET_BATCH_SIZE or smaller tiles"),
+        ("measure_particles", None, "End other programs, or cut the largest micrographs"),
+    ],
+)
+def test_what_helps_against_full_memory_depends_on_the_step(function, whole_image, advice):
+    keywords = {} if whole_image is None else {"whole_image": whole_image}
+    assert f"out of memory. {advice}" in run_step.in_words(MemoryError(), function, keywords)
+    assert f"because memory ran out. {advice}" in run_step.why_ended(-9, function, keywords)
+
+
+def test_what_a_backend_says_of_full_memory_is_understood():
+    if backend.BACKEND == "torch":
+        with pytest.raises(RuntimeError) as full:
+            backend.torch.empty(10**14)  # on the CPU
+        assert "out of memory. Set RUN_INFERENCE" in run_step.in_words(
+            full.value, "segment_images", {"whole_image": True}
+        )
+    assert not backend.is_out_of_memory(RuntimeError("shapes do not fit"))
+
+
+@pytest.mark.parametrize(
     ("code", "words"),
     [
         (1, "stopped with exit code 1"),
-        (-9, "ended by signal 9, most often because memory ran out: use a smaller batch size"),
+        (-9, "ended by signal 9, most often because memory ran out. End other programs"),
         (-11, "ended by signal 11. Run StartProcess.py again to go on where it was"),
     ],
 )

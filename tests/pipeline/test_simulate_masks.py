@@ -59,7 +59,7 @@ def run(tmp_path, monkeypatch):
     model.parent.mkdir(parents=True)
     model.write_bytes(b"a model")
     generator = SimpleNamespace(input_shape=(None, 2))
-    monkeypatch.setattr(outline_sources.wgan_gp, "load_generator", lambda path: generator)
+    monkeypatch.setattr(outline_sources, "load_network", lambda path, use_gpu: generator)
     monkeypatch.setattr(outline_sources.wgan_gp, "sample_outlines", draw_ellipses)
     monkeypatch.setattr("simulate.outlines.LIBRARY_SIZE", 256)
 
@@ -267,7 +267,7 @@ def test_full_masks_are_an_error(run, monkeypatch):
 
 
 def test_augmented_outlines_need_no_wgan(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(outline_sources.wgan_gp, "load_generator", None)
+    monkeypatch.setattr(outline_sources, "load_network", None)
     with pytest.raises(FileNotFoundError, match="Input_Masks does not exist"):
         run(outline_source="augmented", wgan_model="2020-01-01_00-00-00")
     outline = np.full((40, 30), 255, np.uint8)

@@ -97,6 +97,12 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     assert training_runs.load_checkpoint(model, tmp_path)["epoch"] == 2
 
 
+def finish(run_folder, *models):
+    for name in models or ("model.keras",):
+        (run_folder / name).write_text("a network")
+    finish_run(run_folder)
+
+
 def test_a_run_is_continued_only_with_equal_options(tmp_path):
     first, finished = begin_run(tmp_path, {"epochs": 3, "range": (0.5, 99.5)})
     assert not finished
@@ -107,8 +113,7 @@ def test_a_run_is_continued_only_with_equal_options(tmp_path):
 
 def test_without_resume_a_new_run_is_begun_and_the_old_one_stays(tmp_path):
     old, _ = begin_run(tmp_path, {"epochs": 3})
-    (old / "model.keras").write_text("the old one")
-    finish_run(old)
+    finish(old)
     before = {path.name: path.read_bytes() for path in old.iterdir()}
     new, finished = begin_run(tmp_path, {"epochs": 3}, resume=False)
     assert new.name > old.name and not finished
@@ -119,10 +124,10 @@ def test_without_resume_a_new_run_is_begun_and_the_old_one_stays(tmp_path):
 
 def test_a_finished_run_is_used_again_unless_another_came_after_it(tmp_path):
     first, _ = begin_run(tmp_path, {"a": 1})
-    finish_run(first)
+    finish(first)
     assert begin_run(tmp_path, {"a": 1}) == (first, True)
     second, _ = begin_run(tmp_path, {"a": 2})
-    finish_run(second)
+    finish(second)
     again, finished = begin_run(tmp_path, {"a": 1})
     assert again not in (first, second) and not finished
 
@@ -131,6 +136,34 @@ def test_an_unfinished_run_from_before_a_finished_one_is_not_continued(tmp_path)
     """The later steps use the latest finished model: it must be the one just asked for."""
     begin_run(tmp_path, {"a": 1})
     second, _ = begin_run(tmp_path, {"a": 2})
-    finish_run(second)
+    finish(second)
     again, finished = begin_run(tmp_path, {"a": 1})
     assert again.name > second.name and not finished
+
+
+def test_a_finished_run_that_lost_a_model_makes_it_again_from_its_checkpoint(tmp_path):
+    models = ("one.keras", "other.keras")
+    run, _ = begin_run(tmp_path, {"a": 1}, models=models)
+    finish(run, *models)
+    assert begin_run(tmp_path, {"a": 1}, models=models) == (run, True)
+    for name in models:
+        (run / name).unlink()
+        assert begin_run(tmp_path, {"a": 1}, models=models) == (run, False)
+        finish(run, *models)
+    assert begin_run(tmp_path, {"a": 1}, models=models) == (run, True)
+
+
+def test_a_run_that_lost_its_best_model_is_begun_anew(tmp_path, caplog):
+    """The last checkpoint is of the last epoch; of a run in its first there is no best one yet."""
+    run, _ = begin_run(tmp_path, {"a": 1}, best="best.keras")
+    assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (run, False)
+    saved_twice(run)
+    finish(run, "model.keras", "best.keras")
+    assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (run, True)
+    (run / "model.keras").unlink()
+    assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (run, False)
+    (run / "best.keras").unlink()
+    again, finished = begin_run(tmp_path, {"a": 1}, best="best.keras")
+    assert again.name > run.name and not finished
+    assert f"run {run.name} has lost best.keras, which no checkpoint holds" in caplog.text
+    assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (again, False)

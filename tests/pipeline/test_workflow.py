@@ -4,10 +4,11 @@ import errno
 import logging
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
-from pipeline import workflow
+from pipeline import step_process, workflow
 from pipeline.run_folders import read_json, write_json
 from pipeline.run_lock import identity_of
 from pipeline.run_step import INTERRUPTED
@@ -92,6 +93,28 @@ def test_only_the_latest_run_counts_as_a_training_step_output(tmp_path):
     assert workflow._listing("1", keywords) == both
 
 
+@pytest.mark.parametrize(
+    ("step", "keyword", "models"),
+    [
+        ("1", "wgan_dir", ("model.keras",)),
+        ("3", "cyclegan_dir", ("image_to_mask.keras", "mask_to_image.keras")),
+        ("6a", "unet_dir", ("model.keras", "Checkpoint_Lowest_Loss.keras")),
+    ],
+)
+def test_a_training_step_runs_again_when_any_of_its_models_is_gone(step, keyword, models, tmp_path):
+    folder = tmp_path / "Models" / "2026-01-01_00-00-00"
+    folder.mkdir(parents=True)
+    for name in models:
+        (folder / name).write_text("a network")
+    keywords = {keyword: str(tmp_path)}
+    whole = workflow._listing(step, keywords)
+    for name in models:
+        (folder / name).rename(tmp_path / "away")
+        assert workflow._listing(step, keywords) != whole
+        (tmp_path / "away").rename(folder / name)
+    assert workflow._listing(step, keywords) == whole
+
+
 def test_steps_are_selected_by_number():
     calls = [(number, "name", {}) for number in workflow.STEPS]
     numbers = [call[0] for call in workflow._select(calls, ["6", "3"])]
@@ -109,11 +132,11 @@ def run(tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(workflow, "check_inputs", lambda options, calls: None)
     monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
-    monkeypatch.setattr(workflow.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(workflow, "catch_ends_from_outside", lambda: None)
 
-    def run(steps=lambda run_step: None):
+    def run(steps=lambda run_step: None, **how):
         try:
-            workflow.run_workflow(steps, root_dir=tmp_path, options={})
+            workflow.run_workflow(steps, root_dir=tmp_path, options={}, **how)
         except SystemExit as end:
             return end.code
         return 0
@@ -147,7 +170,7 @@ class FakeProcess:
 
 def step_that(monkeypatch, *ends):
     process = FakeProcess(ends)
-    monkeypatch.setattr(workflow.subprocess, "Popen", lambda command, **options: process)
+    monkeypatch.setattr(step_process.subprocess, "Popen", lambda command, **options: process)
     return process
 
 
@@ -203,7 +226,7 @@ def test_a_full_disk_is_said_in_words(run, folder, monkeypatch, caplog):
     def full(path, content):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(workflow, "write_json", full)
+    monkeypatch.setattr(step_process, "write_json", full)
     assert run(one_step(folder)) == 1
     assert "the disk is full" in caplog.text
     assert "job.json'). Make room, then run StartProcess.py again" in caplog.text
@@ -217,3 +240,28 @@ def test_a_step_that_runs_again_says_why(run, folder, monkeypatch, caplog):
     (folder / "images" / "a.tif").write_bytes(b"other")
     assert run(one_step(folder)) == 0
     assert "folders and real tiles again (input images_dir changed)" in caplog.text
+
+
+def test_without_resume_finished_steps_run_and_train_anew(run, folder, monkeypatch, caplog):
+    jobs = []
+
+    def start(command, **options):
+        jobs.append(read_json(Path(command[-1])))
+        return FakeProcess([0])
+
+    monkeypatch.setattr(step_process.subprocess, "Popen", start)
+    masks = {"masks_dir": str(folder / "images"), "wgan_dir": str(folder)}
+
+    def steps(run_step):
+        one_step(folder)(run_step)
+        run_step("1", "train_wgan", **masks)
+
+    assert run(steps) == 0
+    assert run(steps) == 0
+    assert [job["number"] for job in jobs] == ["0", "1"]
+    caplog.clear()
+    assert run(steps, resume=False) == 0
+    assert [job["number"] for job in jobs] == ["0", "1", "0", "1"]
+    assert "already done" not in caplog.text and "again" not in caplog.text
+    assert [job["keywords"].get("resume") for job in jobs[1::2]] == [True, False]
+    assert all("resume" not in job["keywords"] for job in jobs[::2])
