@@ -106,6 +106,9 @@ UNET_EPOCHS = preset(published=50, quick=4)
 UNET_TARGET = preset(published="mask", quick="instances")
 # True: the mean of what the network says of an image and its three flips; better, and slower.
 UNET_TEST_TIME_FLIPS = preset(published=False, quick=True)
+# True: each fake micrograph is blurred, shaded and given noise differently each time the UNet sees
+# it, so that it learns nothing real ones do not have.
+UNET_VARY_IMAGING = preset(published=False, quick=True)
 UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)  # percentiles
 UNET_FILTERS = preset(published=16, quick=8)
 USE_DATALOADER = True  # False loads all training images into memory first
@@ -258,6 +261,7 @@ def steps(run_step):
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
         use_dataloader=USE_DATALOADER,
         use_brightness_and_contrast_augmentation=False,
+        vary_imaging=UNET_VARY_IMAGING,
         validation_share=0.2,
         learning_rate=1e-3,
         # "STEP_DECAY", "LINEAR_DECAY", or a weight decay such as 1e-4

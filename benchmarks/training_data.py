@@ -86,6 +86,7 @@ def read_one_epoch(root: Path, use_dataloader: bool, options: argparse.Namespace
         contrast_range=(0.5, 99.5),
         use_dataloader=use_dataloader,
         use_brightness_and_contrast_augmentation=False,
+        vary_imaging=False,
         validation_share=0.2,
         learning_rate=1e-3,
         learning_rate_schedule="STEP_DECAY",

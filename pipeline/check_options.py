@@ -79,6 +79,7 @@ OPTION_CHECKS: dict[str, Check] = {
     "UNET_FILTERS": UNET_FILTERS,
     "UNET_TARGET": UNET_TARGET,
     "UNET_TEST_TIME_FLIPS": YES_NO,
+    "UNET_VARY_IMAGING": YES_NO,
     "USE_DATALOADER": YES_NO,
     "WGAN_DIR": folder_name,
     "CYCLEGAN_DIR": folder_name,

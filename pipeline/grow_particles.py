@@ -14,7 +14,7 @@ from skimage.morphology import reconstruction
 
 from pipeline.touching_particles import flood, separate_components
 
-LEAST_RISE = 38  # of 255: from the valley to a neighbour up to a centre
+LEAST_RISE = 45  # of 255: from the valley to a neighbour up to a centre
 SMALLEST_PARTICLE = 9  # pixels; smaller parts of the mask are noise, and no score counts them
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from models import backend
 from models.multires_unet import build_unet
+from pipeline import imaging_variations
 from pipeline.filter_masks import fake_micrographs_folder
 from pipeline.grow_particles import centrality
 from pipeline.image_files import list_images, pair_by_stem, read_image
@@ -34,6 +35,7 @@ def train_unet(
     contrast_range,
     use_dataloader,
     use_brightness_and_contrast_augmentation,
+    vary_imaging,
     validation_share,
     learning_rate,
     learning_rate_schedule,
@@ -94,6 +96,9 @@ def train_unet(
         images = np.stack(images)
         if use_brightness_and_contrast_augmentation:
             images = vary_brightness_and_contrast(images, random_numbers(seed, epoch, step))
+        if vary_imaging:
+            random = random_numbers(seed, epoch, step, stream=301)
+            images = imaging_variations.vary_imaging(images, random)
         return images, np.stack(masks)
 
     def after_epoch(epoch, rows):
