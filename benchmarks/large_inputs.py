@@ -118,17 +118,18 @@ def _predict(root, options, instances):
         write_image(root / "probability.tif", np.ascontiguousarray(output[..., 0]))
 
 
-def segment(root: Path, _) -> None:
+def segment(root: Path, options: argparse.Namespace) -> None:
     """Threshold and split what a trained network might say: the scene, blurred, with its noise."""
-    _segment(root, sigmas=(2.0,))
+    _segment(root, options, sigmas=(2.0,))
 
 
-def grow(root: Path, _) -> None:
+def grow(root: Path, options: argparse.Namespace) -> None:
     """Grow particles from what one for "instances" might say: the scene blurred more and less."""
-    _segment(root, sigmas=(2.0, 6.0))
+    _segment(root, options, sigmas=(2.0, 6.0))
 
 
-def _segment(root, sigmas):
+def _segment(root, options, sigmas):
+    start_backend(options)  # the step's module imports one
     import cv2
 
     from pipeline.image_files import list_images, read_image
