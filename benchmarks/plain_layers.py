@@ -10,7 +10,7 @@ from unittest import mock
 import keras
 from keras import ops
 
-from models import cyclegan, layers
+from models import cyclegan_networks, layers
 
 
 class PlainReflectionPadding2D(layers.ReflectionPadding2D):
@@ -60,6 +60,10 @@ PLAIN = {
 @contextlib.contextmanager
 def plain_layers():
     """Build networks from stock Keras layers within this context."""
-    of_cyclegan = {name: layer for name, layer in PLAIN.items() if hasattr(cyclegan, name)}
-    with mock.patch.multiple(layers, **PLAIN), mock.patch.multiple(cyclegan, **of_cyclegan):
+    # The CycleGAN's networks name some layers by themselves.
+    named = {name: layer for name, layer in PLAIN.items() if hasattr(cyclegan_networks, name)}
+    with (
+        mock.patch.multiple(layers, **PLAIN),
+        mock.patch.multiple(cyclegan_networks, **named),
+    ):
         yield
