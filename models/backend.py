@@ -5,12 +5,12 @@ of the functions here; the layers' fast kernels are in ``kernels.py`` and ``norm
 """
 
 import contextlib
-import ctypes
 import os
 
 import numpy as np
 
 from models.lean_inference import run_through
+from models.process_memory import keep_freed_memory
 
 
 @contextlib.contextmanager
@@ -142,20 +142,6 @@ _device_of_process = contextlib.ExitStack()
 _use_xla = "auto"
 
 
-def _keep_freed_memory():
-    """Let this process keep the memory it frees for its next tensors.
-
-    The C library of Linux gives every large block back to the system, which then hands out zeroed
-    pages again: a third of a torch step on a CPU. Without that library nothing changes.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        set_option = ctypes.CDLL("libc.so.6").mallopt
-        trim_threshold, top_pad, mmap_max = -1, -2, -4  # names of malloc.h
-        set_option(mmap_max, 0)
-        set_option(trim_threshold, -1)
-        set_option(top_pad, 2**26)
-
-
 def set_up_devices(
     use_gpus="all",
     allow_memory_growth=True,
@@ -182,7 +168,7 @@ def set_up_devices(
     """
     global _use_xla
     _use_xla = use_xla
-    _keep_freed_memory()
+    keep_freed_memory()
     there = gpu_names()
     if use_gpus == "all":
         chosen = list(range(len(there)))

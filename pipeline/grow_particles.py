@@ -89,7 +89,7 @@ def grow_particles(probability: np.ndarray, central: np.ndarray, threshold: floa
     """
     mask = probability > threshold
     markers = find_centres(central, mask)
-    parts = separate_components(mask)[0]
+    _, parts = cv2.connectedComponents(mask.astype(np.uint8))
     alone = np.bincount(parts.ravel()) >= SMALLEST_PARTICLE
     alone[parts[markers > 0]] = False
     alone[0] = False
