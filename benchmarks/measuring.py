@@ -129,11 +129,16 @@ def measure(run: Callable, repeats: int) -> dict[str, float]:
     return measured | ({"peak_gpu_mb": _peak_gpu_memory_mb()} if backend.has_gpu() else {})
 
 
-def measure_both(build: Callable[[], Callable], options: argparse.Namespace) -> dict[str, dict]:
+def measure_both(
+    build: Callable[[], Callable],
+    options: argparse.Namespace,
+    build_stock: Callable[[], Callable] | None = None,
+) -> dict[str, dict]:
     """Measure what ``build()`` returns, with our layers ("ours") and then with Keras's ("stock").
 
-    ``build() -> run``, ``run() -> dict of losses or outputs``, from equal weights each time. The
-    largest difference between the first results of both is "difference" of "stock".
+    ``build() -> run``, ``run() -> dict of losses or outputs``, from equal weights each time;
+    ``build_stock`` where Keras's layers are to be run in another way too. The largest difference
+    between the first results of both is "difference" of "stock".
     """
     from benchmarks.plain_layers import plain_layers
 
@@ -146,7 +151,7 @@ def measure_both(build: Callable[[], Callable], options: argparse.Namespace) -> 
         gc.collect()
         forget_peak_memory()
         with plain_layers():
-            run = build()
+            run = (build_stock or build)()
         pairs = zip(first, _numbers(run()), strict=True)
         difference = max(abs(ours - stock) for ours, stock in pairs)
         measured["stock"] = measure(run, options.plain_repeats) | {"difference": difference}

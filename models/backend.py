@@ -127,12 +127,28 @@ def to_device(arrays):
 def predict(network, x):
     """Return ``network(x)`` in inference mode, NumPy in and out, float32.
 
-    Runs eagerly: images of many sizes are neither compiled again nor kept. ``network`` is a
-    functional ``keras.Model`` of one input and one output.
+    ``network`` is a functional ``keras.Model`` of one input and one output. It runs as it is; for
+    many images ``fast_inference.prepare`` makes it ready first.
     """
+    return run_without_gradients(lambda x: run_through(network, x), x)
+
+
+def run_without_gradients(function, x):
+    """Return ``function(x)``, tensor to tensor, for NumPy x and as NumPy float32."""
     with without_gradients():
-        y = run_through(network, to_device((x,))[0])
+        y = function(to_device((x,))[0])
     return keras.ops.convert_to_numpy(keras.ops.cast(y, "float32"))
+
+
+def compile_for_open_sizes(function, shape):
+    """Return ``function`` (float32 tensor to tensor) made ready to be called many times.
+
+    ``shape`` has None where sizes differ: TensorFlow traces one graph for all of them. PyTorch runs
+    the function as it is.
+    """
+    if BACKEND == "torch":
+        return function
+    return tf.function(function, input_signature=[tf.TensorSpec(shape)], autograph=False)
 
 
 # --- Devices ----------------------------------------------------------------------------------

@@ -64,9 +64,9 @@ def convolution_in_blocks(x, kernel, bias):
     """
     size, inputs = kernel.shape[0], kernel.shape[2]
     blocks = -(-(size + BLOCK - 1) // BLOCK)  # that the kernel reaches from one block, each way
-    height, width = (side - size + 1 for side in x.shape[1:3])  # of the output
+    height, width = (side - size + 1 for side in ops.shape(x)[1:3])  # of the output
     more = [-(-side // BLOCK) * BLOCK + (blocks - 1) * BLOCK for side in (height, width)]
-    more = [wanted - there for wanted, there in zip(more, x.shape[1:3], strict=True)]
+    more = [wanted - there for wanted, there in zip(more, ops.shape(x)[1:3], strict=True)]
     x = _to_blocks(ops.pad(x, ((0, 0), (0, more[0]), (0, more[1]), (0, 0))))
 
     rest = blocks * BLOCK - size
@@ -92,7 +92,7 @@ def convolution_in_blocks(x, kernel, bias):
 
 def _to_blocks(x):
     """Return (b, h, w, c) as (b, h / BLOCK, w / BLOCK, BLOCK ** 2 * c)."""
-    batch, height, width, channels = x.shape
+    batch, height, width, channels = ops.shape(x)
     x = ops.reshape(x, (batch, height // BLOCK, BLOCK, width // BLOCK, BLOCK, channels))
     x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
     return ops.reshape(x, (batch, height // BLOCK, width // BLOCK, BLOCK**2 * channels))
@@ -100,7 +100,7 @@ def _to_blocks(x):
 
 def _from_blocks(x):
     """Undo ``_to_blocks`` for one channel: (b, h, w, BLOCK ** 2) -> (b, h BLOCK, w BLOCK, 1)."""
-    batch, height, width, _ = x.shape
+    batch, height, width, _ = ops.shape(x)
     x = ops.transpose(ops.reshape(x, (batch, height, width, BLOCK, BLOCK)), (0, 1, 3, 2, 4))
     return ops.reshape(x, (batch, height * BLOCK, width * BLOCK, 1))
 

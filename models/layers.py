@@ -1,4 +1,4 @@
-"""The layers of the networks: Keras layers with fast paths, and three of our own.
+"""The layers of the networks: Keras layers with fast paths, and a few of our own.
 
 The subclasses of Keras layers do the same mathematics by ``kernels.py`` and ``normalization.py``
 where those are faster; the tests hold each against the plain Keras layer. ``Sum`` and
@@ -91,6 +91,34 @@ class Sum(keras.layers.Layer):
 
 
 @register
+class ScaleAndShift(keras.layers.Layer):
+    """scale * x + shift, one number a channel each: (..., c) -> (..., c). For inference."""
+
+    def build(self, input_shape):
+        channels = input_shape[-1:]
+        self.scale = self.add_weight(shape=channels, initializer="ones", autocast=False)
+        self.shift = self.add_weight(shape=channels, initializer="zeros", autocast=False)
+
+    def call(self, x):
+        scale, shift = ops.convert_to_tensor(self.scale), ops.convert_to_tensor(self.shift)
+        return ops.cast(normalization.scale_and_shift(x, scale, shift), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@register
+class OverwritingReLU(keras.layers.Layer):
+    """max(x, 0) in x's memory, where the backend can; for inference."""
+
+    def call(self, x):
+        return x.relu_() if TORCH else ops.relu(x)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@register
 class Concatenation(keras.layers.Layer):
     """The inputs' channels one after another."""
 
@@ -161,8 +189,8 @@ class PadToMultiple(keras.layers.Layer):
         self.multiple = multiple
 
     def call(self, x):
-        bottom, right = -x.shape[1] % self.multiple, -x.shape[2] % self.multiple
-        return kernels.reflection_pad(x, 0, bottom, 0, right) if bottom or right else x
+        height, width = ops.shape(x)[1:3]
+        return kernels.reflection_pad(x, 0, -height % self.multiple, 0, -width % self.multiple)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
@@ -179,7 +207,8 @@ class CropLike(keras.layers.Layer):
     """Undo ``PadToMultiple``: cut x to the height and width of ``image``."""
 
     def call(self, x, image):
-        return x[:, : image.shape[1], : image.shape[2], :]
+        height, width = ops.shape(image)[1:3]
+        return x[:, :height, :width, :]
 
     def compute_output_shape(self, x_shape, image_shape):
         return (*image_shape[:3], x_shape[-1])

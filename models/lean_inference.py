@@ -4,7 +4,15 @@ Called as a function, a Keras model keeps what all its layers put out until the 
 7 GB for the MultiRes UNet on a micrograph of 1024 x 712 pixels.
 """
 
+import gc
 from collections import Counter
+
+
+def nodes_in_order(network):
+    """Yield the nodes of a functional ``keras.Model``, but for its inputs, as Keras runs them."""
+    by_depth = network._nodes_by_depth  # has no public name
+    for depth in sorted(by_depth, reverse=True):
+        yield from (node for node in by_depth[depth] if not node.is_input)
 
 
 def run_through(network, x):
@@ -13,13 +21,7 @@ def run_through(network, x):
     ``network`` is a functional ``keras.Model`` of one input and one output. Its layers run one
     after the other, as Keras would run them; what no later one takes is let go at once.
     """
-    by_depth = network._nodes_by_depth  # has no public name
-    nodes = [
-        node
-        for depth in sorted(by_depth, reverse=True)
-        for node in by_depth[depth]
-        if not node.is_input
-    ]
+    nodes = list(nodes_in_order(network))
     (first,), (last,) = network.inputs, network.outputs
     uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
     uses[id(last)] += 1
@@ -35,4 +37,5 @@ def run_through(network, x):
             uses[id(tensor)] -= 1
             if not uses[id(tensor)]:
                 del values[id(tensor)]
+        gc.collect(0)  # calling a layer leaves cycles that hold its inputs, with torch
     return values[id(last)]

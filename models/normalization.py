@@ -6,7 +6,6 @@ over the memory twice as often. Second derivatives are not theirs to give. All i
 derivatives); Ulyanov et al., arXiv 1607.08022.
 """
 
-import numpy as np
 from keras import ops
 
 from models.backend import BACKEND, has_gpu, tf, torch
@@ -47,11 +46,31 @@ def update_moving_average(variable, value, momentum):
     variable.assign(variable.value * momentum + value * (1.0 - momentum))
 
 
+def scale_and_shift(x, scale, shift):
+    """Return scale * x + shift of (..., c), scale and shift (c,), in float32."""
+    if BACKEND == "torch":
+        return torch.addcmul(shift, x, scale)
+    x = tf.cast(x, tf.float32)
+    if len(x.shape) != 4 or has_gpu():
+        return x * scale + shift
+    channels = x.shape[-1]
+    if channels % CHANNELS_AT_A_TIME == 0:  # one pass: the mean is 0 and the variance 1
+        zeros = tf.zeros_like(shift)
+        return tf.compat.v1.nn.fused_batch_norm(
+            x, scale, shift, zeros, zeros + 1.0, epsilon=0.0, is_training=False
+        )[0]
+    shape = tf.shape(x)
+    rows = tf.reshape(x, (shape[0] * shape[1], shape[2] * channels))
+    scale, shift = (tf.tile(t, shape[2:3]) for t in (scale, shift))
+    return tf.reshape(rows * scale + shift, shape)
+
+
 def instance_normalization(x, gamma, beta, epsilon):
     """Normalise each channel of each image (b, h, w, c) over its pixels, in float32."""
     if BACKEND == "torch":
         return _TorchInstanceNormalization.apply(x.float(), gamma, beta, epsilon).to(x.dtype)
-    y, _, _ = _tf_normalise(tf.cast(x, tf.float32), gamma, beta, epsilon, groups=x.shape[0])
+    groups = ops.shape(x)[0]
+    y, _, _ = _tf_normalise(tf.cast(x, tf.float32), gamma, beta, epsilon, groups)
     return tf.cast(y, x.dtype)
 
 
@@ -61,8 +80,9 @@ def _tf_normalise(x, gamma, beta, epsilon, groups):
     Returns y, and the means and biased variances, (groups, 1, c). Rows of w * c numbers are
     computed on, because loops over a few channels are slow.
     """
-    shape, (width, channels) = x.shape, x.shape[2:]
-    count = float(np.prod(shape[:3]) // groups)
+    shape = ops.shape(x)  # tensors where a size is open
+    width, channels = shape[2:]
+    count = tf.cast(shape[0] * shape[1] * width // groups, tf.float32)
 
     def as_rows(t):
         return tf.reshape(t, (groups, -1, width * channels))
@@ -83,7 +103,7 @@ def _tf_normalise(x, gamma, beta, epsilon, groups):
 
     @tf.custom_gradient
     def scale_and_shift(x, gamma, beta):
-        shift = tf.broadcast_to(beta, mean.shape)
+        shift = tf.broadcast_to(beta, tf.shape(mean))
         y = centred * along_row(inverse_deviation * gamma) + along_row(shift)
 
         def gradient(upstream):

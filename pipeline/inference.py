@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from models import backend
+from models import backend, fast_inference
 from pipeline.progress import progress
 from pipeline.tiles import iterate_tiles, stitch_tiles, tile_positions
 
@@ -34,9 +34,23 @@ def load_network(path, use_gpu):
     import models.layers  # noqa: F401  the networks are made of these
 
     _check_whole(Path(path))
-    on_gpu = use_gpu and backend.has_gpu()
-    with contextlib.nullcontext() if on_gpu else backend.on_cpu():
+    with _device(use_gpu):
         return keras.models.load_model(path, compile=False)
+
+
+def load_predictor(path, use_gpu):
+    """Return ``predict(batch (b, h, w, 1))`` of the network saved at ``path``, made fast.
+
+    NumPy in and out, float32. Devices and errors are those of ``load_network``.
+    """
+    network = load_network(path, use_gpu)
+    with _device(use_gpu):
+        return fast_inference.prepare(network)
+
+
+def _device(use_gpu):
+    on_gpu = use_gpu and backend.has_gpu()
+    return contextlib.nullcontext() if on_gpu else backend.on_cpu()
 
 
 def _check_whole(path):
@@ -98,18 +112,18 @@ def _make_single_predictor(
 ):
     if not backend.has_gpu():
         logger.info("no GPU in use: computing on the CPU")
-    network = load_network(path, use_gpu=not whole_image or use_gpu)
+    predict_batch = load_predictor(path, use_gpu=not whole_image or use_gpu)
     if not whole_image:
         return lambda image: _predict_by_tiles(
-            network, image, tile_height, tile_width, min_overlap, manage_overlap_mode
+            predict_batch, image, tile_height, tile_width, min_overlap, manage_overlap_mode
         )
-    on_cpu = None if use_gpu and backend.has_gpu() else network
+    on_cpu = None if use_gpu and backend.has_gpu() else predict_batch
 
     def predict(image):
         nonlocal on_cpu
         if on_cpu is None:
             try:
-                return backend.predict(network, image[None])[0]
+                return predict_batch(image[None])[0]
             except Exception as error:
                 if use_gpu != "auto" or not backend.is_out_of_memory(error):
                     raise
@@ -119,14 +133,16 @@ def _make_single_predictor(
                     height,
                     width,
                 )
-                on_cpu = load_network(path, use_gpu=False)
+                on_cpu = load_predictor(path, use_gpu=False)
         with backend.on_cpu():
-            return backend.predict(on_cpu, image[None])[0]
+            return on_cpu(image[None])[0]
 
     return predict
 
 
-def _predict_by_tiles(network, image, tile_height, tile_width, min_overlap, manage_overlap_mode):
+def _predict_by_tiles(
+    predict_batch, image, tile_height, tile_width, min_overlap, manage_overlap_mode
+):
     """Predict some tiles at a time, so that memory does not grow with their number."""
     size = image.shape[:2]
     number = len(tile_positions(*size, tile_height, tile_width, min_overlap))
@@ -134,7 +150,7 @@ def _predict_by_tiles(network, image, tile_height, tile_width, min_overlap, mana
     outputs = (
         output
         for batch in _batched(tiles, TILES_AT_A_TIME)
-        for output in backend.predict(network, np.stack(batch))
+        for output in predict_batch(np.stack(batch))
     )
     if number >= MANY_TILES:
         outputs = progress(outputs, f"tiles of {size[0]} x {size[1]} pixels", number)

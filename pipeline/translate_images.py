@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models import backend
 from pipeline.gan_images import encode_mask, encode_micrograph
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
-from pipeline.inference import load_network, make_predictor
+from pipeline.inference import load_predictor, make_predictor
 from pipeline.intensities import stretch_to_uint8
 from pipeline.network_failures import is_flat
 from pipeline.progress import progress
@@ -116,11 +115,11 @@ def _translate_masks(cyclegan_dir, to_image, made_with, options):
     batches = [batch for batch in batches if not all((folder / f.name).exists() for f in batch)]
     if not batches:
         return
-    network = load_network(to_image, use_gpu=True)
+    predict = load_predictor(to_image, use_gpu=True)
     for batch in progress(batches, f"batches of {MASKS_AT_A_TIME} masks translated"):
         encoded = np.stack(
             [encode_mask(read_image(file), options["use_binary_crossentropy"]) for file in batch]
         )
-        for file, fake in zip(batch, backend.predict(network, encoded), strict=True):
+        for file, fake in zip(batch, predict(encoded), strict=True):
             image = -fake[..., 0] if options["invert_images"] else fake[..., 0]
             write_image(folder / file.name, stretch_output(image, span=2.0))

@@ -59,7 +59,9 @@ def test_flips_are_averaged_in_the_image_s_own_orientation(tmp_path):
 
 def test_of_the_flips_outputs_one_is_held_besides_their_sum(halving_network, monkeypatch):
     image, channels = np.ones((400, 500, 1), np.float32), 4
-    monkeypatch.setattr(backend, "predict", lambda network, x: np.repeat(x, channels, -1))
+    monkeypatch.setattr(
+        inference, "load_predictor", lambda path, use_gpu: lambda x: np.repeat(x, channels, -1)
+    )
     predict = make_predictor(
         halving_network, whole_image=True, manage_overlap_mode=2, average_flips=True, **TILING
     )
@@ -117,18 +119,23 @@ def test_a_network_that_is_not_there_is_not_called_damaged(tmp_path):
 def test_out_of_gpu_memory_falls_back_to_the_cpu_and_says_so(halving_network, monkeypatch, caplog):
     """Played on a machine without a GPU: the first try fails as a full GPU does."""
     monkeypatch.setattr(backend, "has_gpu", lambda: True)
-    real, tries = backend.predict, []
+    real, tries = inference.load_predictor, []
 
     class FullError(Exception):
         pass
 
-    def full_at_first(network, x):
-        tries.append(x.shape)
-        if len(tries) == 1:
-            raise FullError
-        return real(network, x)
+    def full_at_first(path, use_gpu):
+        predict = real(path, use_gpu=False)
 
-    monkeypatch.setattr(backend, "predict", full_at_first)
+        def predict_or_fail(batch):
+            tries.append(batch.shape)
+            if len(tries) == 1:
+                raise FullError
+            return predict(batch)
+
+        return predict_or_fail
+
+    monkeypatch.setattr(inference, "load_predictor", full_at_first)
     monkeypatch.setattr(backend, "is_out_of_memory", lambda error: isinstance(error, FullError))
     predict = make_predictor(
         halving_network, whole_image=True, manage_overlap_mode=2, use_gpu="auto", **TILING

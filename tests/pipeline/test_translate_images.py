@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 
-from models import backend
 from pipeline import translate_images as step
 from pipeline.image_files import read_image, write_image
 from pipeline.particle_masks import segment_particles
@@ -32,8 +31,7 @@ def translate(tmp_path, monkeypatch):
         write_image(
             tmp_path / "images" / f"{name}.png", random.integers(0, 256, (20, 30), np.uint8)
         )
-    monkeypatch.setattr(step, "load_network", lambda path, use_gpu: None)
-    monkeypatch.setattr(backend, "predict", lambda network, x: 0.8 * x)
+    monkeypatch.setattr(step, "load_predictor", lambda path, use_gpu: lambda x: 0.8 * x)
     monkeypatch.setattr(step, "make_predictor", lambda path, **how: lambda image: 0.8 * image)
 
     def translate():
@@ -56,7 +54,7 @@ def test_a_flat_output_is_black_and_not_stretched_noise(translate, monkeypatch, 
     """Noise of 1e-4 around what the network says everywhere, as one gives that learned nothing."""
     noise = np.random.default_rng(1).normal(0, 1e-4, (20, 30, 1)).astype(np.float32)
     images = iter(range(3))
-    monkeypatch.setattr(backend, "predict", lambda network, x: 0 * x + 0.3 + noise)
+    monkeypatch.setattr(step, "load_predictor", lambda path, use_gpu: lambda x: 0 * x + 0.3 + noise)
     monkeypatch.setattr(
         step,
         "make_predictor",
@@ -86,25 +84,23 @@ def test_after_a_stop_finished_files_are_left_alone(translate, monkeypatch):
     shutil.rmtree(folder)
     calls = []
 
-    def stop_at(number, answer):
-        def predict(*arguments):
+    def stop_at(number):
+        def predict(x):
             calls.append(number)
             if len(calls) == number:
                 raise KeyboardInterrupt
-            return answer(arguments[-1])
+            return 0.8 * x
 
         return predict
 
-    monkeypatch.setattr(backend, "predict", stop_at(2, lambda x: 0.8 * x))
+    monkeypatch.setattr(step, "load_predictor", lambda path, use_gpu: stop_at(2))
     with pytest.raises(KeyboardInterrupt):
         translate()
     made = {path: path.stat().st_mtime_ns for path in folder.rglob("*.tif")}
     assert len(made) == 8
-    monkeypatch.setattr(backend, "predict", lambda network, x: 0.8 * x)
+    monkeypatch.setattr(step, "load_predictor", lambda path, use_gpu: lambda x: 0.8 * x)
     calls.clear()
-    monkeypatch.setattr(
-        step, "make_predictor", lambda path, **how: stop_at(3, lambda image: 0.8 * image)
-    )
+    monkeypatch.setattr(step, "make_predictor", lambda path, **how: stop_at(3))
     with pytest.raises(KeyboardInterrupt):
         translate()
     made |= {path: path.stat().st_mtime_ns for path in folder.rglob("*.tif") if path not in made}

@@ -1,0 +1,104 @@
+"""A trained network made ready to be run over many images: less work for the same output.
+
+Batch normalisation in inference mode multiplies and adds constants: after a convolution they go
+into its kernel and bias (Jacob et al., arXiv 1712.05877, section 3.2).
+"""
+
+from collections import Counter
+from functools import partial
+
+import keras
+import numpy as np
+
+from models import backend, layers
+from models.lean_inference import nodes_in_order, run_through
+
+
+def prepare(network):
+    """Return ``predict(x) -> network(x)`` in inference mode, NumPy in and out, float32.
+
+    ``network`` is a functional ``keras.Model`` of one input and one output. TensorFlow makes one
+    graph of it, at the first call, for all sizes that the input leaves open.
+    """
+    network = fold_batch_normalization(network)
+    run = backend.compile_for_open_sizes(partial(run_through, network), network.input_shape)
+    return partial(backend.run_without_gradients, run)
+
+
+def fold_batch_normalization(network):
+    """Return a network that gives, in inference mode only, what ``network`` gives.
+
+    A batch normalisation becomes part of the convolution before it, or one multiplication and
+    addition. A ReLU overwrites what nothing else takes.
+    """
+    nodes = list(nodes_in_order(network))
+    uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
+    takers = {id(tensor): node for node in nodes for tensor in node.input_tensors}
+    tensors = {id(network.input): keras.Input(network.input_shape[1:])}
+    fresh = set()  # what was computed for one taker only: it may be overwritten
+    folded = set()
+    for node in nodes:
+        if node in folded:
+            continue
+        layer, (output,) = node.operation, node.outputs
+        arguments, options = node.arguments.fill_in(tensors)
+        taker = takers.get(id(output)) if uses[id(output)] == 1 else None
+        if _is_plain_convolution(layer) and taker and _is_batch_normalization(taker.operation):
+            layer, weights = _folded_convolution(layer, taker.operation)
+            folded.add(taker)
+            (output,) = taker.outputs
+        elif _is_batch_normalization(layer):
+            weights = scale_and_shift(layer)
+            layer, options = layers.ScaleAndShift(dtype=layer.dtype_policy), {}
+        else:
+            weights = None
+            if _is_relu(layer) and id(node.input_tensors[0]) in fresh:
+                layer = layers.OverwritingReLU(dtype=layer.dtype_policy)
+        tensors[id(output)] = layer(*arguments, **options)
+        if weights:
+            layer.set_weights(weights)
+        if uses[id(output)] == 1 and isinstance(layer, (layers.Conv2D, layers.Sum)):
+            fresh.add(id(output))
+    return keras.Model(tensors[id(network.input)], tensors[id(network.output)])
+
+
+def scale_and_shift(layer):
+    """Return what a batch normalisation multiplies each channel with and then adds, NumPy (c,)."""
+    number = keras.ops.convert_to_numpy
+    scale = 1.0 / np.sqrt(number(layer.moving_variance) + layer.epsilon)
+    scale = scale * number(layer.gamma) if layer.scale else scale
+    shift = number(layer.beta) if layer.center else 0.0
+    return [scale, shift - number(layer.moving_mean) * scale]
+
+
+def _folded_convolution(convolution, normalization):
+    """Return a layer that does both, and its kernel and bias."""
+    scale, shift = scale_and_shift(normalization)
+    kernel, *bias = (keras.ops.convert_to_numpy(weight) for weight in convolution.weights)
+    layer = layers.Conv2D(
+        convolution.filters,
+        convolution.kernel_size,
+        strides=convolution.strides,
+        padding=convolution.padding,
+        dtype=convolution.dtype_policy,
+    )
+    return layer, [kernel * scale, sum(bias) * scale + shift]
+
+
+def _is_plain_convolution(layer):
+    return (
+        isinstance(layer, keras.layers.Conv2D)
+        and layer.activation is keras.activations.linear
+        and (layer.groups, layer.dilation_rate) == (1, (1, 1))
+    )
+
+
+def _is_batch_normalization(layer):
+    return isinstance(layer, keras.layers.BatchNormalization) and layer.axis == -1
+
+
+def _is_relu(layer):
+    if isinstance(layer, keras.layers.ReLU):
+        return (layer.negative_slope, layer.max_value, layer.threshold) == (0, None, 0)
+    is_activation = isinstance(layer, keras.layers.Activation)
+    return is_activation and layer.activation is keras.activations.relu

@@ -1,0 +1,102 @@
+"""Networks prepared for inference give what the networks as they are give, for all sizes."""
+
+import keras
+import numpy as np
+import pytest
+
+from models import backend, fast_inference, layers
+from models.cyclegan_networks import build_generator
+from models.multires_unet import build_multires_unet
+
+SIZES = ((2, 64, 48), (1, 33, 17), (1, 50, 80))
+
+
+def as_if_trained(network):
+    """Give the normalisations statistics and weights that an untrained network does not have."""
+    random = np.random.default_rng(0)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.moving_mean.shape
+            layer.moving_mean.assign(random.normal(0.0, 0.3, shape))
+            layer.moving_variance.assign(random.uniform(0.2, 3.0, shape))
+            if layer.center:
+                layer.beta.assign(random.normal(0.0, 0.3, shape))
+            if layer.scale:
+                layer.gamma.assign(random.normal(0.0, 1.0, shape))  # of both signs
+    return network
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(lambda: build_multires_unet(16, with_centrality=True), id="unet"),
+        pytest.param(lambda: build_multires_unet(4, output_channels=3), id="unet of classes"),
+        pytest.param(lambda: build_generator(4, use_skip_connection=True), id="generator"),
+        pytest.param(lambda: build_generator(4, use_resize_convolution=True), id="resizing"),
+    ],
+)
+def test_a_prepared_network_gives_what_the_network_gives(build):
+    network = as_if_trained(build())
+    predict = fast_inference.prepare(network)
+    random = np.random.default_rng(1)
+    for size in SIZES:
+        image = random.random((*size, 1), np.float32)
+        before = image.copy()
+        np.testing.assert_allclose(
+            predict(image), backend.predict(network, image), rtol=0, atol=2e-5
+        )
+        np.testing.assert_array_equal(image, before)
+
+
+def test_no_normalisation_and_no_extra_relu_is_left_behind_the_unets_convolutions():
+    network = fast_inference.fold_batch_normalization(build_multires_unet(4))
+    kinds = [type(layer) for layer in network.layers]
+    assert not any(issubclass(kind, keras.layers.BatchNormalization) for kind in kinds)
+    assert keras.layers.ReLU not in kinds and layers.OverwritingReLU in kinds
+    # One behind the concatenation and one behind the sum of each of the 9 blocks, and one behind
+    # each of the 10 sums of the ResPaths.
+    assert kinds.count(layers.ScaleAndShift) == 28
+
+
+def unusual():
+    """Return a network with everything that must not be folded as usual."""
+    x = image = keras.Input((None, None, 2))
+    x = layers.Conv2D(16, 3, padding="same", use_bias=True)(x)
+    both = layers.BatchNormalization(center=False)(x)  # x goes elsewhere too
+    rectified = keras.layers.ReLU()(x)
+    x = layers.Sum()(layers.Sum()(both, rectified), x)
+    x = layers.Conv2D(4, 3, strides=2, activation="tanh")(x)
+    x = layers.BatchNormalization(epsilon=0.1)(x)
+    x = layers.Conv2D(8, 3, dilation_rate=2, padding="same")(x)
+    x = layers.BatchNormalization()(keras.layers.ReLU(max_value=0.3)(x))
+    x = layers.Conv2DTranspose(6, 3, strides=2, padding="same")(x)
+    x = keras.layers.ReLU()(layers.BatchNormalization()(x))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.BatchNormalization()(keras.layers.Dense(5)(x)))
+
+
+def test_what_cannot_be_folded_stays_right():
+    network = as_if_trained(unusual())
+    image = np.random.default_rng(2).normal(size=(3, 20, 24, 2)).astype(np.float32)
+    expected = backend.predict(network, image)
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(
+        fast_inference.prepare(network)(image), expected, rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.skipif(layers.TORCH, reason="PyTorch makes no graphs")
+def test_one_graph_serves_all_sizes(monkeypatch):
+    traced = []
+
+    class Count(keras.layers.Layer):
+        def call(self, x):
+            traced.append(x.shape)
+            return x + 1.0
+
+    image = keras.Input((None, None, 1))
+    predict = fast_inference.prepare(keras.Model(image, Count()(image)))
+    traced.clear()
+    for size in SIZES:
+        np.testing.assert_array_equal(predict(np.zeros((*size, 1), np.float32)), 1)
+    assert len(traced) == 1
