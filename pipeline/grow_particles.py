@@ -14,8 +14,9 @@ from skimage.morphology import reconstruction
 
 from pipeline.touching_particles import flood, separate_components
 
-LEAST_RISE = 45  # of 255: from the valley to a neighbour up to a centre
-SMALLEST_PARTICLE = 9  # pixels; smaller parts of the mask are noise, and no score counts them
+# Of a centre, in 255ths of the centrality of the innermost pixel:
+LEAST_RISE = 45  # from the valley to a neighbour up to it
+LEAST_HEIGHT = 90
 
 
 def centrality(labels: np.ndarray) -> np.ndarray:
@@ -43,9 +44,10 @@ def centrality(labels: np.ndarray) -> np.ndarray:
 def find_centres(central: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return markers of the particles: int32 (h, w), 1, 2, ... at their centres, else 0.
 
-    A centre is a maximum of the map, smoothed with a Gaussian of sigma 1, that rises by
-    `LEAST_RISE` above the valley to any higher one: its dynamics. Lower ones are shading within a
-    particle.
+    A centre is a maximum of the map, smoothed with a Gaussian of sigma 1, of at least
+    `LEAST_HEIGHT`, that rises by `LEAST_RISE` above the valley to any higher one: its dynamics.
+    What rises less is shading within a particle, what is lower no particle: residues have rims
+    but nothing that the network takes for an inside.
     Source: Grimaud, "A new measure of contrast: the dynamics", Proc. SPIE 1769 (1992).
 
     Parameters
@@ -63,7 +65,7 @@ def find_centres(central: np.ndarray, mask: np.ndarray) -> np.ndarray:
         dome = height - reconstruction(cut, height).astype(np.uint8)
         count, domes = cv2.connectedComponents((dome > 0).astype(np.uint8))
         is_centre = np.zeros(count, np.int32)
-        is_centre[domes[dome == LEAST_RISE]] = 1
+        is_centre[domes[(dome == LEAST_RISE) & (height >= LEAST_HEIGHT)]] = 1
         numbers = is_centre * (np.cumsum(is_centre, dtype=np.int32) + following - 1)
         markers[box] += numbers[domes]
         following += is_centre.sum()
@@ -84,14 +86,8 @@ def grow_particles(probability: np.ndarray, central: np.ndarray, threshold: floa
 
     Returns
     -------
-    int32 (h, w): 1, 2, ... the particles, 0 the background and lines of one pixel between
-    particles. Parts of the mask without a centre are particles of their own, from 9 pixels on.
+    int32 (h, w): 1, 2, ... the particles, 0 the background, parts of the mask without a centre,
+    and lines of one pixel between particles.
     """
     mask = probability > threshold
-    markers = find_centres(central, mask)
-    _, parts = cv2.connectedComponents(mask.astype(np.uint8))
-    alone = np.bincount(parts.ravel()) >= SMALLEST_PARTICLE
-    alone[parts[markers > 0]] = False
-    alone[0] = False
-    markers = np.where(alone[parts], parts + markers.max(), markers)
-    return flood(-_smooth(central), markers, mask)
+    return flood(-_smooth(central), find_centres(central, mask), mask)

@@ -122,9 +122,9 @@ def describe_probabilities(empty: list[str], number: int) -> str | None:
     if len(empty) < number:
         return None
     return (
-        f"The UNet has failed: it finds no particle in any of {number} micrographs, its "
-        "probability is the same all over, or hardly anywhere above one half. Compare the fake "
-        "micrographs in 2_CycleGAN/generate_images/A with yours: if they differ in brightness or "
-        "texture, train step 3 for longer; if they are alike, train step 6a for more epochs "
-        "(UNET_EPOCHS)."
+        f"The UNet has failed: it finds no particle in any of {number} micrographs. Its "
+        "probability is the same all over, or hardly anywhere above one half, or it takes no place "
+        "for the inside of a particle. Compare the fake micrographs in "
+        "2_CycleGAN/generate_images/A with yours: if they differ in brightness or texture, train "
+        "step 3 for longer; if they are alike, train step 6a for more epochs (UNET_EPOCHS)."
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from skimage.filters import threshold_otsu
 
-from pipeline.grow_particles import SMALLEST_PARTICLE, grow_particles
+from pipeline.grow_particles import grow_particles
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
 from pipeline.intensities import clip_contrast, normalise, stretch_to_uint8
@@ -22,6 +22,7 @@ from pipeline.run_folders import (
 
 logger = logging.getLogger(__name__)
 
+SMALLEST_PARTICLE = 9  # pixels; what is smaller is noise, and no score counts it
 NOT_DECIDING = ("unet_dir", "images_dir", "output_dir", *WITHOUT_EFFECT)
 
 
@@ -82,11 +83,7 @@ def segment_images(
         write_image(folder / f"{file.stem}_raw.tif", probability)
         mask = segment_output(output, threshold, watershed_lines, min_distance)
         write_image(folder / f"{file.stem}.tif", mask)
-    empty = [
-        file.name
-        for file in micrographs
-        if shows_no_particle(read_image(folder / f"{file.stem}_raw.tif"), threshold)
-    ]
+    empty = [file.name for file in micrographs if not read_image(folder / f"{file.stem}.tif").any()]
     act_on_failure(describe_probabilities(empty, len(micrographs)), when_failed)
     if empty:
         logger.warning("no particle in sight, so an empty mask: %s", ", ".join(empty))

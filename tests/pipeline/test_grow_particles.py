@@ -81,7 +81,7 @@ def test_noise_makes_no_centres(noise):
 def test_a_low_centre_counts_if_a_valley_lies_around_it():
     labels = label_map((30, 30, 20), (40, 75, 12))
     central = centrality(labels)
-    central[labels == 2] *= 0.35
+    central[labels == 2] *= 0.45
     assert len(np.unique(find_centres(central, labels > 0))) - 1 == 2
 
 
@@ -110,11 +110,14 @@ def test_centres_are_the_maxima_of_at_least_the_dynamics():
         assert len(pairs) == plain.max() > 3
 
 
-def test_parts_of_the_mask_without_a_centre_are_particles_from_nine_pixels_on():
-    mask = np.zeros((40, 60), np.float32)
-    mask[5:10, 5:10] = mask[20:22, 20:22] = 1
-    grown = grow_particles(mask, np.zeros_like(mask), 0.5)
-    np.testing.assert_array_equal(grown > 0, (mask > 0) & (np.arange(40)[:, None] < 12))
+@pytest.mark.parametrize(("height", "particles"), [(0.3, 1), (0.45, 2)])
+def test_a_part_of_the_mask_without_an_inside_is_no_particle(height, particles):
+    labels = label_map((30, 30, 20), (40, 75, 12))
+    central = centrality(labels)
+    central[labels == 2] *= height
+    grown = grow_particles((labels > 0).astype(np.float32), central, 0.5)
+    assert grown.max() == particles
+    np.testing.assert_array_equal(grown > 0, (labels > 0) & (labels <= particles))
 
 
 def test_nothing_grows_on_an_empty_mask():

@@ -124,10 +124,20 @@ def segment(tmp_path, monkeypatch):
     return segment
 
 
-def test_step_6b_stops_or_warns_if_the_unet_tells_nothing(segment, caplog):
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param(lambda image: image * 0 + 0.7, id="flat"),
+        pytest.param(
+            lambda image: np.concatenate([image, np.full_like(image, 0.2)], axis=-1),
+            id="no inside of a particle",
+        ),
+    ],
+)
+def test_step_6b_stops_or_warns_if_the_unet_tells_nothing(segment, caplog, network):
     with pytest.raises(ValueError, match=r"The UNet has failed: .* any of 3 micrographs"):
-        segment(lambda image: image * 0 + 0.7)
-    folder = segment(lambda image: image * 0 + 0.7, "warn")
+        segment(network)
+    folder = segment(network, "warn")
     assert "The UNet has failed" in caplog.text
     assert "no particle in sight, so an empty mask: a.tif" in caplog.text
     assert not read_image(folder / "a.tif").any()
