@@ -79,6 +79,8 @@ def _smooth(central):
 def grow_particles(probability: np.ndarray, central: np.ndarray, threshold: float) -> np.ndarray:
     """Return a label map: particles grown from their centres over the mask.
 
+    Probability and centrality are smoothed with a Gaussian of sigma 1 first.
+
     Parameters
     ----------
     probability : (h, w), that a pixel is particle; above ``threshold`` it is.
@@ -86,8 +88,25 @@ def grow_particles(probability: np.ndarray, central: np.ndarray, threshold: floa
 
     Returns
     -------
-    int32 (h, w): 1, 2, ... the particles, 0 the background, parts of the mask without a centre,
-    and lines of one pixel between particles.
+    int32 (h, w): 1, 2, ... the particles, without holes; 0 the background, parts of the mask
+    without a centre, and lines of one pixel between particles.
     """
-    mask = probability > threshold
-    return flood(-_smooth(central), find_centres(central, mask), mask)
+    mask = _smooth(probability) > threshold
+    return fill_holes(flood(-_smooth(central), find_centres(central, mask), mask))
+
+
+def fill_holes(labels: np.ndarray) -> np.ndarray:
+    """Return a label map (h, w) with what a single particle encloses made part of it."""
+    count, holes = cv2.connectedComponents((labels == 0).astype(np.uint8), connectivity=4)
+    least = np.full(count, labels.max() + 1)
+    largest = np.zeros(count, labels.dtype)
+    ahead, behind = np.s_[1:], np.s_[:-1]
+    for here, there in ((ahead, behind), (behind, ahead)):
+        for hole, label in ((holes[here], labels[there]), (holes[:, here], labels[:, there])):
+            beside = (hole > 0) & (label > 0)
+            np.minimum.at(least, hole[beside], label[beside])
+            np.maximum.at(largest, hole[beside], label[beside])
+    is_enclosed = least == largest
+    for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
+        is_enclosed[edge] = False
+    return np.where(is_enclosed[holes], largest[holes], labels)
