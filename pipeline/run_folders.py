@@ -49,6 +49,8 @@ def newest_model(
 ) -> Path:
     """Return ``models_dir/<run>/file_name`` of the latest run that holds a finished model.
 
+    A later run without one is warned about.
+
     ``made_by`` names the step that makes it; ``run`` asks for one run instead of the latest;
     ``finished_by`` is a file that shows the model to be finished, where it is not itself.
 
@@ -71,6 +73,14 @@ def newest_model(
     if not found:
         raise FileNotFoundError(
             f"No finished model ({file_name}) in {models_dir}: run {made_by} first, it makes it."
+        )
+    latest = max(folder.name for folder in models_dir.iterdir() if folder.is_dir())
+    if found[-1].parent.name != latest:
+        logger.warning(
+            "run %s in %s holds no finished model: that of run %s is used",
+            latest,
+            models_dir,
+            found[-1].parent.name,
         )
     return found[-1]
 

@@ -23,12 +23,19 @@ def test_new_runs_never_share_a_folder(tmp_path):
     assert names == sorted(set(names))
 
 
-def test_newest_model_is_the_latest_finished_one(tmp_path):
+def test_newest_model_is_the_latest_finished_one(tmp_path, caplog):
     for run in ("2026-01-02_00-00-00", "2026-01-10_00-00-00", "2026-01-11_00-00-00"):
         (tmp_path / run).mkdir()
     for run in ("2026-01-02_00-00-00", "2026-01-10_00-00-00"):
         (tmp_path / run / "model.keras").touch()
     assert newest_model(tmp_path, "model.keras", "step 1").parent.name == "2026-01-10_00-00-00"
+    (warning,) = caplog.messages
+    assert warning.startswith(f"run 2026-01-11_00-00-00 in {tmp_path} holds no finished model")
+    assert warning.endswith("that of run 2026-01-10_00-00-00 is used")
+    caplog.clear()
+    (tmp_path / "2026-01-11_00-00-00").rmdir()
+    newest_model(tmp_path, "model.keras", "step 1")
+    assert not caplog.messages
     chosen = newest_model(tmp_path, "model.keras", "step 1", run="2026-01-02_00-00-00")
     assert chosen.parent.name == "2026-01-02_00-00-00"
     with pytest.raises(FileNotFoundError, match="Name a run folder in"):
