@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from pipeline.check_disk import check_disk_space, estimate_bytes
+from pipeline.check_earlier_steps import check_earlier_steps
 from pipeline.check_files import check_images, check_named_models, check_true_masks
 from pipeline.check_machine import (
     check_backend,
@@ -55,6 +56,7 @@ def check_inputs(options: dict[str, object], calls: list[Call] | None = None) ->
         right.get("USE_GPUS_NO", "all"), right.get("USE_GPU_FOR_WHOLE_IMAGE_INFERENCE", "auto")
     )
     problems += _check_calls(calls or [], {(repr(options[name]), wrong[name]) for name in wrong})
+    problems += check_earlier_steps(calls or [])
     problems += check_named_models(calls or [])
     numbers = STEPS if calls is None else {str(number) for number, _, _ in calls}
     problems += check_write_permission(right, numbers)

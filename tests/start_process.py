@@ -1,8 +1,11 @@
 """The options and step calls as they stand in StartProcess.py, without running it."""
 
 import ast
+import contextlib
 import os
 from pathlib import Path
+
+from pipeline.step_table import OUTPUTS
 
 SOURCE = Path(__file__).resolve().parents[1] / "StartProcess.py"
 
@@ -41,3 +44,13 @@ def default_calls(options: dict[str, object]) -> list[tuple[str, str, dict]]:
             }
             calls.append((number, step_name, keywords))
     return calls
+
+
+def leave_outputs(number: str, keywords: dict[str, object]) -> None:
+    """Leave an empty file in each place where this step leaves its output."""
+    for pattern in OUTPUTS[number]:
+        with contextlib.suppress(KeyError):
+            path = Path(pattern.format(**keywords).replace("*", "2026-01-31_12-00-00"))
+            path = path if path.suffix else path / "00000.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()

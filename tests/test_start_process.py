@@ -134,9 +134,10 @@ def test_killed_three_times_in_another_folder_it_ends_with_the_same_files(finish
 )
 def test_a_step_without_its_input_names_the_step_that_makes_it(step, maker, tmp_path):
     code, output = run_script(make_project(tmp_path / "new"), step)
-    assert code == 1
-    assert f"run {maker} first" in output
+    assert code == 2
+    assert f"needs what {maker} makes" in output
     assert "Traceback" not in output
+    assert not list((tmp_path / "new").glob("[0-9]_*"))
 
 
 def test_wrong_options_are_all_told_before_anything_is_written(tmp_path):
