@@ -50,7 +50,7 @@ def build_run(options: argparse.Namespace, build):
     predict = build(options)
     random = np.random.default_rng(0)
     image = random.random((1, options.height, options.width, 1), dtype=np.float32)
-    return lambda: dict(enumerate(predict(image).ravel()[:: image.size // 1000]))
+    return lambda: dict(enumerate(predict(image).ravel()[:: max(image.size // 1000, 1)]))
 
 
 def time_sizes(options: argparse.Namespace) -> dict[str, float]:

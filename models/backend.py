@@ -134,9 +134,9 @@ def predict(network, x):
 
 
 def run_without_gradients(function, x):
-    """Return ``function(x)``, tensor to tensor, for NumPy x and as NumPy float32."""
+    """Return ``function(x)``, tensor to tensor, for NumPy x, both ends as NumPy float32."""
     with without_gradients():
-        y = function(to_device((x,))[0])
+        y = function(to_device((np.asarray(x, np.float32),))[0])
     return keras.ops.convert_to_numpy(keras.ops.cast(y, "float32"))
 
 

@@ -29,7 +29,8 @@ def fold_batch_normalization(network):
     """Return a network that gives, in inference mode only, what ``network`` gives.
 
     A batch normalisation becomes part of the convolution before it, or one multiplication and
-    addition. A ReLU overwrites what nothing else takes.
+    addition. A ReLU overwrites what a convolution or sum gives to nothing else. All other layers
+    are those of ``network``: train neither after that.
     """
     nodes = list(nodes_in_order(network))
     uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
@@ -37,23 +38,25 @@ def fold_batch_normalization(network):
     tensors = {id(network.input): keras.Input(network.input_shape[1:])}
     fresh = set()  # what was computed for one taker only: it may be overwritten
     folded = set()
-    for node in nodes:
+    for number, node in enumerate(nodes):
         if node in folded:
             continue
+        # Keras's own names might be those of layers that were loaded from a file.
+        name = f"prepared_{number}"
         layer, (output,) = node.operation, node.outputs
         arguments, options = node.arguments.fill_in(tensors)
         taker = takers.get(id(output)) if uses[id(output)] == 1 else None
         if _is_plain_convolution(layer) and taker and _is_batch_normalization(taker.operation):
-            layer, weights = _folded_convolution(layer, taker.operation)
+            layer, weights = _folded_convolution(name, layer, taker.operation)
             folded.add(taker)
             (output,) = taker.outputs
         elif _is_batch_normalization(layer):
             weights = scale_and_shift(layer)
-            layer, options = layers.ScaleAndShift(dtype=layer.dtype_policy), {}
+            layer, options = layers.ScaleAndShift(name=name, dtype=layer.dtype_policy), {}
         else:
             weights = None
             if _is_relu(layer) and id(node.input_tensors[0]) in fresh:
-                layer = layers.OverwritingReLU(dtype=layer.dtype_policy)
+                layer = layers.OverwritingReLU(name=name, dtype=layer.dtype_policy)
         tensors[id(output)] = layer(*arguments, **options)
         if weights:
             layer.set_weights(weights)
@@ -71,7 +74,7 @@ def scale_and_shift(layer):
     return [scale, shift - number(layer.moving_mean) * scale]
 
 
-def _folded_convolution(convolution, normalization):
+def _folded_convolution(name, convolution, normalization):
     """Return a layer that does both, and its kernel and bias."""
     scale, shift = scale_and_shift(normalization)
     kernel, *bias = (keras.ops.convert_to_numpy(weight) for weight in convolution.weights)
@@ -80,6 +83,8 @@ def _folded_convolution(convolution, normalization):
         convolution.kernel_size,
         strides=convolution.strides,
         padding=convolution.padding,
+        data_format=convolution.data_format,
+        name=name,
         dtype=convolution.dtype_policy,
     )
     return layer, [kernel * scale, sum(bias) * scale + shift]

@@ -3,14 +3,13 @@
 import json
 import math
 import os
-import re
 import shutil
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline.check_machine import existing_parent
-from pipeline.run_folders import MADE_WITH, WITHOUT_EFFECT, read_json
+from pipeline.run_folders import MADE_WITH, RUN_NAME, WITHOUT_EFFECT, read_json
 
 Call = tuple[str, str, dict]
 
@@ -41,7 +40,6 @@ NOTED_BY = {
 }
 # Folders of CYCLEGAN_DIR that steps go on with, or empty first, whatever is there.
 REWRITTEN = ("data", "generate_images")
-RUN_NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 
 
 def estimate_bytes(

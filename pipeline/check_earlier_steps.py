@@ -1,58 +1,82 @@
 """Whether what each step reads is there, or will be made by a step that runs before it."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
+from pipeline.image_files import list_images
 from pipeline.step_table import OUTPUTS, STEPS
 
-# Of these steps the user has no other folder to give than the one the earlier step writes.
-READS_EARLIER_STEPS = ("2", "3", "4", "5", "6a", "6b")
+# Of what a step reads: the step that makes it, and where. Of a network the file made last. What a
+# user may leave out, or the folder an option names instead, is in `_needs`.
+NEEDS = {
+    "2": (("1", "{wgan_dir}/Models/*/model.keras"), ("0", "{cyclegan_dir}/data/trainA")),
+    "3": (("0", "{cyclegan_dir}/data/trainA"), ("2", "{cyclegan_dir}/data/trainB")),
+    "4": (
+        ("2", "{cyclegan_dir}/data/trainB"),
+        ("3", "{cyclegan_dir}/Models/*/mask_to_image.keras"),
+    ),
+    "5": (("2", "{cyclegan_dir}/data/trainB"), ("4", "{cyclegan_dir}/generate_images/A")),
+    "6a": (
+        ("4", "{cyclegan_dir}/generate_images/A"),
+        ("5", "{cyclegan_dir}/generate_images/Synthetic_Masks_Filtered"),
+    ),
+    "6b": (("6a", "{unet_dir}/Models/*/model.keras"),),
+    "7": (("6b", "{masks_dir}"),),
+}
+NAMES_A_MODEL = {"2": "wgan_model", "4": "cyclegan_model", "6b": "unet_model"}
 
 
 def check_earlier_steps(calls: list[tuple[str, str, dict]]) -> list[str]:
-    """Return one problem for each step left out whose output a later one needs and is not there.
+    """Return one problem for each thing that a step needs, that is not there, and that no step
+    before it makes.
 
-    ``calls`` are the (number, step name, keywords) of the steps that will run.
+    ``calls`` are the (number, step name, keywords) of the steps that will run, in their order.
     """
-    run = {number for number, _, _ in calls}
+    made = set()
     problems = {}
     for number, _, keywords in calls:
-        for earlier in _needs(number, keywords):
-            patterns = [
-                pattern for pattern in OUTPUTS[earlier] if _can_be_filled(pattern, keywords)
-            ]
-            folders = [Path(pattern.format(**keywords)) for pattern in patterns]
-            if earlier in run or earlier in problems or not folders:
-                continue
-            if not any(_holds_something(folder) for folder in folders):
-                problems[earlier] = (
+        for earlier, path in _needs(number, keywords):
+            if path not in made | problems.keys() and not _is_there(path):
+                problems[path] = (
                     f"Step {number} ({STEPS[number][0]}) needs what step {earlier} "
-                    f"({STEPS[earlier][0]}) makes, but {folders[0]} holds nothing, and step "
-                    f"{earlier} is not to run. Run it too: add {earlier} to the steps named on the "
-                    "command line, or call it in StartProcess.py."
+                    f"({STEPS[earlier][0]}) makes, but {_what_is_missing(path)}, and step "
+                    f"{earlier} is not to run before. Run it too: add {earlier} to the steps "
+                    "named on the command line, or call it in StartProcess.py."
                 )
+        made.update(_fill_in(pattern, keywords) for pattern in OUTPUTS.get(number, ()))
     return list(problems.values())
 
 
-def _needs(number: str, keywords: dict) -> Iterable[str]:
-    """Return the steps without whose output this one cannot work."""
-    if number not in READS_EARLIER_STEPS:
-        return ()
+def _needs(number, keywords):
+    """Return the steps and paths without whose output a step cannot work, as far as is known."""
+    needs = NEEDS.get(number, ())
     if number == "2":
-        from_wgan = ["1"] if keywords.get("outline_source", "wgan") == "wgan" else []
-        return from_wgan + (["0"] if keywords.get("match_scenes") else [])
-    return STEPS[number][2]
+        from_wgan = keywords.get("outline_source", "wgan") == "wgan"
+        wanted = {"0": keywords.get("match_scenes"), "1": from_wgan}
+        needs = [need for need in needs if wanted[need[0]]]
+    if keywords.get(NAMES_A_MODEL.get(number)) is not None:  # `check_named_models` looks at it
+        needs = [need for need in needs if "*" not in need[1]]
+    paths = [(earlier, _fill_in(pattern, keywords)) for earlier, pattern in needs]
+    return [(earlier, path) for earlier, path in paths if path]
 
 
-def _can_be_filled(pattern: str, keywords: dict) -> bool:
+def _fill_in(pattern, keywords):
+    """Return a pattern's path, or None where the call leaves out the folder, itself a problem."""
     try:
-        pattern.format(**keywords)
+        return Path(pattern.format(**keywords))
     except KeyError:
-        return False
-    return True
+        return None
 
 
-def _holds_something(path: Path) -> bool:
+def _is_there(path):
+    try:
+        if "*" in path.parts:
+            return any(path.parents[1].glob("/".join(path.parts[-2:])))
+        return path.is_dir() and bool(list_images(path))
+    except OSError:
+        return True  # it cannot be looked at, which `check_write_permission` says
+
+
+def _what_is_missing(path):
     if "*" in path.parts:
-        return any(path.parents[1].glob("/".join(path.parts[-2:])))
-    return path.is_dir() and any(path.iterdir())
+        return f"no run in {path.parents[1]} has finished ({path.name})"
+    return f"{path} {'holds no images' if path.is_dir() else 'does not exist'}"

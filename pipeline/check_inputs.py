@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.check_disk import check_disk_space, estimate_bytes
@@ -31,7 +32,11 @@ STEPS_WITH_IMAGES = {
 }
 
 
-def check_inputs(options: dict[str, object], calls: list[Call] | None = None) -> None:
+def check_inputs(
+    options: dict[str, object],
+    calls: list[Call] | None = None,
+    is_done: Callable[[Call], bool] = lambda call: False,
+) -> None:
     """Check all options and input files, and raise one error that lists every problem.
 
     Nothing is written. Images are read one at a time, so the memory is that of one image.
@@ -41,6 +46,7 @@ def check_inputs(options: dict[str, object], calls: list[Call] | None = None) ->
     options : the names in upper case of StartProcess.py, with their values.
     calls : (number, step name, keywords) of the steps that will run; only the input these need is
         read. None for all steps, their advanced options unknown.
+    is_done : whether a call need not run, so that what it reads may be gone.
 
     Raises
     ------
@@ -56,7 +62,9 @@ def check_inputs(options: dict[str, object], calls: list[Call] | None = None) ->
         right.get("USE_GPUS_NO", "all"), right.get("USE_GPU_FOR_WHOLE_IMAGE_INFERENCE", "auto")
     )
     problems += _check_calls(calls or [], {(repr(options[name]), wrong[name]) for name in wrong})
-    problems += check_earlier_steps(calls or [])
+    # Whether a step is done takes reading all input: only looked at where something is missing.
+    if calls and check_earlier_steps(calls):
+        problems += check_earlier_steps([call for call in calls if not is_done(call)])
     problems += check_named_models(calls or [])
     numbers = STEPS if calls is None else {str(number) for number, _, _ in calls}
     problems += check_write_permission(right, numbers)

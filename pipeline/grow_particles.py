@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from skimage.morphology import reconstruction
 
+from pipeline.particle_masks import fill_holes
 from pipeline.touching_particles import flood, separate_components
 
 # Of a centre, in 255ths of the centrality of the innermost pixel:
@@ -92,21 +93,5 @@ def grow_particles(probability: np.ndarray, central: np.ndarray, threshold: floa
     without a centre, and lines of one pixel between particles.
     """
     mask = _smooth(probability) > threshold
-    return fill_holes(flood(-_smooth(central), find_centres(central, mask), mask))
-
-
-def fill_holes(labels: np.ndarray) -> np.ndarray:
-    """Return a label map (h, w) with what a single particle encloses made part of it."""
-    count, holes = cv2.connectedComponents((labels == 0).astype(np.uint8), connectivity=4)
-    least = np.full(count, labels.max() + 1)
-    largest = np.zeros(count, labels.dtype)
-    ahead, behind = np.s_[1:], np.s_[:-1]
-    for here, there in ((ahead, behind), (behind, ahead)):
-        for hole, label in ((holes[here], labels[there]), (holes[:, here], labels[:, there])):
-            beside = (hole > 0) & (label > 0)
-            np.minimum.at(least, hole[beside], label[beside])
-            np.maximum.at(largest, hole[beside], label[beside])
-    is_enclosed = least == largest
-    for edge in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
-        is_enclosed[edge] = False
-    return np.where(is_enclosed[holes], largest[holes], labels)
+    labels = flood(-_smooth(central), find_centres(central, mask), mask)
+    return fill_holes(labels, connectivity=4)

@@ -114,13 +114,20 @@ def is_flat(probability: np.ndarray) -> bool:
     return float(np.ptp(cv2.blur(probability.astype(np.float32), (3, 3)))) < FLAT
 
 
-def describe_probabilities(empty: list[str], number: int) -> str | None:
+def describe_probabilities(empty: list[str], number: int, threshold: float) -> str | None:
     """Return what is wrong if the UNet sees no particle in all of ``number`` micrographs.
 
-    ``empty`` names those in which it does not; a few of them may simply hold none.
+    ``empty`` names those in which it does not; a few of them may simply hold none. ``threshold``
+    is what the probabilities, 0 to 255, were cut at; negative: Otsu's.
     """
     if len(empty) < number:
         return None
+    if threshold >= 0:
+        return (
+            f"No particle is left in any of {number} micrographs above the threshold of step 6b, "
+            f"{threshold}. Lower it, or give -1 for Otsu's. If that finds none either, the UNet "
+            "has failed, and this text then says what to do."
+        )
     return (
         f"The UNet has failed: it finds no particle in any of {number} micrographs. Its "
         "probability is the same all over, or hardly anywhere above one half, or it takes no place "

@@ -79,19 +79,21 @@ def label_particles(mask: np.ndarray) -> np.ndarray:
     return cv2.connectedComponents((np.asarray(mask) != 0).astype(np.uint8), connectivity=4)[1]
 
 
-def fill_holes(labels: np.ndarray) -> np.ndarray:
+def fill_holes(labels: np.ndarray, connectivity: int = 8) -> np.ndarray:
     """Fill the holes of each particle; what several particles enclose together stays open.
 
     Parameters
     ----------
     labels : (height, width), integers, 0 the background.
+    connectivity : of the background: 8, or 4 where a line of background that is closed diagonally
+        is to close a hole.
 
     Returns
     -------
     A new array of the same shape and dtype, in which background that touches one particle and
     not the image's edge has that particle's number.
     """
-    gaps = cv2.connectedComponents((labels == 0).astype(np.uint8), connectivity=8)[1]
+    gaps = cv2.connectedComponents((labels == 0).astype(np.uint8), connectivity=connectivity)[1]
     smallest = np.full(gaps.max() + 1, labels.max(), labels.dtype)
     largest = np.zeros_like(smallest)
     for one, other in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 MADE_WITH = "made_with.json"
+RUN_NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 # What an OSError says if the disk, one's share of it, or what a file may hold is used up.
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Options that change how a step works, not what it makes: they make no finished step stale.
@@ -74,8 +76,9 @@ def newest_model(
         raise FileNotFoundError(
             f"No finished model ({file_name}) in {models_dir}: run {made_by} first, it makes it."
         )
-    latest = max(folder.name for folder in models_dir.iterdir() if folder.is_dir())
-    if found[-1].parent.name != latest:
+    runs = (folder.name for folder in models_dir.iterdir() if RUN_NAME.fullmatch(folder.name))
+    latest = max(runs, default="")
+    if latest > found[-1].parent.name:
         logger.warning(
             "run %s in %s holds no finished model: that of run %s is used",
             latest,

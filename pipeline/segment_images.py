@@ -84,7 +84,8 @@ def segment_images(
         mask = segment_output(output, threshold, watershed_lines, min_distance)
         write_image(folder / f"{file.stem}.tif", mask)
     empty = [file.name for file in micrographs if not read_image(folder / f"{file.stem}.tif").any()]
-    act_on_failure(describe_probabilities(empty, len(micrographs)), when_failed)
+    failure = describe_probabilities(empty, len(micrographs), threshold)
+    act_on_failure(failure, when_failed)
     if empty:
         logger.warning("no particle in sight, so an empty mask: %s", ", ".join(empty))
 

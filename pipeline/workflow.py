@@ -47,7 +47,9 @@ def run_workflow(steps, *, root_dir, options, selected=(), resume=True):
     set_up_logging()
     catch_ends_from_outside()
     try:
-        _check_or_exit(options, calls)
+        _check_or_exit(
+            options, calls, lambda call: resume and not selected and _is_done(root_dir, *call)
+        )
         if missing_name:
             raise missing_name  # no option: a name in the steps themselves
         folder = Path(root_dir) / ".workflow"
@@ -82,9 +84,9 @@ def _collect(steps):
     return calls, None
 
 
-def _check_or_exit(options, calls):
+def _check_or_exit(options, calls, is_done):
     try:
-        check_inputs(options, calls)
+        check_inputs(options, calls, is_done)
     except (ValueError, FileNotFoundError) as error:
         logger.error("Nothing was started:\n%s", error)
         sys.exit(2)
@@ -100,6 +102,16 @@ def _select(calls, selected):
     if missing:
         sys.exit(f"Step {', '.join(sorted(missing))} is not called in StartProcess.py.")
     return [call for call in calls if not selected or call[0] in chosen]
+
+
+def _is_done(root_dir, number, _, keywords):
+    """Return whether a step is finished, as far as can be said before its keywords are checked."""
+    try:
+        records = read_json(Path(root_dir) / ".workflow" / "steps.json") or {}
+        made_with = _made_with(number, keywords, records)
+        return _why_run(records.get(number), made_with, number, keywords) is None
+    except (KeyError, TypeError, ValueError, OSError):
+        return False
 
 
 def _run_unless_finished(

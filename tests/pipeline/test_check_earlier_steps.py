@@ -15,8 +15,10 @@ def calls_of(folder, *numbers, **more):
 
 
 def test_all_steps_need_nothing(tmp_path):
-    assert not check_earlier_steps(calls_of(tmp_path, *STEPS, match_scenes=True))
-    assert not check_earlier_steps(calls_of(tmp_path, "0", "1", "7", "8"))
+    masks = f"{tmp_path}/masks"
+    calls = calls_of(tmp_path, *STEPS, match_scenes=True, output_dir=masks, masks_dir=masks)
+    assert not check_earlier_steps(calls)
+    assert not check_earlier_steps(calls_of(tmp_path, "0", "1", "8"))
 
 
 @pytest.mark.parametrize(
@@ -47,9 +49,49 @@ def test_what_an_earlier_run_left_is_enough(tmp_path, number):
         assert len(check_earlier_steps(calls)) == len(left_out) - count
 
 
-def test_a_run_folder_without_a_model_is_not_enough(tmp_path):
-    (tmp_path / "unet_dir" / "Models" / "2026-01-31_12-00-00").mkdir(parents=True)
-    assert len(check_earlier_steps(calls_of(tmp_path, "6b"))) == 1
+@pytest.mark.parametrize(
+    ("number", "unfinished", "words"),
+    [
+        ("6b", "unet_dir/Models/run/Checkpoint_Lowest_Loss.keras", "has finished (model.keras)"),
+        ("4", "cyclegan_dir/Models/run/image_to_mask.keras", "has finished (mask_to_image.keras)"),
+        ("4", "cyclegan_dir/data/trainB/made_with.json", "trainB holds no images"),
+        ("3", "cyclegan_dir/data/trainA/.DS_Store", "trainA holds no images"),
+    ],
+)
+def test_what_a_killed_run_left_is_not_enough(tmp_path, number, unfinished, words):
+    path = tmp_path / unfinished
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert words in "\n".join(check_earlier_steps(calls_of(tmp_path, number)))
+
+
+def test_steps_are_held_against_those_before_them_in_the_same_folders(tmp_path):
+    train = calls_of(tmp_path, "6a")
+    for earlier in ("4", "5"):
+        leave_outputs(earlier, train[0][2])
+    assert not check_earlier_steps(train + calls_of(tmp_path, "6b"))
+    assert len(check_earlier_steps(calls_of(tmp_path, "6b") + train)) == 1
+    elsewhere = calls_of(tmp_path, "6b", unet_dir=f"{tmp_path}/other")
+    (problem,) = check_earlier_steps(train + elsewhere)
+    assert f"no run in {tmp_path / 'other' / 'Models'} has finished" in problem
+
+
+def test_measuring_needs_masks(tmp_path):
+    measure = calls_of(tmp_path, "7", masks_dir=f"{tmp_path}/masks")
+    (problem,) = check_earlier_steps(measure)
+    assert f"{tmp_path / 'masks'} does not exist" in problem
+    leave_outputs("6b", {"output_dir": f"{tmp_path}/masks"})
+    assert not check_earlier_steps(measure)
+    for number in ("5", "6b"):
+        calls = calls_of(tmp_path, number, output_dir=f"{tmp_path}/other")
+        for earlier in ("2", "4", "6a"):
+            leave_outputs(earlier, calls[0][2])
+        measure = calls_of(tmp_path, "7", masks_dir=f"{tmp_path}/other")
+        assert check_earlier_steps(measure) and not check_earlier_steps(calls + measure)
+
+
+def test_a_model_that_is_named_is_looked_for_elsewhere(tmp_path):
+    assert not check_earlier_steps(calls_of(tmp_path, "6b", unet_model="2026-01-31_12-00-00"))
 
 
 def test_what_simulating_masks_needs_follows_from_its_options(tmp_path):
@@ -60,6 +102,10 @@ def test_what_simulating_masks_needs_follows_from_its_options(tmp_path):
     assert problem.startswith("Step 2 (simulate_masks) needs what step 0 ")
 
 
-def test_the_check_of_a_run_says_it(tmp_path):
+def test_the_check_of_a_run_says_it_unless_the_step_is_done(tmp_path):
+    options, calls = default_options(tmp_path), calls_of(tmp_path, "6a")
     with pytest.raises(ValueError, match=r"Step 6a .* needs what step 4 "):
-        check_inputs(default_options(tmp_path), calls_of(tmp_path, "6a"))
+        check_inputs(options, calls)
+    with pytest.raises(ValueError) as other:
+        check_inputs(options, calls, lambda call: call is calls[0])
+    assert "needs what" not in str(other.value)

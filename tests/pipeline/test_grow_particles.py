@@ -9,7 +9,6 @@ from skimage.morphology import h_maxima
 from pipeline.grow_particles import (
     LEAST_RISE,
     centrality,
-    fill_holes,
     find_centres,
     grow_particles,
 )
@@ -127,26 +126,6 @@ def test_a_part_of_the_mask_without_an_inside_is_no_particle(height, particles):
     np.testing.assert_array_equal(
         grown > 0, kept & (np.arange(100) < (55 if particles == 1 else 100))
     )
-
-
-def test_holes_within_one_particle_are_filled_and_no_others():
-    """Held against the definition: 4-connected background that touches one label, and no edge."""
-    random = np.random.default_rng(5)
-    filled_ones = 0
-    for _ in range(30):
-        labels = random.integers(0, 3, (12, 15)).astype(np.int32)
-        labels[random.random(labels.shape) < 0.5] = 1
-        expected = labels.copy()
-        holes, count = ndimage.label(np.pad(labels, 1) == 0)
-        for number in range(1, count + 1):
-            hole = holes == number
-            rim = np.pad(labels, 1)[ndimage.binary_dilation(hole) & ~hole]
-            touches_the_edge = hole[0].any()  # the frame of padding is one component
-            if not touches_the_edge and len(set(rim)) == 1:
-                expected[hole[1:-1, 1:-1]] = rim[0]
-                filled_ones += 1
-        np.testing.assert_array_equal(fill_holes(labels), expected)
-    assert filled_ones > 30
 
 
 def test_noise_within_a_particle_makes_no_holes_in_it():

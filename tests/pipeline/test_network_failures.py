@@ -89,8 +89,9 @@ def test_flat_probabilities_are_found():
     one_small_particle = np.full((1000, 700), 0.4, np.float32)
     one_small_particle[500:506, 300:306] = 0.6
     assert not is_flat(one_small_particle)
-    assert describe_probabilities(["a.tif"], 2) is None
-    assert "any of 2 micrographs" in describe_probabilities(["a.tif", "b.tif"], 2)
+    assert describe_probabilities(["a.tif"], 2, -1) is None
+    assert "any of 2 micrographs" in describe_probabilities(["a.tif", "b.tif"], 2, -1)
+    assert "the threshold of step 6b, 255." in describe_probabilities(["a.tif", "b.tif"], 2, 255)
 
 
 def test_a_flat_probability_image_gives_an_empty_mask_whatever_its_level():

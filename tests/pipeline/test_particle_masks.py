@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from scipy import ndimage
 
 from pipeline.particle_masks import (
     contrast_correlation,
@@ -160,6 +161,28 @@ def test_holes_are_filled_but_gaps_between_particles_are_not():
     expected[4:6, 3:5] = 3
     assert np.array_equal(filled, expected) and filled.dtype == labels.dtype
     assert np.all(filled[2:9, 14] == 0)  # enclosed by 5 and 7 together
+
+
+@pytest.mark.parametrize("connectivity", [4, 8])
+def test_holes_within_one_particle_are_filled_and_no_others(connectivity):
+    """Held against the definition: connected background that touches one label, and no edge."""
+    random = np.random.default_rng(5)
+    filled_ones = 0
+    structure = ndimage.generate_binary_structure(2, connectivity // 4)
+    for _ in range(30):
+        labels = random.integers(0, 3, (12, 15)).astype(np.int32)
+        labels[random.random(labels.shape) < 0.5] = 1
+        expected = labels.copy()
+        holes, count = ndimage.label(np.pad(labels, 1) == 0, structure)
+        for number in range(1, count + 1):
+            hole = holes == number
+            rim = np.pad(labels, 1)[ndimage.binary_dilation(hole) & ~hole]
+            touches_the_edge = hole[0].any()  # the frame of padding is one component
+            if not touches_the_edge and len(set(rim)) == 1:
+                expected[hole[1:-1, 1:-1]] = rim[0]
+                filled_ones += 1
+        np.testing.assert_array_equal(fill_holes(labels, connectivity), expected)
+    assert filled_ones > 30
 
 
 @pytest.mark.parametrize("value", [0, 4])

@@ -52,6 +52,17 @@ def test_options_without_effect_and_moved_folders_change_nothing(folder):
     assert why(moved, done) is None
 
 
+def test_whether_a_step_is_done_can_be_asked_before_anything_is_checked(folder):
+    done, keywords = record(folder)
+    assert not workflow._is_done(folder, "0", "prepare_images", keywords)
+    (folder / ".workflow").mkdir()
+    write_json(folder / ".workflow" / "steps.json", {"0": done})
+    assert workflow._is_done(folder, "0", "prepare_images", keywords)
+    assert not workflow._is_done(folder, "0", "prepare_images", keywords | {"tile_height": 32})
+    assert not workflow._is_done(folder, "0", "prepare_images", {})
+    assert not workflow._is_done(None, "0", "prepare_images", keywords)
+
+
 def test_missing_output_is_made_again_but_hidden_files_do_not_count(folder):
     done, _ = record(folder)
     (folder / "data" / "trainA" / ".DS_Store").touch()
@@ -130,7 +141,7 @@ def test_steps_are_selected_by_number():
 def run(tmp_path, monkeypatch, caplog):
     """Return ``run(steps)``, run_workflow without checks; its exit code, 0 if it ends itself."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(workflow, "check_inputs", lambda options, calls: None)
+    monkeypatch.setattr(workflow, "check_inputs", lambda options, calls, is_done: None)
     monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
     monkeypatch.setattr(workflow, "catch_ends_from_outside", lambda: None)
 
@@ -207,7 +218,7 @@ def test_a_step_that_ends_well_in_spite_of_ctrl_c_is_recorded(run, folder, monke
 
 
 def test_ctrl_c_between_the_steps_says_how_to_go_on(run, monkeypatch, caplog):
-    def interrupted(options, calls):
+    def interrupted(options, calls, is_done):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(workflow, "check_inputs", interrupted)
