@@ -80,7 +80,8 @@ def _smooth(central):
 def grow_particles(probability: np.ndarray, central: np.ndarray, threshold: float) -> np.ndarray:
     """Return a label map: particles grown from their centres over the mask.
 
-    Probability and centrality are smoothed with a Gaussian of sigma 1 first.
+    Mask and centrality are smoothed with a Gaussian of sigma 1 first: what is a pixel wide is
+    noise.
 
     Parameters
     ----------
@@ -92,6 +93,7 @@ def grow_particles(probability: np.ndarray, central: np.ndarray, threshold: floa
     int32 (h, w): 1, 2, ... the particles, without holes; 0 the background, parts of the mask
     without a centre, and lines of one pixel between particles.
     """
-    mask = _smooth(probability) > threshold
+    # Smoothed after the threshold, which must not move the outline.
+    mask = _smooth(probability > threshold) > 0.5
     labels = flood(-_smooth(central), find_centres(central, mask), mask)
     return fill_holes(labels, connectivity=4)

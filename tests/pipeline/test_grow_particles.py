@@ -140,5 +140,13 @@ def test_noise_within_a_particle_makes_no_holes_in_it():
         assert ndimage.binary_fill_holes(found).sum() == found.sum()
 
 
+@pytest.mark.parametrize("threshold", [0.02, 0.5, 0.98])
+def test_the_threshold_does_not_move_the_outline_of_a_certain_particle(threshold):
+    labels = label_map((30, 30, 14), (40, 75, 12))
+    grown = grow_particles((labels > 0).astype(np.float32), centrality(labels), threshold)
+    assert grown.max() == 2
+    assert np.count_nonzero((grown > 0) != (labels > 0)) <= 8  # pixels that stick out
+
+
 def test_nothing_grows_on_an_empty_mask():
     assert not grow_particles(np.zeros((30, 40)), np.full((30, 40), 0.7), 0.5).any()
