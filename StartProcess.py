@@ -103,12 +103,13 @@ UNET_BATCH_SIZE = 5
 UNET_EPOCHS = preset(published=50, quick=4)
 # "mask", as published: particles are split at narrow places of the mask. "instances": the network
 # learns where each particle's centre is too, and particles are grown from there.
-UNET_TARGET = preset(published="mask", quick="instances")
+UNET_TARGET = "instances"
 # True: the mean of what the network says of an image and its three flips; better, and slower.
-UNET_TEST_TIME_FLIPS = preset(published=False, quick=True)
+# Published: False.
+UNET_TEST_TIME_FLIPS = True
 # True: each fake micrograph is blurred, shaded and given noise differently each time the UNet sees
-# it, so that it learns nothing real ones do not have.
-UNET_VARY_IMAGING = preset(published=False, quick=True)
+# it, so that it learns nothing real ones do not have. Published: False.
+UNET_VARY_IMAGING = True
 UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)  # percentiles
 UNET_FILTERS = preset(published=16, quick=8)
 USE_DATALOADER = True  # False loads all training images into memory first
