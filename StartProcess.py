@@ -28,7 +28,7 @@ PRESET = "auto"
 # "all", a number, or a list such as [1]. One process trains on one GPU, the first of the choice;
 # 0 is the CPU.
 USE_GPUS_NO = "all"
-preset = choose_preset(PRESET, USE_GPUS_NO)
+preset = choose_preset(globals())
 
 # --- General ------------------------------------------------------------------------------------
 ROOT_DIR = "./"  # where all folders below are; change it to keep several data sets apart
@@ -321,4 +321,4 @@ def steps(run_step):
 
 
 if __name__ == "__main__":
-    run_workflow(steps, root_dir=ROOT_DIR, options=globals(), selected=sys.argv[1:], resume=RESUME)
+    run_workflow(steps, options=globals(), selected=sys.argv[1:])

@@ -13,13 +13,15 @@ logger = logging.getLogger(__name__)
 DECIDED = "PARTICLES_PRESET"
 
 
-def choose_preset(name, use_gpus="all"):
+def choose_preset(options):
     """Return ``preset(published=..., quick=...)``, which picks the value for an option.
 
-    ``name`` is "published", "quick", or "auto": published where the backend finds a GPU, quick
-    otherwise, and where ``use_gpus`` (USE_GPUS_NO) is 0, the CPU. Any other name takes the quick
-    values, so that `check_options` can refuse it with all that is wrong besides.
+    Of the options it looks at PRESET, which is "published", "quick", or "auto": published where the
+    backend finds a GPU, quick otherwise, and where USE_GPUS_NO is 0, the CPU. Any other name, or
+    none, takes the quick values, so that `check_options` can refuse it with all that is wrong
+    besides.
     """
+    name, use_gpus = options.get("PRESET"), options.get("USE_GPUS_NO", "all")
     chosen = os.environ.get(DECIDED) if name == "auto" else name
     if name == "auto" and chosen is None:
         wanted = use_gpus != 0

@@ -30,15 +30,15 @@ from pipeline.step_table import OUTPUTS, STEPS
 logger = logging.getLogger(__name__)
 
 
-def run_workflow(steps, *, root_dir, options, selected=(), resume=True):
+def run_workflow(steps, *, options, selected=()):
     """Check options and inputs, then run the steps; exit with a step's code if it fails.
 
     Parameters
     ----------
     steps : ``steps(run_step)`` calls ``run_step(number, function name, **keywords)`` in order.
-    options : the module's names; those in capitals are the options.
+    options : the module's names; those in capitals are the options. ROOT_DIR is where the state
+        is kept; with RESUME, steps that are finished with the same options and inputs are skipped.
     selected : numbers of the steps to run, such as ("3", "6a"); "6" is both; none is all.
-    resume : skip steps that are finished with the same options and inputs.
     """
     calls, missing_name = _collect(steps)
     # Without all calls, what all steps need is checked.
@@ -47,18 +47,17 @@ def run_workflow(steps, *, root_dir, options, selected=(), resume=True):
     set_up_logging()
     catch_ends_from_outside()
     try:
-        _check_or_exit(
-            options, calls, lambda call: resume and not selected and _is_done(root_dir, *call)
-        )
+        may_skip = options.get("RESUME") and not selected
+        _check_or_exit(options, calls, lambda call: may_skip and _is_done(options, *call))
         if missing_name:
             raise missing_name  # no option: a name in the steps themselves
-        folder = Path(root_dir) / ".workflow"
+        folder = Path(options["ROOT_DIR"]) / ".workflow"
         folder.mkdir(parents=True, exist_ok=True)
         set_up_logging(folder / "log.txt")
         with locked(folder / "lock.json") as tell_lock:
             for number, function, keywords in calls:
                 _run_unless_finished(
-                    folder, number, function, keywords, options, resume, bool(selected), tell_lock
+                    folder, number, function, keywords, options, bool(selected), tell_lock
                 )
     except BlockingIOError as error:
         logger.error("%s", error)
@@ -104,19 +103,18 @@ def _select(calls, selected):
     return [call for call in calls if not selected or call[0] in chosen]
 
 
-def _is_done(root_dir, number, _, keywords):
+def _is_done(options, number, _, keywords):
     """Return whether a step is finished, as far as can be said before its keywords are checked."""
     try:
-        records = read_json(Path(root_dir) / ".workflow" / "steps.json") or {}
+        records = read_json(Path(options["ROOT_DIR"]) / ".workflow" / "steps.json") or {}
         made_with = _made_with(number, keywords, records)
         return _why_run(records.get(number), made_with, number, keywords) is None
     except (KeyError, TypeError, ValueError, OSError):
         return False
 
 
-def _run_unless_finished(
-    folder, number, function, keywords, options, resume, was_asked_for, tell_lock
-):
+def _run_unless_finished(folder, number, function, keywords, options, was_asked_for, tell_lock):
+    resume = options["RESUME"]
     title = f"Step {number} of {list(STEPS)[-1]}: {STEPS[number][1]}"
     records = read_json(folder / "steps.json") or {}
     made_with = _made_with(number, keywords, records)

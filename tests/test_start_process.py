@@ -157,6 +157,13 @@ def test_wrong_options_are_all_told_before_anything_is_written(tmp_path):
     [
         ("SEED = 42", "SEEED = 42", "SEEED is no option of StartProcess.py. Did you mean SEED?"),
         ("PRESET = 'quick'", "PRESET = 'fast'", "PRESET is 'fast' (str); allowed is"),
+        ("PRESET = 'quick'", "PRESETT = 'quick'", "PRESETT is no option of StartProcess.py. Did"),
+        (
+            "RESUME = True",
+            "RESUMES = True",
+            "RESUMES is no option of StartProcess.py. Did you mean",
+        ),
+        ('USE_GPUS_NO = "all"', 'USE_GPU_NO = "all"', "Did you mean USE_GPUS_NO?"),
         ('ROOT_DIR = "./"', "ROOT_DIR = None", "ROOT_DIR is None (NoneType); allowed is the name"),
     ],
 )

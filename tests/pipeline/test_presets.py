@@ -7,8 +7,8 @@ from pipeline.check_options import check_options
 
 
 def test_named_presets_pick_their_value():
-    assert presets.choose_preset("published")(published=384, quick=128) == 384
-    assert presets.choose_preset("quick")(published=384, quick=128) == 128
+    assert presets.choose_preset({"PRESET": "published"})(published=384, quick=128) == 384
+    assert presets.choose_preset({"PRESET": "quick"})(published=384, quick=128) == 128
 
 
 @pytest.mark.parametrize(
@@ -25,12 +25,12 @@ def test_auto_looks_for_a_gpu_once(there, found, value, words, monkeypatch, capl
     monkeypatch.setattr(presets, "machine_shows_gpu", lambda: there)
     monkeypatch.setattr(presets, "backend_finds_gpu", lambda: found)
     caplog.set_level("INFO")
-    assert presets.choose_preset("auto")(published=1, quick=2) == value
+    assert presets.choose_preset({"PRESET": "auto"})(published=1, quick=2) == value
     assert words in caplog.text
     caplog.clear()
     # A process of a step finds the decision in its environment.
     monkeypatch.setattr(presets, "machine_shows_gpu", lambda: not there)
-    assert presets.choose_preset("auto")(published=1, quick=2) == value
+    assert presets.choose_preset({"PRESET": "auto"})(published=1, quick=2) == value
     assert not caplog.text
     monkeypatch.delenv(presets.DECIDED)
 
@@ -40,17 +40,17 @@ def test_auto_is_quick_where_the_cpu_is_asked_for(monkeypatch, caplog):
     monkeypatch.setattr(presets, "machine_shows_gpu", lambda: True)
     monkeypatch.setattr(presets, "backend_finds_gpu", lambda: True)
     caplog.set_level("INFO")
-    assert presets.choose_preset("auto", 0)(published=1, quick=2) == 2
+    assert presets.choose_preset({"PRESET": "auto", "USE_GPUS_NO": 0})(published=1, quick=2) == 2
     assert "USE_GPUS_NO is 0, the CPU: quick preset" in caplog.text
     monkeypatch.delenv(presets.DECIDED)
-    assert presets.choose_preset("auto", [0])(published=1, quick=2) == 1
+    assert presets.choose_preset({"PRESET": "auto", "USE_GPUS_NO": [0]})(published=1, quick=2) == 1
     monkeypatch.delenv(presets.DECIDED)
 
 
 @pytest.mark.parametrize("name", ["fast", None, ["quick"]])
 def test_an_unknown_preset_is_refused_by_the_check_not_before(name, caplog):
     caplog.set_level("INFO")
-    assert presets.choose_preset(name)(published=1, quick=2) == 2
+    assert presets.choose_preset({"PRESET": name})(published=1, quick=2) == 2
     assert not caplog.text  # nothing was decided
     (problem,) = (one for one in check_options({"PRESET": name}) if one.startswith("PRESET is"))
     assert f"PRESET is {name!r}" in problem

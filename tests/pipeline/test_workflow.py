@@ -54,13 +54,15 @@ def test_options_without_effect_and_moved_folders_change_nothing(folder):
 
 def test_whether_a_step_is_done_can_be_asked_before_anything_is_checked(folder):
     done, keywords = record(folder)
-    assert not workflow._is_done(folder, "0", "prepare_images", keywords)
+    assert not workflow._is_done({"ROOT_DIR": folder}, "0", "prepare_images", keywords)
     (folder / ".workflow").mkdir()
     write_json(folder / ".workflow" / "steps.json", {"0": done})
-    assert workflow._is_done(folder, "0", "prepare_images", keywords)
-    assert not workflow._is_done(folder, "0", "prepare_images", keywords | {"tile_height": 32})
-    assert not workflow._is_done(folder, "0", "prepare_images", {})
-    assert not workflow._is_done(None, "0", "prepare_images", keywords)
+    assert workflow._is_done({"ROOT_DIR": folder}, "0", "prepare_images", keywords)
+    assert not workflow._is_done(
+        {"ROOT_DIR": folder}, "0", "prepare_images", keywords | {"tile_height": 32}
+    )
+    assert not workflow._is_done({"ROOT_DIR": folder}, "0", "prepare_images", {})
+    assert not workflow._is_done({}, "0", "prepare_images", keywords)
 
 
 def test_missing_output_is_made_again_but_hidden_files_do_not_count(folder):
@@ -145,9 +147,10 @@ def run(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
     monkeypatch.setattr(workflow, "catch_ends_from_outside", lambda: None)
 
-    def run(steps=lambda run_step: None, **how):
+    def run(steps=lambda run_step: None, resume=True, **how):
+        options = {"ROOT_DIR": tmp_path, "RESUME": resume}
         try:
-            workflow.run_workflow(steps, root_dir=tmp_path, options={}, **how)
+            workflow.run_workflow(steps, options=options, **how)
         except SystemExit as end:
             return end.code
         return 0
