@@ -201,7 +201,9 @@ def steps(run_step):
         use_skip_connection=CYCLEGAN_USE_SKIPS,
         use_resize_convolution=False,  # True: fewer checkerboard patterns
         use_binary_crossentropy=False,  # for the mask side; needs lambda_identity=(0, 0)
-        invert_images=False,  # negate the micrographs on their way in and out
+        # Negate the micrographs on their way in and out: so particles are bright in both domains,
+        # and the generators need not learn that. Published: False.
+        invert_images=not DARK_BACKGROUND,
         lambda_cycle=(10.0, 10.0),  # (micrographs, masks)
         lambda_identity=(0.5, 0.5),  # times lambda_cycle
         label_smoothing_factor=0.0,
@@ -260,6 +262,7 @@ def steps(run_step):
         filters=UNET_FILTERS,
         target=UNET_TARGET,
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
+        dark_background=DARK_BACKGROUND,  # False: micrographs are negated for the UNet
         use_dataloader=USE_DATALOADER,
         use_brightness_and_contrast_augmentation=False,
         vary_imaging=UNET_VARY_IMAGING,

@@ -100,7 +100,7 @@ def _predict(root, options, instances):
     from models.multires_unet import build_unet
     from pipeline.image_files import list_images, read_micrograph
     from pipeline.inference import make_predictor
-    from pipeline.intensities import clip_contrast, normalise
+    from pipeline.intensities import as_unet_sees
 
     build_unet(options.filters, with_centrality=instances).network.save(root / "network.keras")
     predict = make_predictor(
@@ -113,7 +113,7 @@ def _predict(root, options, instances):
         average_flips=instances,
     )
     for path in list_images(root / "images"):
-        image = normalise(clip_contrast(read_micrograph(path), (0.5, 99.5)))
+        image = as_unet_sees(read_micrograph(path), (0.5, 99.5), True)
         output = predict(image[..., None])
         write_image(root / "probability.tif", np.ascontiguousarray(output[..., 0]))
 

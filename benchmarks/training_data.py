@@ -84,6 +84,7 @@ def read_one_epoch(root: Path, use_dataloader: bool, options: argparse.Namespace
         filters=16,
         target=options.target,
         contrast_range=(0.5, 99.5),
+        dark_background=True,
         use_dataloader=use_dataloader,
         use_brightness_and_contrast_augmentation=False,
         vary_imaging=False,

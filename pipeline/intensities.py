@@ -68,3 +68,24 @@ def clip_contrast(image: np.ndarray, contrast_range: tuple[float, float] | None)
 def stretch_to_uint8(image: np.ndarray) -> np.ndarray:
     """Map an image's own range of values to 0..255, rounded, uint8; a constant image gives 0."""
     return np.rint(normalise(image, 0.0, 255.0)).astype(np.uint8)
+
+
+def as_unet_sees(
+    micrograph: np.ndarray,
+    contrast_range: tuple[float, float] | None,
+    dark_background: bool,
+) -> np.ndarray:
+    """Return a micrograph as the UNet is shown it, in training and after.
+
+    Parameters
+    ----------
+    micrograph : any shape, integers or floats.
+    contrast_range : see ``clip_contrast``, which raises the errors.
+    dark_background : whether particles are bright; if not, it is negated, so that they are.
+
+    Returns
+    -------
+    float32 in [0, 1], the same shape.
+    """
+    bounds = (0.0, 1.0) if dark_background else (1.0, 0.0)
+    return normalise(clip_contrast(micrograph, contrast_range), *bounds)

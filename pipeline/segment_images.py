@@ -9,7 +9,7 @@ from skimage.filters import threshold_otsu
 from pipeline.grow_particles import grow_particles
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
-from pipeline.intensities import clip_contrast, normalise, stretch_to_uint8
+from pipeline.intensities import as_unet_sees, stretch_to_uint8
 from pipeline.network_failures import act_on_failure, describe_probabilities, is_flat
 from pipeline.particle_masks import label_particles, segment_particles, to_four_connected
 from pipeline.progress import progress
@@ -18,6 +18,7 @@ from pipeline.run_folders import (
     fingerprint,
     newest_model,
     open_output_folder,
+    read_json,
 )
 
 logger = logging.getLogger(__name__)
@@ -76,8 +77,11 @@ def segment_images(
         use_gpu=use_gpu_for_whole_image,
         average_flips=average_flips,
     )
+    # As the network was trained; the option may have changed since.
+    trained_with = read_json(model.with_name("options.json")) or {}
+    dark_background = trained_with.get("options", {}).get("dark_background", True)
     for file in progress(missing, "micrographs segmented"):
-        image = normalise(clip_contrast(read_micrograph(file, image_crop), contrast_range))
+        image = as_unet_sees(read_micrograph(file, image_crop), contrast_range, dark_background)
         output = predict(image[..., None])
         probability = np.ascontiguousarray(output[..., 0])
         write_image(folder / f"{file.stem}_raw.tif", probability)

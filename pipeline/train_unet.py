@@ -12,7 +12,7 @@ from pipeline import imaging_variations
 from pipeline.filter_masks import fake_micrographs_folder
 from pipeline.grow_particles import centrality
 from pipeline.image_files import list_images, pair_by_stem, read_image
-from pipeline.intensities import clip_contrast, normalise
+from pipeline.intensities import as_unet_sees
 from pipeline.run_folders import fingerprint
 from pipeline.training_loop import Prefetcher, random_numbers, shuffled_indices, train
 from pipeline.training_runs import begin_run, finish_run, save_model
@@ -33,6 +33,7 @@ def train_unet(
     filters,
     target,
     contrast_range,
+    dark_background,
     use_dataloader,
     use_brightness_and_contrast_augmentation,
     vary_imaging,
@@ -86,7 +87,7 @@ def train_unet(
     weight_decay = None if isinstance(learning_rate_schedule, str) else learning_rate_schedule
     model.set_up(learning_rate, weight_decay)
     read, read_validation = (
-        _pair_reader(some, contrast_range, target, in_memory=not use_dataloader)
+        _pair_reader(some, contrast_range, dark_background, target, in_memory=not use_dataloader)
         for some in (training, validation)
     )
 
@@ -143,23 +144,24 @@ def _training_pairs(cyclegan_dir, masks_name):
     return pairs
 
 
-def read_pair(image_file, mask_file, contrast_range, target="mask"):
+def read_pair(image_file, mask_file, contrast_range, dark_background, target="mask"):
     """Return a micrograph in [0, 1], float32 (h, w, 1), and the target of the training.
 
+    Particles are bright in it: it is negated where the background is not dark.
     For "mask" that is the mask, 0 or 1, float32 (h, w, 1); for "instances", where ``mask_file`` is
     a label map, the mask and the centrality in [0, 1], float32 (h, w, 2).
     """
-    image = normalise(clip_contrast(read_image(image_file), contrast_range))
+    image = as_unet_sees(read_image(image_file), contrast_range, dark_background)
     if target == "mask":
         return image[..., None], (read_image(mask_file) > 0).astype(np.float32)[..., None]
     labels = read_image(mask_file)
     return image[..., None], np.stack([(labels > 0).astype(np.float32), centrality(labels)], -1)
 
 
-def _pair_reader(pairs, contrast_range, target, in_memory):
+def _pair_reader(pairs, contrast_range, dark_background, target, in_memory):
     if not in_memory:
-        return lambda index: read_pair(*pairs[index], contrast_range, target)
-    loaded = [read_pair(*pair, contrast_range, target) for pair in pairs]
+        return lambda index: read_pair(*pairs[index], contrast_range, dark_background, target)
+    loaded = [read_pair(*pair, contrast_range, dark_background, target) for pair in pairs]
     return lambda index: loaded[index]
 
 

@@ -1,5 +1,6 @@
 """Each way a network fails, provoked; and that good ones are left alone."""
 
+import json
 import logging
 
 import cv2
@@ -123,6 +124,24 @@ def segment(tmp_path, monkeypatch):
         return tmp_path / "masks"
 
     return segment
+
+
+def test_step_6b_negates_micrographs_where_the_training_did(segment, tmp_path):
+    shown = {}
+
+    def network(image):
+        shown.setdefault(dark_background, []).append(image)
+        return image
+
+    for dark_background in (None, True, False):
+        options = tmp_path / "Models" / "run" / "options.json"
+        if dark_background is not None:
+            options.write_text(json.dumps({"options": {"dark_background": dark_background}}))
+        for file in segment(network, when_failed="warn").glob("*.tif"):
+            file.unlink()
+    for undecided, bright, dark in zip(*shown.values(), strict=True):
+        np.testing.assert_array_equal(undecided, bright)
+        np.testing.assert_allclose(dark, 1 - bright, atol=1e-6)
 
 
 @pytest.mark.parametrize(

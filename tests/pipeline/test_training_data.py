@@ -84,11 +84,13 @@ def test_the_target_is_the_mask_or_the_mask_and_the_centrality(tmp_path):
     write_image(tmp_path / "image.tif", np.arange(24 * 30, dtype=np.float32).reshape(24, 30))
     write_image(tmp_path / "mask.tif", np.uint8(255) * (labels > 0))
     write_image(tmp_path / "labels.tif", labels)
-    image, mask = train_unet.read_pair(tmp_path / "image.tif", tmp_path / "mask.tif", None)
+    image, mask = train_unet.read_pair(tmp_path / "image.tif", tmp_path / "mask.tif", None, True)
     same, both = train_unet.read_pair(
-        tmp_path / "image.tif", tmp_path / "labels.tif", None, "instances"
+        tmp_path / "image.tif", tmp_path / "labels.tif", None, True, "instances"
     )
     np.testing.assert_array_equal(image, same)
+    dark, _ = train_unet.read_pair(tmp_path / "image.tif", tmp_path / "mask.tif", None, False)
+    np.testing.assert_allclose(dark, 1 - image, atol=1e-6)
     assert mask.shape == (24, 30, 1) and both.shape == (24, 30, 2) and both.dtype == np.float32
     np.testing.assert_array_equal(both[..., :1], mask)
     np.testing.assert_array_equal(both[..., 1], centrality(labels))
