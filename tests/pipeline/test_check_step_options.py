@@ -186,3 +186,11 @@ def test_options_that_go_together():
     assert check_combinations({"min_scaling": 1, "max_scaling": 1}) == []
     wide = {"use_normal_distribution": False, "scaling_mu": 1.0, "scaling_sigma": 0.5}
     assert check_combinations(wide) == []
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_particles_are_bright_to_the_networks_whatever_they_are(dark_background):
+    calls = default_calls(default_options() | {"DARK_BACKGROUND": dark_background})
+    keywords = {step_name: keywords for _, step_name, keywords in calls}
+    assert keywords["train_cyclegan"]["invert_images"] is not dark_background
+    assert keywords["train_unet"]["dark_background"] is dark_background
