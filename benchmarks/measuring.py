@@ -152,9 +152,9 @@ def measure_both(
         forget_peak_memory()
         with plain_layers():
             run = (build_stock or build)()
-        pairs = zip(first, _numbers(run()), strict=True)
-        difference = max(abs(ours - stock) for ours, stock in pairs)
-        measured["stock"] = measure(run, options.plain_repeats) | {"difference": difference}
+            pairs = zip(first, _numbers(run()), strict=True)
+            difference = max(abs(ours - stock) for ours, stock in pairs)
+            measured["stock"] = measure(run, options.plain_repeats) | {"difference": difference}
     return measured
 
 

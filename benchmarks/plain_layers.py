@@ -1,4 +1,4 @@
-"""The networks from Keras's own layers: the plain twin of ``models/layers.py``.
+"""The networks from Keras's own layers, called as functions: the plain twin of our training steps.
 
 Imported after the backend is chosen. Weights have the same order and shapes, so that a network
 built within ``plain_layers()`` from the same seed is the same network.
@@ -10,7 +10,7 @@ from unittest import mock
 import keras
 from keras import ops
 
-from models import cyclegan_networks, layers
+from models import cyclegan, cyclegan_networks, layers, multires_unet, wgan_gp
 
 
 class PlainReflectionPadding2D(layers.ReflectionPadding2D):
@@ -57,13 +57,18 @@ PLAIN = {
 }
 
 
+def _call(network, x, training=False):
+    return network(x, training=training)
+
+
 @contextlib.contextmanager
 def plain_layers():
-    """Build networks from stock Keras layers within this context."""
+    """Within this context networks are built from stock Keras layers, and steps call them."""
     # The CycleGAN's networks name some layers by themselves.
     named = {name: layer for name, layer in PLAIN.items() if hasattr(cyclegan_networks, name)}
-    with (
-        mock.patch.multiple(layers, **PLAIN),
-        mock.patch.multiple(cyclegan_networks, **named),
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.multiple(layers, **PLAIN))
+        stack.enter_context(mock.patch.multiple(cyclegan_networks, **named))
+        for module in (cyclegan, multires_unet, wgan_gp):
+            stack.enter_context(mock.patch.object(module, "run_through", _call))
         yield

@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from models.lean_inference import run_through
+from models.lean_networks import run_through
 from models.process_memory import keep_freed_memory
 
 

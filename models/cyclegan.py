@@ -19,6 +19,7 @@ from models.augmentation import augment
 from models.cyclegan_networks import build_discriminator, build_generator
 from models.image_pool import ImagePool
 from models.initial_weights import initialise_weights, seed_of_layer
+from models.lean_networks import run_through
 from models.optimizers import Adam
 
 
@@ -142,14 +143,14 @@ class CycleGan(keras.Model):
         has_identity = any(self.lambda_identity)
         # One pass for translation and identity: larger batches, and the instance norm keeps
         # every image to itself.
-        from_a = self.gen_a(_join(real_a, real_b, has_identity), training=True)
-        from_b = self.gen_b(_join(real_b, real_a, has_identity), training=True)
+        from_a = run_through(self.gen_a, _join(real_a, real_b, has_identity), training=True)
+        from_b = run_through(self.gen_b, _join(real_b, real_a, has_identity), training=True)
         fake_b, fake_a = from_a[:size], from_b[:size]
-        again_a = self.gen_b(self.noise_b(fake_b, training=True), training=True)
-        again_b = self.gen_a(self.noise_a(fake_a, training=True), training=True)
+        again_a = run_through(self.gen_b, self.noise_b(fake_b, training=True), training=True)
+        again_b = run_through(self.gen_a, self.noise_a(fake_a, training=True), training=True)
 
-        on_a = self.disc_a(self._show(fake_a, "a", chances[0]), training=True)
-        on_b = self.disc_b(self._show(fake_b, "b", chances[1]), training=True)
+        on_a = run_through(self.disc_a, self._show(fake_a, "a", chances[0]), training=True)
+        on_b = run_through(self.disc_b, self._show(fake_b, "b", chances[1]), training=True)
         adv_a = _squared_distance(on_b, self.real_target)
         adv_b = _squared_distance(on_a, self.real_target)
         cyc_a = self._mask_distance(real_b, again_b) * self.lambda_cycle[1]
@@ -182,7 +183,7 @@ class CycleGan(keras.Model):
         disc = self.disc_a if side == "a" else self.disc_b
 
         def discriminator_loss():
-            scores = disc(ops.concatenate([real, fake], axis=0), training=True)
+            scores = run_through(disc, ops.concatenate([real, fake], axis=0), training=True)
             on_real = _squared_distance(scores[: real.shape[0]], self.real_target)
             on_fake = _squared_distance(scores[real.shape[0] :], self.fake_target)
             return (on_real + on_fake) * 0.5, (on_real, on_fake)

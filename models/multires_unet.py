@@ -10,6 +10,7 @@ from keras import ops
 
 from models import backend, layers
 from models.initial_weights import initialise_weights
+from models.lean_networks import run_through
 from models.optimizers import Adam
 
 ALPHA = 1.67  # width of a MultiRes block in units of its UNet's filters
@@ -115,7 +116,7 @@ class UNet(keras.Model):
         image, target = batch
 
         def loss_and_metrics():
-            output = self.network(image, training=True)
+            output = run_through(self.network, image, training=True)
             metrics = self._pixel_metrics(target, backend.stop_gradient(output))
             return self._loss(target, output), metrics
 
@@ -128,7 +129,7 @@ class UNet(keras.Model):
         """Return val_loss, val_mae and val_acc of (images, targets)."""
         image, target = batch
         with backend.without_gradients():
-            output = self.network(image, training=False)
+            output = run_through(self.network, image, training=False)
             loss = self._loss(target, output)
             metrics = self._pixel_metrics(target, output)
         return {f"val_{name}": value for name, value in {"loss": loss, **metrics}.items()}

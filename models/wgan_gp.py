@@ -11,6 +11,7 @@ from keras import ops
 
 from models import backend, layers
 from models.initial_weights import initialise_weights, seed_of_layer
+from models.lean_networks import run_through
 from models.optimizers import Adam
 
 EPSILON = 1e-12  # under the root of the gradient's norm, whose slope is infinite at zero
@@ -96,10 +97,10 @@ class WganGp(keras.Model):
 
     def _update_critic(self, real, latent, alpha):
         with backend.without_gradients():
-            fake = backend.stop_gradient(self.generator(latent, training=True))
+            fake = backend.stop_gradient(run_through(self.generator, latent, training=True))
 
         def critic_loss():
-            both = self.critic(ops.concatenate([real, fake], axis=0), training=True)
+            both = run_through(self.critic, ops.concatenate([real, fake], axis=0), training=True)
             score_real, score_fake = both[: real.shape[0]], both[real.shape[0] :]
             loss = ops.mean(score_fake) - ops.mean(score_real)
             penalty, norm = self._gradient_penalty(real, fake, alpha)
@@ -117,14 +118,16 @@ class WganGp(keras.Model):
 
     def _gradient_penalty(self, real, fake, alpha):
         between = real + alpha * (fake - real)
-        gradient = backend.input_gradient(lambda x: self.critic(x, training=True), between)
+        gradient = backend.input_gradient(
+            lambda x: run_through(self.critic, x, training=True), between
+        )
         norm = ops.sqrt(ops.sum(ops.square(gradient), axis=(1, 2, 3)) + EPSILON)  # (batch,)
         return ops.mean(ops.square(norm - 1.0)), ops.mean(norm)
 
     def _update_generator(self, latent):
         def generator_loss():
-            fake = self.generator(latent, training=True)
-            return -ops.mean(self.critic(fake, training=True)), None
+            fake = run_through(self.generator, latent, training=True)
+            return -ops.mean(run_through(self.critic, fake, training=True)), None
 
         variables = self.generator.trainable_variables
         (loss, _), gradients = backend.value_and_gradients(generator_loss, variables)

@@ -1,7 +1,8 @@
-"""Run a network for its output alone, holding no intermediate result longer than it is used.
+"""Run a network, holding no intermediate result longer than it is used.
 
 Called as a function, a Keras model keeps what all its layers put out until the last one is done:
-7 GB for the MultiRes UNet on a micrograph of 1024 x 712 pixels.
+7 GB for the MultiRes UNet on a micrograph of 1024 x 712 pixels. In training too: besides what the
+backward pass needs.
 """
 
 import gc
@@ -15,8 +16,8 @@ def nodes_in_order(network):
         yield from (node for node in by_depth[depth] if not node.is_input)
 
 
-def run_through(network, x):
-    """Return ``network(x, training=False)``, x a tensor that the network takes.
+def run_through(network, x, training=False):
+    """Return ``network(x, training=training)``, x a tensor that the network takes.
 
     ``network`` is a functional ``keras.Model`` of one input and one output. Its layers run one
     after the other, as Keras would run them; what no later one takes is let go at once.
@@ -29,7 +30,7 @@ def run_through(network, x):
     for node in nodes:
         arguments, options = node.arguments.fill_in(values)
         if getattr(node.operation, "_call_has_training_arg", False):
-            options["training"] = False
+            options["training"] = training
         (output,) = node.outputs
         values[id(output)] = node.operation(*arguments, **options)
         del arguments

@@ -1,5 +1,6 @@
-"""Networks run for their output alone: the same output, and nothing held that is not needed."""
+"""Networks run without holding what is not needed: the same output, less memory."""
 
+import contextlib
 import gc
 import weakref
 
@@ -7,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from models import backend
+from models import backend, layers
 from models.cyclegan_networks import build_discriminator, build_generator
-from models.lean_inference import run_through
+from models.lean_networks import run_through
 from models.multires_unet import build_multires_unet
 
 
@@ -30,6 +31,29 @@ def test_the_output_is_that_of_the_network_in_inference_mode(network):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(run_through(network, x)), expected)
 
 
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param(lambda: build_multires_unet(4), id="unet"),
+        pytest.param(lambda: build_generator(4), id="generator"),
+    ],
+)
+def test_the_output_is_that_of_the_network_in_training(network):
+    network = network()
+    image = np.random.default_rng(0).random((2, 64, 48, 1), np.float32)
+    (x,) = backend.to_device((image,))
+    expected = network(x, training=True)
+    got = run_through(network, x, training=True)
+    np.testing.assert_array_equal(*map(_numbers, (got, expected)))
+    inference = run_through(network, x)
+    has_batches = any(isinstance(layer, layers.BatchNormalization) for layer in network.layers)
+    assert np.array_equal(_numbers(inference), _numbers(got)) is not has_batches
+
+
+def _numbers(tensor):
+    return keras.ops.convert_to_numpy(backend.stop_gradient(tensor))
+
+
 def test_a_tensor_used_twice_and_dropout():
     x = keras.Input((8,))
     y = keras.layers.Dropout(0.5)(x)
@@ -38,7 +62,8 @@ def test_a_tensor_used_twice_and_dropout():
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(run_through(network, ones)), 2)
 
 
-def test_no_more_than_the_last_results_are_held():
+@pytest.mark.parametrize("training", [False, True])
+def test_no_more_than_the_last_results_are_held(training):
     held, alive = [], []
 
     class Watch(keras.layers.Layer):
@@ -55,11 +80,13 @@ def test_no_more_than_the_last_results_are_held():
     held.clear()
     alive.clear()
     (zeros,) = backend.to_device((np.zeros((1, 4), np.float32),))
+    if training and backend.BACKEND == "torch":
+        zeros.requires_grad_()  # so there will be a backward pass; it needs no result of a sum
     gc.disable()  # by itself Python collects at some time or other
     try:
-        with backend.without_gradients():
-            result = run_through(network, zeros)
+        with contextlib.nullcontext() if training else backend.without_gradients():
+            result = run_through(network, zeros, training=training)
     finally:
         gc.enable()
     assert len(alive) == 10 and max(alive) <= 2
-    np.testing.assert_array_equal(keras.ops.convert_to_numpy(result), 10)
+    np.testing.assert_array_equal(_numbers(result), 10)
