@@ -3,25 +3,9 @@
 from pathlib import Path
 
 from pipeline.image_files import list_images
-from pipeline.step_table import OUTPUTS, STEPS
+from pipeline.step_table import INPUTS, OUTPUTS, STEPS
 
-# Of what a step reads: the step that makes it, and where. Of a network the file made last. What a
-# user may leave out, or the folder an option names instead, is in `_needs`.
-NEEDS = {
-    "2": (("1", "{wgan_dir}/Models/*/model.keras"), ("0", "{cyclegan_dir}/data/trainA")),
-    "3": (("0", "{cyclegan_dir}/data/trainA"), ("2", "{cyclegan_dir}/data/trainB")),
-    "4": (
-        ("2", "{cyclegan_dir}/data/trainB"),
-        ("3", "{cyclegan_dir}/Models/*/mask_to_image.keras"),
-    ),
-    "5": (("2", "{cyclegan_dir}/data/trainB"), ("4", "{cyclegan_dir}/generate_images/A")),
-    "6a": (
-        ("4", "{cyclegan_dir}/generate_images/A"),
-        ("5", "{cyclegan_dir}/generate_images/Synthetic_Masks_Filtered"),
-    ),
-    "6b": (("6a", "{unet_dir}/Models/*/model.keras"),),
-    "7": (("6b", "{masks_dir}"),),
-}
+NEEDS_NOTHING = "8"  # without true masks it has nothing to score, which is no problem
 NAMES_A_MODEL = {"2": "wgan_model", "4": "cyclegan_model", "6b": "unet_model"}
 
 
@@ -48,14 +32,16 @@ def check_earlier_steps(calls: list[tuple[str, str, dict]]) -> list[str]:
 
 def _needs(number, keywords):
     """Return the steps and paths without whose output a step cannot work, as far as is known."""
-    needs = NEEDS.get(number, ())
+    if number == NEEDS_NOTHING:
+        return []
+    needs = INPUTS.get(number, {})
     if number == "2":
         from_wgan = keywords.get("outline_source", "wgan") == "wgan"
         wanted = {"0": keywords.get("match_scenes"), "1": from_wgan}
-        needs = [need for need in needs if wanted[need[0]]]
+        needs = {earlier: pattern for earlier, pattern in needs.items() if wanted[earlier]}
     if keywords.get(NAMES_A_MODEL.get(number)) is not None:  # `check_named_models` looks at it
-        needs = [need for need in needs if "*" not in need[1]]
-    paths = [(earlier, _fill_in(pattern, keywords)) for earlier, pattern in needs]
+        needs = {earlier: pattern for earlier, pattern in needs.items() if "*" not in pattern}
+    paths = [(earlier, _fill_in(pattern, keywords)) for earlier, pattern in needs.items()]
     return [(earlier, path) for earlier, path in paths if path]
 
 

@@ -1,18 +1,34 @@
 """The steps: their functions, what they read and what they leave."""
 
-# Number, function, and title of each step; the steps whose output it reads; the keyword arguments
-# that name the user's own folders; the folders it writes, from its keywords.
+# Number, function, and title of each step; the keyword arguments that name the user's own folders.
 STEPS = {
-    "0": ("prepare_images", "folders and real tiles", (), ("images_dir",)),
-    "1": ("train_wgan", "training the WGAN", (), ("masks_dir",)),
-    "2": ("simulate_masks", "simulating masks", ("0", "1"), ("masks_dir",)),
-    "3": ("train_cyclegan", "training the CycleGAN", ("0", "2"), ()),
-    "4": ("translate_images", "translating masks and micrographs", ("2", "3"), ("images_dir",)),
-    "5": ("filter_masks", "filtering masks", ("2", "4"), ("images_dir",)),
-    "6a": ("train_unet", "training the UNet", ("4", "5"), ()),
-    "6b": ("segment_images", "segmenting the micrographs", ("6a",), ("images_dir",)),
-    "7": ("measure_particles", "measuring particles", ("6b",), ("images_dir", "masks_dir")),
-    "8": ("score_masks", "scoring masks", ("6b", "7"), ("true_masks_dir", "masks_dir")),
+    "0": ("prepare_images", "folders and real tiles", ("images_dir",)),
+    "1": ("train_wgan", "training the WGAN", ("masks_dir",)),
+    "2": ("simulate_masks", "simulating masks", ("masks_dir",)),
+    "3": ("train_cyclegan", "training the CycleGAN", ()),
+    "4": ("translate_images", "translating masks and micrographs", ("images_dir",)),
+    "5": ("filter_masks", "filtering masks", ("images_dir",)),
+    "6a": ("train_unet", "training the UNet", ()),
+    "6b": ("segment_images", "segmenting the micrographs", ("images_dir",)),
+    "7": ("measure_particles", "measuring particles", ("images_dir", "masks_dir")),
+    "8": ("score_masks", "scoring masks", ("true_masks_dir", "masks_dir")),
+}
+# What each step reads of which steps before it; of a network the file that is made last.
+INPUTS = {
+    "2": {"0": "{cyclegan_dir}/data/trainA", "1": "{wgan_dir}/Models/*/model.keras"},
+    "3": {"0": "{cyclegan_dir}/data/trainA", "2": "{cyclegan_dir}/data/trainB"},
+    "4": {
+        "2": "{cyclegan_dir}/data/trainB",
+        "3": "{cyclegan_dir}/Models/*/mask_to_image.keras",
+    },
+    "5": {"2": "{cyclegan_dir}/data/trainB", "4": "{cyclegan_dir}/generate_images/A"},
+    "6a": {
+        "4": "{cyclegan_dir}/generate_images/A",
+        "5": "{cyclegan_dir}/generate_images/Synthetic_Masks_Filtered",
+    },
+    "6b": {"6a": "{unet_dir}/Models/*/model.keras"},
+    "7": {"6b": "{masks_dir}"},
+    "8": {"6b": "{masks_dir}", "7": "{results_dir}/*/particles.csv"},
 }
 # What each step leaves; of files in run folders (*) those in the latest.
 OUTPUTS = {

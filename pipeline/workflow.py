@@ -25,7 +25,7 @@ from pipeline.run_folders import (
 from pipeline.run_lock import locked
 from pipeline.run_step import INTERRUPTED, in_words, set_up_logging, why_ended
 from pipeline.step_process import catch_ends_from_outside, run_in_process
-from pipeline.step_table import OUTPUTS, STEPS
+from pipeline.step_table import INPUTS, OUTPUTS, STEPS
 
 logger = logging.getLogger(__name__)
 
@@ -151,11 +151,11 @@ def _exit_interrupted():
 
 def _made_with(number, keywords, records):
     """Return what decides a step's output: its keywords, the user's files, the earlier steps."""
-    _, _, earlier, own_folders = STEPS[number]
     inputs = {}
-    for name in own_folders:
+    for name in STEPS[number][2]:
         path = Path(keywords[name])
         inputs[name] = fingerprint(list_images(path)) if path.is_dir() else None
+    earlier = INPUTS.get(number, ())
     if keywords.get("outline_source") == "augmented":
         earlier = [step for step in earlier if step != "1"]  # the WGAN is not looked at
     upstream = {step: _digest(records.get(step)) for step in earlier}
