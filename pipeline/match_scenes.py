@@ -138,8 +138,8 @@ def report_match(data_dir: Path, scenes: list, label_maps: list[Path]) -> None:
     if found["coverage_ks_distance"] > FAR_APART:
         logger.warning(
             "the simulated masks do not look like the micrographs, so the CycleGAN must invent "
-            "or leave out particles: see %s; set MATCH_SCENES = True, or change "
-            "perlin_noise_threshold",
+            "or leave out particles: see %s. MATCH_SCENES = True makes them alike; without it, "
+            "change perlin_noise_threshold; with it, look whether DARK_BACKGROUND is right",
             data_dir / "scenes.png",
         )
     known = {name: value if np.isfinite(value) else None for name, value in found.items()}

@@ -44,6 +44,6 @@ def describe_fidelity(mean: float) -> str | None:
     return (
         f"the fake micrographs do not show what their masks do (mean fidelity {mean:.2f} of 1): "
         "the CycleGAN leaves out particles, or draws others. Masks that look like the "
-        "micrographs help most: set MATCH_SCENES = True, or compare them in "
-        "2_CycleGAN/data/scenes.png; then more CYCLEGAN_EPOCHS"
+        "micrographs help most: compare them in 2_CycleGAN/data/scenes.png (MATCH_SCENES = True "
+        "makes them alike); then more CYCLEGAN_EPOCHS"
     )

@@ -33,12 +33,12 @@ def foreground_of_micrograph(micrograph: np.ndarray, dark_background: bool) -> n
     gaps are closed and holes filled, as `foreground_of_labels` does.
     Source: Li and Tam, Pattern Recognition Letters 19 (1998).
     """
-    smooth = cv2.GaussianBlur(micrograph, (0, 0), 1.0)
+    # Negated where particles are dark: Li's threshold is made for a dark background.
+    smooth = cv2.GaussianBlur(micrograph if dark_background else 255 - micrograph, (0, 0), 1.0)
     if smooth.min() == smooth.max():
         return np.zeros(smooth.shape, bool)
-    bright = smooth > threshold_li(smooth)
-    found = (bright if dark_background else ~bright).astype(np.uint8)
-    return _close_and_fill(cv2.morphologyEx(found, cv2.MORPH_OPEN, CROSS))
+    bright = (smooth > threshold_li(smooth)).astype(np.uint8)
+    return _close_and_fill(cv2.morphologyEx(bright, cv2.MORPH_OPEN, CROSS))
 
 
 def foreground_of_labels(labels: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
+from pipeline.intensities import stretch_to_uint8
+from simulate.examples import make_examples
 from simulate.scenes import (
     foreground_of_labels,
     foreground_of_micrograph,
@@ -27,6 +29,17 @@ def test_the_foreground_of_a_micrograph_is_where_its_particles_are(dark_backgrou
     image = np.where(true == dark_background, 170, 60) + noise
     found = foreground_of_micrograph(np.clip(image, 0, 255).astype(np.uint8), dark_background)
     assert np.mean(found != true) < 0.01
+
+
+def test_dark_particles_are_found_as_bright_ones_are():
+    _, micrograph, _ = make_examples(1)[0]
+    micrograph = stretch_to_uint8(micrograph)
+    bright, dark = (
+        foreground_of_micrograph(image, dark_background)
+        for image, dark_background in ((micrograph, True), (255 - micrograph, False))
+    )
+    assert 0.1 < bright.mean() < 0.6
+    np.testing.assert_array_equal(dark, bright)
 
 
 def test_a_micrograph_of_one_grey_has_no_foreground():
