@@ -87,8 +87,9 @@ WGAN_EPOCHS = preset(published=1000, quick=10)
 # --- Step 2: simulated masks --------------------------------------------------------------------
 MAX_PARTICLE_OVERLAP = 0.5  # share of a particle that may be covered; 0.05 for TEM
 # True: simulated masks cover as much of a tile, in agglomerates and particles as large, as in your
-# micrographs. False, as published: as the options of step 2 say.
-MATCH_SCENES = False
+# micrographs: the noise's threshold and frequency and the particles' scale are measured there, and
+# 2_CycleGAN/data/scenes.png shows both. False, as published: as the options of step 2 say.
+MATCH_SCENES = True
 
 # --- Step 3: CycleGAN ---------------------------------------------------------------------------
 # Raise the batch size until the GPU's memory is full.
@@ -176,12 +177,13 @@ def steps(run_step):
         min_no_of_particles=100,
         max_no_of_particles=150,
         use_perlin_noise=True,  # smooth noise decides where agglomerates are
-        # 0 to 1; higher: smaller, denser clusters. Choose it, and the frequency, so that the
-        # masks look like the micrographs: agglomerates of the same size, at the same distance
+        # 0 to 1; higher: smaller, denser clusters. Without MATCH_SCENES choose it, and the
+        # frequency, so that the masks look like the micrographs: agglomerates of the same size,
+        # at the same distance
         perlin_noise_threshold=preset(published=0.5, quick=0.62),
         perlin_noise_frequency=preset(published=4, quick=6),  # periods over the canvas
         use_normal_distribution=True,  # of particle scales; False: uniform between the limits
-        scaling_mu=1.0,
+        scaling_mu=1.0,  # with MATCH_SCENES all four are multiplied by what fits the micrographs
         scaling_sigma=0.10,
         min_scaling=0.75,  # with the normal distribution the limits are mu -+ 3 sigma
         max_scaling=1.25,

@@ -186,7 +186,7 @@ def _simulate_label_maps(
     label_maps = run_in_processes(simulate, indices, number_of_processes(len(indices)))
     if len(indices) < number:  # some were made before, and checked
         return label_maps
-    return _checked(label_maps, options["perlin_noise_threshold"])
+    return _checked(label_maps, options)
 
 
 def _make_library(rng, outlines, use_random_rotation, *scaling) -> list[list[Particle]]:
@@ -242,19 +242,29 @@ def _check_library(library: list[list[Particle]], source: Path, number: int) -> 
         )
 
 
-def _checked(label_maps: Iterator[np.ndarray], perlin_noise_threshold: float) -> Iterator:
+def _checked(label_maps: Iterator[np.ndarray], options: dict) -> Iterator:
     """Return the label maps; raise a ValueError if the first are all empty, or all full."""
     first = list(islice(label_maps, MASKS_TO_CHECK))
     covered = [float(np.mean(labels > 0)) for labels in first]
     if max(covered) > 0 and min(covered) < FULL:
         return chain(first, label_maps)
     if max(covered) == 0:
-        found = "hold no particle. Lower perlin_noise_threshold"
-        way_out = "place more particles (min_no_of_particles), or enlarge the tiles."
+        found = "hold no particle"
+        change = "Lower perlin_noise_threshold"
+        way_out = "place more particles (min_no_of_particles), or enlarge the tiles"
     else:
-        found = f"are full (more than {FULL:.0%} covered). Raise perlin_noise_threshold"
-        way_out = "set use_perlin_noise to True, place fewer particles, or enlarge the tiles."
+        found = f"are full (more than {FULL:.0%} covered)"
+        change = "Raise perlin_noise_threshold"
+        way_out = "set use_perlin_noise to True, place fewer particles, or enlarge the tiles"
+    what_to_do = (
+        f"{change} (it is {options['perlin_noise_threshold']}; allowed is 0 to 1), {way_out}"
+    )
+    if options["match_scenes"]:
+        what_to_do = (
+            "That is how much of the tiles in 2_CycleGAN/data/trainA seems to be covered: look "
+            "whether DARK_BACKGROUND is right for them, or set MATCH_SCENES = False"
+        )
     raise ValueError(
-        f"The first {len(covered)} simulated masks {found} (it is {perlin_noise_threshold}; "
-        f"allowed is 0 to 1), {way_out} Look at the outlines in 1_WGAN/Output_Images too."
+        f"The first {len(covered)} simulated masks {found}. {what_to_do}. Look at the outlines in "
+        "1_WGAN/Output_Images too."
     )

@@ -144,6 +144,16 @@ def test_masks_match_the_micrographs_where_they_are_to(run, tmp_path, caplog, mo
     assert {path.name: path.read_bytes() for path in (data / "trainB").glob("*.tif")} == masks
 
 
+def test_nothing_to_match_is_an_error(run, tmp_path):
+    tiles = tmp_path / "2_CycleGAN" / "data" / "trainA"
+    tiles.mkdir(parents=True)
+    for index in range(3):
+        write_image(tiles / f"{index}.tif", np.full((96, 128), 60, np.uint8))
+    with pytest.raises(ValueError, match=r"hold no particle. That is .* DARK_BACKGROUND is right"):
+        run(match_scenes=True)
+    assert names(tmp_path / "2_CycleGAN" / "data" / "trainB") == []
+
+
 def test_matching_needs_tiles(run):
     with pytest.raises(FileNotFoundError, match=r"run step 0 .*MATCH_SCENES = False"):
         run(match_scenes=True)
