@@ -21,8 +21,8 @@ from pipeline.presets import choose_preset
 from pipeline.workflow import run_workflow
 
 # "published": the values of the published workflow, for a GPU.
-# "quick": a first look, the whole workflow on the shipped examples in 8 to 15 minutes on 2
-# CPU cores.
+# "quick": a first look, the whole workflow on the shipped examples in 5 to 10 minutes on 2 CPU
+# cores.
 # "auto": published where a GPU is found, quick otherwise; says which.
 PRESET = "auto"
 # "all", a number, or a list such as [1]. One process trains on one GPU, the first of the choice;
@@ -172,8 +172,8 @@ def steps(run_step):
         grid_type="HEXAGONAL",  # "HEXAGONAL", "CUBIC" or "DISABLE" (random positions)
         grid_spacing_factor=0.125,  # fraction of the outline size
         grid_noise_factor=0.05,  # jitter, as a fraction of the outline size
-        # without a grid only: how many are tried, over the image and the margin all round in
-        # which a particle's middle may lie
+        # without a grid and MATCH_SCENES only: how many are tried, over the image and the margin
+        # all round in which a particle's middle may lie
         min_no_of_particles=100,
         max_no_of_particles=150,
         use_perlin_noise=True,  # smooth noise decides where agglomerates are
