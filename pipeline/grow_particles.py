@@ -13,7 +13,7 @@ import numpy as np
 from skimage.morphology import reconstruction
 
 from pipeline.particle_masks import fill_holes
-from pipeline.touching_particles import flood, separate_components
+from pipeline.touching_particles import distance_to_background, flood, separate_components
 
 # Of a centre, in 255ths of the centrality of the innermost pixel:
 LEAST_RISE = 45  # from the valley to a neighbour up to it
@@ -33,8 +33,7 @@ def centrality(labels: np.ndarray) -> np.ndarray:
     kernel = np.ones((3, 3), np.uint8)
     as_float = mirrored.astype(np.float32)
     alike = cv2.dilate(as_float, kernel) == cv2.erode(as_float, kernel)
-    inside = ((mirrored > 0) & alike).astype(np.uint8)
-    distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    distance = distance_to_background((mirrored > 0) & alike)[1:-1, 1:-1]
     # The rim pixels themselves are particle too: one step further out.
     distance = np.where(labels > 0, distance + 1, 0)
     largest = np.zeros(labels.max() + 1, np.float32)

@@ -34,7 +34,7 @@ def split_touching_particles(mask: np.ndarray, min_distance: int) -> np.ndarray:
     components, regions = separate_components(particle)
     distance = np.zeros(particle.shape)
     for box, inside in regions:
-        distance[box] += _distance_to_background(inside)
+        distance[box] += distance_to_background(inside)
     distance = cv2.GaussianBlur(distance, (9, 9), 1.0, borderType=cv2.BORDER_REPLICATE)
 
     rows, columns = _find_centres(distance * particle, int(min_distance))
@@ -71,10 +71,11 @@ def separate_components(mask: np.ndarray) -> tuple[np.ndarray, list]:
     return components, regions
 
 
-def _distance_to_background(mask: np.ndarray) -> np.ndarray:
+def distance_to_background(mask: np.ndarray) -> np.ndarray:
     """Return the Euclidean distance of every pixel to the background, exact, float64."""
     distance = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # Squares are whole numbers. Rounding errors would choose between places equally far.
+    # Squares are whole numbers. Rounding errors, which OpenCV 5 makes differently each time, would
+    # choose between places equally far.
     return np.sqrt(np.rint(np.square(distance, dtype=np.float64)))
 
 

@@ -150,3 +150,13 @@ def test_the_threshold_does_not_move_the_outline_of_a_certain_particle(threshold
 
 def test_nothing_grows_on_an_empty_mask():
     assert not grow_particles(np.zeros((30, 40)), np.full((30, 40), 0.7), 0.5).any()
+
+
+def test_centrality_repeats_itself_to_the_last_bit():
+    random = np.random.default_rng(0)
+    for height, width in random.integers(40, 200, (20, 2)):
+        noise = cv2.GaussianBlur(random.random((height, width), np.float32), (0, 0), 3)
+        labels, _ = ndimage.label(noise > 0.5)
+        # All are kept, so that each lies elsewhere in the memory: OpenCV's distances depend on it.
+        maps = [centrality(labels) for _ in range(5)]
+        assert all(np.array_equal(one, maps[0]) for one in maps)
