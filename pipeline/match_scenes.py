@@ -87,7 +87,7 @@ def fit_options(scenes: list, make_simulator, options: dict) -> dict:
             unscaled.extend((scene.diameters + 2 * GAP) / tried["scaling_mu"])
         return sample
 
-    for steps in progress(FREQUENCY_STEPS, "rounds of matching them to the micrographs"):
+    for steps in progress(FREQUENCY_STEPS, "rounds of matching masks to the micrographs"):
         if options["use_perlin_noise"] and np.isfinite(chord):
             options = _fit_frequency(simulate_sample, options, chord, steps)
         simulate_sample(options, SCALE_SAMPLE)
