@@ -16,6 +16,7 @@ from pipeline.particle_masks import label_particles
 SPECK_AREA = 9
 AP_THRESHOLDS = np.arange(50, 100, 5) / 100
 DIAMETER_PERCENTILES = (10, 50, 90)
+SIDES = ("predicted", "true")
 
 # Those who outline particles run a few rows into the info bar. More than this share of the true
 # particles' pixels is never cut off silently.
@@ -139,11 +140,18 @@ def compute_scores(comparison: dict[str, np.ndarray]) -> dict[str, float]:
         "aggregated_jaccard_index": _ratio(*jaccard, 1.0),
         "n_predicted": n_predicted,
         "n_true": n_true,
-        "number_ratio": _ratio(n_predicted, n_true, 1.0 if n_predicted == 0 else np.nan),
+        "number_ratio": _number_ratio(n_predicted, n_true),
+        "number_ratio_above_9_px": _number_ratio(
+            *(np.count_nonzero(comparison[f"{side}_areas"] > SPECK_AREA) for side in SIDES)
+        ),
         **{f"n_{kind}": int(n) for kind, n in zip(KINDS, fates, strict=True)},
         "n_invented": np.count_nonzero(comparison["invented"]),
         **_size_scores(comparison["predicted_areas"], comparison["true_areas"]),
     }
+
+
+def _number_ratio(n_predicted: int, n_true: int) -> float:
+    return _ratio(n_predicted, n_true, 1.0 if n_predicted == 0 else np.nan)
 
 
 def _pixel_scores(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:

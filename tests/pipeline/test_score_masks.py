@@ -70,6 +70,7 @@ def test_identical_folders_score_one_over_all_images_and_in_each(tmp_path, caplo
     assert [row["n_true"] for row in rows] == ["3", "1.5", "2", "1"]
     assert "2 of 3 masks" in caplog.text and "scored as saved only" in caplog.text
     assert "Scores over all 2 images" in caplog.text
+    assert "above 9 px, as D10 to D90 are: n/n true 1.000" in caplog.text
 
 
 def test_thresholds_of_the_probability_are_scored_and_the_best_is_named(tmp_path, caplog):

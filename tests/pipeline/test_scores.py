@@ -18,6 +18,7 @@ AGREEMENT = (
     "panoptic_quality",
     "aggregated_jaccard_index",
     "number_ratio",
+    "number_ratio_above_9_px",
 )
 
 
@@ -100,6 +101,7 @@ def test_every_score_of_a_case_that_can_be_counted_by_hand():
         "n_predicted": 2,
         "n_true": 2,
         "number_ratio": 1,
+        "number_ratio_above_9_px": 1,
         "d50_predicted_px": (np.sqrt(80) + np.sqrt(40)) / np.sqrt(np.pi),
         "d50_true_px": (np.sqrt(100) + np.sqrt(60)) / np.sqrt(np.pi),
     }
@@ -124,9 +126,10 @@ def test_nothing_predicted_scores_zero():
 
 def test_no_true_particle_scores_zero_and_what_is_undefined_is_nan():
     scores = score(rectangles(np.s_[10:20, 10:20]), empty())
-    undefined = ("number_ratio", "tpr", "fnr", "youden", "d50_true_px", "d50_error")
+    numbers = {"number_ratio", "number_ratio_above_9_px"}
+    undefined = (*numbers, "tpr", "fnr", "youden", "d50_true_px", "d50_error")
     assert all(np.isnan(scores[name]) for name in undefined)
-    agreement = set(AGREEMENT) - {"number_ratio"}
+    agreement = set(AGREEMENT) - numbers
     assert {name: scores[name] for name in agreement} == dict.fromkeys(agreement, 0)
     assert scores["fpr"] == pytest.approx(100 / 4800)
 
@@ -152,6 +155,8 @@ def test_specks_count_as_contours_but_not_above_9_px_nor_as_sizes():
         scores = score(rectangles(particle, np.s_[40, 10 : 10 + size]), true)
         assert scores["instance_iou"] == 0.5
         assert scores["instance_iou_above_9_px"] == expected
+        assert scores["number_ratio"] == 2
+        assert scores["number_ratio_above_9_px"] == 1 / expected
         assert (scores["d10_error"] == 0) == (size == 9)
 
 
