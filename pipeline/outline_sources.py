@@ -9,9 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models import wgan_gp
 from pipeline.image_files import list_images, read_mask
-from pipeline.inference import load_network
 from pipeline.particle_shapes import measure_particles
 from simulate.augment_outlines import augment_outlines
 from simulate.outlines import OPENING, carve_core
@@ -59,6 +57,10 @@ def load_outlines(masks_dir: Path, invert: bool = False) -> np.ndarray:
 
 def draw_from_wgan(rng: np.random.Generator, model: Path, number: int) -> np.ndarray:
     """Return outlines drawn by the WGAN's generator saved at ``model``."""
+    # Keras takes seconds to import, which steps that draw none need not wait for.
+    from models import wgan_gp
+    from pipeline.inference import load_network
+
     generator = load_network(model, use_gpu=True)
     latent = wgan_gp.draw_latent(rng, number, generator.input_shape[-1])
     return wgan_gp.sample_outlines(generator, latent, batch_size=OUTLINES_AT_A_TIME)

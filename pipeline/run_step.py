@@ -20,7 +20,7 @@ from pipeline.run_lock import is_alive
 
 logger = logging.getLogger(__name__)
 
-# The steps that run a network; the others import neither Keras nor its backend.
+# The steps that run a network; simulate_masks only where the WGAN draws the outlines.
 NETWORK_STEPS = (
     "train_wgan",
     "simulate_masks",
@@ -64,10 +64,18 @@ def end_with(parent):
     threading.Thread(target=watch, daemon=True).start()
 
 
+def runs_network(function, keywords):
+    """Return whether a step, of this function and these keywords, runs a network.
+
+    The others import neither Keras nor its backend.
+    """
+    return function in NETWORK_STEPS and keywords.get("outline_source") != "augmented"
+
+
 def run_job(job):
     """Call the step's function; return the exit code."""
     try:
-        if job["function"] in NETWORK_STEPS:
+        if runs_network(job["function"], job["keywords"]):
             if os.environ.get("KERAS_BACKEND") == "torch":
                 # Keras would import TensorFlow, where it is installed, to save a model.
                 sys.modules.setdefault("tensorflow", None)
@@ -120,7 +128,7 @@ def less_memory(function, keywords):
             f"Use a smaller {BATCH_SIZES[function]} or smaller tiles, or, on a GPU, PRECISION = "
             '"mixed_bfloat16".'
         )
-    if function in NETWORK_STEPS:
+    if runs_network(function, keywords):
         return "Use smaller tiles (TILE_SIZE_H, TILE_SIZE_W), or end other programs."
     return "End other programs, or cut the largest micrographs into parts."
 

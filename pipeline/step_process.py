@@ -59,7 +59,7 @@ def run_in_process(folder, number, function, keywords, options, tell_lock):
     # A group of its own: Ctrl-C reaches the step once, through us, and so does SIGTERM.
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.run_step", str(job_file)],
-        env=_environment(),
+        env=environment_of_step(),
         start_new_session=os.name == "posix",
     )
     tell_lock(process.pid)
@@ -76,7 +76,8 @@ def run_in_process(folder, number, function, keywords, options, tell_lock):
         return INTERRUPTED, True
 
 
-def _environment():
+def environment_of_step():
+    """Return the environment variables of a step's process."""
     project = Path(__file__).resolve().parent.parent
     paths = [str(project), os.environ.get("PYTHONPATH", "")]
     return {

@@ -13,6 +13,8 @@ import pytest
 from models import backend
 from pipeline import run_step
 from pipeline.run_lock import identity_of, is_alive
+from pipeline.run_step import runs_network
+from pipeline.step_table import STEPS
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -98,6 +100,25 @@ def test_an_interrupted_step_tells_so_by_its_exit_code(job):
 
     assert run_step.run_job(job(step)) == run_step.INTERRUPTED
     assert run_step.run_job(job(lambda: None)) == 0
+
+
+@pytest.mark.parametrize("function", [function for function, *_ in STEPS.values()])
+def test_a_step_imports_its_own_backend_or_none(function):
+    keywords = {"outline_source": "augmented"} if function == "simulate_masks" else {}
+    code = (
+        "import json, sys; from pipeline.run_step import run_job; "
+        "run_job(json.loads(sys.argv[1])); "
+        "print(*{'keras', 'tensorflow', 'torch'} & {n for n, m in sys.modules.items() if m})"
+    )
+    devices = {"use_gpus": 0, "allow_memory_growth": True, "deterministic": False, "use_xla": False}
+    job = {"number": "9", "function": function, "keywords": keywords, "devices": devices}
+    job["log_file"] = os.devnull
+    command = [sys.executable, "-c", code, json.dumps(job)]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    # The step itself refuses to run without its keywords.
+    assert "missing" in ended.stderr and "required keyword-only" in ended.stderr
+    expected = {"keras", os.environ.get("KERAS_BACKEND", "tensorflow")}
+    assert set(ended.stdout.split()) == (expected if runs_network(function, keywords) else set())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file on an always full disk")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from skimage.draw import disk, ellipse
 
-from pipeline import outline_sources
+from models import wgan_gp
+from pipeline import inference
 from pipeline import simulate_masks as step
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.simulate_masks import simulate_masks
@@ -59,8 +60,8 @@ def run(tmp_path, monkeypatch):
     model.parent.mkdir(parents=True)
     model.write_bytes(b"a model")
     generator = SimpleNamespace(input_shape=(None, 2))
-    monkeypatch.setattr(outline_sources, "load_network", lambda path, use_gpu: generator)
-    monkeypatch.setattr(outline_sources.wgan_gp, "sample_outlines", draw_ellipses)
+    monkeypatch.setattr(inference, "load_network", lambda path, use_gpu: generator)
+    monkeypatch.setattr(wgan_gp, "sample_outlines", draw_ellipses)
     monkeypatch.setattr("simulate.outlines.LIBRARY_SIZE", 256)
 
     def run(**changes):
@@ -232,7 +233,7 @@ def test_options_out_of_range_are_errors(run, changes, words):
 
 def test_wgan_that_draws_no_particles_is_an_error(run, monkeypatch):
     monkeypatch.setattr(
-        outline_sources.wgan_gp,
+        wgan_gp,
         "sample_outlines",
         lambda _, latent, batch_size: np.zeros((len(latent), 32, 32), np.uint8),
     )
@@ -247,7 +248,7 @@ def test_wgan_that_draws_few_particles_is_a_warning(run, monkeypatch, caplog):
         outlines[np.arange(len(latent)) % 4 > 0] = 0
         return outlines
 
-    monkeypatch.setattr(outline_sources.wgan_gp, "sample_outlines", mostly_nothing)
+    monkeypatch.setattr(wgan_gp, "sample_outlines", mostly_nothing)
     run()
     assert "75 % of the outlines" in caplog.text
 
@@ -261,7 +262,7 @@ def test_empty_masks_are_an_error_before_any_is_written(run, tmp_path):
 def test_full_masks_are_an_error(run, monkeypatch):
     # Particles of 252 x 252 pixels, 307 apart: one of them covers the whole tile.
     monkeypatch.setattr(
-        outline_sources.wgan_gp,
+        wgan_gp,
         "sample_outlines",
         lambda _, latent, batch_size: np.full((len(latent), 256, 256), 255, np.uint8),
     )
@@ -277,7 +278,7 @@ def test_full_masks_are_an_error(run, monkeypatch):
 
 
 def test_augmented_outlines_need_no_wgan(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(outline_sources, "load_network", None)
+    monkeypatch.setattr(inference, "load_network", None)
     with pytest.raises(FileNotFoundError, match="Input_Masks does not exist"):
         run(outline_source="augmented", wgan_model="2020-01-01_00-00-00")
     outline = np.full((40, 30), 255, np.uint8)
