@@ -268,6 +268,9 @@ def steps(run_step):
         use_dataloader=USE_DATALOADER,
         use_brightness_and_contrast_augmentation=False,
         vary_imaging=UNET_VARY_IMAGING,
+        # 0 to 1, such as 0.5: leave out the fake micrographs that show less of what their masks do
+        # (2_CycleGAN/generate_images/pairs.csv has their fidelity)
+        least_fidelity=0.0,
         validation_share=0.2,
         learning_rate=1e-3,
         # "STEP_DECAY", "LINEAR_DECAY", or a weight decay such as 1e-4

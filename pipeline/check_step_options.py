@@ -108,6 +108,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "use_dataloader": YES_NO,
     "use_brightness_and_contrast_augmentation": YES_NO,
     "vary_imaging": YES_NO,
+    "least_fidelity": SHARE,
     "validation_share": number(0, 1, above=True, below=True),
     "learning_rate_schedule": either(
         one_of("STEP_DECAY", "LINEAR_DECAY"), number(0, 1, above=True)

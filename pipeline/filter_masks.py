@@ -19,7 +19,7 @@ from pipeline.image_files import (
     write_image,
 )
 from pipeline.network_failures import act_on_failure, describe_contrast
-from pipeline.pair_fidelity import describe_fidelity, measure_fidelity
+from pipeline.pair_fidelity import PAIRS_TABLE, describe_fidelity, measure_fidelity
 from pipeline.particle_masks import (
     contrast_correlation,
     fill_holes,
@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 STEP_2 = "step 2 (simulate_masks)"
 STEP_4 = "step 4 (translate_images)"
 FAKES, BLURRED, RAW_MASKS = "A", "A_blurred", "B"
-PAIRS_TABLE = "pairs.csv"
 
 
 def filter_masks(

@@ -13,6 +13,7 @@ from pipeline.filter_masks import fake_micrographs_folder
 from pipeline.grow_particles import centrality
 from pipeline.image_files import list_images, pair_by_stem, read_image
 from pipeline.intensities import as_unet_sees
+from pipeline.pair_fidelity import faithful_pairs
 from pipeline.run_folders import fingerprint
 from pipeline.training_loop import Prefetcher, random_numbers, shuffled_indices, train
 from pipeline.training_runs import begin_run, finish_run, save_model
@@ -37,6 +38,7 @@ def train_unet(
     use_dataloader,
     use_brightness_and_contrast_augmentation,
     vary_imaging,
+    least_fidelity,
     validation_share,
     learning_rate,
     learning_rate_schedule,
@@ -50,12 +52,14 @@ def train_unet(
 
     ``target`` is "mask", as published, or "instances": the network then learns each pixel's
     centrality in its particle too (see ``grow_particles.py``), from the filtered label maps.
+    Pairs of a fidelity (see ``pair_fidelity.py``) below ``least_fidelity`` are left out.
 
     Writes ``unet_dir/Models/<run>/model.keras`` (after the last epoch) and
     ``Checkpoint_Lowest_Loss.keras`` (lowest validation loss; the one that is used).
     """
     options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "unet_dir", "resume")}
     pairs = _training_pairs(Path(cyclegan_dir), LABELS if target == "instances" else MASKS)
+    pairs = faithful_pairs(pairs, Path(cyclegan_dir) / "generate_images", least_fidelity)
     options["inputs"] = [fingerprint(column) for column in zip(*pairs, strict=True)]
     run_folder, finished = begin_run(Path(unet_dir) / "Models", options, resume, best=BEST)
     if finished:

@@ -123,6 +123,7 @@ def test_the_default_calls_are_allowed(step_name):
         ("filter_masks", "min_distance", 0, "of at least 1"),
         ("train_unet", "filters", 2, "from 4 to 1,024"),
         ("train_unet", "contrast_range", (5, 101), "the lower one first"),
+        ("train_unet", "least_fidelity", -0.5, "from 0 to 1"),
         ("train_unet", "validation_share", 0, "above 0 and below 1"),
         ("train_unet", "learning_rate_schedule", "COSINE", '"STEP_DECAY" or "LINEAR_DECAY", or a'),
         ("measure_particles", "filters", {"area": 50}, "the lowest and the highest value"),

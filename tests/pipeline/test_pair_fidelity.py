@@ -1,11 +1,13 @@
 """Fidelity of a fake micrograph to its mask: what it is where the answer is known."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.pair_fidelity import describe_fidelity, measure_fidelity
+from pipeline.csv_tables import write_table
+from pipeline.pair_fidelity import describe_fidelity, faithful_pairs, measure_fidelity
 
 SQUARE, OTHER = np.s_[10:30, 10:30], np.s_[10:30, 40:60]
 
@@ -66,3 +68,17 @@ def test_unfaithful_pairs_are_put_into_words(mean, warned):
     assert (problem is not None) == warned
     if warned:
         assert "mean fidelity 0.41 of 1" in problem
+
+
+def test_unfaithful_pairs_are_left_out_if_asked_for(tmp_path, caplog):
+    pairs = [(Path(f"A/{name}.tif"), Path(f"Labels/{name}.tif")) for name in "abcd"]
+    assert faithful_pairs(pairs, tmp_path, 0.0) == pairs
+    with pytest.raises(FileNotFoundError, match=r"fidelity of a.tif.* run step 5 \(filter_masks\)"):
+        faithful_pairs(pairs, tmp_path, 0.5)
+    rows = [("a.tif", 0.4), ("b.tif", 0.5), ("c.tif", float("nan")), ("d.tif", 0.9)]
+    write_table(tmp_path / "pairs.csv", ["mask", "fidelity"], rows)
+    caplog.set_level("INFO")
+    assert faithful_pairs(pairs, tmp_path, 0.5) == pairs[1:]
+    assert "3 of 4 pairs have a fidelity of 0.5" in caplog.text
+    with pytest.raises(ValueError, match=r"^1 of 2 pairs .*at least 2 are needed.*MATCH_SCENES"):
+        faithful_pairs([pairs[0], pairs[3]], tmp_path, 0.5)
