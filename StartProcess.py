@@ -25,8 +25,8 @@ from pipeline.workflow import run_workflow
 # cores.
 # "auto": published where a GPU is found, quick otherwise; says which.
 PRESET = "auto"
-# "all", a number, or a list such as [1]. One process trains on one GPU, the first of the choice;
-# 0 is the CPU.
+# "all", how many (0: the CPU), or a list of their numbers such as [1], the second. One process
+# trains on one GPU, the first of the choice.
 USE_GPUS_NO = "all"
 preset = choose_preset(globals())
 
@@ -95,8 +95,9 @@ MATCH_SCENES = True
 # Raise the batch size until the GPU's memory is full.
 CYCLEGAN_BATCH_SIZE = preset(published=5, quick=1)
 CYCLEGAN_EPOCHS = preset(published=50, quick=10)
+# True leads the input around the networks to their output: good where epochs are few.
 CYCLEGAN_USE_SKIPS = preset(published=False, quick=True)
-CYCLEGAN_FILTERS = preset(published=64, quick=8)
+CYCLEGAN_FILTERS = preset(published=64, quick=8)  # of the first convolution
 GAUSSIAN_BLUR_AMOUNT = 0.0  # sigma in pixels, on the fake micrographs; 0 for none
 
 # --- Step 6: MultiRes UNet ----------------------------------------------------------------------
@@ -111,8 +112,8 @@ UNET_TEST_TIME_FLIPS = True
 # True: each fake micrograph is blurred, shaded and given noise differently each time the UNet sees
 # it, so that it learns nothing real ones do not have. Published: False.
 UNET_VARY_IMAGING = True
-UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)  # percentiles
-UNET_FILTERS = preset(published=16, quick=8)
+UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)  # percentiles; 0 or 100 switches it off
+UNET_FILTERS = preset(published=16, quick=8)  # of the first block
 USE_DATALOADER = True  # False loads all training images into memory first
 
 # --- Folders of the steps, as in the published workflow -----------------------------------------
@@ -144,7 +145,7 @@ def steps(run_step):
         wgan_dir=WGAN_DIR,
         batch_size=WGAN_BATCH_SIZE,
         epochs=WGAN_EPOCHS,
-        latent_size=128,
+        latent_size=128,  # random numbers an outline is drawn from
         critic_steps=3,  # critic updates per generator update
         gradient_penalty_weight=10.0,
         learning_rate=2e-4,
@@ -154,7 +155,7 @@ def steps(run_step):
         checkpoint_minutes=CHECKPOINT_MINUTES,
         precision=PRECISION,
         seed=SEED,
-        # without effect on the masks where the outlines are not the WGAN's
+        # a WGAN whose outlines step 2 does not use need not stop the run
         when_failed=WHEN_A_NETWORK_FAILS if OUTLINE_SOURCE == "wgan" else "warn",
     )
     run_step(
@@ -183,7 +184,7 @@ def steps(run_step):
         perlin_noise_threshold=preset(published=0.5, quick=0.62),
         perlin_noise_frequency=preset(published=4, quick=6),  # periods over the canvas
         use_normal_distribution=True,  # of particle scales; False: uniform between the limits
-        scaling_mu=1.0,  # with MATCH_SCENES all four are multiplied by what fits the micrographs
+        scaling_mu=1.0,  # with MATCH_SCENES only the ratios of these four count
         scaling_sigma=0.10,
         min_scaling=0.75,  # with the normal distribution the limits are mu -+ 3 sigma
         max_scaling=1.25,
@@ -208,7 +209,7 @@ def steps(run_step):
         invert_images=not DARK_BACKGROUND,
         lambda_cycle=(10.0, 10.0),  # (micrographs, masks)
         lambda_identity=(0.5, 0.5),  # times lambda_cycle
-        label_smoothing_factor=0.0,
+        label_smoothing_factor=0.0,  # 0.1: discriminators are to say 0.95 and 0.05, not 1 and 0
         gaussian_noise_value=0.0,  # in the discriminators; weakens one that wins
         # standard deviation of noise on a fake before it is translated back, as a share of the
         # grey range, such as 0.012: against what generators hide in fakes instead of drawing it
@@ -266,12 +267,12 @@ def steps(run_step):
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
         dark_background=DARK_BACKGROUND,  # False: micrographs are negated for the UNet
         use_dataloader=USE_DATALOADER,
-        use_brightness_and_contrast_augmentation=False,
+        use_brightness_and_contrast_augmentation=False,  # True: each by up to 20 %, at random
         vary_imaging=UNET_VARY_IMAGING,
         # 0 to 1, such as 0.5: leave out the fake micrographs that show less of what their masks do
         # (2_CycleGAN/generate_images/pairs.csv has their fidelity)
         least_fidelity=0.0,
-        validation_share=0.2,
+        validation_share=0.2,  # of the pairs, not trained on, to find the best epoch by
         learning_rate=1e-3,
         # "STEP_DECAY", "LINEAR_DECAY", or a weight decay such as 1e-4
         learning_rate_schedule=preset(published="STEP_DECAY", quick="LINEAR_DECAY"),

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.check_disk import check_disk_space, estimate_bytes
@@ -36,6 +36,7 @@ def check_inputs(
     options: dict[str, object],
     calls: list[Call] | None = None,
     is_done: Callable[[Call], bool] = lambda call: False,
+    known: Iterable[str] = (),
 ) -> None:
     """Check all options and input files, and raise one error that lists every problem.
 
@@ -47,6 +48,7 @@ def check_inputs(
     calls : (number, step name, keywords) of the steps that will run; only the input these need is
         read. None for all steps, their advanced options unknown.
     is_done : whether a call need not run, so that what it reads may be gone.
+    known : problems that were found before.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def check_inputs(
     """
     wrong = wrong_values(options, OPTION_CHECKS)
     right = {name: value for name, value in options.items() if name not in wrong}
-    problems = check_options(options)
+    problems = [*known, *check_options(options)]
     problems += check_backend(options.get("KERAS_BACKEND", os.environ.get("KERAS_BACKEND")))
     problems += check_gpus(
         right.get("USE_GPUS_NO", "all"), right.get("USE_GPU_FOR_WHOLE_IMAGE_INFERENCE", "auto")

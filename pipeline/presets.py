@@ -37,7 +37,24 @@ def choose_preset(options):
             reason = f'a GPU is there, but {backend} cannot use it (README, "With a GPU")'
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         logger.info("%s: %s preset", reason, chosen)
-    return functools.partial(_pick, chosen)
+    pick = functools.partial(_pick, chosen)
+    pick.chosen_by = {"PRESET": name, "USE_GPUS_NO": use_gpus}
+    return pick
+
+
+def describe_changes(options):
+    """Return a line for each option that was changed after ``choose_preset`` had looked at it.
+
+    ``options`` are the names of StartProcess.py, ``preset`` among them, where it still is. The
+    options in between have the values of the preset of before.
+    """
+    chosen_by = getattr(options.get("preset"), "chosen_by", {})
+    return [
+        f"{name} is {options[name]!r}, but was {value!r} where the preset was chosen: set it where "
+        "it stands in StartProcess.py, above preset = choose_preset(...)."
+        for name, value in chosen_by.items()
+        if options.get(name, value) != value
+    ]
 
 
 def _pick(chosen, *, published, quick):

@@ -23,7 +23,7 @@ from pipeline.run_folders import (
 
 logger = logging.getLogger(__name__)
 
-SMALLEST_PARTICLE = 9  # pixels; what is smaller is noise, and no score counts it
+SMALLEST_PARTICLE = 9  # pixels; what is smaller is noise
 NOT_DECIDING = ("unet_dir", "images_dir", "output_dir", *WITHOUT_EFFECT)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipeline.check_inputs import check_inputs
 from pipeline.image_files import list_images
+from pipeline.presets import describe_changes
 from pipeline.progress import format_seconds
 from pipeline.run_folders import (
     WITHOUT_EFFECT,
@@ -43,12 +44,13 @@ def run_workflow(steps, *, options, selected=()):
     calls, missing_name = _collect(steps)
     # Without all calls, what all steps need is checked.
     calls = None if missing_name else _select(calls, selected)
+    known = describe_changes(options)
     options = {name: value for name, value in options.items() if name.isupper()}
     set_up_logging()
     catch_ends_from_outside()
     try:
         may_skip = options.get("RESUME") and not selected
-        _check_or_exit(options, calls, lambda call: may_skip and _is_done(options, *call))
+        _check_or_exit(options, calls, lambda call: may_skip and _is_done(options, *call), known)
         if missing_name:
             raise missing_name  # no option: a name in the steps themselves
         folder = Path(options["ROOT_DIR"]) / ".workflow"
@@ -83,9 +85,9 @@ def _collect(steps):
     return calls, None
 
 
-def _check_or_exit(options, calls, is_done):
+def _check_or_exit(options, calls, is_done, known):
     try:
-        check_inputs(options, calls, is_done)
+        check_inputs(options, calls, is_done, known)
     except (ValueError, FileNotFoundError) as error:
         logger.error("Nothing was started:\n%s", error)
         sys.exit(2)

@@ -163,6 +163,11 @@ def test_wrong_options_are_all_told_before_anything_is_written(tmp_path):
             "RESUMES = True",
             "RESUMES is no option of StartProcess.py. Did you mean",
         ),
+        (
+            "RESUME = True",
+            "RESUME, PRESET = True, 'published'",
+            "PRESET is 'published', but was 'quick' where the preset was chosen: set it",
+        ),
         ('USE_GPUS_NO = "all"', 'USE_GPU_NO = "all"', "Did you mean USE_GPUS_NO?"),
         ('ROOT_DIR = "./"', "ROOT_DIR = None", "ROOT_DIR is None (NoneType); allowed is the name"),
     ],

@@ -55,3 +55,14 @@ def test_an_unknown_preset_is_refused_by_the_check_not_before(name, caplog):
     (problem,) = (one for one in check_options({"PRESET": name}) if one.startswith("PRESET is"))
     assert f"PRESET is {name!r}" in problem
     assert 'allowed is "published", "quick" or "auto"' in problem
+
+
+def test_a_preset_set_below_the_options_it_decides_is_a_problem():
+    options = {"PRESET": "quick", "USE_GPUS_NO": 0}
+    options["preset"] = presets.choose_preset(options)
+    assert presets.describe_changes(options) == []
+    options |= {"PRESET": "published", "USE_GPUS_NO": [1]}
+    first, second = presets.describe_changes(options)
+    assert first.startswith("PRESET is 'published', but was 'quick' where the preset was chosen")
+    assert second.startswith("USE_GPUS_NO is [1], but was 0")
+    assert presets.describe_changes({"PRESET": "quick"}) == []
