@@ -133,6 +133,9 @@ def _read_tiff(path: Path) -> np.ndarray:
             # Pillow stops at pixels that cannot be decoded, OpenCV passes over them.
             with Image.open(path, formats=("TIFF",)) as pillow_image:
                 image = np.asarray(pillow_image)
+            is_inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+            if is_inverted and image.dtype == np.uint16:  # Pillow inverts up to 8 bit
+                image = ~image
             if page.colormap is None:
                 return _to_grey(image, path)
         if page.colormap is not None:

@@ -210,6 +210,11 @@ def _readable(path: Path) -> Iterator[None]:
         raise ValueError(
             f"{path} may not be read ({error.strerror}). Change its permission, or remove it."
         ) from error
+    except MemoryError as error:  # Pillow says so of damaged files too
+        raise ValueError(
+            f"{path} cannot be read as an image (out of memory). End other programs or cut it into "
+            "parts; if there is memory left, it is damaged: export it again."
+        ) from error
     except Exception as error:  # decoders raise whatever they run into in a damaged file
         if str(error).startswith(str(path)):
             raise

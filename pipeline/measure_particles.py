@@ -200,9 +200,17 @@ def _write_about(
         # What the step that made the masks noted; None for masks from elsewhere.
         "masks_made_with": read_json(Path(masks_dir) / MADE_WITH),
         # Relative, so that the report can be made again where the folders were moved together.
-        "root_dir": os.path.relpath(root_dir, run_folder),
+        "root_dir": _path_from(run_folder, root_dir),
     }
     write_json(run_folder / "about.json", about)
+
+
+def _path_from(folder: Path, other: Path) -> str:
+    """Return the path from one folder to another, through links; absolute between drives."""
+    try:
+        return os.path.relpath(os.path.realpath(other), os.path.realpath(folder))
+    except ValueError:
+        return os.path.realpath(other)
 
 
 def _median(values: np.ndarray) -> float:

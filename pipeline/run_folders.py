@@ -1,5 +1,6 @@
 """Names of runs, the newest finished model, and output folders that can be continued."""
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 MADE_WITH = "made_with.json"
+TIME_OF_RUN = "%Y-%m-%d_%H-%M-%S"
 RUN_NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 # What an OSError says if the disk, one's share of it, or what a file may hold is used up.
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -28,18 +30,36 @@ WITHOUT_EFFECT = (
 
 
 def new_run_folder(parent: Path) -> Path:
-    """Make and return ``parent/<start time>``; a name that is taken gets the next second."""
+    """Make and return ``parent/<start time>``, later than all runs there.
+
+    The newest run is the one of the latest name. Where the clock was set back since (the end of
+    summer time, another time zone), the name is the second after it.
+    """
     parent = Path(parent)
     parent.mkdir(parents=True, exist_ok=True)
     seconds = time.time()
     while True:
-        folder = parent / time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(seconds))
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            seconds += 1
-        else:
-            return folder
+        runs = {path.name: _start_of(path) for path in parent.iterdir() if is_run(path)}
+        seconds = max(seconds, *runs.values(), 0.0)
+        name = time.strftime(TIME_OF_RUN, time.localtime(seconds))
+        if name > max((run for run, start in runs.items() if start), default=""):
+            with contextlib.suppress(FileExistsError):
+                (parent / name).mkdir()
+                return parent / name
+        seconds += 1
+
+
+def is_run(path: Path) -> bool:
+    """Return whether a folder has the name of a run."""
+    return bool(RUN_NAME.fullmatch(path.name))
+
+
+def _start_of(run: Path) -> float:
+    """Return when a run started by its name, as `time.time` does; 0 if that is no date."""
+    try:
+        return time.mktime(time.strptime(run.name, TIME_OF_RUN))
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def newest_model(
@@ -76,8 +96,7 @@ def newest_model(
         raise FileNotFoundError(
             f"No finished model ({file_name}) in {models_dir}: run {made_by} first, it makes it."
         )
-    runs = (folder.name for folder in models_dir.iterdir() if RUN_NAME.fullmatch(folder.name))
-    latest = max(runs, default="")
+    latest = max((folder.name for folder in models_dir.iterdir() if is_run(folder)), default="")
     if latest > found[-1].parent.name:
         logger.warning(
             "run %s in %s holds no finished model: that of run %s is used",
@@ -161,18 +180,19 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
     earlier = read_json(folder / MADE_WITH)
     content = [path for path in folder.iterdir() if not is_of_the_system(path)]
     if content and earlier != made_with:
+        aside = None
         if keep_earlier or earlier is None:
-            name = f"{folder.name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+            name = f"{folder.name}_{time.strftime(TIME_OF_RUN)}"
             aside = folder.parent / "Earlier_Results" / name
             while aside.exists():
                 aside = aside.with_name(aside.name + "+")
             aside.mkdir(parents=True)
             logger.info("earlier content of %s kept in %s", folder, aside)
-            for path in content:
-                os.replace(path, aside / path.name)
-        else:
-            # The record goes first: a folder without one is never taken for a finished one.
-            for path in sorted(content, key=lambda path: path.name != MADE_WITH):
+        # The record goes first: a folder without one is never taken for a finished one.
+        for path in sorted(content, key=lambda path: path.name != MADE_WITH):
+            if aside:
+                shutil.move(path, aside / path.name)  # also where that is another disk
+            else:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     write_json(folder / MADE_WITH, made_with)
     return folder

@@ -5,14 +5,14 @@ import json
 import os
 import platform
 import time
+from pathlib import Path
 
 import psutil
 
 from pipeline.run_folders import read_json, write_json
 
 SECONDS_TO_WAIT_FOR_A_DYING_STEP = 5.0
-# Start times of processes are derived from the clock, which may be set a little meanwhile.
-SECONDS_OF_CLOCK_CHANGE = 5.0
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @contextlib.contextmanager
@@ -54,7 +54,7 @@ def _create(path, content):
 
 
 def identity_of(pid):
-    """Return what tells a process from later ones with its number: [pid, start time], or None.
+    """Return what tells a process from later ones with its number: [pid, start], or None.
 
     None is for one that is gone; that is also one that nobody has asked for its exit code (in
     containers it may stay listed for ever).
@@ -62,15 +62,26 @@ def identity_of(pid):
     try:
         process = psutil.Process(pid)
         gone = process.status() == psutil.STATUS_ZOMBIE
-        return None if gone else [pid, process.create_time()]
-    except psutil.NoSuchProcess:
+        return None if gone else [pid, _start(process)]
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return None
 
 
+def _start(process):
+    """Return when a process started, in words that stay the same when the clock is set.
+
+    On Linux those are the boot's name and the ticks since then, elsewhere the time.
+    """
+    if not BOOT_ID.is_file():
+        return f"{process.create_time():.0f}"
+    # The name of the program, in brackets, may hold blanks: the start is the 20th word after it.
+    status = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return f"{BOOT_ID.read_text().strip()} {status.rpartition(')')[2].split()[19]}"
+
+
 def is_alive(identity):
-    """Return whether a process, [pid, start time], is still there."""
-    now = identity and identity_of(identity[0])
-    return bool(now) and abs(now[1] - identity[1]) < SECONDS_OF_CLOCK_CHANGE
+    """Return whether a process, [pid, start], is still there."""
+    return bool(identity) and identity_of(identity[0]) == list(identity)
 
 
 def _wait_or_refuse(path, held):

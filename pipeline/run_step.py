@@ -9,6 +9,7 @@ import importlib
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -54,7 +55,7 @@ def set_up_logging(log_file=None):
 
 
 def end_with(parent):
-    """End this process when another, [pid, start time], is gone: no step goes on by itself."""
+    """End this process when another, [pid, start], is gone: no step goes on by itself."""
 
     def watch():
         while is_alive(parent):
@@ -148,6 +149,9 @@ def main():
     """Run the job of the file named on the command line."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     set_up_logging(job["log_file"])
+    if os.name == "posix":
+        # Shutdowns and batch systems send it to all processes; the run passes it on as SIGINT.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     end_with(job["parent"])
     sys.exit(run_job(job))
 

@@ -148,7 +148,7 @@ def _close_epoch(state, steps_per_epoch, validate, run_folder):
 
 def _stop_if(interrupted):
     if interrupted:
-        logger.info("stopped and saved; run StartProcess.py again to go on here")
+        logger.info("stopped and saved")
         raise KeyboardInterrupt
 
 

@@ -174,7 +174,7 @@ def load_checkpoint(model, run_folder):
     if damaged:
         raise ValueError(
             f"No checkpoint in {damaged[0].parent} can be read. Bring them back from a backup, or "
-            "set RESUME = False to train this network afresh."
+            "delete that folder to train this network afresh."
         )
     return None
 

@@ -64,11 +64,11 @@ def run_workflow(steps, *, options, selected=()):
     except BlockingIOError as error:
         logger.error("%s", error)
         sys.exit(3)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         logger.error("%s", in_words(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        _exit_interrupted()
+        _exit_interrupted(options.get("RESUME"))
     logger.info("all done")
 
 
@@ -131,23 +131,27 @@ def _run_unless_finished(folder, number, function, keywords, options, was_asked_
     keywords = dict(keywords)
     if function.startswith("train_"):
         keywords.setdefault("resume", resume)
+    if records.pop(number, None):
+        # If it fails or is stopped, its output is no more what the record says.
+        write_json(folder / "steps.json", records)
     code, interrupted = run_in_process(folder, number, function, keywords, options, tell_lock)
     if code and not interrupted:
         why = why_ended(code, function, keywords)
         logger.error("step %s %s; see %s/log.txt", number, why, folder)
         sys.exit(code if code > 0 else 1)
     if code:
-        _exit_interrupted()
+        _exit_interrupted(resume)
     records = read_json(folder / "steps.json") or {}
     records[number] = {"made_with": made_with, "left": _listing(number, keywords)}
     write_json(folder / "steps.json", records)
     logger.info("step %s took %s", number, format_seconds(time.monotonic() - start))
     if interrupted:
-        _exit_interrupted()
+        _exit_interrupted(resume)
 
 
-def _exit_interrupted():
-    logger.info("interrupted; run StartProcess.py again to go on here")
+def _exit_interrupted(resume):
+    first = "" if resume else "set RESUME = True and "
+    logger.info("interrupted; %srun StartProcess.py again to go on here", first)
     sys.exit(INTERRUPTED)
 
 

@@ -55,6 +55,19 @@ def test_compressed_tiffs(tmp_path, compression, image):
     np.testing.assert_array_equal(found, image)
 
 
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("image", [GREY, GREY_16], ids=["u1", "u2"])
+def test_white_is_zero_is_inverted_whatever_the_compression(tmp_path, compression, image):
+    path = save(tmp_path / "a.tif", image, compression=compression)
+    content = path.read_bytes()
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages[0].tags["PhotometricInterpretation"]
+        assert tag.value == tifffile.PHOTOMETRIC.MINISBLACK
+        place = tag.valueoffset
+    path.write_bytes(content[:place] + b"\0\0" + content[place + 2 :])
+    np.testing.assert_array_equal(read_image(path), ~image)
+
+
 def test_16_bit_png_stays_16_bit(tmp_path):
     for name, image in (("grey.png", GREY_16), ("colour.png", np.dstack([GREY_16] * 3))):
         (tmp_path / name).write_bytes(cv2.imencode(".png", image)[1])

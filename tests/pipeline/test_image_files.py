@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from pipeline import image_files
 from pipeline.check_files import LONGEST_NAME_BYTES
 from pipeline.image_files import (
     image_size,
@@ -170,3 +171,13 @@ def test_pairs(tmp_path):
         pair_by_stem(images, masks[1:])
     with pytest.raises(ValueError, match=r"a\.png and .*a\.tif have the same name but for"):
         pair_by_stem([*images, masks[0]], masks)
+
+
+def test_full_memory_need_not_be_a_fault_of_the_file(tmp_path, monkeypatch):
+    def full(path):
+        raise MemoryError
+
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 4), np.uint8))
+    monkeypatch.setattr(image_files, "decode", full)
+    with pytest.raises(ValueError, match=r"a.tif cannot be read .*End other programs or cut it"):
+        read_image(tmp_path / "a.tif")

@@ -210,3 +210,11 @@ def test_the_seed_gives_the_same_tables(measure, tmp_path):
     assert again != first
     for name in ("particles.csv", "summary.csv", "rois/a_RoiSet.zip", "overlays/a.png"):
         assert (first / name).read_bytes() == (again / name).read_bytes()
+
+
+def test_the_report_finds_the_root_through_a_link(measure, tmp_path):
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "Results").symlink_to(tmp_path / "elsewhere" / "deep")
+    run_folder = measure({"a": squares((20, 20))})
+    noted = read_json(run_folder / "about.json")["root_dir"]
+    assert (run_folder / noted).resolve() == tmp_path.resolve()

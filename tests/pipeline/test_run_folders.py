@@ -4,6 +4,9 @@ import errno
 import json
 import os
 import stat
+import tempfile
+import time
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +24,17 @@ from pipeline.run_folders import (
 def test_new_runs_never_share_a_folder(tmp_path):
     names = [new_run_folder(tmp_path / "Models").name for _ in range(3)]
     assert names == sorted(set(names))
+
+
+def test_a_new_run_is_the_newest_whatever_the_clock_says(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 1.8e9)
+    first = new_run_folder(tmp_path)
+    (tmp_path / "2026-99-99_00-00-00").mkdir()  # no run of ours
+    monkeypatch.setattr(time, "time", lambda: 1.8e9 - 7200)
+    second, third = new_run_folder(tmp_path), new_run_folder(tmp_path)
+    assert first.name < second.name < third.name
+    monkeypatch.setattr(time, "time", lambda: 1.8e9 + 60)
+    assert new_run_folder(tmp_path).name > third.name
 
 
 def test_newest_model_is_the_latest_finished_one(tmp_path, caplog):
@@ -83,6 +97,19 @@ def test_results_are_moved_aside_not_deleted(tmp_path):
     kept = list((tmp_path / "Earlier_Results").glob("masks_*/mask.tif"))
     assert [path.read_text() for path in kept] == ["mine"]
     assert not (folder / "mask.tif").exists()
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no second file system")
+def test_results_on_another_disk_are_moved_aside_too(tmp_path):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
+        (tmp_path / "masks").symlink_to(disk)
+        folder = open_output_folder(tmp_path / "masks", {"a": 1}, keep_earlier=True)
+        (folder / "mask.tif").write_text("mine")
+        open_output_folder(folder, {"a": 2}, keep_earlier=True)
+        assert [path.name for path in Path(disk).iterdir()] == ["made_with.json"]
+    (kept,) = (tmp_path / "Earlier_Results").glob("masks_*")
+    assert sorted(path.name for path in kept.iterdir()) == ["made_with.json", "mask.tif"]
+    assert (kept / "mask.tif").read_text() == "mine"
 
 
 def test_files_of_unknown_origin_are_never_deleted(tmp_path):

@@ -140,7 +140,7 @@ def test_a_step_ends_when_its_run_is_gone():
     run = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     code = (
         "import sys, time; from pipeline.run_step import end_with; "
-        "end_with([int(sys.argv[1]), float(sys.argv[2])]); print('ready', flush=True); "
+        "end_with([int(sys.argv[1]), sys.argv[2]]); print('ready', flush=True); "
         "time.sleep(60)"
     )
     step = subprocess.Popen(

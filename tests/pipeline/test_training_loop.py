@@ -148,7 +148,7 @@ def test_ctrl_c_finishes_the_step_and_saves(tmp_path, caplog):
         train(model, interrupt, steps_per_epoch=STEPS, epochs=50, run_folder=tmp_path)
     state = training_runs.load_checkpoint(model, tmp_path)
     assert (state["epoch"], state["step"]) < (3, 0)
-    assert caplog.messages[-1] == "stopped and saved; run StartProcess.py again to go on here"
+    assert caplog.messages[-1] == "stopped and saved"
     assert signal.getsignal(signal.SIGINT) is before
 
 

@@ -49,7 +49,7 @@ def test_without_a_sound_checkpoint_nothing_is_trained_on(tmp_path):
     model, folders = saved_twice(tmp_path)
     for folder in folders:
         (folder / "model.weights.h5").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"No checkpoint in .* can be read\. .*RESUME = False"):
+    with pytest.raises(ValueError, match=r"No checkpoint in .* can be read\. .*delete that folder"):
         training_runs.load_checkpoint(model, tmp_path)
 
 

@@ -143,7 +143,7 @@ def test_steps_are_selected_by_number():
 def run(tmp_path, monkeypatch, caplog):
     """Return ``run(steps)``, run_workflow without checks; its exit code, 0 if it ends itself."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(workflow, "check_inputs", lambda options, calls, is_done: None)
+    monkeypatch.setattr(workflow, "check_inputs", lambda *arguments: None)
     monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
     monkeypatch.setattr(workflow, "catch_ends_from_outside", lambda: None)
 
@@ -221,7 +221,7 @@ def test_a_step_that_ends_well_in_spite_of_ctrl_c_is_recorded(run, folder, monke
 
 
 def test_ctrl_c_between_the_steps_says_how_to_go_on(run, monkeypatch, caplog):
-    def interrupted(options, calls, is_done):
+    def interrupted(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(workflow, "check_inputs", interrupted)
@@ -234,6 +234,38 @@ def test_a_killed_step_is_said_and_not_recorded(run, folder, monkeypatch, caplog
     assert run(one_step(folder)) == 1
     assert "step 0 was ended by signal 9, most often because memory ran out" in caplog.text
     assert read_json(folder / ".workflow" / "steps.json") is None
+
+
+@pytest.mark.parametrize("end", [1, -9, INTERRUPTED])
+def test_a_step_that_failed_when_run_again_is_not_taken_for_the_one_before(
+    end, run, folder, monkeypatch, caplog
+):
+    step_that(monkeypatch, 0)
+    assert run(one_step(folder)) == 0
+    # The record of a run with other options would fit again, and so would the sizes of the files.
+    step_that(monkeypatch, end)
+    assert run(one_step(folder), selected=("0",)) != 0
+    step_that(monkeypatch, 0)
+    caplog.clear()
+    assert run(one_step(folder)) == 0
+    assert "already done" not in caplog.text
+
+
+def test_stopped_without_resume_the_way_on_is_with_it(run, folder, monkeypatch, caplog):
+    step_that(monkeypatch, KeyboardInterrupt, INTERRUPTED)
+    assert run(one_step(folder), resume=False) == INTERRUPTED
+    assert caplog.messages[-1] == (
+        "interrupted; set RESUME = True and run StartProcess.py again to go on here"
+    )
+
+
+def test_full_memory_is_said_in_words(run, monkeypatch, caplog):
+    def full(*arguments):
+        raise MemoryError("Unable to allocate 11 GiB")
+
+    monkeypatch.setattr(workflow, "check_inputs", full)
+    assert run() == 1
+    assert "out of memory. End other programs" in caplog.text
 
 
 def test_a_full_disk_is_said_in_words(run, folder, monkeypatch, caplog):
