@@ -151,7 +151,8 @@ def main():
     set_up_logging(job["log_file"])
     if os.name == "posix":
         # Shutdowns and batch systems send it to all processes; the run passes it on as SIGINT.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # Not SIG_IGN, which the processes of this one would inherit.
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
     end_with(job["parent"])
     sys.exit(run_job(job))
 

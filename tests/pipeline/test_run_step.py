@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -155,4 +156,30 @@ def test_a_step_ends_when_its_run_is_gone():
     assert step.wait(timeout=30) == 1
     assert not is_alive(identity_of(run.pid))
     run.communicate()
+    step.stdout.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such signals")
+def test_a_shutdown_that_signals_every_process_lets_the_step_save(tmp_path):
+    """The run is told to stop too, and passes it on as SIGINT; workers can be ended as ever."""
+    code = (
+        "import signal, subprocess, sys, time, types; from pipeline import run_step\n"
+        "def a_step():\n"
+        "    worker = [sys.executable, '-c', 'import signal as s; print(s.getsignal(s.SIGTERM))']\n"
+        "    print(subprocess.run(worker, capture_output=True, text=True).stdout, flush=True)\n"
+        "    time.sleep(60)\n"
+        "sys.modules['pipeline.a_step'] = types.SimpleNamespace(a_step=a_step)\n"
+        "run_step.main()"
+    )
+    job = {"number": "9", "function": "a_step", "keywords": {}}
+    job |= {"log_file": str(tmp_path / "log.txt"), "parent": identity_of(os.getpid())}
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    command = [sys.executable, "-c", code, str(tmp_path / "job.json")]
+    step = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE)
+    assert step.stdout.readline() == b"Handlers.SIG_DFL\n"
+    step.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert step.poll() is None
+    step.send_signal(signal.SIGINT)
+    assert step.wait(timeout=30) == run_step.INTERRUPTED
     step.stdout.close()
