@@ -165,7 +165,7 @@ def test_a_shutdown_that_signals_every_process_lets_the_step_save(tmp_path):
     code = (
         "import signal, subprocess, sys, time, types; from pipeline import run_step\n"
         "def a_step():\n"
-        "    worker = [sys.executable, '-c', 'import signal as s; print(s.getsignal(s.SIGTERM))']\n"
+        "    worker = [sys.executable, '-c', 'import signal as s; print(s.getsignal(s.SIGTERM).name)']\n"
         "    print(subprocess.run(worker, capture_output=True, text=True).stdout, flush=True)\n"
         "    time.sleep(60)\n"
         "sys.modules['pipeline.a_step'] = types.SimpleNamespace(a_step=a_step)\n"
@@ -176,7 +176,7 @@ def test_a_shutdown_that_signals_every_process_lets_the_step_save(tmp_path):
     (tmp_path / "job.json").write_text(json.dumps(job))
     command = [sys.executable, "-c", code, str(tmp_path / "job.json")]
     step = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE)
-    assert step.stdout.readline() == b"Handlers.SIG_DFL\n"
+    assert step.stdout.readline() == b"SIG_DFL\n"
     step.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     assert step.poll() is None
