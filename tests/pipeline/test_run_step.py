@@ -165,7 +165,8 @@ def test_a_shutdown_that_signals_every_process_lets_the_step_save(tmp_path):
     code = (
         "import signal, subprocess, sys, time, types; from pipeline import run_step\n"
         "def a_step():\n"
-        "    worker = [sys.executable, '-c', 'import signal as s; print(s.getsignal(s.SIGTERM).name)']\n"
+        "    ask = 'import signal as s; print(s.getsignal(s.SIGTERM).name)'\n"
+        "    worker = [sys.executable, '-c', ask]\n"
         "    print(subprocess.run(worker, capture_output=True, text=True).stdout, flush=True)\n"
         "    time.sleep(60)\n"
         "sys.modules['pipeline.a_step'] = types.SimpleNamespace(a_step=a_step)\n"
