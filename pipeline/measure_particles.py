@@ -4,6 +4,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.pixel_size import calibrate
 from pipeline.progress import progress
 from pipeline.report import write_report
 from pipeline.result_tables import write_result_tables
-from pipeline.run_folders import MADE_WITH, new_run_folder, read_json, write_json
+from pipeline.run_folders import MADE_WITH, name_new_run, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def measure_particles(
     ----------
     masks_dir : ``<name>.tif``, 0 and one other value; ``<name>_raw.tif`` is passed over.
     images_dir : the micrographs, paired by name; those without a mask are not measured.
-    results_dir : the results go to a new folder ``<start time>`` in it, which is returned.
+    results_dir : the results go to a new folder ``<time>`` in it, which is returned.
     pixel_size_nm : None reads it from the micrographs; without any, all sizes are in pixels.
     filters : quantity -> (smallest, largest), in the units of particles.csv.
     image_crop : as in `pipeline.image_files.read_micrograph`.
@@ -69,10 +70,12 @@ def measure_particles(
     pairs, warnings = find_mask_pairs(Path(masks_dir), Path(images_dir), image_crop)
     calibration, unit, pixel_warnings = calibrate([image for _, image in pairs], pixel_size_nm)
     warnings += pixel_warnings
-    run_folder = new_run_folder(results_dir)
+    # Under its name a measurement is whole: a run that is killed leaves this.
+    folder = Path(results_dir) / ".unfinished"
+    shutil.rmtree(folder, ignore_errors=True)
     for name in ("overlays", "labels", "rois"):
-        (run_folder / name).mkdir()
-    write_json(run_folder / "options.json", options)
+        (folder / name).mkdir(parents=True)
+    write_json(folder / "options.json", options)
 
     image_rows, tables = [], []
     jobs = list(zip(pairs, calibration, strict=True))
@@ -80,7 +83,7 @@ def measure_particles(
         mask, micrograph = read_mask_pair(mask_path, image_path, image_crop)
         pixel_size = size_nm if unit == "nm" else 1.0
         row, kept, groups = _measure_image(mask, micrograph, pixel_size, exclude_border, filters)
-        _write_pictures(run_folder, mask_path.stem, micrograph, groups, size_nm)
+        _write_pictures(folder, mask_path.stem, micrograph, groups, size_nm)
         tables.append({"image": np.full(len(kept["label"]), image_path.name, object), **kept})
         image_rows.append(
             {"image": image_path.name, "pixel_size_nm": size_nm, "pixel_size_source": source}
@@ -91,9 +94,10 @@ def measure_particles(
     warnings += _doubts(image_rows, unit)
     for warning in warnings:
         logger.warning("%s", warning)
-    write_result_tables(run_folder, image_rows, particles, unit, seed)
-    _write_about(run_folder, masks_dir, root_dir, unit, warnings, time.monotonic() - started)
-    write_report(run_folder)
+    write_result_tables(folder, image_rows, particles, unit, seed)
+    _write_about(folder, masks_dir, root_dir, unit, warnings, time.monotonic() - started)
+    write_report(folder)
+    run_folder = name_new_run(folder)
     logger.info("%d particles measured: %s", len(particles["label"]), run_folder / "report.html")
     return run_folder
 

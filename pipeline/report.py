@@ -74,7 +74,7 @@ def write_report(run_folder: Path, root_dir: Path | None = None) -> Path:
     page = Template(Path(__file__).with_name("report_page.html").read_text(encoding="utf-8"))
     content = page.substitute(
         title="Particle sizes",
-        subtitle=f"Run {escape(run_folder.name)}, measured {escape(about['measured'])}",
+        subtitle=f"Measured {escape(about['measured'])}",
         navigation="\n".join(link for link, _ in sections if link),
         body="\n".join(
             [_key_figures(images, summary, about), _warnings(about), *(one for _, one in sections)]

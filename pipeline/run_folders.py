@@ -49,6 +49,14 @@ def new_run_folder(parent: Path) -> Path:
         seconds += 1
 
 
+def name_new_run(finished: Path) -> Path:
+    """Rename a folder, finished under another name, to a new run beside it; return that."""
+    run_folder = new_run_folder(finished.parent)
+    run_folder.rmdir()
+    rename_for_good(finished, run_folder)
+    return run_folder
+
+
 def is_run(path: Path) -> bool:
     """Return whether a folder has the name of a run."""
     return bool(RUN_NAME.fullmatch(path.name))

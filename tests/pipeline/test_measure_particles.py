@@ -218,3 +218,22 @@ def test_the_report_finds_the_root_through_a_link(measure, tmp_path):
     run_folder = measure({"a": squares((20, 20))})
     noted = read_json(run_folder / "about.json")["root_dir"]
     assert (run_folder / noted).resolve() == tmp_path.resolve()
+
+
+def test_a_measurement_that_is_stopped_leaves_nothing_under_a_final_name(
+    measure, tmp_path, monkeypatch
+):
+    def stop(folder):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.measure_particles.write_report", stop)
+        with pytest.raises(KeyboardInterrupt):
+            measure({"a": squares((20, 20)), "b": squares((40, 40))})
+    results = tmp_path / "Results"
+    assert [path.name for path in results.iterdir()] == [".unfinished"]
+    (tmp_path / "masks" / "b.tif").unlink()
+    options = OPTIONS | {"masks_dir": tmp_path / "masks", "images_dir": tmp_path / "images"}
+    run_folder = measure_particles(results_dir=results, root_dir=tmp_path, **options)
+    assert list(results.iterdir()) == [run_folder]
+    assert [path.name for path in (run_folder / "labels").iterdir()] == ["a.tif"]
