@@ -48,6 +48,7 @@ PLAIN = {
     "Conv2DTranspose": keras.layers.Conv2DTranspose,
     "MaxPooling2D": keras.layers.MaxPooling2D,
     "UpSampling2D": keras.layers.UpSampling2D,
+    "LeakyReLU": keras.layers.LeakyReLU,
     "BatchNormalization": keras.layers.BatchNormalization,
     "InstanceNormalization": _instance_normalization,
     "ReflectionPadding2D": PlainReflectionPadding2D,

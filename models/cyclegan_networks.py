@@ -88,9 +88,9 @@ def build_discriminator(filters, gaussian_noise_value=0.0, seed=None, name="disc
         return keras.layers.GaussianNoise(gaussian_noise_value, seed=layer_seed)(x)
 
     x = Conv2D(filters, 4, strides=2)(add_noise(image, 0))
-    x = keras.layers.LeakyReLU(0.2)(x)  # (b, h / 2 - 1, w / 2 - 1, filters)
+    x = layers.LeakyReLU(0.2)(x)  # (b, h / 2 - 1, w / 2 - 1, filters)
     for number, factor in enumerate((2, 4), start=1):
         x = Conv2D(factor * filters, 4, strides=2, use_bias=False)(add_noise(x, number))
-        x = keras.layers.LeakyReLU(0.2)(InstanceNormalization()(x))
+        x = layers.LeakyReLU(0.2)(InstanceNormalization()(x))
     score = Conv2D(1, 4, dtype="float32")(add_noise(x, 3))
     return keras.Model(image, score, name=name)

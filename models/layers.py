@@ -1,15 +1,15 @@
 """The layers of the networks: Keras layers with fast paths, and a few of our own.
 
-The subclasses of Keras layers do the same mathematics by ``kernels.py`` and ``normalization.py``
-where those are faster; the tests hold each against the plain Keras layer. ``Sum`` and
-``Concatenation`` take their inputs one by one: a list of tensors passed through ``keras.tree`` is
-kept alive by torch until Python's garbage collector runs.
+The subclasses of Keras layers do the same mathematics by ``convolutions.py``, ``kernels.py`` and
+``normalization.py`` where those are faster; the tests hold each against the plain Keras layer.
+``Sum`` and ``Concatenation`` take their inputs one by one: a list of tensors passed through
+``keras.tree`` is kept alive by torch until Python's garbage collector runs.
 """
 
 import keras
 from keras import ops
 
-from models import backend, kernels, normalization
+from models import backend, convolutions, kernels, normalization
 
 register = keras.saving.register_keras_serializable(package="particles")
 TORCH = backend.BACKEND == "torch"
@@ -26,13 +26,11 @@ class Conv2D(keras.layers.Conv2D):
     """2-D convolution: (b, h, w, in) -> (b, h', w', out)."""
 
     def call(self, inputs):
-        if self.activation is keras.activations.linear and kernels.is_faster_in_blocks(self):
-            return kernels.convolution_in_blocks(inputs, *_kernel_and_bias(self))
-        if not TORCH or self.groups > 1 or self.dilation_rate != (1, 1) or len({*self.strides}) > 1:
+        if self.activation is keras.activations.linear and convolutions.is_faster_in_blocks(self):
+            return convolutions.convolution_in_blocks(inputs, *_kernel_and_bias(self))
+        if not convolutions.has_fast_kernel_gradient(self, inputs.shape[-1]):
             return super().call(inputs)
-        y = kernels.torch_convolution(
-            inputs, *_kernel_and_bias(self), self.strides[0], self.padding
-        )
+        y = convolutions.convolution(inputs, *_kernel_and_bias(self), self.strides[0], self.padding)
         return y if self.activation is None else self.activation(y)
 
 
@@ -43,7 +41,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     def call(self, inputs):
         if not TORCH or self.padding != "same" or len({*self.strides}) > 1:
             return super().call(inputs)
-        return kernels.torch_transposed_convolution(
+        return convolutions.torch_transposed_convolution(
             inputs, *_kernel_and_bias(self), self.strides[0]
         )
 
@@ -64,6 +62,16 @@ class UpSampling2D(keras.layers.UpSampling2D):
     def call(self, inputs):
         plain = self.size == (2, 2) and self.interpolation == "nearest"
         return kernels.torch_upsample(inputs) if TORCH and plain else super().call(inputs)
+
+
+@register
+class LeakyReLU(keras.layers.LeakyReLU):
+    """x where it is positive, ``negative_slope`` times x elsewhere."""
+
+    def call(self, inputs):
+        if not TORCH or self.negative_slope <= 0:
+            return super().call(inputs)
+        return kernels.torch_leaky_relu(inputs, float(self.negative_slope))
 
 
 @register
@@ -123,7 +131,7 @@ class Concatenation(keras.layers.Layer):
     """The inputs' channels one after another."""
 
     def call(self, *inputs):
-        return ops.concatenate(inputs, axis=-1)
+        return kernels.torch_join(*inputs) if TORCH else ops.concatenate(inputs, axis=-1)
 
 
 @register

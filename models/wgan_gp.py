@@ -28,13 +28,13 @@ def build_generator(outline_shape, latent_size):
     latent = keras.Input((latent_size,))
     x = keras.layers.Dense(height * width * 256, use_bias=False)(latent)
     x = layers.BatchNormalization()(x)
-    x = keras.layers.LeakyReLU(0.2)(x)
+    x = layers.LeakyReLU(0.2)(x)
     x = keras.layers.Reshape((height, width, 256))(x)  # (batch, height / 8, width / 8, 256)
     for filters in (128, 64):
         x = layers.UpSampling2D(2)(x)
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
         x = layers.BatchNormalization()(x)
-        x = keras.layers.LeakyReLU(0.2)(x)
+        x = layers.LeakyReLU(0.2)(x)
     x = layers.UpSampling2D(2)(x)
     x = layers.Conv2D(1, 3, padding="same", use_bias=False, dtype="float32")(x)
     x = layers.BatchNormalization(dtype="float32")(x)
@@ -57,7 +57,7 @@ def build_critic(outline_shape, dropout=True, seed=None):
 
     for number, filters in enumerate((64, 128, 256, 512)):
         x = layers.Conv2D(filters, 5, strides=2, padding="same")(x)
-        x = keras.layers.LeakyReLU(0.2)(x)
+        x = layers.LeakyReLU(0.2)(x)
         if filters in (128, 256):
             x = drop(x, 0.3, number)
     x = drop(keras.layers.Flatten()(x), 0.2, 4)

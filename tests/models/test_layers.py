@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models import backend, kernels, layers
+from models import backend, convolutions, kernels, layers, normalization
 
 random = np.random.default_rng(1)
 
@@ -80,12 +80,75 @@ def test_convolution(options, size, channels):
     )
 
 
+@pytest.mark.parametrize("at_a_time", [8, 40, 10_000])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 3, "padding": "same"},
+        {"kernel_size": 3, "use_bias": False},
+        {"kernel_size": (2, 5), "padding": "same"},
+        {"kernel_size": 5, "padding": "same", "strides": 2},
+        {"kernel_size": 4, "strides": 2},
+    ],
+    ids=str,
+)
+def test_convolution_of_many_channels(options, at_a_time, monkeypatch):
+    """Kernels' gradients by matrix products, of a part of an image, of images, of all at once."""
+    monkeypatch.setattr(convolutions, "PIXELS_AT_A_TIME", at_a_time)
+    channels = convolutions.CHANNELS_FOR_PRODUCTS
+    own, plain = (kind(channels, **options) for kind in (layers.Conv2D, keras.layers.Conv2D))
+    assert_same(own, plain, image(channels, (9, 8)))
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("channels", [3, 32])
+def test_second_derivatives(channels, strides):
+    """As the gradient penalty needs them: of the input's gradient, for the kernel and the input."""
+    x = backend.to_device((image(channels, (9, 8)),))[0]
+    weights = random.normal(size=(3, 3, channels, 32)).astype(np.float32)
+
+    def gradients(convolution, rectifier):
+        layer = convolution(32, 3, strides=strides, padding="same")
+        layer.build(x.shape)
+        layer.set_weights([weights, np.linspace(-1, 1, 32)])
+
+        def penalty(x):
+            of_x = backend.input_gradient(lambda x: ops.sum(rectifier(layer(x)) ** 2), x)
+            return ops.sum(ops.sin(of_x))
+
+        _, (of_kernel,) = backend.value_and_gradients(lambda: (penalty(x), None), [layer.kernel])
+        of_x = backend.input_gradient(penalty, x)
+        return [ops.convert_to_numpy(backend.stop_gradient(t)) for t in (of_kernel, of_x)]
+
+    own = gradients(layers.Conv2D, layers.LeakyReLU(0.2))
+    plain = gradients(keras.layers.Conv2D, keras.layers.LeakyReLU(0.2))
+    for ours, expected in zip(own, plain, strict=True):
+        assert np.abs(expected).max() > 0.1
+        np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.skipif(backend.BACKEND != "torch", reason="TensorFlow drops what nobody asks for")
+def test_the_gradient_of_a_kernel_is_computed_where_it_is_asked_for(monkeypatch):
+    asked = []
+    compute = convolutions._torch_kernel_gradient
+    monkeypatch.setattr(
+        convolutions, "_torch_kernel_gradient", lambda *given: asked.append(1) or compute(*given)
+    )
+    x = backend.to_device((image(),))[0]
+    layer = layers.Conv2D(4, 3)
+    layer.build(x.shape)
+    backend.input_gradient(lambda x: ops.sum(layer(x) ** 2), x)
+    assert not asked
+    backend.value_and_gradients(lambda: (ops.sum(layer(x) ** 2), None), layer.trainable_variables)
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize("use_bias", [False, True])
 @pytest.mark.parametrize("size", [(16, 22), (13, 9), (7, 8)])
 @pytest.mark.parametrize("kernel_size", [5, 7])
 def test_convolution_to_one_channel(kernel_size, size, use_bias):
     layer = layers.Conv2D(1, kernel_size, use_bias=use_bias)
-    assert kernels.is_faster_in_blocks(layer) != backend.has_gpu()
+    assert convolutions.is_faster_in_blocks(layer) != backend.has_gpu()
     assert_same(layer, keras.layers.Conv2D(1, kernel_size, use_bias=use_bias), image(3, size))
 
 
@@ -95,15 +158,40 @@ def test_transposed_convolution(kernel_size):
     assert_same(layers.Conv2DTranspose(**options), keras.layers.Conv2DTranspose(**options), image())
 
 
+@pytest.mark.parametrize("slope", [0.2, 0.0])
+def test_leaky_relu(slope):
+    assert_same(layers.LeakyReLU(slope), keras.layers.LeakyReLU(slope), image())
+
+
+def test_concatenation_has_the_gradient_of_the_plain_one():
+    parts = backend.to_device((image(3), image(1), image(2)))
+    joined = layers.Concatenation()(*parts)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(joined),
+        np.concatenate([ops.convert_to_numpy(part) for part in parts], -1),
+    )
+    weights = backend.to_device((weighting(tuple(joined.shape)),))[0]
+
+    def weighted(x):
+        return ops.sum(layers.Concatenation()(x, *parts[1:]) * weights)
+
+    of_first = backend.stop_gradient(backend.input_gradient(weighted, parts[0]))
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(of_first), ops.convert_to_numpy(weights)[..., :3]
+    )
+
+
 def test_max_pooling_and_upsampling():
     assert_same(layers.MaxPooling2D(2), keras.layers.MaxPooling2D(2), image(size=(13, 10)))
     assert_same(layers.UpSampling2D(2), keras.layers.UpSampling2D(2), image())
 
 
-@pytest.mark.parametrize("channels", [3, 16])
+@pytest.mark.parametrize("at_a_time", [50, 10_000])
+@pytest.mark.parametrize("channels", [3, 16, 65])
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("scale", [False, True])
-def test_batch_normalization(training, scale, channels):
+def test_batch_normalization(training, scale, channels, at_a_time, monkeypatch):
+    monkeypatch.setattr(normalization, "NUMBERS_AT_A_TIME", at_a_time)
     assert_same(
         layers.BatchNormalization(scale=scale),
         keras.layers.BatchNormalization(scale=scale),
@@ -112,8 +200,10 @@ def test_batch_normalization(training, scale, channels):
     )
 
 
-def test_instance_normalization():
+@pytest.mark.parametrize("at_a_time", [50, 400, 10_000])
+def test_instance_normalization(at_a_time, monkeypatch):
     """Group normalisation with a group a channel is the same thing."""
+    monkeypatch.setattr(normalization, "NUMBERS_AT_A_TIME", at_a_time)
     assert_same(
         layers.InstanceNormalization(epsilon=1e-5),
         keras.layers.GroupNormalization(groups=-1, epsilon=1e-5),

@@ -1,0 +1,271 @@
+"""Fast convolutions behind the layers of ``layers.py``, for each backend.
+
+All image tensors are (batch, height, width, channels), kernels (height, width, in, out). Sources:
+Keras 3.15 copies every activation twice around a convolution of torch's to change its layout; a
+permuted view of the same memory is PyTorch's ``channels_last`` format, which needs no copy. A
+convolution, and each of its gradients, is a matrix product over the pixels, once for each place of
+the kernel (Chellapilla et al., 2006).
+"""
+
+from keras import ops
+
+from models.backend import BACKEND, has_gpu, tf, torch
+
+functional = torch and torch.nn.functional
+
+# On CPUs the libraries compute the gradient of a kernel at a fifth to a half of the rate of the
+# convolution itself; matrix products are faster from so many channels on. With TensorFlow from
+# fewer already, but then they hold large images longer, 0.6 GB of them in a step of the UNet.
+CHANNELS_FOR_PRODUCTS = 32 if BACKEND == "torch" else 64
+# Pixels in one product: of more the processor's cache does not hold what it multiplies.
+PIXELS_AT_A_TIME = 2048
+
+
+def has_fast_kernel_gradient(layer, channels):
+    """Return whether ``convolution`` should do what a Conv2D layer does on so many channels."""
+    if layer.groups > 1 or layer.dilation_rate != (1, 1) or len({*layer.strides}) > 1:
+        return False
+    if BACKEND == "torch":
+        return True
+    large = min(channels, layer.filters) >= CHANNELS_FOR_PRODUCTS and max(layer.kernel_size) > 1
+    return large and layer.strides == (1, 1) and not has_gpu()
+
+
+def convolution(x, kernel, bias, stride, padding):
+    """2-D convolution of (b, h, w, in) with a (kh, kw, in, out) kernel; padding same or valid.
+
+    For layers that ``has_fast_kernel_gradient`` allows.
+    """
+    if BACKEND == "torch":
+        return _torch_convolution(x, kernel, bias, stride, padding)
+    y = _tf_convolution(x, kernel, padding)
+    return y if bias is None else y + bias
+
+
+# --- TensorFlow -------------------------------------------------------------------------------
+
+
+def _tf_convolution(x, kernel, padding):
+    """Convolution of stride 1, its kernel's gradient by matrix products."""
+
+    @tf.custom_gradient
+    def convolve(x, kernel):
+        def gradient(upstream):
+            to_x = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(x), 1, padding.upper())
+            return to_x, _tf_kernel_gradient(x, upstream, kernel.shape, padding)
+
+        return tf.nn.conv2d(x, kernel, 1, padding.upper()), gradient
+
+    return convolve(x, tf.convert_to_tensor(kernel))  # a variable it would take for its own
+
+
+def _tf_kernel_gradient(x, upstream, shape, padding):
+    rows, columns = shape[:2]
+    if padding == "same":
+        around = [((size - 1) // 2, size // 2) for size in (rows, columns)]
+        x = tf.pad(x, ((0, 0), *around, (0, 0)))
+    height, width, out = ops.shape(upstream)[1:]
+    upstream = tf.reshape(upstream, (-1, out))
+    products = []
+    for row in range(rows):
+        for column in range(columns):
+            with tf.control_dependencies(products[-1:]):  # one copy of x in memory at a time
+                seen = x[:, row : row + height, column : column + width]
+            seen = tf.reshape(seen, (-1, x.shape[-1]))
+            products.append(tf.matmul(seen, upstream, transpose_a=True))
+    return tf.reshape(tf.stack(products), shape)
+
+
+# --- PyTorch ----------------------------------------------------------------------------------
+
+
+def _same_padding(size, kernel, stride):
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def _torch_kernel(kernel, device_type):
+    # PyTorch's order, in the memory format its convolutions want: cuDNN the images' own, the CPU
+    # the plain one (its path for small images refuses others).
+    plain = torch.contiguous_format
+    memory_format = torch.channels_last if device_type == "cuda" else plain
+    return kernel.permute(3, 2, 0, 1).contiguous(memory_format=memory_format)
+
+
+def _torch_convolution(x, kernel, bias, stride, padding):
+    x = x.permute(0, 3, 1, 2)
+    amount = (0, 0)
+    if padding == "same":
+        top, bottom = _same_padding(x.shape[2], kernel.shape[0], stride)
+        left, right = _same_padding(x.shape[3], kernel.shape[1], stride)
+        if top == bottom and left == right:
+            amount = (top, left)
+        else:
+            x = functional.pad(x, (left, right, top, bottom))
+    kernel = _torch_kernel(kernel, x.device.type)
+    if x.is_cuda or not torch.is_grad_enabled():
+        y = functional.conv2d(x, kernel, bias, stride, amount)
+    else:
+        y = _TorchConvolution.apply(x, kernel, bias, stride, amount)
+    return y.permute(0, 2, 3, 1)
+
+
+def _torch_kernel_gradient(x, upstream, kernel, stride, padding):
+    """Return the gradient of a kernel (out, in, kh, kw), of x (b, in, h, w) and y's gradient."""
+    out, channels, rows, columns = kernel.shape
+    few = channels < CHANNELS_FOR_PRODUCTS or out <= CHANNELS_FOR_PRODUCTS // 2
+    if few or rows == columns == 1 or x.dtype != torch.float32:
+        return torch.ops.aten.convolution_backward(
+            upstream, x, kernel, [0], (stride, stride), padding, (1, 1), False, (0, 0), 1,
+            (False, True, False),
+        )[1]  # fmt: skip
+    top, left = padding
+    x = functional.pad(x, (left, left, top, top)) if any(padding) else x
+    x, upstream = (t.permute(0, 2, 3, 1).contiguous() for t in (x, upstream))
+    count, height, width = upstream.shape[:3]
+    image, row, pixel, _ = x.stride()
+    # What each place of y sees of x, row of the kernel by row: a view of x.
+    seen = x.as_strided(
+        (count, height, width, rows, columns * channels),
+        (image, stride * row, stride * pixel, row, 1),
+    )
+    gradient = x.new_zeros(rows * columns * channels, out)
+    images = max(PIXELS_AT_A_TIME // (height * width), 1)
+    lines = max(PIXELS_AT_A_TIME // width, 1)
+    for first in range(0, count, images):
+        for line in range(0, height, lines):
+            part = (slice(first, first + images), slice(line, line + lines))
+            matrix = seen[part].reshape(-1, len(gradient))
+            gradient.addmm_(matrix.t(), upstream[part].reshape(-1, out))
+    return gradient.view(rows, columns, channels, out).permute(3, 2, 0, 1)
+
+
+def _is_wanted(function, number):
+    """Return whether the backward pass that runs now asks for the gradient of an input."""
+    node = function.next_functions[number][0]
+    return node is not None and torch._C._will_engine_execute_node(node)
+
+
+if BACKEND == "torch":
+
+    class _TorchConvolution(torch.autograd.Function):
+        """Convolution of (b, in, h, w) with a kernel (out, in, kh, kw) that is no leaf, on a CPU.
+
+        PyTorch's own is as fast forward. Backward, the kernel's gradient is faster here, and so
+        are second derivatives.
+        """
+
+        @staticmethod
+        def forward(context, x, kernel, bias, stride, padding):
+            context.save_for_backward(x, kernel)
+            context.has_bias, context.stride, context.padding = bias is not None, stride, padding
+            return functional.conv2d(x, kernel, bias, stride, padding)
+
+        @staticmethod
+        def backward(context, upstream):
+            x, kernel = context.saved_tensors
+            how = context.stride, context.padding
+            of_x = of_kernel = of_bias = None
+            if _is_wanted(context, 0):
+                of_x = _TorchInputGradient.apply(upstream, x, kernel, *how)
+            if _is_wanted(context, 1):
+                of_kernel = _torch_kernel_gradient(x, upstream, kernel, *how)
+                of_bias = upstream.sum((0, 2, 3)) if context.has_bias else None
+            return of_x, of_kernel, of_bias, None, None
+
+    class _TorchInputGradient(torch.autograd.Function):
+        """The gradient of a convolution's input x, which depends on the shape of x only."""
+
+        @staticmethod
+        def forward(context, upstream, x, kernel, stride, padding):
+            context.save_for_backward(upstream, kernel)
+            context.how = stride, padding
+            return torch.ops.aten.convolution_backward(
+                upstream, x, kernel, [0], (stride, stride), padding, (1, 1), False, (0, 0), 1,
+                (True, False, False),
+            )[0]  # fmt: skip
+
+        @staticmethod
+        def backward(context, twice):
+            upstream, kernel = context.saved_tensors
+            of_upstream = functional.conv2d(twice, kernel, None, *context.how)
+            of_kernel = _torch_kernel_gradient(twice, upstream, kernel, *context.how)
+            return of_upstream, None, of_kernel, None, None
+
+
+def torch_transposed_convolution(x, kernel, bias, stride):
+    """Transposed convolution, padding "same": (b, h, w, in) -> (b, stride h, stride w, out).
+
+    The kernel is (kh, kw, out, in). What sticks out of the "same" frame is cut off at the end,
+    as in TensorFlow, before at the start.
+    """
+    x = x.permute(0, 3, 1, 2)
+    y = functional.conv_transpose2d(x, _torch_kernel(kernel, x.device.type), bias, stride)
+    height, width = stride * x.shape[2], stride * x.shape[3]
+    top = max(y.shape[2] - height, 0) // 2
+    left = max(y.shape[3] - width, 0) // 2
+    return y[:, :, top : top + height, left : left + width].permute(0, 2, 3, 1)
+
+
+# --- To one channel ---------------------------------------------------------------------------
+
+BLOCK = 4  # pixels, along each side
+
+
+def is_faster_in_blocks(layer):
+    """Return whether ``convolution_in_blocks`` can and should do what a Conv2D layer does."""
+    simple = layer.padding == "valid" and {*layer.strides, *layer.dilation_rate, layer.groups} == {
+        1
+    }
+    return simple and layer.filters == 1 and layer.kernel_size[0] >= BLOCK and not has_gpu()
+
+
+def convolution_in_blocks(x, kernel, bias):
+    """2-D convolution, padding "valid", of (b, h, w, in) with a (k, k, in, 1) kernel.
+
+    CPUs compute several output channels at once, so that a convolution with a single one takes
+    as long as one with many. Here the pixels of a block are the channels: of the output's they
+    become, of the kernel shifted to each of them, and of the input's. About three times the
+    multiplications, in less than half of the time.
+    """
+    size, inputs = kernel.shape[0], kernel.shape[2]
+    blocks = -(-(size + BLOCK - 1) // BLOCK)  # that the kernel reaches from one block, each way
+    height, width = (side - size + 1 for side in ops.shape(x)[1:3])  # of the output
+    more = [-(-side // BLOCK) * BLOCK + (blocks - 1) * BLOCK for side in (height, width)]
+    more = [wanted - there for wanted, there in zip(more, ops.shape(x)[1:3], strict=True)]
+    x = _to_blocks(ops.pad(x, ((0, 0), (0, more[0]), (0, more[1]), (0, 0))))
+
+    rest = blocks * BLOCK - size
+    places = [(row, column) for row in range(BLOCK) for column in range(BLOCK)]
+    to_one = kernel[..., 0]
+    shifted = [
+        ops.pad(to_one, ((row, rest - row), (column, rest - column), (0, 0)))
+        for row, column in places
+    ]
+    in_blocks = ops.reshape(
+        ops.stack(shifted, -1), (blocks, BLOCK, blocks, BLOCK, inputs, len(places))
+    )
+    in_blocks = ops.reshape(
+        ops.transpose(in_blocks, (0, 2, 1, 3, 4, 5)), (blocks, blocks, -1, len(places))
+    )
+    if BACKEND == "torch":
+        y = _torch_convolution(x, in_blocks, None, 1, "valid")
+    else:
+        y = tf.nn.convolution(x, in_blocks)
+    y = _from_blocks(y)[:, :height, :width]
+    return y if bias is None else y + bias
+
+
+def _to_blocks(x):
+    """Return (b, h, w, c) as (b, h / BLOCK, w / BLOCK, BLOCK ** 2 * c)."""
+    batch, height, width, channels = ops.shape(x)
+    x = ops.reshape(x, (batch, height // BLOCK, BLOCK, width // BLOCK, BLOCK, channels))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (batch, height // BLOCK, width // BLOCK, BLOCK**2 * channels))
+
+
+def _from_blocks(x):
+    """Undo ``_to_blocks`` for one channel: (b, h, w, BLOCK ** 2) -> (b, h BLOCK, w BLOCK, 1)."""
+    batch, height, width, _ = ops.shape(x)
+    x = ops.transpose(ops.reshape(x, (batch, height, width, BLOCK, BLOCK)), (0, 1, 3, 2, 4))
+    return ops.reshape(x, (batch, height * BLOCK, width * BLOCK, 1))
