@@ -1,7 +1,7 @@
 """The layers of the networks: Keras layers with fast paths, and a few of our own.
 
 The subclasses of Keras layers do the same mathematics by ``convolutions.py``, ``kernels.py`` and
-``normalization.py`` where those are faster; the tests hold each against the plain Keras layer.
+others beside them, where those are faster; the tests hold each against the plain Keras layer.
 ``Sum`` and ``Concatenation`` take their inputs one by one: a list of tensors passed through
 ``keras.tree`` is kept alive by torch until Python's garbage collector runs.
 """
@@ -9,7 +9,7 @@ The subclasses of Keras layers do the same mathematics by ``convolutions.py``, `
 import keras
 from keras import ops
 
-from models import backend, convolutions, kernels, normalization
+from models import backend, block_convolutions, convolutions, kernels, normalization
 
 register = keras.saving.register_keras_serializable(package="particles")
 TORCH = backend.BACKEND == "torch"
@@ -26,8 +26,8 @@ class Conv2D(keras.layers.Conv2D):
     """2-D convolution: (b, h, w, in) -> (b, h', w', out)."""
 
     def call(self, inputs):
-        if self.activation is keras.activations.linear and convolutions.is_faster_in_blocks(self):
-            return convolutions.convolution_in_blocks(inputs, *_kernel_and_bias(self))
+        if block_convolutions.is_faster_in_blocks(self):
+            return block_convolutions.convolution_in_blocks(inputs, *_kernel_and_bias(self))
         if not convolutions.has_fast_kernel_gradient(self, inputs.shape[-1]):
             return super().call(inputs)
         y = convolutions.convolution(inputs, *_kernel_and_bias(self), self.strides[0], self.padding)

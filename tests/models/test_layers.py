@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models import backend, convolutions, kernels, layers, normalization
+from models import backend, block_convolutions, convolutions, kernels, layers, normalization
 
 random = np.random.default_rng(1)
 
@@ -148,7 +148,7 @@ def test_the_gradient_of_a_kernel_is_computed_where_it_is_asked_for(monkeypatch)
 @pytest.mark.parametrize("kernel_size", [5, 7])
 def test_convolution_to_one_channel(kernel_size, size, use_bias):
     layer = layers.Conv2D(1, kernel_size, use_bias=use_bias)
-    assert convolutions.is_faster_in_blocks(layer) != backend.has_gpu()
+    assert block_convolutions.is_faster_in_blocks(layer) != backend.has_gpu()
     assert_same(layer, keras.layers.Conv2D(1, kernel_size, use_bias=use_bias), image(3, size))
 
 

@@ -1,0 +1,70 @@
+"""Convolutions to a single channel, for CPUs: the same for the pixels of a block at once.
+
+All image tensors are (batch, height, width, channels).
+"""
+
+import keras
+from keras import ops
+
+from models.backend import BACKEND, has_gpu, tf
+from models.convolutions import convolution
+
+BLOCK = 4  # pixels, along each side
+
+
+def is_faster_in_blocks(layer):
+    """Return whether ``convolution_in_blocks`` can and should do what a Conv2D layer does."""
+    ones = {*layer.strides, *layer.dilation_rate, layer.groups, layer.filters}
+    simple = layer.padding == "valid" and layer.activation is keras.activations.linear
+    return simple and ones == {1} and layer.kernel_size[0] >= BLOCK and not has_gpu()
+
+
+def convolution_in_blocks(x, kernel, bias):
+    """2-D convolution, padding "valid", of (b, h, w, in) with a (k, k, in, 1) kernel.
+
+    CPUs compute several output channels at once, so that a convolution with a single one takes
+    as long as one with many. Here the pixels of a block are the channels: of the output's they
+    become, of the kernel shifted to each of them, and of the input's. About three times the
+    multiplications, in less than half of the time.
+    """
+    size, inputs = kernel.shape[0], kernel.shape[2]
+    blocks = -(-(size + BLOCK - 1) // BLOCK)  # that the kernel reaches from one block, each way
+    height, width = (side - size + 1 for side in ops.shape(x)[1:3])  # of the output
+    more = [-(-side // BLOCK) * BLOCK + (blocks - 1) * BLOCK for side in (height, width)]
+    more = [wanted - there for wanted, there in zip(more, ops.shape(x)[1:3], strict=True)]
+    x = _to_blocks(ops.pad(x, ((0, 0), (0, more[0]), (0, more[1]), (0, 0))))
+
+    rest = blocks * BLOCK - size
+    places = [(row, column) for row in range(BLOCK) for column in range(BLOCK)]
+    to_one = kernel[..., 0]
+    shifted = [
+        ops.pad(to_one, ((row, rest - row), (column, rest - column), (0, 0)))
+        for row, column in places
+    ]
+    in_blocks = ops.reshape(
+        ops.stack(shifted, -1), (blocks, BLOCK, blocks, BLOCK, inputs, len(places))
+    )
+    in_blocks = ops.reshape(
+        ops.transpose(in_blocks, (0, 2, 1, 3, 4, 5)), (blocks, blocks, -1, len(places))
+    )
+    if BACKEND == "torch":
+        y = convolution(x, in_blocks, None, 1, "valid")
+    else:
+        y = tf.nn.convolution(x, in_blocks)
+    y = _from_blocks(y)[:, :height, :width]
+    return y if bias is None else y + bias
+
+
+def _to_blocks(x):
+    """Return (b, h, w, c) as (b, h / BLOCK, w / BLOCK, BLOCK ** 2 * c)."""
+    batch, height, width, channels = ops.shape(x)
+    x = ops.reshape(x, (batch, height // BLOCK, BLOCK, width // BLOCK, BLOCK, channels))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (batch, height // BLOCK, width // BLOCK, BLOCK**2 * channels))
+
+
+def _from_blocks(x):
+    """Undo ``_to_blocks`` for one channel: (b, h, w, BLOCK ** 2) -> (b, h BLOCK, w BLOCK, 1)."""
+    batch, height, width, _ = ops.shape(x)
+    x = ops.transpose(ops.reshape(x, (batch, height, width, BLOCK, BLOCK)), (0, 1, 3, 2, 4))
+    return ops.reshape(x, (batch, height * BLOCK, width * BLOCK, 1))
