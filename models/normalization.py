@@ -27,8 +27,7 @@ def batch_normalization(x, gamma, beta, epsilon):
     channels = x.shape[-1]
     few = channels < MANY_CHANNELS_OF_TORCH and channels % CHANNELS_OF_TORCH
     if BACKEND == "torch" and few and not x.is_cuda:
-        y, mean, variance = _TorchNormalization.apply(x.float(), gamma, beta, epsilon, 1)
-        return y, mean[0], variance[0]
+        return _TorchBatchNormalization.apply(x.float(), gamma, beta, epsilon)
     if BACKEND == "torch":
         y, mean, inverse_deviation = torch.native_batch_norm(
             x.permute(0, 3, 1, 2), gamma, beta, None, None, True, 0.0, epsilon
@@ -76,11 +75,9 @@ def scale_and_shift(x, scale, shift):
 
 def instance_normalization(x, gamma, beta, epsilon):
     """Normalise each channel of each image (b, h, w, c) over its pixels, in float32."""
-    groups = ops.shape(x)[0]
-    if BACKEND == "torch" and x.is_cuda:
-        return _TorchInstanceNormalization.apply(x.float(), gamma, beta, epsilon).to(x.dtype)
     if BACKEND == "torch":
-        return _TorchNormalization.apply(x.float(), gamma, beta, epsilon, groups)[0].to(x.dtype)
+        return _TorchInstanceNormalization.apply(x.float(), gamma, beta, epsilon).to(x.dtype)
+    groups = ops.shape(x)[0]
     y, _, _ = _tf_normalise(tf.cast(x, tf.float32), gamma, beta, epsilon, groups)
     return tf.cast(y, x.dtype)
 
@@ -135,52 +132,37 @@ def _tf_normalise(x, gamma, beta, epsilon, groups):
 
 if BACKEND == "torch":
 
+    def _sums(function, rows, channels):
+        """Return the sums of function(part) over parts of rows (r, w * c), by channel: (c,)."""
+        sums = sum(function(part).sum(0) for part in _parts(rows))
+        return sums.view(-1, channels).sum(0)
+
     def _parts(rows):
-        """Return index pairs that cut rows (groups, r, n) to parts of about NUMBERS_AT_A_TIME."""
-        groups, count, length = rows.shape
-        some_groups = max(NUMBERS_AT_A_TIME // (count * length), 1)
-        some_rows = max(NUMBERS_AT_A_TIME // length, 1)
-        return [
-            (slice(group, group + some_groups), slice(row, row + some_rows))
-            for group in range(0, groups, some_groups)
-            for row in range(0, count, some_rows)
-        ]
+        at_a_time = max(NUMBERS_AT_A_TIME // rows.shape[1], 1)
+        return [slice(row, row + at_a_time) for row in range(0, len(rows), at_a_time)]
 
-    def _sums(function, rows, parts, channels):
-        """Return the sums of function(part), shaped like parts of rows, by channel: (groups, c)."""
-        groups, _, length = rows.shape
-        sums = rows.new_zeros(groups, length)
-        for part in parts:
-            sums[part[0]] += function(part).sum(1)
-        return sums.view(groups, -1, channels).sum(1)
+    class _TorchBatchNormalization(torch.autograd.Function):
+        """``batch_normalization`` of float32 (b, h, w, c), for a CPU.
 
-    class _TorchNormalization(torch.autograd.Function):
-        """Normalise float32 (b, h, w, c) over the pixels of each of ``groups`` parts of the batch.
-
-        For a CPU. Returns y, and the means and biased variances, (groups, c). Rows of w * c numbers
-        are computed on, because loops over a few channels are slow.
+        Rows of w * c numbers are computed on, because loops over a few channels are slow.
         """
 
         @staticmethod
-        def forward(context, x, gamma, beta, epsilon, groups):
+        def forward(context, x, gamma, beta, epsilon):
             x = x.contiguous()
             width, channels = x.shape[2:]
-            rows = x.view(groups, -1, width * channels)
-            parts, count = _parts(rows), rows.shape[1] * width
-            mean = _sums(lambda part: rows[part], rows, parts, channels) / count
-            means = mean.repeat(1, width)[:, None]
-
-            def squares(part):
-                return (rows[part] - means[part[0]]).square_()
-
-            variance = _sums(squares, rows, parts, channels) / count
+            rows = x.view(-1, width * channels)
+            count = len(rows) * width
+            mean = _sums(lambda part: rows[part], rows, channels) / count
+            means = mean.repeat(width)
+            squares = _sums(lambda part: (rows[part] - means).square_(), rows, channels)
+            variance = squares / count
             inverse_deviation = torch.rsqrt(variance + epsilon)
             scale = inverse_deviation * gamma
+            scales, shifts = (t.repeat(width) for t in (scale, beta - mean * scale))
             y = torch.empty_like(rows)
-            scales, shifts = (t.repeat(1, width)[:, None] for t in (scale, beta - mean * scale))
-            for part in parts:
-                group = part[0]
-                torch.addcmul(shifts[group], rows[part], scales[group], out=y[part])
+            for part in _parts(rows):
+                torch.addcmul(shifts, rows[part], scales, out=y[part])
             context.save_for_backward(x, mean, inverse_deviation, gamma)
             context.mark_non_differentiable(mean, variance)
             return y.view(x.shape), mean, variance
@@ -190,35 +172,38 @@ if BACKEND == "torch":
         def backward(context, upstream, _of_mean, _of_variance):
             x, mean, inverse_deviation, gamma = context.saved_tensors
             width, channels = x.shape[2:]
-            rows = x.view(len(mean), -1, width * channels)
-            parts, count = _parts(rows), rows.shape[1] * width
+            rows = x.view(-1, width * channels)
+            count = len(rows) * width
             upstream = upstream.contiguous().view(rows.shape)
-            means = mean.repeat(1, width)[:, None]
+            means = mean.repeat(width)
 
             def products(part):
-                return (rows[part] - means[part[0]]).mul_(upstream[part])
+                return (rows[part] - means).mul_(upstream[part])
 
-            of_beta = _sums(lambda part: upstream[part], rows, parts, channels)
-            of_gamma = _sums(products, rows, parts, channels) * inverse_deviation
+            of_beta = _sums(lambda part: upstream[part], rows, channels)
+            of_gamma = _sums(products, rows, channels) * inverse_deviation
             # The gradient of x is linear in its own gradient and in x.
             scale = inverse_deviation * gamma
             slope = -scale * inverse_deviation * of_gamma / count
             shift = -scale * of_beta / count - slope * mean
-            scales, slopes, shifts = (t.repeat(1, width)[:, None] for t in (scale, slope, shift))
+            scales, slopes, shifts = (t.repeat(width) for t in (scale, slope, shift))
             of_x = torch.empty_like(rows)
-            for part in parts:
-                group, out = part[0], of_x[part]
-                torch.addcmul(shifts[group], upstream[part], scales[group], out=out)
-                out.addcmul_(rows[part], slopes[group])
-            return of_x.view(x.shape), of_gamma.sum(0), of_beta.sum(0), None, None
+            for part in _parts(rows):
+                torch.addcmul(shifts, upstream[part], scales, out=of_x[part])
+                of_x[part].addcmul_(rows[part], slopes)
+            return of_x.view(x.shape), of_gamma, of_beta, None
 
     class _TorchInstanceNormalization(torch.autograd.Function):
-        """``instance_normalization`` of float32 (b, h, w, c), for a GPU."""
+        """``instance_normalization`` of float32 (b, h, w, c)."""
 
         @staticmethod
         def forward(context, x, gamma, beta, epsilon):
-            variance, mean = torch.var_mean(x, dim=(1, 2), correction=0, keepdim=True)
-            centred = x - mean
+            if x.is_cuda:  # one pass over the memory; on a CPU this goes pixel by pixel
+                variance, mean = torch.var_mean(x, dim=(1, 2), correction=0, keepdim=True)
+                centred = x - mean
+            else:
+                centred = x - _mean_of_pixels(x)
+                variance = _mean_of_pixels(centred.square())
             inverse_deviation = torch.rsqrt(variance + epsilon)
             context.save_for_backward(centred, inverse_deviation, gamma)
             return torch.addcmul(beta, centred, inverse_deviation * gamma)
