@@ -17,6 +17,8 @@ functional = torch and torch.nn.functional
 # convolution itself; matrix products are faster from so many channels on. With TensorFlow from
 # fewer already, but then they hold large images longer, 0.6 GB of them in a step of the UNet.
 CHANNELS_FOR_PRODUCTS = 32 if BACKEND == "torch" else 64
+# With torch from so many multiplications on: of fewer the calls take longer than the work.
+LEAST_WORK_FOR_PRODUCTS = 2**25
 # Pixels in one product: of more the processor's cache does not hold what it multiplies.
 PIXELS_AT_A_TIME = 2048
 
@@ -114,7 +116,8 @@ def _torch_kernel_gradient(x, upstream, kernel, stride, padding):
     """Return the gradient of a kernel (out, in, kh, kw), of x (b, in, h, w) and y's gradient."""
     out, channels, rows, columns = kernel.shape
     few = channels < CHANNELS_FOR_PRODUCTS or out <= CHANNELS_FOR_PRODUCTS // 2
-    if few or rows == columns == 1 or x.dtype != torch.float32:
+    small = upstream.numel() * rows * columns * channels < LEAST_WORK_FOR_PRODUCTS
+    if few or small or rows == columns == 1 or x.dtype != torch.float32:
         return torch.ops.aten.convolution_backward(
             upstream, x, kernel, [0], (stride, stride), padding, (1, 1), False, (0, 0), 1,
             (False, True, False),

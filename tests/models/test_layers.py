@@ -94,6 +94,7 @@ def test_convolution(options, size, channels):
 )
 def test_convolution_of_many_channels(options, at_a_time, monkeypatch):
     """Kernels' gradients by matrix products, of a part of an image, of images, of all at once."""
+    monkeypatch.setattr(convolutions, "LEAST_WORK_FOR_PRODUCTS", 0)
     monkeypatch.setattr(convolutions, "PIXELS_AT_A_TIME", at_a_time)
     channels = convolutions.CHANNELS_FOR_PRODUCTS
     own, plain = (kind(channels, **options) for kind in (layers.Conv2D, keras.layers.Conv2D))
@@ -102,8 +103,9 @@ def test_convolution_of_many_channels(options, at_a_time, monkeypatch):
 
 @pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize("channels", [3, 32])
-def test_second_derivatives(channels, strides):
+def test_second_derivatives(channels, strides, monkeypatch):
     """As the gradient penalty needs them: of the input's gradient, for the kernel and the input."""
+    monkeypatch.setattr(convolutions, "LEAST_WORK_FOR_PRODUCTS", 0)
     x = backend.to_device((image(channels, (9, 8)),))[0]
     weights = random.normal(size=(3, 3, channels, 32)).astype(np.float32)
 
