@@ -28,7 +28,7 @@ def _silent_stderr():
 
 
 # By itself TensorFlow uses oneDNN's kernels only on some processors; on the others, too, they take
-# half to three quarters of the time, and less memory.
+# half to four fifths of the time, and less memory.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 with _silent_stderr():

@@ -13,8 +13,8 @@ from models.backend import BACKEND, has_gpu, tf, torch
 
 functional = torch and torch.nn.functional
 
-# On CPUs the libraries compute the gradient of a kernel at a fifth to a half of the rate of the
-# convolution itself; matrix products are faster from so many channels on. With TensorFlow from
+# On CPUs the libraries compute the gradient of a kernel at a fifth to two thirds of the rate of
+# the convolution itself; matrix products are faster from so many channels on. With TensorFlow from
 # fewer already, but then they hold large images longer, 0.6 GB of them in a step of the UNet.
 CHANNELS_FOR_PRODUCTS = 32 if BACKEND == "torch" else 64
 # With torch from so many multiplications on: of fewer the calls take longer than the work.
