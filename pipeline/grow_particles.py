@@ -18,6 +18,7 @@ from pipeline.touching_particles import distance_to_background, flood, separate_
 # Of a centre, in 255ths of the centrality of the innermost pixel:
 LEAST_RISE = 45  # from the valley to a neighbour up to it
 LEAST_HEIGHT = 90
+ROWS_AT_A_TIME = 512
 
 
 def centrality(labels: np.ndarray) -> np.ndarray:
@@ -44,36 +45,24 @@ def centrality(labels: np.ndarray) -> np.ndarray:
 def find_centres(central: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return markers of the particles: int32 (h, w), 1, 2, ... at their centres, else 0.
 
-    A centre is a maximum of the map, smoothed with a Gaussian of sigma 1, of at least
-    `LEAST_HEIGHT`, that rises by `LEAST_RISE` above the valley to any higher one: its dynamics.
-    What rises less is shading within a particle, what is lower no particle: residues have rims
-    but nothing that the network takes for an inside.
+    A centre is a maximum of the map of at least `LEAST_HEIGHT` that rises by `LEAST_RISE` above
+    the valley to any higher one: its dynamics. What rises less is shading within a particle, what
+    is lower no particle: residues have rims but nothing that the network takes for an inside.
     Source: Grimaud, "A new measure of contrast: the dynamics", Proc. SPIE 1769 (1992).
 
     Parameters
     ----------
-    central : float (h, w) in [0, 1], how central the network holds each pixel to be.
+    central : float (h, w), 0 to 1 how central the network holds each pixel to be, smoothed.
     mask : bool (h, w), where there are particles at all.
     """
-    heights = np.rint(np.clip(_smooth(central), 0, 1) * 255).astype(np.uint8)
-    markers = np.zeros(mask.shape, np.int32)
-    following = 1
-    for box, inside in separate_components(mask)[1]:
-        height = heights[box] * inside
-        # Cut down by the rise and grown back under the map: what stays missing are the domes.
-        cut = cv2.subtract(height, LEAST_RISE)
-        dome = height - reconstruction(cut, height).astype(np.uint8)
-        count, domes = cv2.connectedComponents((dome > 0).astype(np.uint8))
-        is_centre = np.zeros(count, np.int32)
-        is_centre[domes[(dome == LEAST_RISE) & (height >= LEAST_HEIGHT)]] = 1
-        numbers = is_centre * (np.cumsum(is_centre, dtype=np.int32) + following - 1)
-        markers[box] += numbers[domes]
-        following += is_centre.sum()
-    return markers
-
-
-def _smooth(central):
-    return cv2.GaussianBlur(np.asarray(central, np.float64), (0, 0), 1.0)
+    height = np.rint(np.clip(central, 0, 1) * 255).astype(np.uint8) * mask
+    # Cut down by the rise and grown back under the map: what stays missing are the domes.
+    cut = cv2.subtract(height, LEAST_RISE)
+    dome = height - reconstruction(cut, height).astype(np.uint8)
+    count, domes = cv2.connectedComponents((dome > 0).astype(np.uint8))
+    is_centre = np.zeros(count, np.int32)
+    is_centre[domes[(dome == LEAST_RISE) & (height >= LEAST_HEIGHT)]] = 1
+    return (is_centre * np.cumsum(is_centre, dtype=np.int32))[domes]
 
 
 def grow_particles(probability: np.ndarray, central: np.ndarray, threshold: float) -> np.ndarray:
@@ -85,14 +74,49 @@ def grow_particles(probability: np.ndarray, central: np.ndarray, threshold: floa
     Parameters
     ----------
     probability : (h, w), that a pixel is particle; above ``threshold`` it is.
-    central : float (h, w) in [0, 1]; see ``find_centres``.
+    central : float (h, w), 0 to 1; see ``find_centres``.
 
     Returns
     -------
     int32 (h, w): 1, 2, ... the particles, without holes; 0 the background, parts of the mask
     without a centre, and lines of one pixel between particles.
     """
-    # Smoothed after the threshold, which must not move the outline.
-    mask = _smooth(probability > threshold) > 0.5
-    labels = flood(-_smooth(central), find_centres(central, mask), mask)
+    labels = _flood_components(central, _smooth_mask(probability > threshold))
     return fill_holes(labels, connectivity=4)
+
+
+def _smooth_mask(mask):
+    """Smooth the outline of a mask, band by band: as float64 a large one would fill the memory."""
+    # Smoothed after the threshold, which must not move the outline.
+    height, width = mask.shape
+    bands = [np.s_[top : top + ROWS_AT_A_TIME, 0:width] for top in range(0, height, ROWS_AT_A_TIME)]
+    return np.concatenate([smooth_part(mask, band) > 0.5 for band in bands])
+
+
+def _flood_components(central, mask):
+    """Return the label map of the particles of each component of the mask, one by one."""
+    labels = np.zeros(mask.shape, np.int32)
+    number = 0
+    components, boxes = separate_components(mask)
+    for component, box in enumerate(boxes, start=1):
+        inside = components[box] == component
+        height = smooth_part(central, box)
+        grown = find_centres(height, inside)
+        centres = grown.max()
+        if centres > 1:
+            grown = flood(-height, grown, inside)
+        elif centres == 1:
+            grown = inside.astype(np.int32)
+        labels[box] += np.where(grown > 0, grown + number, 0)
+        number += centres
+    return labels
+
+
+def smooth_part(image: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
+    """Return a box of an image, smoothed with a Gaussian of sigma 1 as all of it: float64."""
+    reach = 4  # pixels, four sigma
+    wider = tuple(slice(max(side.start - reach, 0), side.stop + reach) for side in box)
+    smooth = cv2.GaussianBlur(image[wider].astype(np.float64), (2 * reach + 1,) * 2, 1.0)
+    top, left = (side.start - more.start for side, more in zip(box, wider, strict=True))
+    height, width = (side.stop - side.start for side in box)
+    return smooth[top : top + height, left : left + width]

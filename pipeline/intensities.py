@@ -28,7 +28,8 @@ def normalise(image: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndar
     scaled /= largest - smallest
     scaled *= high - low
     scaled += low
-    return np.clip(scaled, min(low, high), max(low, high)).astype(np.float32, copy=False)
+    np.clip(scaled, min(low, high), max(low, high), out=scaled)
+    return scaled.astype(np.float32, copy=False)
 
 
 def clip_contrast(image: np.ndarray, contrast_range: tuple[float, float] | None) -> np.ndarray:
@@ -67,7 +68,8 @@ def clip_contrast(image: np.ndarray, contrast_range: tuple[float, float] | None)
 
 def stretch_to_uint8(image: np.ndarray) -> np.ndarray:
     """Map an image's own range of values to 0..255, rounded, uint8; a constant image gives 0."""
-    return np.rint(normalise(image, 0.0, 255.0)).astype(np.uint8)
+    stretched = normalise(image, 0.0, 255.0)
+    return np.rint(stretched, out=stretched).astype(np.uint8)
 
 
 def as_unet_sees(

@@ -107,7 +107,9 @@ def fill_holes(labels: np.ndarray, connectivity: int = 8) -> np.ndarray:
     is_hole[0] = False  # the particles
     for edge in (gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]):
         is_hole[edge] = False
-    return np.where(is_hole[gaps], largest[gaps], labels)
+    filled, holes = labels.copy(), is_hole[gaps]
+    filled[holes] = largest[gaps[holes]]
+    return filled
 
 
 def mean_intensities(labels: np.ndarray, image: np.ndarray) -> np.ndarray:

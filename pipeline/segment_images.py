@@ -81,10 +81,9 @@ def segment_images(
     trained_with = read_json(model.with_name("options.json")) or {}
     dark_background = trained_with.get("options", {}).get("dark_background", True)
     for file in progress(missing, "micrographs segmented"):
-        image = as_unet_sees(read_micrograph(file, image_crop), contrast_range, dark_background)
-        output = predict(image[..., None])
-        probability = np.ascontiguousarray(output[..., 0])
-        write_image(folder / f"{file.stem}_raw.tif", probability)
+        micrograph = read_micrograph(file, image_crop)
+        output = predict(as_unet_sees(micrograph, contrast_range, dark_background)[..., None])
+        write_image(folder / f"{file.stem}_raw.tif", np.ascontiguousarray(output[..., 0]))
         mask = segment_output(output, threshold, watershed_lines, min_distance)
         write_image(folder / f"{file.stem}.tif", mask)
     empty = [file.name for file in micrographs if not read_image(folder / f"{file.stem}.tif").any()]
