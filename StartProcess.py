@@ -22,7 +22,7 @@ from pipeline.workflow import run_workflow
 
 # "published": the values of the published workflow, for a GPU.
 # "quick": a first look, the whole workflow on the shipped examples in 5 to 10 minutes on 2 CPU
-# cores.
+# cores, 10 to 20 without AVX-512.
 # "auto": published where a GPU is found, quick otherwise; says which.
 PRESET = "auto"
 # "all", how many (0: the CPU), or a list of their numbers such as [1], the second. One process
@@ -39,7 +39,8 @@ OUTPUT_DIR_UNET = f"{ROOT_DIR}/Output_Masks_UNet"
 RESULTS_DIR = f"{ROOT_DIR}/Results"
 TRUE_MASKS_DIR = f"{ROOT_DIR}/True_Masks"  # for scoring only; may be missing
 
-# Change these first: a tile should hold about 100 particles, and be no larger than an image.
+# Change these first: a tile should show several whole particles with background beside them, 10 to
+# 30 with the values of the README, and be no larger than an image.
 TILE_SIZE_W = preset(published=384, quick=128)
 TILE_SIZE_H = preset(published=384, quick=128)
 # Training images to simulate. More help until the GANs have seen every kind of arrangement.
@@ -63,8 +64,8 @@ RESUME = True
 # A training that is killed goes on from its last checkpoint; within long epochs there is one every
 # so many minutes, besides one an epoch (of short epochs, one every 15 seconds).
 CHECKPOINT_MINUTES = 10
-# "mixed_bfloat16" needs half the memory on GPUs since 2020. On a CPU it is slower. (With "float32"
-# such GPUs round the inputs of convolutions to 10 bits, their TF32 format.)
+# "mixed_bfloat16" should need half the memory on GPUs since 2020. On a CPU it is slower. (With
+# "float32" such GPUs round the inputs of convolutions to 10 bits, their TF32 format.)
 PRECISION = "float32"
 # What to do if a network has learned nothing: "stop" with advice, or "warn" and go on.
 WHEN_A_NETWORK_FAILS = "stop"
@@ -74,7 +75,7 @@ WHEN_A_NETWORK_FAILS = "stop"
 USE_GPU_FOR_WHOLE_IMAGE_INFERENCE = "auto"
 ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once
 DETERMINISTIC = False  # True: GPU kernels that give the same bits every time, and are slower
-USE_XLA = "auto"  # tensorflow: compile training steps; "auto": on a GPU, where it pays
+USE_XLA = "auto"  # tensorflow: compile training steps; "auto": on a GPU only
 
 # --- Step 1: the WGAN learns outlines -----------------------------------------------------------
 # Where step 2 takes its outlines from. "wgan", as published: those the WGAN draws. "augmented":

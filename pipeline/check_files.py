@@ -11,6 +11,7 @@ from pipeline.check_options import SMALLEST_TILE
 from pipeline.check_values import folder_name, run_name
 from pipeline.image_files import (
     IMAGE_ENDINGS,
+    image_size,
     list_images,
     read_image,
     read_micrograph,
@@ -38,16 +39,19 @@ def check_images(
     tile : (height, width) in pixels that each image must hold; None if no tiles are cut.
     """
     paths, problems = list_and_check_names(option, folder, FEWEST_IMAGES, "micrographs")
-    sizes = {}
+    sizes, cut = {}, 0
     for path in progress(paths, "micrographs checked") if paths else ():
         try:
             image = read_micrograph(path, image_crop)
+            cut += image.shape != image_size(path)
         except (ValueError, OSError) as error:
             problems.append(in_one_line(error))
             continue
         sizes[path] = image.shape
         if image.min() == image.max():
             logger.warning("%s is the same value everywhere: there is nothing to see in it.", path)
+    if sizes and image_crop is not None:
+        logger.info("info bar left out of %d of %d micrographs (IMAGE_CROP)", cut, len(sizes))
     if 0 < len(sizes) < FEW_IMAGES:
         logger.warning(
             "%s: %d micrographs are few to train on; results get better from about %d on.",

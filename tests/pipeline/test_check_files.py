@@ -116,6 +116,16 @@ def test_the_info_bar_does_not_count(images):
     assert "0.tif has 47 x 80 pixels" in problems[0]
 
 
+def test_how_many_info_bars_are_left_out_is_said(images, caplog):
+    caplog.set_level("INFO")
+    tifffile.imwrite(images / "cropped.tif", micrograph(9, shape=(48, 80)))
+    problems_of_images(images, image_crop=48)
+    assert "info bar left out of 3 of 4 micrographs (IMAGE_CROP)" in caplog.text
+    caplog.clear()
+    problems_of_images(images, image_crop=None)
+    assert "info bar" not in caplog.text
+
+
 def test_more_rows_to_keep_than_there_are(images):
     problems = problems_of_images(images, image_crop=61)
     assert len(problems) == 3
