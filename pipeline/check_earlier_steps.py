@@ -3,9 +3,12 @@
 from pathlib import Path
 
 from pipeline.image_files import list_images
+from pipeline.run_folders import list_runs
 from pipeline.step_table import INPUTS, OUTPUTS, STEPS
 
 NEEDS_NOTHING = "8"  # without true masks it has nothing to score, which is no problem
+# Steps that pair, file by file, what two others make, the second of them from the first's.
+PAIRS = {"5": ("2", "4"), "6a": ("4", "5")}
 NAMES_A_MODEL = {"2": "wgan_model", "4": "cyclegan_model", "6b": "unet_model"}
 
 
@@ -28,6 +31,22 @@ def check_earlier_steps(calls: list[tuple[str, str, dict]]) -> list[str]:
                 )
         made.update(_fill_in(pattern, keywords) for pattern in OUTPUTS.get(number, ()))
     return list(problems.values())
+
+
+def check_pairs(calls: list[tuple[str, str, dict]]) -> list[str]:
+    """Return one problem for each step that would pair new files with others of before.
+
+    ``calls`` are those of ``check_earlier_steps``, with steps that may turn out to be done.
+    """
+    numbers = [number for number, _, _ in calls]
+    return [
+        f"Step {number} ({STEPS[number][0]}) pairs what the steps {first} and {second} make, and "
+        f"{second} ({STEPS[second][0]}) works on what {first} makes: where {first} runs again, so "
+        f"must {second}. Add {second} to the steps named on the command line, or call it in "
+        "StartProcess.py."
+        for number, (first, second) in PAIRS.items()
+        if number in numbers and first in numbers and second not in numbers
+    ]
 
 
 def _needs(number, keywords):
@@ -56,7 +75,7 @@ def _fill_in(pattern, keywords):
 def _is_there(path):
     try:
         if "*" in path.parts:
-            return any(path.parents[1].glob("/".join(path.parts[-2:])))
+            return any((run / path.name).is_file() for run in list_runs(path.parents[1]))
         return path.is_dir() and bool(list_images(path))
     except OSError:
         return True  # it cannot be looked at, which `check_write_permission` says

@@ -15,6 +15,7 @@ from pipeline.image_files import (
     list_images,
     read_image,
     read_micrograph,
+    stem_of,
 )
 from pipeline.progress import progress
 
@@ -178,11 +179,11 @@ def _is_text(name: str) -> bool:
 
 def _check_names(paths: Iterable[Path]) -> list[str]:
     by_stem: dict[str, list[Path]] = {}
-    for path in paths:
-        by_stem.setdefault(path.stem, []).append(path)
+    for path in paths:  # on Windows and macOS, upper and lower case are one
+        by_stem.setdefault(stem_of(path).casefold(), []).append(path)
     problems = [
-        f"{' and '.join(map(str, same))} have the same name but for the ending, so their results "
-        "would overwrite each other. Rename all but one."
+        f"{' and '.join(map(str, same))} have the same name but for the ending (or upper and lower "
+        "case), so their results would overwrite each other. Rename all but one."
         for same in by_stem.values()
         if len(same) > 1
     ]
@@ -190,7 +191,8 @@ def _check_names(paths: Iterable[Path]) -> list[str]:
         if f"{stem}_raw" in by_stem:
             problems.append(
                 f"{by_stem[f'{stem}_raw'][0]} has the name of a result of {same[0]}: the "
-                f"probabilities of the one and the mask of the other would be {stem}_raw.tif. "
+                f"probabilities of the one and the mask of the other would be "
+                f"{same[0].stem}_raw.tif. "
                 "Rename one."
             )
         length = len(os.fsencode(same[0].name))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.check_disk import check_disk_space, estimate_bytes
-from pipeline.check_earlier_steps import check_earlier_steps
+from pipeline.check_earlier_steps import check_earlier_steps, check_pairs
 from pipeline.check_files import check_images, check_named_models, check_true_masks
 from pipeline.check_machine import (
     check_backend,
@@ -67,6 +67,7 @@ def check_inputs(
     # Whether a step is done takes reading all input: only looked at where something is missing.
     if calls and check_earlier_steps(calls):
         problems += check_earlier_steps([call for call in calls if not is_done(call)])
+    problems += check_pairs(calls or [])
     problems += check_named_models(calls or [])
     numbers = STEPS if calls is None else {str(number) for number, _, _ in calls}
     problems += check_write_permission(right, numbers)

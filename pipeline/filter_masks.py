@@ -28,7 +28,7 @@ from pipeline.particle_masks import (
     segment_particles,
 )
 from pipeline.progress import progress
-from pipeline.run_folders import MADE_WITH, fingerprint, open_output_folder
+from pipeline.run_folders import MADE_WITH, check_made_from, fingerprint, open_output_folder
 
 logger = logging.getLogger(__name__)
 
@@ -91,12 +91,12 @@ def filter_masks(
     translated = cyclegan_dir / "generate_images"
     simulated = _images_in(cyclegan_dir / "data" / "trainB", STEP_2)
     pairs = _pairs(simulated, _images_in(translated / FAKES, STEP_4), f"run {STEP_4} again")
-    raw_pairs = _pairs(
-        _images_in(translated / RAW_MASKS, STEP_4),
-        _images_in(Path(images_dir)),
-        f"run {STEP_4} again",
-    )
+    micrographs = _images_in(Path(images_dir))
+    raw_masks = _images_in(translated / RAW_MASKS, STEP_4)
+    raw_pairs = _pairs(raw_masks, micrographs, f"run {STEP_4} again")
 
+    for folder, inputs in ((FAKES, simulated), (RAW_MASKS, micrographs)):
+        check_made_from(translated / folder, fingerprint(inputs), f"run {STEP_4} again")
     pairs = _blur(pairs, translated / BLURRED, gaussian_blur_amount)
     _filter_simulated_masks(cyclegan_dir, pairs, dark_background, when_failed)
     segmentation = {

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,13 +68,19 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     """
     by_stem = {}
     for path in map(Path, paths):
-        if path.stem in by_stem:
+        stem = stem_of(path)
+        if stem in by_stem:
             raise ValueError(
-                f"{by_stem[path.stem]} and {path} have the same name but for the ending, so their "
+                f"{by_stem[stem]} and {path} have the same name but for the ending, so their "
                 f"results would overwrite each other. Rename one."
             )
-        by_stem[path.stem] = path
+        by_stem[stem] = path
     return by_stem
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its ending, an accented letter always as one (macOS: as two)."""
+    return unicodedata.normalize("NFC", Path(path).stem)
 
 
 def image_size(path: Path) -> tuple[int, int]:

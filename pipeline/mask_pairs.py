@@ -4,9 +4,23 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.image_files import image_size, list_images, pair_by_stem, read_image, read_micrograph
+from pipeline.image_files import (
+    image_size,
+    list_images,
+    pair_by_stem,
+    read_image,
+    read_micrograph,
+    stem_of,
+)
 
 PROBLEMS_SHOWN = 10
+
+
+def list_masks(folder: Path) -> list[Path]:
+    """Return the images in a folder that are no probabilities ``<name>_raw.tif`` of another one."""
+    paths = list_images(folder)
+    raw_stems = {f"{path.stem}_raw" for path in paths}
+    return [path for path in paths if path.stem not in raw_stems]
 
 
 def find_mask_pairs(
@@ -14,8 +28,8 @@ def find_mask_pairs(
 ) -> tuple[list[tuple[Path, Path]], list[str]]:
     """Return the (mask, micrograph) pairs of two folders, by name, and warnings.
 
-    Micrographs without a mask are passed over, and so are the probabilities ``<name>_raw.tif``
-    beside a mask ``<name>.tif``; masks without a micrograph are warned of.
+    Micrographs without a mask are passed over; masks (`list_masks`) without a micrograph are
+    warned of.
 
     Raises
     ------
@@ -25,9 +39,8 @@ def find_mask_pairs(
         If a mask is not binary or does not fit its micrograph, or a file cannot be read; lists
         all of them.
     """
-    masks = {path.stem for path in list_images(masks_dir)}
-    masks -= {stem for stem in masks if stem.removesuffix("_raw") in masks - {stem}}
-    images = {path.stem for path in list_images(images_dir)}
+    masks = {stem_of(path) for path in list_masks(masks_dir)}
+    images = {stem_of(path) for path in list_images(images_dir)}
     paired, lonely = masks & images, sorted(masks - images)
     if not paired:
         raise FileNotFoundError(
@@ -35,8 +48,8 @@ def find_mask_pairs(
             f"steps that make masks first, or correct masks_dir and images_dir."
         )
     pairs = pair_by_stem(
-        [path for path in list_images(masks_dir) if path.stem in paired],
-        [path for path in list_images(images_dir) if path.stem in paired],
+        [path for path in list_masks(masks_dir) if stem_of(path) in paired],
+        [path for path in list_images(images_dir) if stem_of(path) in paired],
     )
     problems = [problem for pair in pairs for problem in _problems(*pair, image_crop)]
     if problems:

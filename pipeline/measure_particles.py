@@ -11,18 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import PROGRAM, VERSION
 from pipeline.image_files import write_image
 from pipeline.imagej_rois import write_label_map, write_roi_set
-from pipeline.mask_pairs import find_mask_pairs, read_mask_pair
+from pipeline.mask_pairs import find_mask_pairs, list_masks, read_mask_pair
 from pipeline.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_overlay
-from pipeline.particle_filters import check_filters, filter_particles
+from pipeline.particle_filters import check_filters, check_unit_of_filters, filter_particles
 from pipeline.particle_shapes import labels_at_edge, to_label_map
 from pipeline.particle_shapes import measure_particles as measure_labels
 from pipeline.pixel_size import calibrate
 from pipeline.progress import progress
 from pipeline.report import write_report
 from pipeline.result_tables import write_result_tables
-from pipeline.run_folders import MADE_WITH, name_new_run, read_json, write_json
+from pipeline.run_folders import MADE_WITH, fingerprint, name_new_run, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,10 @@ def measure_particles(
     check_filters(filters)
     pairs, warnings = find_mask_pairs(Path(masks_dir), Path(images_dir), image_crop)
     calibration, unit, pixel_warnings = calibrate([image for _, image in pairs], pixel_size_nm)
+    sizes = [size for size, _ in calibration]
+    check_unit_of_filters(
+        filters, dict(zip((image.name for _, image in pairs), sizes, strict=True))
+    )
     warnings += pixel_warnings
     # Under its name a measurement is whole: a run that is killed leaves this.
     folder = Path(results_dir) / ".unfinished"
@@ -83,7 +88,7 @@ def measure_particles(
         mask, micrograph = read_mask_pair(mask_path, image_path, image_crop)
         pixel_size = size_nm if unit == "nm" else 1.0
         row, kept, groups = _measure_image(mask, micrograph, pixel_size, exclude_border, filters)
-        _write_pictures(folder, mask_path.stem, micrograph, groups, size_nm)
+        _write_pictures(folder, image_path.stem, micrograph, groups, size_nm)
         tables.append({"image": np.full(len(kept["label"]), image_path.name, object), **kept})
         image_rows.append(
             {"image": image_path.name, "pixel_size_nm": size_nm, "pixel_size_source": source}
@@ -189,7 +194,7 @@ def _write_about(
     seconds: float,
 ) -> None:
     """Write what the report says about the run itself."""
-    versions = {"python": platform.python_version()}
+    versions = {PROGRAM: VERSION, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
@@ -201,6 +206,7 @@ def _write_about(
         "unit": unit,
         "warnings": warnings,
         "versions": versions,
+        "masks": fingerprint(list_masks(masks_dir)),
         # What the step that made the masks noted; None for masks from elsewhere.
         "masks_made_with": read_json(Path(masks_dir) / MADE_WITH),
         # Relative, so that the report can be made again where the folders were moved together.

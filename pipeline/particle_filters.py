@@ -28,6 +28,29 @@ def check_filters(filters: Mapping[str, tuple]) -> None:
             )
 
 
+def check_unit_of_filters(
+    filters: Mapping[str, tuple], pixel_sizes: Mapping[str, float | None]
+) -> None:
+    """Check that filters of lengths and areas mean nm, or pixels, for all images.
+
+    ``pixel_sizes``: each image's, by its name, in nm; None where it is not known.
+
+    Raises
+    ------
+    ValueError
+        If some images have a pixel size and others not, so that the sizes of all are in pixels,
+        though the ranges were perhaps given in nm; names the images.
+    """
+    without = [image for image, size in pixel_sizes.items() if size is None]
+    of_sizes = [name for name in filters if COLUMNS[name] in ("length", "area")]
+    if of_sizes and 0 < len(without) < len(pixel_sizes):
+        raise ValueError(
+            f"filters: {', '.join(of_sizes)} would be in pixels, because {len(without)} of "
+            f"{len(pixel_sizes)} images carry no pixel size ({', '.join(without[:5])}"
+            f"{' ...' if len(without) > 5 else ''}). Set PIXEL_SIZE_NM, or remove these images."
+        )
+
+
 def _is_range(limits: object) -> bool:
     if not isinstance(limits, list | tuple) or len(limits) != 2:
         return False

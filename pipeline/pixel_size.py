@@ -187,7 +187,7 @@ SOURCES: dict[str, Callable] = {
 def calibrate(
     paths: list[Path], pixel_size_nm: float | None
 ) -> tuple[list[tuple[float | None, str]], str, list[str]]:
-    """Return each image's pixel size in nm and its source, the unit for all, and warnings.
+    """Return each image's pixel size in nm (None without) and its source, the unit, and warnings.
 
     ``pixel_size_nm``: used for all images where given. The unit is "nm" where every image has a
     pixel size, else "px": sizes in different units cannot stand in one distribution.

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 
+from pipeline.run_folders import read_json, write_json
+
 logger = logging.getLogger(__name__)
 
 # Decided once a run: the processes of the steps read it from here.
@@ -38,7 +40,7 @@ def choose_preset(options):
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         logger.info("%s: %s preset", reason, chosen)
     pick = functools.partial(_pick, chosen)
-    pick.chosen_by = {"PRESET": name, "USE_GPUS_NO": use_gpus}
+    pick.chosen, pick.chosen_by = chosen, {"PRESET": name, "USE_GPUS_NO": use_gpus}
     return pick
 
 
@@ -55,6 +57,29 @@ def describe_changes(options):
         for name, value in chosen_by.items()
         if options.get(name, value) != value
     ]
+
+
+def describe_switch(options, record):
+    """Return a line if PRESET is "auto" and is another preset now than in this folder's last run.
+
+    ``record`` is the file that `note_preset` writes. With another preset all networks would be
+    trained anew, because a GPU was not seen once.
+    """
+    chosen = getattr(options.get("preset"), "chosen", None)
+    before = (read_json(record) or {}).get("preset", chosen)
+    if options.get("PRESET") != "auto" or chosen in (None, before):
+        return []
+    return [
+        f'PRESET is "auto", which is "{chosen}" on this machine now, but "{before}" is what this '
+        f'folder was made with. Set PRESET = "{before}" to go on with that, or "{chosen}" to train '
+        "all networks anew."
+    ]
+
+
+def note_preset(options, record):
+    """Note the preset of a run for `describe_switch`, if there is one."""
+    if chosen := getattr(options.get("preset"), "chosen", None):
+        write_json(record, {"preset": chosen})
 
 
 def _pick(chosen, *, published, quick):

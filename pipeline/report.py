@@ -19,7 +19,12 @@ from pipeline.report_parts import (
 )
 from pipeline.report_pictures import jpeg_uri, png_uri
 from pipeline.report_scores import score_section
-from pipeline.report_training import preview_section, scene_section, training_section
+from pipeline.report_training import (
+    preview_section,
+    runs_of_masks,
+    scene_section,
+    training_section,
+)
 from pipeline.run_folders import read_json
 
 # A page of 20 MB opens everywhere; base64 makes 4 bytes of 3.
@@ -38,8 +43,9 @@ particles: what their finite number leaves open, not what imaging or segmentatio
 def write_report(run_folder: Path, root_dir: Path | None = None) -> Path:
     """Write ``report.html`` into the folder of a finished run of step 7 and return its path.
 
-    It shows what is there: tables, overlays, scores.csv, and from ``root_dir`` the newest
-    training runs. What is missing is left out, so it can be called again when there is more.
+    It shows what is there: tables, overlays, scores.csv, and from ``root_dir`` the training runs
+    of the networks that made the masks, as far as that was noted, else the newest ones. What is
+    missing is left out, so it can be called again when there is more.
 
     Parameters
     ----------
@@ -61,14 +67,15 @@ def write_report(run_folder: Path, root_dir: Path | None = None) -> Path:
         )
     if root_dir is None:
         root_dir = run_folder / about["root_dir"]
+    runs = runs_of_masks(Path(root_dir), about.get("masks_made_with"))
     sections = [
         section("Size distribution", _distribution(run_folder), _summary(summary, about["unit"])),
         score_section(run_folder),
         section("Overlays", _gallery(run_folder, images)),
         section("Images", _plain_table(images)),
         scene_section(Path(root_dir)),
-        training_section(Path(root_dir)),
-        preview_section(Path(root_dir)),
+        training_section(Path(root_dir), runs),
+        preview_section(Path(root_dir), runs),
         section("Options and versions", *_options(run_folder, about)),
     ]
     page = Template(Path(__file__).with_name("report_page.html").read_text(encoding="utf-8"))

@@ -10,38 +10,59 @@ import numpy as np
 from pipeline.csv_tables import read_table
 from pipeline.report_parts import options_list, picture, plot, section
 from pipeline.report_pictures import jpeg_uri, plot_training_curves, png_uri, read_training_log
-from pipeline.run_folders import MADE_WITH, read_json
+from pipeline.run_folders import MADE_WITH, list_runs, read_json
 
 logger = logging.getLogger(__name__)
 
+WGAN, CYCLEGAN, UNET = "1_WGAN", "2_CycleGAN", "3_UNet"
 NETWORKS = {
-    "WGAN: outlines of particles": "1_WGAN/Models",
-    "CycleGAN: micrographs and masks": "2_CycleGAN/Models",
-    "MultiRes UNet: segmentation": "3_UNet/Models",
+    "WGAN: outlines of particles": WGAN,
+    "CycleGAN: micrographs and masks": CYCLEGAN,
+    "MultiRes UNet: segmentation": UNET,
 }
 # What is on the sheets, where they lie, and the pattern of their names.
 PREVIEWS = {
-    "WGAN, outlines": ("1_WGAN/Output_Images", "Epoch_*.*"),
+    "WGAN, outlines": (WGAN, "Output_Images", "Epoch_*.*"),
     "CycleGAN, micrograph, mask, micrograph again, outline": (
-        "2_CycleGAN/images",
+        CYCLEGAN,
+        "images",
         "A-B-A_Epoch_*.*",
     ),
-    "CycleGAN, mask, micrograph, mask again": ("2_CycleGAN/images", "B-A-B_Epoch_*.*"),
+    "CycleGAN, mask, micrograph, mask again": (CYCLEGAN, "images", "B-A-B_Epoch_*.*"),
 }
 SIMULATED = "2_CycleGAN/data/trainB"
+TRANSLATED = "2_CycleGAN/generate_images/A"
 SCENES = "2_CycleGAN/data/scenes.png"
 PAIRS = "2_CycleGAN/generate_images/pairs.csv"
 LARGEST_SHEET_BYTES = 350_000
 
 
-def training_section(root_dir: Path) -> tuple[str, str]:
-    """Return the section with options and curves of each network's newest run.
+def runs_of_masks(root_dir: Path, masks_made_with: dict | None) -> dict[str, str]:
+    """Return the runs of the networks behind masks, by `WGAN`, `CYCLEGAN` and `UNET`.
 
-    Last come the options of the simulated masks that the networks were trained with.
+    That is what the records of the steps say; a network that none names is left out, and "" is
+    one that was not used: the WGAN, where the given outlines were deformed instead.
+    """
+    simulated, translated = (
+        read_json(root_dir / name / MADE_WITH) for name in (SIMULATED, TRANSLATED)
+    )
+    noted = {
+        WGAN: (simulated or {}).get("outlines"),
+        CYCLEGAN: (translated or {}).get("model", [None])[0],
+        UNET: (masks_made_with or {}).get("unet_model", [None])[0],
+    }
+    return {network: run for network, run in noted.items() if run is not None}
+
+
+def training_section(root_dir: Path, runs: dict[str, str]) -> tuple[str, str]:
+    """Return the section with options and curves of the networks' ``runs`` (`runs_of_masks`).
+
+    Of a network that is not among them, the newest run is taken. Last come the options of the
+    simulated masks that the networks were trained with.
     """
     content = []
-    for name, folder in NETWORKS.items():
-        run = _newest_run(root_dir / folder, "training_log.csv")
+    for name, network in NETWORKS.items():
+        run = _run_to_show(root_dir / network / "Models", "training_log.csv", runs.get(network))
         if run is None:
             continue
         log = read_training_log(run / "training_log.csv")
@@ -61,11 +82,14 @@ def training_section(root_dir: Path) -> tuple[str, str]:
     return section("Training", *content)
 
 
-def preview_section(root_dir: Path) -> tuple[str, str]:
-    """Return the section with the first and the last preview sheet of each kind."""
+def preview_section(root_dir: Path, runs: dict[str, str]) -> tuple[str, str]:
+    """Return the section with the first and the last preview sheet of each kind.
+
+    ``runs`` as in `training_section`.
+    """
     content = []
-    for name, (folder, pattern) in PREVIEWS.items():
-        run = _newest_run(root_dir / folder, pattern)
+    for name, (network, folder, pattern) in PREVIEWS.items():
+        run = _run_to_show(root_dir / network / folder, pattern, runs.get(network))
         if run is None:
             continue
         sheets = sorted(run.glob(pattern))
@@ -112,7 +136,7 @@ def _one_level(options: dict) -> dict:
     return entries
 
 
-def _newest_run(runs_dir: Path, pattern: str) -> Path | None:
-    """Return the folder of the latest run that holds a file like ``pattern``."""
-    found = sorted(runs_dir.glob(f"*/{pattern}"), key=lambda path: path.parent.name)
-    return found[-1].parent if found else None
+def _run_to_show(runs_dir: Path, pattern: str, name: str | None) -> Path | None:
+    """Return the folder of a run, the newest for None, that holds a file like ``pattern``."""
+    runs = reversed(list_runs(runs_dir)) if name is None else [runs_dir / name] if name else []
+    return next((run for run in runs if any(run.glob(pattern))), None)

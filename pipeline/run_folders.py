@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipeline import VERSION
+
 logger = logging.getLogger(__name__)
 
 MADE_WITH = "made_with.json"
@@ -39,7 +41,7 @@ def new_run_folder(parent: Path) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     seconds = time.time()
     while True:
-        runs = {path.name: _start_of(path) for path in parent.iterdir() if is_run(path)}
+        runs = {path.name: _start_of(path) for path in list_runs(parent)}
         seconds = max(seconds, *runs.values(), 0.0)
         name = time.strftime(TIME_OF_RUN, time.localtime(seconds))
         if name > max((run for run, start in runs.items() if start), default=""):
@@ -62,6 +64,11 @@ def is_run(path: Path) -> bool:
     return bool(RUN_NAME.fullmatch(path.name))
 
 
+def list_runs(parent: Path) -> list[Path]:
+    """Return the run folders in ``parent``, the newest last; one of another name is the user's."""
+    return sorted(path for path in Path(parent).glob("*/") if is_run(path))
+
+
 def _start_of(run: Path) -> float:
     """Return when a run started by its name, as `time.time` does; 0 if that is no date."""
     try:
@@ -81,7 +88,7 @@ def newest_model(
 
     A later run without one is warned about.
 
-    ``made_by`` names the step that makes it; ``run`` asks for one run instead of the latest;
+    ``made_by`` names the step that makes it; ``run`` asks for one folder instead of the latest run;
     ``finished_by`` is a file that shows the model to be finished, where it is not itself.
 
     Raises
@@ -98,21 +105,22 @@ def newest_model(
             f"{path} does not exist or is not finished. Name a run folder in {models_dir} that "
             f"holds {finished_by or file_name}, or None for the newest."
         )
-    found = sorted(models_dir.glob(f"*/{file_name}")) if models_dir.is_dir() else []
-    found = [path for path in found if path.with_name(finished_by or file_name).is_file()]
+    runs = list_runs(models_dir)
+    needed = (file_name, finished_by or file_name)
+    found = [folder for folder in runs if all((folder / name).is_file() for name in needed)]
     if not found:
         raise FileNotFoundError(
-            f"No finished model ({file_name}) in {models_dir}: run {made_by} first, it makes it."
+            f"No finished model ({file_name}) in {models_dir}: run {made_by} first, it makes it. "
+            "(Folders not named by the time of a run are used only where an option names them.)"
         )
-    latest = max((folder.name for folder in models_dir.iterdir() if is_run(folder)), default="")
-    if latest > found[-1].parent.name:
+    if runs[-1] != found[-1]:
         logger.warning(
             "run %s in %s holds no finished model: that of run %s is used",
-            latest,
+            runs[-1].name,
             models_dir,
-            found[-1].parent.name,
+            found[-1].name,
         )
-    return found[-1]
+    return found[-1] / file_name
 
 
 def rename_for_good(temporary: Path, path: Path) -> None:
@@ -161,6 +169,19 @@ def fingerprint(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def check_made_from(folder: Path, inputs: str, again: str) -> None:
+    """Raise a ValueError if a folder's record says it was made from other files than ``inputs``.
+
+    ``inputs`` is a fingerprint, in a record alone or in a list; ``again`` is what to do. A folder
+    without a record is the user's.
+    """
+    made_from = (read_json(Path(folder) / MADE_WITH) or {}).get("inputs", inputs)
+    if inputs not in (made_from if isinstance(made_from, list) else [made_from]):
+        raise ValueError(
+            f"{folder} was made from other files than those there now, of the same names: {again}."
+        )
+
+
 def is_of_the_system(path: Path) -> bool:
     """Return whether a file was put there by the desktop, or is a rest of a stopped run."""
     hidden = path.name.startswith(".")
@@ -177,14 +198,14 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
     ----------
     folder : where the step writes.
     made_with : all that decides the output (options, fingerprints of inputs, the model's run);
-        JSON values only. It is recorded in ``made_with.json``.
+        JSON values only. It is recorded in ``made_with.json``, with this program's version.
     keep_earlier : True for results a user looks at: what is there goes to
         ``Earlier_Results/<folder>_<time>`` beside the folder instead of being deleted. Files
         in a folder that has no record are always kept so.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    made_with = json.loads(json.dumps(made_with, default=str))
+    made_with = json.loads(json.dumps({"version": VERSION, **made_with}, default=str))
     earlier = read_json(folder / MADE_WITH)
     content = [path for path in folder.iterdir() if not is_of_the_system(path)]
     if content and earlier != made_with:

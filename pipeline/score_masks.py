@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.image_files import list_images, pair_by_stem, read_image
+from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
 from pipeline.intensities import normalise
+from pipeline.mask_pairs import list_masks
 from pipeline.particle_masks import segment_particles
 from pipeline.progress import progress
 from pipeline.report import write_report
-from pipeline.run_folders import new_run_folder
+from pipeline.run_folders import fingerprint, list_runs, new_run_folder, read_json
 from pipeline.score_table import AS_SAVED, log_scores, score_rows, write_scores
 from pipeline.scores import compare_masks, crop_to_common_rows
 
@@ -34,15 +35,16 @@ def score_masks(
     watershed_lines: bool,
     min_distance: int,
 ) -> None:
-    """Score the masks of step 6b; write scores.csv to the newest measurement.
+    """Score the masks of step 6b; write scores.csv to the newest measurement of these masks.
 
     Nothing is done where there are no true masks. The report is written anew, with the scores.
+    Where step 7 has not measured these masks, the scores get a folder of their own.
 
     Parameters
     ----------
     masks_dir : ``<name>.tif``, the masks, and ``<name>_raw.tif``, the probabilities (may lack).
     true_masks_dir : masks of the same names, or of some of them.
-    results_dir : of step 7; without a measurement there, a new folder is made in it.
+    results_dir : of step 7.
     watershed_lines, min_distance : of the segmentation at each threshold, as in step 6b.
 
     Raises
@@ -56,12 +58,24 @@ def score_masks(
         return
     rows = score_folders(Path(masks_dir), true_masks_dir, watershed_lines, min_distance)
     log_scores(rows)
-    # Names of runs are their start times; about.json is in those that were finished.
-    measured = sorted(results_dir.glob("*/about.json"))
-    run_folder = measured[-1].parent if measured else new_run_folder(results_dir)
+    measured = _newest_measurement(results_dir, fingerprint(list_masks(masks_dir)))
+    run_folder = measured or new_run_folder(results_dir)
     write_scores(run_folder / "scores.csv", rows)
     if measured:
-        write_report(run_folder)
+        write_report(measured)
+    else:
+        logger.warning(
+            "these masks have not been measured (step 7, before step 8): the scores are in %s",
+            run_folder,
+        )
+
+
+def _newest_measurement(results_dir: Path, masks: str) -> Path | None:
+    """Return the newest finished folder of step 7 that measured masks of this fingerprint."""
+    for folder in reversed(list_runs(results_dir)):
+        if (read_json(folder / "about.json") or {}).get("masks") == masks:
+            return folder
+    return None
 
 
 def score_folders(
@@ -100,21 +114,14 @@ def score_folders(
 
 def _pair_masks(masks_dir: Path, true_masks_dir: Path) -> list[tuple[Path, Path]]:
     """Return (mask, true mask) pairs of paths; masks without a true one are left out."""
-    masks, true_masks = _list_masks(masks_dir), _list_masks(true_masks_dir)
+    masks, true_masks = list_masks(masks_dir), list_masks(true_masks_dir)
     if not true_masks:
         raise ValueError(f"There are no masks in {true_masks_dir}. Put the true masks in.")
-    stems = {path.stem for path in true_masks}
-    with_truth = [path for path in masks if path.stem in stems]
+    stems = {stem_of(path) for path in true_masks}
+    with_truth = [path for path in masks if stem_of(path) in stems]
     pairs = pair_by_stem(with_truth, true_masks)
     logger.info("%d of %d masks in %s have a true mask", len(pairs), len(masks), masks_dir)
     return pairs
-
-
-def _list_masks(folder: Path) -> list[Path]:
-    """Return the images in a folder that are no probabilities of another one there."""
-    paths = list_images(folder)
-    raw_stems = {f"{path.stem}_raw" for path in paths}
-    return [path for path in paths if path.stem not in raw_stems]
 
 
 def _probability_path(mask_path: Path) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from skimage.filters import threshold_otsu
 
+from models import backend
 from pipeline.grow_particles import grow_particles
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
@@ -64,7 +65,7 @@ def segment_images(
     )
     micrographs = list_images(images_dir)
     options |= {"unet_model": [model.parent.name, fingerprint([model])]}
-    options |= {"inputs": fingerprint(micrographs)}
+    options |= {"inputs": fingerprint(micrographs), "backend": backend.BACKEND}
     folder = open_output_folder(Path(output_dir), options, keep_earlier=True)
     missing = [file for file in micrographs if not (folder / f"{file.stem}.tif").exists()]
     predict = missing and make_predictor(
@@ -77,9 +78,16 @@ def segment_images(
         use_gpu=use_gpu_for_whole_image,
         average_flips=average_flips,
     )
-    # As the network was trained; the option may have changed since.
-    trained_with = read_json(model.with_name("options.json")) or {}
-    dark_background = trained_with.get("options", {}).get("dark_background", True)
+    # As the network was trained; the options may have changed since.
+    trained_with = (read_json(model.with_name("options.json")) or {}).get("options", {})
+    dark_background = trained_with.get("dark_background", True)
+    if list(contrast_range or ()) != list(trained_with.get("contrast_range", contrast_range) or ()):
+        logger.warning(
+            "the contrast range is %s, but the UNet was trained with %s: train it anew, or set "
+            "UNET_CONTRAST_OPTIMIZATION_RANGE as it was",
+            contrast_range,
+            trained_with["contrast_range"],
+        )
     for file in progress(missing, "micrographs segmented"):
         micrograph = read_micrograph(file, image_crop)
         output = predict(as_unet_sees(micrograph, contrast_range, dark_background)[..., None])

@@ -34,7 +34,7 @@ INPUTS = {
 OUTPUTS = {
     "0": ("{cyclegan_dir}/data/trainA", "{cyclegan_dir}/data/testA"),
     "1": ("{wgan_dir}/Models/*/model.keras",),
-    "2": ("{cyclegan_dir}/data/trainB", "{cyclegan_dir}/data/labelsB"),
+    "2": tuple(f"{{cyclegan_dir}}/data/{name}" for name in ("trainB", "labelsB", "testB")),
     "3": (
         "{cyclegan_dir}/Models/*/image_to_mask.keras",
         "{cyclegan_dir}/Models/*/mask_to_image.keras",

@@ -61,8 +61,11 @@ def train_cyclegan(
     if problems := check_combinations(options):
         raise ValueError("\n".join(problems))
     cyclegan_dir = Path(cyclegan_dir)
-    files_a = _training_images(cyclegan_dir / "data" / "trainA", "step 0 (prepare_images)")
-    files_b = _training_images(cyclegan_dir / "data" / "trainB", "step 2 (simulate_masks)")
+    files_a, files_b, _, _ = (
+        _images_in(cyclegan_dir / "data" / f"{kind}{side}", made_by)
+        for kind in ("train", "test")
+        for side, made_by in (("A", "step 0 (prepare_images)"), ("B", "step 2 (simulate_masks)"))
+    )
     options["inputs"] = [fingerprint(files_a), fingerprint(files_b)]
     run_folder, finished = begin_run(cyclegan_dir / "Models", options, resume, models=MODELS)
     if finished:
@@ -128,7 +131,7 @@ def train_cyclegan(
     finish_run(run_folder)
 
 
-def _training_images(folder, made_by):
+def _images_in(folder, made_by):
     files = list_images(folder) if folder.is_dir() else []
     if not files:
         raise FileNotFoundError(f"{folder} holds no images: run {made_by} first, it makes them.")

@@ -9,12 +9,12 @@ import numpy as np
 from models import backend
 from models.multires_unet import build_unet
 from pipeline import imaging_variations
-from pipeline.filter_masks import fake_micrographs_folder
+from pipeline.filter_masks import FAKES, fake_micrographs_folder
 from pipeline.grow_particles import centrality
 from pipeline.image_files import list_images, pair_by_stem, read_image
 from pipeline.intensities import as_unet_sees
 from pipeline.pair_fidelity import faithful_pairs
-from pipeline.run_folders import fingerprint
+from pipeline.run_folders import check_made_from, fingerprint
 from pipeline.training_loop import Prefetcher, random_numbers, shuffled_indices, train
 from pipeline.training_runs import begin_run, finish_run, save_model
 
@@ -140,6 +140,10 @@ def _training_pairs(cyclegan_dir, masks_name):
                 f"{folder} holds no images: run {made_by} first, it makes them."
             )
     pairs = pair_by_stem(list_images(images), list_images(masks))
+    fakes = images.with_name(FAKES)
+    for folder, inputs in ((images, fakes), (masks, images)):
+        if folder != inputs:
+            check_made_from(folder, fingerprint(list_images(inputs)), "run step 5 (filter_masks)")
     if len(pairs) < 2:
         raise ValueError(
             f"{images} holds 1 image; at least 2 are needed, to train and to validate: raise "

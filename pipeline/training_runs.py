@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
+from pipeline import PROGRAM, VERSION
 from pipeline.image_files import whole_file
 from pipeline.run_folders import (
     DISK_IS_FULL,
     WITHOUT_EFFECT,
+    list_runs,
     new_run_folder,
     read_json,
     rename_for_good,
@@ -41,11 +43,12 @@ def begin_run(models_dir, options, resume=True, *, models=("model.keras",), best
     which the last checkpoint does not hold: without it the training begins anew.
 
     ``options`` (JSON values) are all that decides the result; they are saved as ``options.json``
-    with the versions of the libraries.
+    with the versions of this program and of the libraries, which decide nothing.
     """
     models_dir = Path(models_dir)
-    record = {"options": options, "backend": backend.BACKEND, "versions": backend.versions()}
-    for folder in sorted(models_dir.glob("*/"), reverse=True) if resume else ():
+    versions = {PROGRAM: VERSION, **backend.versions()}
+    record = {"options": options, "backend": backend.BACKEND, "versions": versions}
+    for folder in reversed(list_runs(models_dir)) if resume else ():
         same = _deciding(read_json(folder / "options.json") or {}) == _deciding(record)
         lost = [name for name in (*models, best) if name and not (folder / name).is_file()]
         finished = (folder / "finished.json").exists() and not lost

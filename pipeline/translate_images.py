@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models import backend
 from pipeline.gan_images import encode_mask, encode_micrograph
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import load_predictor, make_predictor
@@ -46,7 +47,8 @@ def translate_images(
     )
     to_image = to_mask.with_name("mask_to_image.keras")
     options = _training_options(to_mask.with_name("options.json"))
-    made_with = {"model": [to_mask.parent.name, fingerprint([to_mask, to_image])]}
+    model = [to_mask.parent.name, fingerprint([to_mask, to_image])]
+    made_with = {"model": model, "backend": backend.BACKEND}
 
     _translate_masks(cyclegan_dir, to_image, made_with, options)
 

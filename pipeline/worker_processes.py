@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 
 from pipeline.run_lock import identity_of
 from pipeline.run_step import end_with
@@ -12,6 +14,8 @@ from pipeline.run_step import end_with
 # a time.
 ITEMS_PER_PROCESS = 250
 ITEMS_AT_A_TIME = 25
+# Of these, for each process: results that nobody takes yet wait in memory.
+CHUNKS_AHEAD = 2
 
 
 def number_of_processes(number_of_items: int) -> int:
@@ -33,4 +37,18 @@ def run_in_processes(function: Callable, items: Iterable, processes: int) -> Ite
     spawn = multiprocessing.get_context("spawn")
     parent = identity_of(os.getpid())
     with ProcessPoolExecutor(processes, spawn, initializer=end_with, initargs=(parent,)) as pool:
-        yield from pool.map(function, items, chunksize=ITEMS_AT_A_TIME)
+        items, waiting = iter(items), deque()
+        try:
+            while chunk := list(islice(items, ITEMS_AT_A_TIME)):
+                waiting.append(pool.submit(_apply, function, chunk))
+                if len(waiting) > CHUNKS_AHEAD * processes:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _apply(function, items):
+    return [function(item) for item in items]

@@ -1,7 +1,7 @@
 """The run of StartProcess.py: check everything, then one step after another, each only if needed.
 
 What was done is kept in ``ROOT_DIR/.workflow``: ``steps.json`` (what each finished step was made
-with and what it left), ``log.txt``, and ``lock.json`` while a run is on.
+with and what it left), ``preset.json``, ``log.txt``, and ``lock.json`` while a run is on.
 """
 
 import hashlib
@@ -12,14 +12,16 @@ import sys
 import time
 from pathlib import Path
 
+from pipeline import VERSION
 from pipeline.check_inputs import check_inputs
 from pipeline.image_files import list_images
-from pipeline.presets import describe_changes
+from pipeline.presets import describe_changes, describe_switch, note_preset
 from pipeline.progress import format_seconds
 from pipeline.run_folders import (
     WITHOUT_EFFECT,
     fingerprint,
     is_of_the_system,
+    list_runs,
     read_json,
     write_json,
 )
@@ -29,6 +31,9 @@ from pipeline.step_process import catch_ends_from_outside, run_in_process
 from pipeline.step_table import INPUTS, OUTPUTS, STEPS
 
 logger = logging.getLogger(__name__)
+
+STATE = ".workflow"
+PRESET_RECORD = f"{STATE}/preset.json"
 
 
 def run_workflow(steps, *, options, selected=()):
@@ -45,18 +50,22 @@ def run_workflow(steps, *, options, selected=()):
     # Without all calls, what all steps need is checked.
     calls = None if missing_name else _select(calls, selected)
     known = describe_changes(options)
+    all_names = options
     options = {name: value for name, value in options.items() if name.isupper()}
     set_up_logging()
     catch_ends_from_outside()
     try:
+        if isinstance(options.get("ROOT_DIR"), str | Path):
+            known += describe_switch(all_names, Path(options["ROOT_DIR"]) / PRESET_RECORD)
         may_skip = options.get("RESUME") and not selected
         _check_or_exit(options, calls, lambda call: may_skip and _is_done(options, *call), known)
         if missing_name:
             raise missing_name  # no option: a name in the steps themselves
-        folder = Path(options["ROOT_DIR"]) / ".workflow"
+        folder = Path(options["ROOT_DIR"]) / STATE
         folder.mkdir(parents=True, exist_ok=True)
         set_up_logging(folder / "log.txt")
         with locked(folder / "lock.json") as tell_lock:
+            note_preset(all_names, Path(options["ROOT_DIR"]) / PRESET_RECORD)
             for number, function, keywords in calls:
                 _run_unless_finished(
                     folder, number, function, keywords, options, bool(selected), tell_lock
@@ -108,7 +117,7 @@ def _select(calls, selected):
 def _is_done(options, number, _, keywords):
     """Return whether a step is finished, as far as can be said before its keywords are checked."""
     try:
-        records = read_json(Path(options["ROOT_DIR"]) / ".workflow" / "steps.json") or {}
+        records = read_json(Path(options["ROOT_DIR"]) / STATE / "steps.json") or {}
         made_with = _made_with(number, keywords, records)
         return _why_run(records.get(number), made_with, number, keywords) is None
     except (KeyError, TypeError, ValueError, OSError):
@@ -171,7 +180,13 @@ def _made_with(number, keywords, records):
         for name, value in keywords.items()
         if name not in WITHOUT_EFFECT and not name.endswith("_dir")
     }
-    content = {"keywords": deciding, "inputs": inputs, "upstream": upstream, "backend": backend}
+    content = {
+        "keywords": deciding,
+        "inputs": inputs,
+        "upstream": upstream,
+        "backend": backend,
+        "version": VERSION,
+    }
     return json.loads(json.dumps(content, default=str))
 
 
@@ -184,8 +199,9 @@ def _why_run(record, made_with, number, keywords):
         for name, value in made_with[part].items():
             if before[part].get(name) != value:
                 return f"{word} {name} changed"
-    if before["backend"] != made_with["backend"]:
-        return "the backend changed"
+    for part, word in (("backend", "the backend"), ("version", "this program's version")):
+        if before.get(part) != made_with[part]:
+            return f"{word} changed"
     if record["left"] != _listing(number, keywords):
         return "its output is not as it was left"
     return None
@@ -197,7 +213,8 @@ def _listing(number, keywords):
     for pattern in OUTPUTS[number]:
         path = Path(pattern.format(**keywords))
         if "*" in pattern:
-            files += sorted(path.parents[1].glob("/".join(path.parts[-2:])))[-1:]
+            runs = list_runs(path.parents[1])
+            files += [run / path.name for run in runs if (run / path.name).is_file()][-1:]
         elif path.is_dir():
             files += [file for file in path.iterdir() if not is_of_the_system(file)]
     return _digest(sorted((file.parent.name, file.name, file.stat().st_size) for file in files))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -11,8 +12,15 @@ import numpy as np
 import pytest
 
 from benchmarks.kill_test import broken_files, differences, kill, weights_of
-from pipeline.image_files import read_image
-from tests.tiny_project import MICROGRAPHS, TINY, make_project, run_script, start_script
+from pipeline.image_files import read_image, write_image
+from tests.tiny_project import (
+    MICROGRAPHS,
+    TINY,
+    make_project,
+    micrograph,
+    run_script,
+    start_script,
+)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +92,37 @@ def test_single_steps_rerun_alone_and_make_what_is_gone(finished):
     again = weights_of(model)  # in the same run's folder, from its last checkpoint
     assert again.keys() == weights.keys()
     assert all(np.array_equal(again[name], weights[name]) for name in weights)
+
+
+def test_new_micrographs_need_no_new_training(finished, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / "copy")
+    shutil.rmtree(folder / "Input_Images")
+    (folder / "Input_Images").mkdir()
+    write_image(folder / "Input_Images" / "new.tif", micrograph(np.uint8, 1, 80, 90, seed=9))
+    code, output = run_script(folder, "6b", "7")
+    assert code == 0, output
+    masks = sorted(path.name for path in (folder / "Output_Masks_UNet").glob("*.tif"))
+    assert masks == ["new.tif", "new_raw.tif"]
+    earlier = {path.name for path in (folder / "Earlier_Results").rglob("*.tif")}
+    assert earlier == {
+        f"{Path(name).stem}{kind}.tif" for name, *_ in MICROGRAPHS for kind in ("", "_raw")
+    }
+    newest = max((folder / "Results").iterdir())
+    measured = (newest / "images.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [row.split(",")[0] for row in measured] == ["new"]
+
+
+def test_masks_from_elsewhere_are_measured_without_any_network(tmp_path):
+    folder = make_project(tmp_path)
+    (folder / "Output_Masks_UNet").mkdir()
+    for name, _, _, height, width in MICROGRAPHS:
+        mask = cv2.circle(np.zeros((height, width), np.uint8), (30, 40), 12, 255, -1)
+        write_image(folder / "Output_Masks_UNet" / f"{Path(name).stem}.tif", mask)
+    code, output = run_script(folder, "7")
+    assert code == 0, output
+    (results,) = (folder / "Results").iterdir()
+    rows = (results / "particles.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert len(rows) == len(MICROGRAPHS)
 
 
 # The step alone is killed, or with it the script.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.check_earlier_steps import check_earlier_steps
+from pipeline.check_earlier_steps import check_earlier_steps, check_pairs
 from pipeline.check_inputs import check_inputs
 from pipeline.step_table import INPUTS, STEPS
 from tests.start_process import default_options, leave_outputs
@@ -52,8 +52,16 @@ def test_what_an_earlier_run_left_is_enough(tmp_path, number):
 @pytest.mark.parametrize(
     ("number", "unfinished", "words"),
     [
-        ("6b", "unet_dir/Models/run/Checkpoint_Lowest_Loss.keras", "has finished (model.keras)"),
-        ("4", "cyclegan_dir/Models/run/image_to_mask.keras", "has finished (mask_to_image.keras)"),
+        (
+            "6b",
+            "unet_dir/Models/2026-01-31_12-00-00/Checkpoint_Lowest_Loss.keras",
+            "has finished (model.keras)",
+        ),
+        (
+            "4",
+            "cyclegan_dir/Models/2026-01-31_12-00-00/image_to_mask.keras",
+            "has finished (mask_to_image.keras)",
+        ),
         ("4", "cyclegan_dir/data/trainB/made_with.json", "trainB holds no images"),
         ("3", "cyclegan_dir/data/trainA/.DS_Store", "trainA holds no images"),
     ],
@@ -74,6 +82,30 @@ def test_steps_are_held_against_those_before_them_in_the_same_folders(tmp_path):
     elsewhere = calls_of(tmp_path, "6b", unet_dir=f"{tmp_path}/other")
     (problem,) = check_earlier_steps(train + elsewhere)
     assert f"no run in {tmp_path / 'other' / 'Models'} has finished" in problem
+
+
+@pytest.mark.parametrize(
+    ("run", "number", "missing"),
+    [
+        (("2", "5"), "5", "4"),
+        (("2", "3", "4", "6a", "6b"), "6a", "5"),
+        (("4", "6a"), "6a", "5"),
+    ],
+)
+def test_new_files_are_not_paired_with_those_of_before(tmp_path, run, number, missing):
+    calls = calls_of(tmp_path, *run)
+    for earlier in STEPS:
+        leave_outputs(earlier, {**calls[0][2], "output_dir": f"{tmp_path}/masks"})
+    (problem,) = check_pairs(calls)
+    assert problem.startswith(f"Step {number} ({STEPS[number][0]}) pairs what the steps ")
+    assert f"Add {missing} to the steps named on the command line" in problem
+    with pytest.raises(ValueError, match=rf"so must {missing}\."):
+        check_inputs(default_options(tmp_path), calls)
+
+
+@pytest.mark.parametrize("run", [tuple(STEPS), ("3", "4"), ("6a", "6b"), ("5", "6a"), ("1", "6b")])
+def test_steps_that_pair_nothing_new_may_run(tmp_path, run):
+    assert not check_pairs(calls_of(tmp_path, *run))
 
 
 def test_measuring_needs_masks(tmp_path):

@@ -148,6 +148,15 @@ def test_two_files_with_one_stem(images):
     assert "Rename all but one" in problem
 
 
+@pytest.mark.parametrize("other", ["Probe.png", "pro\u0308be.png", "PRÖBE.png"])
+def test_names_that_are_one_on_other_systems(images, other):
+    for name in ("probe.tif", "pr\u00f6be.tif"):
+        tifffile.imwrite(images / name, micrograph())
+    cv2.imencode(".png", micrograph(1))[1].tofile(images / other)
+    (problem,) = problems_of_images(images)
+    assert other in problem and "(or upper and lower case)" in problem
+
+
 def test_a_name_like_a_result_of_another(images):
     tifffile.imwrite(images / "0_raw.tif", micrograph())
     (problem,) = problems_of_images(images)

@@ -1,11 +1,13 @@
 """Step 5: what is kept, where it is written, what follows from blur and reruns, every error."""
 
+import json
 import logging
 
 import cv2
 import numpy as np
 import pytest
 
+from pipeline import train_unet
 from pipeline.csv_tables import read_table
 from pipeline.filter_masks import fake_micrographs_folder, filter_masks
 from pipeline.image_files import list_images, read_image, write_image
@@ -78,6 +80,25 @@ def generated(folders, name):
 
 def contents(folder):
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["A", "B"])
+def test_files_of_another_generation_are_not_paired(folders, name):
+    record = json.dumps({"inputs": "of before"})
+    (generated(folders, name) / "made_with.json").write_text(record)
+    with pytest.raises(ValueError, match=rf"{name} was made from other files .* run step 4"):
+        run(folders)
+    assert not (folders / "Output_Masks_CycleGAN").exists()
+
+
+def test_the_unet_is_not_trained_on_masks_filtered_by_other_fakes(folders):
+    cyclegan = folders / "2_CycleGAN"
+    for sigma in (0.0, 1.0):
+        run(folders, gaussian_blur_amount=sigma)
+        train_unet._training_pairs(cyclegan, train_unet.LABELS)
+        write_image(generated(folders, "A") / "00001.tif", micrograph(int(sigma) + 9))
+        with pytest.raises(ValueError, match=r"other files .* run step 5 \(filter_masks\)"):
+            train_unet._training_pairs(cyclegan, train_unet.LABELS)
 
 
 def test_visible_particles_are_kept_and_filled(folders):

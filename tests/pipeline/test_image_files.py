@@ -1,5 +1,7 @@
 """Image files: listed, paired, read as masks and micrographs, written whole or not at all."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
@@ -171,6 +173,12 @@ def test_pairs(tmp_path):
         pair_by_stem(images, masks[1:])
     with pytest.raises(ValueError, match=r"a\.png and .*a\.tif have the same name but for"):
         pair_by_stem([*images, masks[0]], masks)
+
+
+def test_an_accented_letter_is_one_however_it_is_written():
+    one, two = Path("a/Gr\u00f6\u00dfe.tif"), Path("b/Gro\u0308\u00dfe.png")
+    assert one.stem != two.stem
+    assert pair_by_stem([one], [two]) == [(one, two)]
 
 
 def test_full_memory_need_not_be_a_fault_of_the_file(tmp_path, monkeypatch):

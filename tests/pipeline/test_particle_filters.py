@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.particle_filters import check_filters, filter_particles
+from pipeline.particle_filters import check_filters, check_unit_of_filters, filter_particles
 
 COLUMNS = {
     "label": np.arange(1, 6),
@@ -49,3 +49,13 @@ def test_wrong_filters_are_explained(filters, text):
 
 def test_right_filters_pass():
     check_filters({"area": (50, None), "convexity": (0.8, 1.0), "touches_border": (None, 0)})
+
+
+def test_filters_of_sizes_have_one_unit():
+    sizes = {"a.tif": 2.5, "b.png": None}
+    for known in ({"a.tif": 2.5}, {"b.png": None}, {}):
+        check_unit_of_filters({"area": (1000, None)}, known)
+    check_unit_of_filters({"convexity": (0.8, None)}, sizes)
+    words = r"filters: area would be in pixels, because 1 of 2 images .*\(b.png\)"
+    with pytest.raises(ValueError, match=words):
+        check_unit_of_filters({"area": (1000, None), "convexity": (0.8, None)}, sizes)

@@ -57,6 +57,25 @@ def test_an_unknown_preset_is_refused_by_the_check_not_before(name, caplog):
     assert 'allowed is "published", "quick" or "auto"' in problem
 
 
+def test_auto_does_not_switch_to_another_preset_in_a_folder(tmp_path, monkeypatch):
+    record = tmp_path / "preset.json"
+
+    def options(name, chosen):
+        monkeypatch.setenv(presets.DECIDED, chosen)
+        return {"PRESET": name, "preset": presets.choose_preset({"PRESET": name})}
+
+    assert not presets.describe_switch(options("auto", "quick"), record)
+    presets.note_preset(options("auto", "published"), record)
+    assert not presets.describe_switch(options("auto", "published"), record)
+    (problem,) = presets.describe_switch(options("auto", "quick"), record)
+    assert problem.startswith('PRESET is "auto", which is "quick" on this machine now')
+    assert 'Set PRESET = "published" to go on' in problem
+    assert not presets.describe_switch(options("quick", "quick"), record)  # the user's own word
+    presets.note_preset(options("quick", "quick"), record)
+    assert not presets.describe_switch(options("auto", "quick"), record)
+    assert not presets.describe_switch({"PRESET": "auto"}, record)
+
+
 def test_a_preset_set_below_the_options_it_decides_is_a_problem():
     options = {"PRESET": "quick", "USE_GPUS_NO": 0}
     options["preset"] = presets.choose_preset(options)

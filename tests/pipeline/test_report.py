@@ -170,6 +170,29 @@ def test_the_newest_training_runs_are_shown(run_folder, tmp_path):
     assert "2026-01-01" not in text and "CycleGAN:" not in text
 
 
+def test_the_training_runs_that_made_the_masks_are_shown(run_folder, tmp_path):
+    for network in ("1_WGAN", "2_CycleGAN", "3_UNet"):
+        for day in (1, 2):
+            add_training(tmp_path, network, f"2026-01-0{day}_00-00-00", day)
+    sheets = tmp_path / "1_WGAN" / "Output_Images" / "2026-01-02_00-00-00"
+    sheets.mkdir(parents=True)
+    cv2.imencode(".png", np.zeros((40, 40), np.uint8))[1].tofile(sheets / "Epoch_00001.png")
+    assert "WGAN, outlines" in read_page(run_folder)
+    for folder, record in (
+        ("data/trainB", {"outlines": ""}),  # the user's own, deformed
+        ("generate_images/A", {"model": ["2026-01-01_00-00-00", "x"]}),
+    ):
+        (tmp_path / "2_CycleGAN" / folder).mkdir(parents=True)
+        text = json.dumps(record)
+        (tmp_path / "2_CycleGAN" / folder / "made_with.json").write_text(text, encoding="utf-8")
+    about = json.loads((run_folder / "about.json").read_text("utf-8"))
+    about["masks_made_with"] = {"unet_model": ["2026-01-01_00-00-00", "y"]}
+    (run_folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    text = read_page(run_folder)
+    assert text.count("Run 2026-01-01_00-00-00, 1 epochs") == 2
+    assert "Run 2026-01-02_00-00-00" not in text and "WGAN, outlines" not in text
+
+
 def test_options_are_listed_one_by_one(run_folder, tmp_path):
     run = tmp_path / "1_WGAN" / "Models" / "2026-01-01_00-00-00"
     run.mkdir(parents=True)

@@ -6,12 +6,15 @@ import os
 import stat
 import tempfile
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from pipeline import PROGRAM, VERSION, run_folders
 from pipeline.image_files import whole_file
 from pipeline.run_folders import (
+    check_made_from,
     fingerprint,
     new_run_folder,
     newest_model,
@@ -19,6 +22,8 @@ from pipeline.run_folders import (
     read_json,
     write_json,
 )
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_new_runs_never_share_a_folder(tmp_path):
@@ -62,12 +67,37 @@ def test_a_missing_model_names_the_step_that_makes_it(tmp_path):
 
 
 def test_a_model_can_be_finished_by_another_file(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "best.keras").touch()
+    run = tmp_path / "2026-01-02_00-00-00"
+    run.mkdir()
+    (run / "best.keras").touch()
     with pytest.raises(FileNotFoundError):
         newest_model(tmp_path, "best.keras", "step", finished_by="model.keras")
-    (tmp_path / "a" / "model.keras").touch()
+    (run / "model.keras").touch()
     assert newest_model(tmp_path, "best.keras", "step", finished_by="model.keras").exists()
+
+
+def test_a_run_that_a_user_renamed_is_used_only_by_its_name(tmp_path):
+    for name in ("2026-01-02_00-00-00", "good run"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.keras").touch()
+    assert newest_model(tmp_path, "model.keras", "step").parent.name == "2026-01-02_00-00-00"
+    assert newest_model(tmp_path, "model.keras", "step", run="good run").parent.name == "good run"
+    (tmp_path / "2026-01-02_00-00-00" / "model.keras").unlink()
+    with pytest.raises(FileNotFoundError, match="only where an option names them"):
+        newest_model(tmp_path, "model.keras", "step")
+
+
+def test_a_folder_made_from_other_files_is_refused(tmp_path):
+    image = tmp_path / "00000.tif"
+    image.write_text("new")
+    inputs = fingerprint([image])
+    check_made_from(tmp_path / "no record", inputs, "run step 5")
+    for recorded in (inputs, ["another", inputs]):
+        check_made_from(open_output_folder(tmp_path / "a", {"inputs": recorded}), inputs, "")
+    for recorded in ("another", ["another"]):
+        folder = open_output_folder(tmp_path / "b", {"inputs": recorded})
+        with pytest.raises(ValueError, match=r"b was made from other files .*: run step 5\."):
+            check_made_from(folder, inputs, "run step 5")
 
 
 def test_fingerprint_follows_names_and_contents(tmp_path):
@@ -87,7 +117,22 @@ def test_equal_options_continue_a_folder_and_others_empty_it(tmp_path):
     assert (folder / "image.tif").exists()
     open_output_folder(folder, {"a": [1, 3]})
     assert not (folder / "image.tif").exists()
-    assert json.loads((folder / "made_with.json").read_text()) == {"a": [1, 3]}
+    record = {"version": VERSION, "a": [1, 3]}
+    assert json.loads((folder / "made_with.json").read_text()) == record
+
+
+def test_what_another_version_made_is_made_again(tmp_path, monkeypatch):
+    folder = open_output_folder(tmp_path / "out", {"a": 1})
+    (folder / "image.tif").touch()
+    monkeypatch.setattr(run_folders, "VERSION", "another")
+    open_output_folder(folder, {"a": 1})
+    assert not (folder / "image.tif").exists()
+
+
+def test_the_version_is_that_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (project["name"], project["version"]) == (PROGRAM, VERSION)
+    assert f"\n## {VERSION}\n" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_results_are_moved_aside_not_deleted(tmp_path):

@@ -1,6 +1,7 @@
 """Step 8 on folders of small masks: what it writes, shows, skips and refuses."""
 
 import csv
+import json
 import logging
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from pipeline import score_masks as step
 from pipeline.image_files import write_image
+from pipeline.run_folders import fingerprint
 from pipeline.score_masks import main, score_folders, score_masks
 
 SHAPE = (96, 128)
@@ -94,14 +96,37 @@ def test_scores_go_to_the_newest_measurement_and_its_report(tmp_path, monkeypatc
     save(tmp_path / "predicted", MASKS)
     reported = []
     monkeypatch.setattr(step, "write_report", reported.append)
-    for name in ("2026-01-01_00-00-00", "2026-02-01_00-00-00", "2026-03-01_00-00-00"):
+    about = json.dumps({"masks": fingerprint((tmp_path / "predicted").iterdir())})
+    for name, content in (
+        ("2026-01-01_00-00-00", about),
+        ("2026-02-01_00-00-00", about),
+        ("2026-03-01_00-00-00", None),  # stopped half-way
+        ("2026-04-01_00-00-00", '{"masks": "others"}'),
+        ("for the paper", about),
+    ):
         (tmp_path / "Results" / name).mkdir(parents=True)
-        if not name.startswith("2026-03"):  # the last one was stopped half-way
-            (tmp_path / "Results" / name / "about.json").write_text("{}")
+        if content:
+            (tmp_path / "Results" / name / "about.json").write_text(content)
     run(tmp_path)
     newest = tmp_path / "Results" / "2026-02-01_00-00-00"
-    assert (newest / "scores.csv").is_file()
+    assert list(tmp_path.rglob("scores.csv")) == [newest / "scores.csv"]
     assert reported == [newest]
+
+
+def test_scores_of_masks_that_were_not_measured_get_a_folder_of_their_own(tmp_path, caplog):
+    save(tmp_path / "true", MASKS)
+    save(tmp_path / "predicted", MASKS)
+    earlier = tmp_path / "Results" / "2026-01-01_00-00-00"
+    earlier.mkdir(parents=True)
+    (earlier / "about.json").write_text('{"masks": "others"}')
+    (earlier / "scores.csv").write_text("theirs")
+    run(tmp_path)
+    assert (earlier / "scores.csv").read_text() == "theirs"
+    (own,) = set(tmp_path.rglob("scores.csv")) - {earlier / "scores.csv"}
+    assert (
+        f"these masks have not been measured (step 7, before step 8): the scores are in "
+        f"{own.parent}" in caplog.text
+    )
 
 
 @pytest.mark.parametrize("make_folder", [False, True])

@@ -187,7 +187,7 @@ def test_several_processes_give_the_same_as_one():
         largest_scale=1.3,
         **{name: OPTIONS[name] for name in step.ARRANGEMENT},
     )
-    indices = range(ITEMS_AT_A_TIME + 2)
+    indices = range(6 * ITEMS_AT_A_TIME + 2)  # more than are worked on ahead
     for one, two in zip(
         run_in_processes(simulate, indices, 1), run_in_processes(simulate, indices, 2), strict=True
     ):

@@ -132,6 +132,15 @@ def test_a_finished_run_is_used_again_unless_another_came_after_it(tmp_path):
     assert again not in (first, second) and not finished
 
 
+def test_a_run_that_a_user_renamed_is_neither_continued_nor_in_the_way(tmp_path):
+    first, _ = begin_run(tmp_path, {"a": 1})
+    finish(first)
+    first.rename(tmp_path / "good run")
+    second, finished = begin_run(tmp_path, {"a": 1})
+    assert second.name != "good run" and not finished
+    assert begin_run(tmp_path, {"a": 1}) == (second, False)
+
+
 def test_an_unfinished_run_from_before_a_finished_one_is_not_continued(tmp_path):
     """The later steps use the latest finished model: it must be the one just asked for."""
     begin_run(tmp_path, {"a": 1})
