@@ -1,7 +1,8 @@
 """What TensorFlow and PyTorch do differently: gradients, compilation, devices.
 
 The networks and their training steps are written once, in ``keras.ops`` and Keras layers, on top
-of the functions here; the layers' fast kernels are in ``kernels.py`` and ``normalization.py``.
+of the functions here; the layers' fast paths are in ``convolutions.py``, ``kernels.py`` and
+``normalization.py``.
 """
 
 import contextlib
@@ -34,6 +35,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 with _silent_stderr():
     import keras
 
+# The fast paths are for (b, h, w, c); a file in the user's home may say otherwise.
+keras.config.set_image_data_format("channels_last")
 BACKEND = keras.backend.backend()
 tf = torch = None
 if BACKEND == "tensorflow":
@@ -179,7 +182,8 @@ def set_up_devices(
     deterministic : on a GPU, only kernels that give the same bits every time; slower.
     independent_networks : tensorflow on a CPU only; how many networks of a step can be computed
         at the same time. Each gets its share of the cores: one small convolution cannot use many.
-    use_xla : tensorflow only; True, False, or "auto": for training steps on a GPU.
+    use_xla : tensorflow only; True, False, or "auto": for training steps on a GPU, unless they are
+        to be deterministic, which not all of XLA's kernels are.
 
     Raises
     ------
@@ -187,7 +191,7 @@ def set_up_devices(
         If a GPU is asked for that is not there.
     """
     global _use_xla
-    _use_xla = use_xla
+    _use_xla = False if use_xla == "auto" and deterministic else use_xla
     keep_freed_memory()
     there = gpu_names()
     if use_gpus == "all":
@@ -231,9 +235,9 @@ def gpu_names():
 
 
 def has_gpu():
-    """Return whether this process computes on a GPU."""
+    """Return whether this process computes on a GPU; False within ``on_cpu``."""
     if BACKEND == "tensorflow":
-        return bool(tf.config.get_visible_devices("GPU"))
+        return not _is_on_cpu and bool(tf.config.get_visible_devices("GPU"))
     return torch_device().type == "cuda"
 
 
@@ -242,18 +246,37 @@ def torch_device():
     return torch.device(get_device())
 
 
+_is_on_cpu = False
+
+
+@contextlib.contextmanager
 def on_cpu():
     """Return a context in which networks are built and run on the CPU."""
-    return keras.device("cpu:0" if BACKEND == "tensorflow" else "cpu")
+    global _is_on_cpu
+    before, _is_on_cpu = _is_on_cpu, True
+    try:
+        with keras.device("cpu:0" if BACKEND == "tensorflow" else "cpu"):
+            yield
+    finally:
+        _is_on_cpu = before
+
+
+# How torch says it besides OutOfMemoryError: on a CPU, and where a library of NVIDIA's has no room.
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "ALLOC_FAILED",
+    "unable to find an engine to execute this computation",
+    "canUse32BitIndexMath",  # the image is too large for a kernel
+)
 
 
 def is_out_of_memory(error):
     """Return whether an exception says that the GPU's memory, or the computer's, is full."""
     if BACKEND == "tensorflow":
         return isinstance(error, tf.errors.ResourceExhaustedError)
-    # On a CPU torch has no exception of its own for it.
     return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
     )
 
 

@@ -23,8 +23,8 @@ LEAST_WORK_FOR_PRODUCTS = 2**25
 PIXELS_AT_A_TIME = 2048
 
 
-def has_fast_kernel_gradient(layer, channels):
-    """Return whether ``convolution`` should do what a Conv2D layer does on so many channels."""
+def is_faster_here(layer, channels):
+    """Return whether ``convolution`` should do the work of a Conv2D layer on so many channels."""
     if layer.groups > 1 or layer.dilation_rate != (1, 1) or len({*layer.strides}) > 1:
         return False
     if BACKEND == "torch":
@@ -36,7 +36,7 @@ def has_fast_kernel_gradient(layer, channels):
 def convolution(x, kernel, bias, stride, padding):
     """2-D convolution of (b, h, w, in) with a (kh, kw, in, out) kernel; padding same or valid.
 
-    For layers that ``has_fast_kernel_gradient`` allows.
+    For layers that ``is_faster_here`` allows.
     """
     if BACKEND == "torch":
         return _torch_convolution(x, kernel, bias, stride, padding)

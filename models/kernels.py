@@ -29,6 +29,13 @@ def torch_join(*inputs):
     return _TorchJoin.apply(*inputs)
 
 
+def torch_dropout(x, rate, seed):
+    """x with a share ``rate`` of its numbers set to 0, the others enlarged; seed an integer."""
+    generator = torch.Generator(x.device).manual_seed(seed & 0xFFFFFFFF)
+    kept = torch.empty_like(x).bernoulli_(1.0 - rate, generator=generator)
+    return x * kept.div_(1.0 - rate)
+
+
 def torch_leaky_relu(x, slope):
     """x where it is positive, slope * x elsewhere; slope above 0."""
     return _TorchLeakyReLU.apply(x, slope)
@@ -88,18 +95,54 @@ if BACKEND == "torch":
 
 def reflection_pad(x, top, bottom, left, right):
     """Mirror the image at its border, without repeating the border pixels."""
-    if BACKEND == "torch" and x.is_cuda and torch.are_deterministic_algorithms_enabled():
-        # The usual kernel adds up its derivative in any order.
-        return torch_mirror(torch_mirror(x, 1, top, bottom), 2, left, right)
+    if BACKEND == "torch" and x.is_cuda:
+        # PyTorch's own kernel for GPUs gives another memory format, which the next layer turns
+        # back, and adds up its derivative in any order.
+        return _TorchReflectionPad.apply(x, top, bottom, left, right)
     if BACKEND == "torch":
         x = x.permute(0, 3, 1, 2)
         return functional.pad(x, (left, right, top, bottom), mode="reflect").permute(0, 2, 3, 1)
     return tf.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), mode="REFLECT")
 
 
-def torch_mirror(x, axis, before, after):
-    """Mirror along one axis, by joining flipped parts."""
-    size = x.shape[axis]
-    start = x.narrow(axis, 1, before).flip(axis)
-    end = x.narrow(axis, size - 1 - after, after).flip(axis)
-    return torch.cat((start, x, end), axis)
+if BACKEND == "torch":
+
+    class _TorchReflectionPad(torch.autograd.Function):
+        """``reflection_pad`` of (b, h, w, c) that keeps the memory format."""
+
+        @staticmethod
+        def forward(context, x, top, bottom, left, right):
+            context.margins = top, bottom, left, right
+            if not any(context.margins):
+                return x.view_as(x)
+            batch, height, width, channels = x.shape
+            y = x.new_empty(batch, top + height + bottom, left + width + right, channels)
+            y[:, top : top + height, left : left + width] = x
+            for axis, size, before, after in ((2, width, left, right), (1, height, top, bottom)):
+                edges = y if axis == 1 else y[:, top : top + height]
+                for edge, inner in _mirrored(edges, axis, size, before, after):
+                    edge.copy_(inner.flip(axis))
+            return y
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(context, upstream):
+            top, bottom, left, right = context.margins
+            height = upstream.shape[1] - top - bottom
+            width = upstream.shape[2] - left - right
+            folded = upstream.clone(memory_format=torch.contiguous_format)
+            for axis, size, before, after in ((1, height, top, bottom), (2, width, left, right)):
+                for edge, inner in _mirrored(folded, axis, size, before, after):
+                    inner.add_(edge.flip(axis))
+            inside = folded[:, top : top + height, left : left + width]
+            return inside.contiguous(), None, None, None, None
+
+
+def _mirrored(padded, axis, size, before, after):
+    """Return the margins of one axis, each with the part of the image that it mirrors: views."""
+    pairs = (0, before + 1, before), (before + size, before + size - 1 - after, after)
+    return [
+        (padded.narrow(axis, edge, width), padded.narrow(axis, inner, width))
+        for edge, inner, width in pairs
+        if width
+    ]

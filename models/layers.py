@@ -6,6 +6,8 @@ others beside them, where those are faster; the tests hold each against the plai
 ``keras.tree`` is kept alive by torch until Python's garbage collector runs.
 """
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -28,7 +30,7 @@ class Conv2D(keras.layers.Conv2D):
     def call(self, inputs):
         if block_convolutions.is_faster_in_blocks(self):
             return block_convolutions.convolution_in_blocks(inputs, *_kernel_and_bias(self))
-        if not convolutions.has_fast_kernel_gradient(self, inputs.shape[-1]):
+        if not convolutions.is_faster_here(self, inputs.shape[-1]):
             return super().call(inputs)
         y = convolutions.convolution(inputs, *_kernel_and_bias(self), self.strides[0], self.padding)
         return y if self.activation is None else self.activation(y)
@@ -39,11 +41,13 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """Transposed convolution, padding "same": (b, h, w, in) -> (b, s h, s w, out)."""
 
     def call(self, inputs):
-        if not TORCH or self.padding != "same" or len({*self.strides}) > 1:
+        plain = self.padding == "same" and self.output_padding is None
+        if not TORCH or not plain or {*self.dilation_rate} != {1} or len({*self.strides}) > 1:
             return super().call(inputs)
-        return convolutions.torch_transposed_convolution(
+        y = convolutions.torch_transposed_convolution(
             inputs, *_kernel_and_bias(self), self.strides[0]
         )
+        return y if self.activation is None else self.activation(y)
 
 
 @register
@@ -72,6 +76,24 @@ class LeakyReLU(keras.layers.LeakyReLU):
         if not TORCH or self.negative_slope <= 0:
             return super().call(inputs)
         return kernels.torch_leaky_relu(inputs, float(self.negative_slope))
+
+
+@register
+class Dropout(keras.layers.Dropout):
+    """Set a share ``rate`` of the numbers to 0 while training, and enlarge the others."""
+
+    def __init__(self, rate, **kwargs):
+        # With torch the state of the random numbers stays on the CPU: what they begin with is read
+        # from there, and a GPU would be waited for.
+        with backend.on_cpu() if TORCH else contextlib.nullcontext():
+            super().__init__(rate, **kwargs)
+
+    def call(self, inputs, training=False):
+        if not TORCH or not training or self.rate in (0, 1) or self.noise_shape is not None:
+            return super().call(inputs, training=training)
+        with backend.on_cpu():
+            seed = sum(self.seed_generator.next().tolist())
+        return kernels.torch_dropout(inputs, self.rate, seed)
 
 
 @register

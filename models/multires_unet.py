@@ -14,7 +14,6 @@ from models.lean_networks import run_through
 from models.optimizers import Adam
 
 ALPHA = 1.67  # width of a MultiRes block in units of its UNet's filters
-EPSILON = 1e-7
 
 
 def _convolution(x, filters, kernel_size, activation="relu"):
@@ -88,10 +87,8 @@ def weighted_crossentropy(mask, probability, particle_weight):
 
     ``mask`` 0 or 1 and ``probability`` in [0, 1], both (b, h, w, 1).
     """
-    probability = ops.clip(probability, EPSILON, 1.0 - EPSILON)
-    inside = mask * ops.log(probability) * particle_weight
-    outside = (1.0 - mask) * ops.log(1.0 - probability)
-    return -ops.mean(inside + outside)
+    weights = 1.0 + (particle_weight - 1.0) * mask
+    return ops.mean(ops.binary_crossentropy(mask, probability) * weights)
 
 
 class UNet(keras.Model):

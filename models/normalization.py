@@ -76,7 +76,7 @@ def scale_and_shift(x, scale, shift):
 def instance_normalization(x, gamma, beta, epsilon):
     """Normalise each channel of each image (b, h, w, c) over its pixels, in float32."""
     if BACKEND == "torch":
-        return _TorchInstanceNormalization.apply(x.float(), gamma, beta, epsilon).to(x.dtype)
+        return _TorchInstanceNormalization.apply(x, gamma, beta, epsilon)
     groups = ops.shape(x)[0]
     y, _, _ = _tf_normalise(tf.cast(x, tf.float32), gamma, beta, epsilon, groups)
     return tf.cast(y, x.dtype)
@@ -194,24 +194,32 @@ if BACKEND == "torch":
             return of_x.view(x.shape), of_gamma, of_beta, None
 
     class _TorchInstanceNormalization(torch.autograd.Function):
-        """``instance_normalization`` of float32 (b, h, w, c)."""
+        """``instance_normalization`` of (b, h, w, c), float32 or half of it.
+
+        Of half precision x itself is kept for the derivative, which takes half of the memory.
+        """
 
         @staticmethod
         def forward(context, x, gamma, beta, epsilon):
-            if x.is_cuda:  # one pass over the memory; on a CPU this goes pixel by pixel
-                variance, mean = torch.var_mean(x, dim=(1, 2), correction=0, keepdim=True)
-                centred = x - mean
+            wide = x.float()
+            if x.is_cuda:  # both in one pass over the memory; on a CPU that goes pixel by pixel
+                variance, mean = torch.var_mean(wide, dim=(1, 2), correction=0, keepdim=True)
+                centred = wide - mean
             else:
-                centred = x - _mean_of_pixels(x)
+                mean = _mean_of_pixels(wide)
+                centred = wide - mean
                 variance = _mean_of_pixels(centred.square())
             inverse_deviation = torch.rsqrt(variance + epsilon)
-            context.save_for_backward(centred, inverse_deviation, gamma)
-            return torch.addcmul(beta, centred, inverse_deviation * gamma)
+            kept = (centred, None) if x.dtype == torch.float32 else (x, mean)
+            context.save_for_backward(*kept, inverse_deviation, gamma)
+            return torch.addcmul(beta, centred, inverse_deviation * gamma).to(x.dtype)
 
         @staticmethod
         @torch.autograd.function.once_differentiable
         def backward(context, upstream):
-            centred, inverse_deviation, gamma = context.saved_tensors
+            kept, mean, inverse_deviation, gamma = context.saved_tensors
+            centred = kept if mean is None else kept.float() - mean
+            upstream = upstream.float()
             count = upstream.shape[1] * upstream.shape[2]
             to_beta = _mean_of_pixels(upstream)
             to_gamma = _mean_of_pixels(upstream * centred) * inverse_deviation
@@ -219,7 +227,7 @@ if BACKEND == "torch":
             to_x = torch.addcmul(-scale * to_beta, upstream, scale)
             to_x.addcmul_(centred, -scale * inverse_deviation * to_gamma)
             of_channels = [t.sum(dim=(0, 1, 2)) * count for t in (to_gamma, to_beta)]
-            return to_x, *of_channels, None
+            return to_x.to(kept.dtype), *of_channels, None
 
 
 def _mean_of_pixels(x):

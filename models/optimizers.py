@@ -46,6 +46,12 @@ class Adam(keras.optimizers.Adam):
 
     if backend.BACKEND == "torch":
 
+        def build(self, variables):
+            """Make the state."""
+            super().build(variables)
+            # Keras makes a tensor of the 1 that it adds after each step, and a GPU is waited for.
+            self._iterations.assign_add = lambda number: self._iterations.value.add_(number)
+
         @backend.torch.no_grad()
         def _backend_update_step(self, grads, trainable_variables, learning_rate):
             """Update all variables by PyTorch's fused kernel.

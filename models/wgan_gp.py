@@ -53,7 +53,7 @@ def build_critic(outline_shape, dropout=True, seed=None):
 
     def drop(x, rate, number):
         layer_seed = None if seed is None else seed_of_layer(seed, "critic", number)
-        return keras.layers.Dropout(rate, seed=layer_seed)(x) if dropout else x
+        return layers.Dropout(rate, seed=layer_seed)(x) if dropout else x
 
     for number, filters in enumerate((64, 128, 256, 512)):
         x = layers.Conv2D(filters, 5, strides=2, padding="same")(x)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from pipeline import PROGRAM, VERSION
 from pipeline.image_files import write_image
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 PACKAGES = ("numpy", "scikit-image", "opencv-python", "tifffile", "keras", "tensorflow", "torch")
 # Fewer pixels (an equivalent diameter of 5) give no shape, and are often remnants of a mask.
 SMALL_AREA_PIXELS = 20
+UNFINISHED = ".unfinished_"
 BELOW_SMALL = f"measured_below_{SMALL_AREA_PIXELS}_px2"
 
 
@@ -76,8 +78,7 @@ def measure_particles(
     )
     warnings += pixel_warnings
     # Under its name a measurement is whole: a run that is killed leaves this.
-    folder = Path(results_dir) / ".unfinished"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = _unfinished_folder(Path(results_dir))
     for name in ("overlays", "labels", "rois"):
         (folder / name).mkdir(parents=True)
     write_json(folder / "options.json", options)
@@ -105,6 +106,18 @@ def measure_particles(
     run_folder = name_new_run(folder)
     logger.info("%d particles measured: %s", len(particles["label"]), run_folder / "report.html")
     return run_folder
+
+
+def _unfinished_folder(results_dir: Path) -> Path:
+    """Return this process's folder for a measurement, and remove those of processes that are gone.
+
+    Several processes may measure into one folder.
+    """
+    for folder in results_dir.glob(f"{UNFINISHED}*"):
+        owner = folder.name.removeprefix(UNFINISHED)
+        if not owner.isdigit() or int(owner) == os.getpid() or not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+    return results_dir / f"{UNFINISHED}{os.getpid()}"
 
 
 def _measure_image(

@@ -30,8 +30,7 @@ def locked(path):
     while not _create(path, content):
         held = read_json(path) or {}
         _wait_or_refuse(path, held)
-        if (read_json(path) or {}) == held:
-            path.unlink(missing_ok=True)
+        _remove(path, held)
 
     def tell(pid):
         write_json(path, {**content, "step": identity_of(pid)})
@@ -51,6 +50,17 @@ def _create(path, content):
     with open(file, "w", encoding="utf-8") as lock:
         json.dump(content, lock)
     return True
+
+
+def _remove(path, held):
+    """Remove a lock with this content; one that another run has put there meanwhile stays."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, aside)
+        if (read_json(aside) or {}) == held:
+            aside.unlink()
+        else:
+            os.replace(aside, path)
 
 
 def identity_of(pid):

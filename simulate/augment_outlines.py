@@ -17,13 +17,17 @@ TRIES = 10  # for a version that stays one piece, inside the frame
 
 
 def augment_outlines(rng: np.random.Generator, outlines: np.ndarray, number: int) -> np.ndarray:
-    """Return ``number`` new outlines, uint8 (number, h, w), every given one used equally often.
+    """Return ``number`` new outlines, uint8 (number, h, w), every given one used equally often
+    (or once at most, if they are more).
 
     ``outlines`` is uint8 (n, h, w), one particle each, white on black, not touching the frame. A
     version that falls apart or leaves the frame is drawn again; where that fails too often, the
     outline is only mirrored.
     """
-    chosen = rng.permutation(np.arange(number) % len(outlines))
+    if number < len(outlines):
+        chosen = rng.choice(len(outlines), number, replace=False)
+    else:
+        chosen = rng.permutation(np.arange(number) % len(outlines))
     return np.stack([_augment(rng, outlines[index]) for index in chosen])
 
 

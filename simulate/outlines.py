@@ -17,10 +17,10 @@ PERLIN_DIRECTIONS = np.linspace(-180, 180, 181)
 PARTICLES_PER_DIRECTION = 32
 
 # An opening with this square smooths the rim and removes specks; two erosions then leave the
-# core, so that a particle and those it touches stay two pixels apart.
+# core, so that a particle and those it touches stay two pixels apart: in the examples' labels too.
 OPENING = np.ones((9, 9), np.uint8)
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-GAP = 2
+GAP = 2  # pixels, and erosions
 
 # core, footprint: bool (height, width), the particle and what it clears around itself;
 # top, left: where that window begins, relative to the particle's centre; area: pixels of the core.

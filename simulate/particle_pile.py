@@ -6,15 +6,14 @@ import cv2
 import numpy as np
 
 from simulate.micrograph import contact_shadow, make_emission
+from simulate.outlines import CROSS, GAP
 
 MARGIN = 48  # pixels around the field of view, so that the frame cuts particles as it does in life
 WIDTH_RANGE = (15, 38)  # pixels, of single particles
 PLACES_TRIED = 6  # for a particle, until it hides none
 
-GAP_ITERATIONS = 2  # of a 3 x 3 cross: touching particles stand two pixels apart in the labels
 LEAST_VISIBLE_SHARE = 0.45  # of a particle; with less to be seen nobody could outline it
 LARGEST_SLIVER = 16  # pixels of a particle that one on top of it may cut off
-CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 def draw_width(rng: np.random.Generator, median: float) -> float:
@@ -38,7 +37,7 @@ def make_particle(rng: np.random.Generator, width: float, angularity: float) -> 
     -------
     float64 (size, size), heights in pixels, 0 outside the particle, which is centred.
     """
-    half = math.ceil(0.9 * width) + 1 + GAP_ITERATIONS
+    half = math.ceil(0.9 * width) + 1 + GAP
     y, x = np.mgrid[-half : half + 1, -half : half + 1] / (width / 2)
     angle, aspect = rng.uniform(0, 2 * np.pi), rng.uniform(1.0, 1.6) ** 0.5
     x, y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
@@ -220,4 +219,4 @@ def is_recognisable(part: np.ndarray, area: int) -> bool:
 
 def widen(mask: np.ndarray) -> np.ndarray:
     """Return a mask with the gap that separates touching particles added around it."""
-    return cv2.dilate(mask.astype(np.uint8), CROSS, iterations=GAP_ITERATIONS) > 0
+    return cv2.dilate(mask.astype(np.uint8), CROSS, iterations=GAP) > 0

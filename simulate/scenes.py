@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from skimage.filters import threshold_li
 
-CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-# Closes the gap of two pixels that separates touching particles in a simulated mask, and the
-# shadow between those of a micrograph.
-CLOSING = np.ones((5, 5), np.uint8)
+from simulate.outlines import CROSS, GAP
+
+# Closes the gap that separates touching particles in a simulated mask, and the shadow between those
+# of a micrograph.
+CLOSING = np.ones((2 * GAP + 1, 2 * GAP + 1), np.uint8)
 SMALLEST_PARTICLE = 30  # pixels; below that it may be noise
 # Share of its convex hull that a single particle fills at least; or of what stands alone, where
 # labels say which particle is which.

@@ -157,7 +157,9 @@ def test_convolution_to_one_channel(kernel_size, size, use_bias):
 @pytest.mark.parametrize("kernel_size", [2, 3])
 def test_transposed_convolution(kernel_size):
     options = {"filters": 4, "kernel_size": kernel_size, "strides": 2, "padding": "same"}
-    assert_same(layers.Conv2DTranspose(**options), keras.layers.Conv2DTranspose(**options), image())
+    for activation in (None, "relu"):
+        kinds = layers.Conv2DTranspose, keras.layers.Conv2DTranspose
+        assert_same(*(kind(**options, activation=activation) for kind in kinds), image())
 
 
 @pytest.mark.parametrize("slope", [0.2, 0.0])
@@ -211,6 +213,24 @@ def test_instance_normalization():
     )
 
 
+def test_instance_normalization_of_half_precision():
+    x = image(size=(24, 20)) * 3 + 1
+    weights = backend.to_device((weighting(x.shape),))[0]
+    results = []
+    for precision, policy in (("float32", "float32"), ("bfloat16", "mixed_bfloat16")):
+        layer = layers.InstanceNormalization(dtype=policy)
+        layer.build(x.shape)
+        given = ops.cast(backend.to_device((x,))[0], precision)
+        y = layer(given)
+        factors = ops.cast(weights, precision)
+        of_x = backend.input_gradient(lambda x, f=factors, n=layer: n(x) * f, given)
+        assert {keras.backend.standardize_dtype(array.dtype) for array in (y, of_x)} == {precision}
+        arrays = (backend.stop_gradient(ops.cast(array, "float32")) for array in (y, of_x))
+        results.append([ops.convert_to_numpy(array) for array in arrays])
+    for wide, half in zip(*results, strict=True):
+        np.testing.assert_allclose(half, wide, atol=0.02 * np.abs(wide).max())
+
+
 def test_reflection_padding_mirrors_without_the_border():
     x = np.arange(12, dtype=np.float32).reshape(1, 3, 4, 1)
     y = ops.convert_to_numpy(layers.ReflectionPadding2D(2)(backend.to_device((x,))[0]))
@@ -218,14 +238,29 @@ def test_reflection_padding_mirrors_without_the_border():
 
 
 @pytest.mark.skipif(backend.BACKEND != "torch", reason="with TensorFlow there is one kernel only")
-def test_mirroring_by_flipped_parts():
-    x = backend.to_device((image(),))[0]
-    for axis, before, after in ((1, 3, 2), (2, 0, 4), (2, 1, 0)):
-        around = [(0, 0)] * 4
-        around[axis] = (before, after)
-        mirrored = ops.convert_to_numpy(kernels.torch_mirror(x, axis, before, after))
-        expected = np.pad(ops.convert_to_numpy(x), around, mode="reflect")
-        np.testing.assert_array_equal(mirrored, expected)
+@pytest.mark.parametrize("margins", [(3, 2, 0, 4), (0, 0, 1, 0), (0, 5, 3, 0), (0, 0, 0, 0)])
+def test_the_padding_for_gpus_is_that_for_cpus(margins):
+    x = backend.to_device((image(),))[0].requires_grad_()
+    padded = kernels.reflection_pad(x, *margins)
+    for_gpus = kernels._TorchReflectionPad.apply(x, *margins)
+    np.testing.assert_array_equal(for_gpus.detach(), padded.detach())
+    weights = backend.to_device((weighting(tuple(padded.shape)),))[0]
+    own, other = (
+        backend.torch.autograd.grad((y * weights).sum(), x)[0] for y in (for_gpus, padded)
+    )
+    np.testing.assert_allclose(own, other, rtol=1e-6, atol=1e-6)
+
+
+def test_dropout():
+    x = backend.to_device((np.full((4, 100, 100, 2), 3.0, np.float32),))[0]
+    layer, twin = (layers.Dropout(0.3, seed=5) for _ in range(2))
+    dropped = ops.convert_to_numpy(layer(x, training=True))
+    np.testing.assert_array_equal(dropped, ops.convert_to_numpy(twin(x, training=True)))
+    np.testing.assert_allclose(np.unique(dropped), [0, 3 / 0.7], rtol=1e-6)
+    assert 0.28 < np.mean(dropped == 0) < 0.32
+    again = ops.convert_to_numpy(layer(x, training=True))
+    assert 0.3 < np.mean((again == 0) != (dropped == 0)) < 0.54  # drawn anew each time
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), ops.convert_to_numpy(x))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """The whole step on small images with known particles, and on difficult ones."""
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -231,9 +234,13 @@ def test_a_measurement_that_is_stopped_leaves_nothing_under_a_final_name(
         with pytest.raises(KeyboardInterrupt):
             measure({"a": squares((20, 20)), "b": squares((40, 40))})
     results = tmp_path / "Results"
-    assert [path.name for path in results.iterdir()] == [".unfinished"]
+    assert [path.name for path in results.iterdir()] == [f".unfinished_{os.getpid()}"]
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    process.wait()
+    (results / f".unfinished_{process.pid}").mkdir()
+    (results / f".unfinished_{os.getppid()}").mkdir()  # another one is at work
     (tmp_path / "masks" / "b.tif").unlink()
     options = OPTIONS | {"masks_dir": tmp_path / "masks", "images_dir": tmp_path / "images"}
     run_folder = measure_particles(results_dir=results, root_dir=tmp_path, **options)
-    assert list(results.iterdir()) == [run_folder]
+    assert set(results.iterdir()) == {run_folder, results / f".unfinished_{os.getppid()}"}
     assert [path.name for path in (run_folder / "labels").iterdir()] == ["a.tif"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline import run_lock
 from pipeline.run_folders import read_json, write_json
 from pipeline.run_lock import identity_of, is_alive, locked
 
@@ -34,6 +35,22 @@ def test_a_dead_process_lock_is_taken_over(tmp_path):
     write_json(lock, {"run": [process.pid, 1.0], "step": [process.pid, 1.0]})
     with locked(lock):
         assert read_json(lock)["run"][0] == os.getpid()
+
+
+def test_of_two_runs_that_find_a_dead_lock_one_is_refused(tmp_path, monkeypatch):
+    lock = tmp_path / "lock.json"
+    write_json(lock, {"run": None, "step": None})
+    other = {"run": identity_of(os.getpid()), "step": None}
+    wait_or_refuse = run_lock._wait_or_refuse
+
+    def while_the_other_is_faster(path, held):
+        wait_or_refuse(path, held)
+        write_json(lock, other)
+
+    monkeypatch.setattr(run_lock, "_wait_or_refuse", while_the_other_is_faster)
+    with pytest.raises(BlockingIOError, match=f"process {os.getpid()}"), locked(lock):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["lock.json"] and read_json(lock) == other
 
 
 def test_another_process_with_the_same_number_does_not_hold_the_lock(tmp_path):

@@ -1,0 +1,67 @@
+"""No training step makes a tensor of Python's numbers, or reads one: a GPU would be waited for."""
+
+import numpy as np
+import pytest
+
+from models import backend
+from models.cyclegan import build_cyclegan
+from models.image_pool import draw_pool_choices
+from models.multires_unet import build_unet
+from models.wgan_gp import build_wgan
+
+pytestmark = pytest.mark.skipif(
+    backend.BACKEND != "torch", reason="TensorFlow runs a graph, whose numbers are in it"
+)
+random = np.random.default_rng(0)
+
+
+def uniform(*shape):
+    return random.random(shape, np.float32)
+
+
+def wgan_steps():
+    model = build_wgan((32, 32), 16)
+    model.set_up(2e-4, 0.5, 0.9)
+    return [(model.train_step, (uniform(4, 32, 32, 1), uniform(3, 4, 16), uniform(2, 4, 1, 1, 1)))]
+
+
+def cyclegan_steps():
+    model = build_cyclegan(2, (64, 64, 1))
+    model.set_up(2e-4, 0.5)
+    tiles = uniform(2, 64, 64, 1), uniform(2, 64, 64, 1)
+    return [(model.train_step, (*tiles, *draw_pool_choices(random, 50, 2, 0), uniform(2, 3, 2, 8)))]
+
+
+def unet_steps():
+    model = build_unet(4, particle_weight=2.0, with_centrality=True)
+    model.set_up(1e-3)
+    pairs = uniform(2, 32, 32, 1), uniform(2, 32, 32, 2)
+    return [(model.train_step, pairs), (model.validation_step, pairs)]
+
+
+@pytest.mark.parametrize("make_steps", [wgan_steps, cyclegan_steps, unet_steps])
+def test_steps_wait_for_no_gpu(make_steps, monkeypatch):
+    torch = backend.torch
+    steps = [(step, backend.to_device(arrays)) for step, arrays in make_steps()]
+    for step, tensors in steps:
+        step(tensors)  # what is made once is of no matter
+
+    def watch(owner, name, waits):
+        function = getattr(owner, name)
+
+        def watched(first, *arguments, **options):
+            # Within `on_cpu` they stay on the CPU.
+            if waits(first) and not backend._is_on_cpu:
+                raise AssertionError(f"{name} of {first!r}")
+            return function(first, *arguments, **options)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    for name in ("as_tensor", "tensor", "from_numpy"):
+        watch(torch, name, lambda value: not isinstance(value, torch.Tensor))
+    for name in ("item", "tolist", "numpy", "__int__", "__float__", "__bool__"):
+        watch(torch.Tensor, name, lambda tensor: True)
+    for step, tensors in steps:
+        step(tensors)
+    with pytest.raises(AssertionError, match="as_tensor of 1"):
+        torch.as_tensor(1)
