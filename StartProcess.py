@@ -23,7 +23,8 @@ from pipeline.workflow import run_workflow
 # "published": the values of the published workflow, for a GPU.
 # "quick": a first look, the whole workflow on the shipped examples in 5 to 10 minutes on 2 CPU
 # cores, 10 to 20 without AVX-512.
-# "auto": published where a GPU is found, quick otherwise; says which.
+# "auto": published where a GPU is found, quick otherwise; says which. (In a folder with networks of
+# the other one it asks before it trains anew.)
 PRESET = "auto"
 # "all", how many (0: the CPU), or a list of their numbers such as [1], the second. One process
 # trains on one GPU, the first of the choice.
@@ -75,7 +76,7 @@ WHEN_A_NETWORK_FAILS = "stop"
 USE_GPU_FOR_WHOLE_IMAGE_INFERENCE = "auto"
 ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once
 DETERMINISTIC = False  # True: GPU kernels that give the same bits every time, and are slower
-USE_XLA = "auto"  # tensorflow: compile training steps; "auto": on a GPU only
+USE_XLA = "auto"  # tensorflow: compile training steps; "auto": on a GPU, unless DETERMINISTIC
 
 # --- Step 1: the WGAN learns outlines -----------------------------------------------------------
 # Where step 2 takes its outlines from. "wgan", as published: those the WGAN draws. "augmented":
@@ -167,7 +168,9 @@ def steps(run_step):
         masks_dir=INPUT_DIR_MASKS,
         invert_masks=INVERT_INPUT_MASKS,
         outline_source=OUTLINE_SOURCE,
-        wgan_model=None,  # a run folder such as "2026-01-31_12-00-00"; None is the newest
+        # a run folder such as "2026-01-31_12-00-00"; None is the newest (a renamed one is used only
+        # if it is named here)
+        wgan_model=None,
         num_masks=NUM_SIMULATED_MASKS,
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
@@ -312,7 +315,7 @@ def steps(run_step):
         results_dir=RESULTS_DIR,
         pixel_size_nm=PIXEL_SIZE_NM,
         exclude_border=True,  # particles cut by the image's edge have no known size
-        # ranges to keep, in the units of particles.csv (nm2 and nm where the pixel size is known),
+        # ranges to keep, in the units of particles.csv (nm2 and nm where pixel sizes are known),
         # such as {"area": (1000, None), "convexity": (0.8, 1.0)}
         filters={},
         image_crop=IMAGE_CROP,

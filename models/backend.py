@@ -87,6 +87,11 @@ def stop_gradient(x):
     return tf.stop_gradient(x) if BACKEND == "tensorflow" else x.detach()
 
 
+def clip(x, low, high):
+    """Return x, but at least ``low`` and at most ``high``, two numbers; NaN stays."""
+    return tf.clip_by_value(x, low, high) if BACKEND == "tensorflow" else x.clamp(low, high)
+
+
 def assign_rows(variable, rows, values):
     """Set variable[rows] = values in place; rows int32 (n,), no two equal, values (n, ...)."""
     if BACKEND == "tensorflow":
@@ -109,7 +114,7 @@ def compile_step(step, use_xla=None):
 
     TensorFlow traces it into one graph; ``use_xla`` True compiles that with XLA, which fuses the
     passes over memory between the convolutions; None is what ``set_up_devices`` was told, by
-    default True on a GPU. PyTorch runs the step as it is.
+    default True on a GPU, unless kernels are to be deterministic. PyTorch runs the step as it is.
     """
     if BACKEND == "torch":
         # All steps have one shape, for which cuDNN may look for its fastest kernels.

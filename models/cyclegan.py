@@ -20,6 +20,7 @@ from models.cyclegan_networks import build_discriminator, build_generator
 from models.image_pool import ImagePool
 from models.initial_weights import initialise_weights, seed_of_layer
 from models.lean_networks import run_through
+from models.losses import crossentropy
 from models.optimizers import Adam
 
 
@@ -176,7 +177,7 @@ class CycleGan(keras.Model):
 
     def _mask_distance(self, mask, prediction):
         if self.use_binary_crossentropy:
-            return ops.mean(ops.binary_crossentropy(mask, prediction))
+            return ops.mean(crossentropy(mask, prediction))
         return _absolute_distance(mask, prediction)
 
     def _update_discriminator(self, side, real, fake):

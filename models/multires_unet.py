@@ -11,6 +11,7 @@ from keras import ops
 from models import backend, layers
 from models.initial_weights import initialise_weights
 from models.lean_networks import run_through
+from models.losses import crossentropy
 from models.optimizers import Adam
 
 ALPHA = 1.67  # width of a MultiRes block in units of its UNet's filters
@@ -88,7 +89,7 @@ def weighted_crossentropy(mask, probability, particle_weight):
     ``mask`` 0 or 1 and ``probability`` in [0, 1], both (b, h, w, 1).
     """
     weights = 1.0 + (particle_weight - 1.0) * mask
-    return ops.mean(ops.binary_crossentropy(mask, probability) * weights)
+    return ops.mean(crossentropy(mask, probability) * weights)
 
 
 class UNet(keras.Model):

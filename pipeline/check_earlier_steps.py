@@ -1,5 +1,6 @@
 """Whether what each step reads is there, or will be made by a step that runs before it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.image_files import list_images
@@ -33,19 +34,26 @@ def check_earlier_steps(calls: list[tuple[str, str, dict]]) -> list[str]:
     return list(problems.values())
 
 
-def check_pairs(calls: list[tuple[str, str, dict]]) -> list[str]:
+def check_pairs(
+    calls: list[tuple[str, str, dict]], is_done: Callable = lambda call: False
+) -> list[str]:
     """Return one problem for each step that would pair new files with others of before.
 
-    ``calls`` are those of ``check_earlier_steps``, with steps that may turn out to be done.
+    ``calls`` are all that are to run, (number, step name, keywords); ``is_done(call)`` tells which
+    of them need not.
     """
     numbers = [number for number, _, _ in calls]
+
+    def runs_again(number):
+        return any(call[0] == number and not is_done(call) for call in calls)
+
     return [
         f"Step {number} ({STEPS[number][0]}) pairs what the steps {first} and {second} make, and "
         f"{second} ({STEPS[second][0]}) works on what {first} makes: where {first} runs again, so "
         f"must {second}. Add {second} to the steps named on the command line, or call it in "
         "StartProcess.py."
         for number, (first, second) in PAIRS.items()
-        if number in numbers and first in numbers and second not in numbers
+        if number in numbers and second not in numbers and runs_again(first)
     ]
 
 
@@ -83,5 +91,8 @@ def _is_there(path):
 
 def _what_is_missing(path):
     if "*" in path.parts:
-        return f"no run in {path.parents[1]} has finished ({path.name})"
+        return (
+            f"no run in {path.parents[1]} has finished ({path.name}; a renamed one counts only "
+            "where an option of the step's call names it)"
+        )
     return f"{path} {'holds no images' if path.is_dir() else 'does not exist'}"

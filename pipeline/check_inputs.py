@@ -67,7 +67,7 @@ def check_inputs(
     # Whether a step is done takes reading all input: only looked at where something is missing.
     if calls and check_earlier_steps(calls):
         problems += check_earlier_steps([call for call in calls if not is_done(call)])
-    problems += check_pairs(calls or [])
+    problems += check_pairs(calls or [], is_done)
     problems += check_named_models(calls or [])
     numbers = STEPS if calls is None else {str(number) for number, _, _ in calls}
     problems += check_write_permission(right, numbers)

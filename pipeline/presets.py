@@ -8,20 +8,23 @@ import subprocess
 import sys
 
 from pipeline.run_folders import read_json, write_json
+from pipeline.step_table import STEPS
 
 logger = logging.getLogger(__name__)
 
 # Decided once a run: the processes of the steps read it from here.
 DECIDED = "PARTICLES_PRESET"
+RECORD = "preset.json"
+TRAINING = [number for number, (function, *_) in STEPS.items() if function.startswith("train_")]
 
 
 def choose_preset(options):
     """Return ``preset(published=..., quick=...)``, which picks the value for an option.
 
     Of the options it looks at PRESET, which is "published", "quick", or "auto": published where the
-    backend finds a GPU, quick otherwise, and where USE_GPUS_NO is 0, the CPU. Any other name, or
-    none, takes the quick values, so that `check_options` can refuse it with all that is wrong
-    besides.
+    backend finds a GPU, quick otherwise, and where USE_GPUS_NO is 0, the CPU. (Networks made with
+    the other one are not trained anew for that: see `describe_switch`.) Any other name, or none,
+    takes the quick values, so that `check_options` can refuse it with all that is wrong besides.
     """
     name, use_gpus = options.get("PRESET"), options.get("USE_GPUS_NO", "all")
     chosen = os.environ.get(DECIDED) if name == "auto" else name
@@ -59,27 +62,33 @@ def describe_changes(options):
     ]
 
 
-def describe_switch(options, record):
-    """Return a line if PRESET is "auto" and is another preset now than in this folder's last run.
+def describe_switch(options, state_folder):
+    """Return a line if PRESET is "auto" and is another preset now than the networks were made with.
 
-    ``record`` is the file that `note_preset` writes. With another preset all networks would be
-    trained anew, because a GPU was not seen once.
+    ``state_folder`` is ``.workflow`` (see `note_preset`). With another preset all would be trained
+    anew, perhaps because a GPU was not seen once.
     """
     chosen = getattr(options.get("preset"), "chosen", None)
-    before = (read_json(record) or {}).get("preset", chosen)
-    if options.get("PRESET") != "auto" or chosen in (None, before):
+    if options.get("PRESET") != "auto" or chosen is None:
+        return []
+    try:
+        before, done = (read_json(state_folder / name) or {} for name in (RECORD, "steps.json"))
+        before, has_networks = before.get("preset", chosen), any(step in done for step in TRAINING)
+    except (OSError, ValueError, AttributeError):  # it cannot be read, or is no record
+        return []
+    if before == chosen or not has_networks:
         return []
     return [
-        f'PRESET is "auto", which is "{chosen}" on this machine now, but "{before}" is what this '
-        f'folder was made with. Set PRESET = "{before}" to go on with that, or "{chosen}" to train '
-        "all networks anew."
+        f'PRESET is "auto", which is "{chosen}" on this machine now, but the networks in this '
+        f'folder were made with "{before}". Set PRESET = "{before}" to go on with them, or '
+        f'"{chosen}" to train all of them anew.'
     ]
 
 
-def note_preset(options, record):
-    """Note the preset of a run for `describe_switch`, if there is one."""
+def note_preset(options, state_folder):
+    """Note the preset of a run of all steps for `describe_switch`, if there is one."""
     if chosen := getattr(options.get("preset"), "chosen", None):
-        write_json(record, {"preset": chosen})
+        write_json(state_folder / RECORD, {"preset": chosen})
 
 
 def _pick(chosen, *, published, quick):

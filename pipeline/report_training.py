@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.csv_tables import read_table
+from pipeline.filter_masks import fake_micrographs_folder
+from pipeline.image_files import list_images
 from pipeline.report_parts import options_list, picture, plot, section
 from pipeline.report_pictures import jpeg_uri, plot_training_curves, png_uri, read_training_log
-from pipeline.run_folders import MADE_WITH, list_runs, read_json
+from pipeline.run_folders import MADE_WITH, fingerprint, list_runs, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -40,18 +42,30 @@ LARGEST_SHEET_BYTES = 350_000
 def runs_of_masks(root_dir: Path, masks_made_with: dict | None) -> dict[str, str]:
     """Return the runs of the networks behind masks, by `WGAN`, `CYCLEGAN` and `UNET`.
 
-    That is what the records of the steps say; a network that none names is left out, and "" is
-    one that was not used: the WGAN, where the given outlines were deformed instead.
+    That is what the records of the steps say, as long as the fake micrographs that are there are
+    those the UNet learned from; a network that none names is left out. "" is one that was not used:
+    the WGAN, where the given outlines were deformed instead.
     """
-    simulated, translated = (
-        read_json(root_dir / name / MADE_WITH) for name in (SIMULATED, TRANSLATED)
-    )
-    noted = {
-        WGAN: (simulated or {}).get("outlines"),
-        CYCLEGAN: (translated or {}).get("model", [None])[0],
-        UNET: (masks_made_with or {}).get("unet_model", [None])[0],
-    }
-    return {network: run for network, run in noted.items() if run is not None}
+    unet = _record(masks_made_with).get("unet_model")
+    if not unet:
+        return {}
+    learned_from = _record(read_json(root_dir / UNET / "Models" / unet[0] / "options.json"))
+    learned_from = _record(learned_from.get("options")).get("inputs") or [None]
+    fakes = fake_micrographs_folder(root_dir / CYCLEGAN)
+    runs = {UNET: unet[0]}
+    if fakes.is_dir() and learned_from[0] == fingerprint(list_images(fakes)):
+        translated, simulated = (
+            _record(read_json(root_dir / name / MADE_WITH)) for name in (TRANSLATED, SIMULATED)
+        )
+        model, outlines = translated.get("model"), simulated.get("outlines")
+        runs |= {CYCLEGAN: model[0]} if model else {}
+        runs |= {WGAN: outlines} if outlines is not None else {}
+    return runs
+
+
+def _record(content) -> dict:
+    """Return a record, which is empty where there is none or something else in its place."""
+    return content if isinstance(content, dict) else {}
 
 
 def training_section(root_dir: Path, runs: dict[str, str]) -> tuple[str, str]:

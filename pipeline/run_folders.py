@@ -65,8 +65,12 @@ def is_run(path: Path) -> bool:
 
 
 def list_runs(parent: Path) -> list[Path]:
-    """Return the run folders in ``parent``, the newest last; one of another name is the user's."""
-    return sorted(path for path in Path(parent).glob("*/") if is_run(path))
+    """Return the run folders in ``parent`` that can be read, the newest last.
+
+    A folder of another name than a run's is the user's.
+    """
+    folders = (path for path in Path(parent).glob("*/") if is_run(path))
+    return sorted(path for path in folders if os.access(path, os.R_OK | os.X_OK))
 
 
 def _start_of(run: Path) -> float:
@@ -173,12 +177,13 @@ def check_made_from(folder: Path, inputs: str, again: str) -> None:
     """Raise a ValueError if a folder's record says it was made from other files than ``inputs``.
 
     ``inputs`` is a fingerprint, in a record alone or in a list; ``again`` is what to do. A folder
-    without a record is the user's.
+    without a record is the user's, who may have picked the files.
     """
     made_from = (read_json(Path(folder) / MADE_WITH) or {}).get("inputs", inputs)
     if inputs not in (made_from if isinstance(made_from, list) else [made_from]):
         raise ValueError(
-            f"{folder} was made from other files than those there now, of the same names: {again}."
+            f"{folder} was made from other files than those there now: {again}. (If you picked the "
+            f"pairs yourself, delete {Path(folder) / MADE_WITH}.)"
         )
 
 

@@ -65,7 +65,9 @@ def score_masks(
         write_report(measured)
     else:
         logger.warning(
-            "these masks have not been measured (step 7, before step 8): the scores are in %s",
+            "no measurement of these masks is in %s (renamed ones do not count): the scores are in "
+            "%s; for a report with them run step 7 before 8",
+            results_dir,
             run_folder,
         )
 

@@ -142,7 +142,7 @@ def _training_pairs(cyclegan_dir, masks_name):
     pairs = pair_by_stem(list_images(images), list_images(masks))
     fakes = images.with_name(FAKES)
     for folder, inputs in ((images, fakes), (masks, images)):
-        if folder != inputs:
+        if folder != inputs and inputs.is_dir():
             check_made_from(folder, fingerprint(list_images(inputs)), "run step 5 (filter_masks)")
     if len(pairs) < 2:
         raise ValueError(

@@ -33,7 +33,6 @@ from pipeline.step_table import INPUTS, OUTPUTS, STEPS
 logger = logging.getLogger(__name__)
 
 STATE = ".workflow"
-PRESET_RECORD = f"{STATE}/preset.json"
 
 
 def run_workflow(steps, *, options, selected=()):
@@ -56,7 +55,7 @@ def run_workflow(steps, *, options, selected=()):
     catch_ends_from_outside()
     try:
         if isinstance(options.get("ROOT_DIR"), str | Path):
-            known += describe_switch(all_names, Path(options["ROOT_DIR"]) / PRESET_RECORD)
+            known += describe_switch(all_names, Path(options["ROOT_DIR"]) / STATE)
         may_skip = options.get("RESUME") and not selected
         _check_or_exit(options, calls, lambda call: may_skip and _is_done(options, *call), known)
         if missing_name:
@@ -65,7 +64,8 @@ def run_workflow(steps, *, options, selected=()):
         folder.mkdir(parents=True, exist_ok=True)
         set_up_logging(folder / "log.txt")
         with locked(folder / "lock.json") as tell_lock:
-            note_preset(all_names, Path(options["ROOT_DIR"]) / PRESET_RECORD)
+            if not selected:
+                note_preset(all_names, folder)
             for number, function, keywords in calls:
                 _run_unless_finished(
                     folder, number, function, keywords, options, bool(selected), tell_lock

@@ -55,12 +55,12 @@ def test_what_an_earlier_run_left_is_enough(tmp_path, number):
         (
             "6b",
             "unet_dir/Models/2026-01-31_12-00-00/Checkpoint_Lowest_Loss.keras",
-            "has finished (model.keras)",
+            "has finished (model.keras; a renamed one",
         ),
         (
             "4",
             "cyclegan_dir/Models/2026-01-31_12-00-00/image_to_mask.keras",
-            "has finished (mask_to_image.keras)",
+            "has finished (mask_to_image.keras; a renamed one",
         ),
         ("4", "cyclegan_dir/data/trainB/made_with.json", "trainB holds no images"),
         ("3", "cyclegan_dir/data/trainA/.DS_Store", "trainA holds no images"),
@@ -101,6 +101,12 @@ def test_new_files_are_not_paired_with_those_of_before(tmp_path, run, number, mi
     assert f"Add {missing} to the steps named on the command line" in problem
     with pytest.raises(ValueError, match=rf"so must {missing}\."):
         check_inputs(default_options(tmp_path), calls)
+
+
+def test_pairs_of_steps_that_need_not_run_again_are_as_before(tmp_path):
+    calls = calls_of(tmp_path, "0", "2", "5", "6a")
+    assert not check_pairs(calls, lambda call: call[0] in ("0", "2"))
+    assert check_pairs(calls, lambda call: call[0] == "0")
 
 
 @pytest.mark.parametrize("run", [tuple(STEPS), ("3", "4"), ("6a", "6b"), ("5", "6a"), ("1", "6b")])

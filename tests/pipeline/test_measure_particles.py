@@ -235,12 +235,16 @@ def test_a_measurement_that_is_stopped_leaves_nothing_under_a_final_name(
             measure({"a": squares((20, 20)), "b": squares((40, 40))})
     results = tmp_path / "Results"
     assert [path.name for path in results.iterdir()] == [f".unfinished_{os.getpid()}"]
-    process = subprocess.Popen([sys.executable, "-c", "pass"])
-    process.wait()
-    (results / f".unfinished_{process.pid}").mkdir()
-    (results / f".unfinished_{os.getppid()}").mkdir()  # another one is at work
+    gone, at_work = (
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+        for code in ("pass", "input()")
+    )
+    gone.communicate()
+    for process in (gone, at_work):
+        (results / f".unfinished_{process.pid}").mkdir()
     (tmp_path / "masks" / "b.tif").unlink()
     options = OPTIONS | {"masks_dir": tmp_path / "masks", "images_dir": tmp_path / "images"}
     run_folder = measure_particles(results_dir=results, root_dir=tmp_path, **options)
-    assert set(results.iterdir()) == {run_folder, results / f".unfinished_{os.getppid()}"}
+    assert set(results.iterdir()) == {run_folder, results / f".unfinished_{at_work.pid}"}
+    at_work.communicate(b"\n")
     assert [path.name for path in (run_folder / "labels").iterdir()] == ["a.tif"]

@@ -1,9 +1,12 @@
 """The preset picks one of two values, and says which and why."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline import presets
 from pipeline.check_options import check_options
+from pipeline.run_folders import write_json
 
 
 def test_named_presets_pick_their_value():
@@ -57,23 +60,34 @@ def test_an_unknown_preset_is_refused_by_the_check_not_before(name, caplog):
     assert 'allowed is "published", "quick" or "auto"' in problem
 
 
-def test_auto_does_not_switch_to_another_preset_in_a_folder(tmp_path, monkeypatch):
-    record = tmp_path / "preset.json"
-
+def test_auto_does_not_switch_to_another_preset_in_a_folder_with_networks(tmp_path, monkeypatch):
     def options(name, chosen):
         monkeypatch.setenv(presets.DECIDED, chosen)
         return {"PRESET": name, "preset": presets.choose_preset({"PRESET": name})}
 
-    assert not presets.describe_switch(options("auto", "quick"), record)
-    presets.note_preset(options("auto", "published"), record)
-    assert not presets.describe_switch(options("auto", "published"), record)
-    (problem,) = presets.describe_switch(options("auto", "quick"), record)
+    published, quick = options("auto", "published"), options("auto", "quick")
+    assert not presets.describe_switch(quick, tmp_path)
+    presets.note_preset(published, tmp_path)
+    write_json(tmp_path / "steps.json", {"0": {}})
+    assert not presets.describe_switch(quick, tmp_path)  # nothing is lost
+    write_json(tmp_path / "steps.json", {"0": {}, "3": {}})
+    assert not presets.describe_switch(published, tmp_path)
+    (problem,) = presets.describe_switch(quick, tmp_path)
     assert problem.startswith('PRESET is "auto", which is "quick" on this machine now')
     assert 'Set PRESET = "published" to go on' in problem
-    assert not presets.describe_switch(options("quick", "quick"), record)  # the user's own word
-    presets.note_preset(options("quick", "quick"), record)
-    assert not presets.describe_switch(options("auto", "quick"), record)
-    assert not presets.describe_switch({"PRESET": "auto"}, record)
+    assert not presets.describe_switch(options("quick", "quick"), tmp_path)  # the user's own word
+    presets.note_preset(options("quick", "quick"), tmp_path)
+    assert not presets.describe_switch(quick, tmp_path)
+    assert not presets.describe_switch({"PRESET": "auto"}, tmp_path)
+
+
+def test_what_is_no_record_hides_no_other_problem(tmp_path, monkeypatch):
+    monkeypatch.setenv(presets.DECIDED, "quick")
+    options = {"PRESET": "auto", "preset": presets.choose_preset({"PRESET": "auto"})}
+    write_json(tmp_path / presets.RECORD, ["no record"])
+    (tmp_path / "file").touch()
+    for folder in (tmp_path, tmp_path / "file" / ".workflow", Path("a\0b")):
+        assert presets.describe_switch(options, folder) == []
 
 
 def test_a_preset_set_below_the_options_it_decides_is_a_problem():

@@ -14,6 +14,7 @@ from pipeline.error_kinds import KINDS
 from pipeline.report import write_report
 from pipeline.report_parts import number, numbers
 from pipeline.report_pictures import jpeg_uri, plot_training_curves, read_training_log
+from pipeline.run_folders import fingerprint
 from pipeline.score_table import TABLE
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -185,12 +186,21 @@ def test_the_training_runs_that_made_the_masks_are_shown(run_folder, tmp_path):
         (tmp_path / "2_CycleGAN" / folder).mkdir(parents=True)
         text = json.dumps(record)
         (tmp_path / "2_CycleGAN" / folder / "made_with.json").write_text(text, encoding="utf-8")
+    fake = tmp_path / "2_CycleGAN" / "generate_images" / "A" / "00000.tif"
+    fake.write_text("a fake micrograph")
+    record = json.dumps({"options": {"inputs": [fingerprint([fake]), "masks"]}})
+    unet = tmp_path / "3_UNet" / "Models" / "2026-01-01_00-00-00"
+    (unet / "options.json").write_text(record, encoding="utf-8")
     about = json.loads((run_folder / "about.json").read_text("utf-8"))
     about["masks_made_with"] = {"unet_model": ["2026-01-01_00-00-00", "y"]}
     (run_folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
     text = read_page(run_folder)
     assert text.count("Run 2026-01-01_00-00-00, 1 epochs") == 2
     assert "Run 2026-01-02_00-00-00" not in text and "WGAN, outlines" not in text
+    fake.write_text("of another CycleGAN, trained since")
+    text = read_page(run_folder)
+    assert text.count("Run 2026-01-01_00-00-00, 1 epochs") == 1
+    assert text.count("Run 2026-01-02_00-00-00, 2 epochs") == 2
 
 
 def test_options_are_listed_one_by_one(run_folder, tmp_path):

@@ -87,6 +87,18 @@ def test_a_run_that_a_user_renamed_is_used_only_by_its_name(tmp_path):
         newest_model(tmp_path, "model.keras", "step")
 
 
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() == 0, reason="nothing is closed to this user or system"
+)
+def test_a_run_that_cannot_be_read_is_passed_over(tmp_path):
+    for name in ("2026-01-02_00-00-00", "2026-01-03_00-00-00"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.keras").touch()
+    (tmp_path / "2026-01-03_00-00-00").chmod(0)
+    assert newest_model(tmp_path, "model.keras", "step").parent.name == "2026-01-02_00-00-00"
+    (tmp_path / "2026-01-03_00-00-00").chmod(0o700)
+
+
 def test_a_folder_made_from_other_files_is_refused(tmp_path):
     image = tmp_path / "00000.tif"
     image.write_text("new")

@@ -124,8 +124,8 @@ def test_scores_of_masks_that_were_not_measured_get_a_folder_of_their_own(tmp_pa
     assert (earlier / "scores.csv").read_text() == "theirs"
     (own,) = set(tmp_path.rglob("scores.csv")) - {earlier / "scores.csv"}
     assert (
-        f"these masks have not been measured (step 7, before step 8): the scores are in "
-        f"{own.parent}" in caplog.text
+        f"no measurement of these masks is in {earlier.parent} (renamed ones do not count): the "
+        f"scores are in {own.parent}; for a report" in caplog.text
     )
 
 

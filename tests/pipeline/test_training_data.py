@@ -103,4 +103,4 @@ def test_training_needs_the_earlier_steps(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"run step 4 \(translate_images\) first"):
         train_unet._training_pairs(tmp_path, train_unet.MASKS)
     with pytest.raises(FileNotFoundError, match=r"run step 0 \(prepare_images\) first"):
-        train_cyclegan._training_images(tmp_path / "trainA", "step 0 (prepare_images)")
+        train_cyclegan._images_in(tmp_path / "trainA", "step 0 (prepare_images)")
