@@ -10,7 +10,6 @@ import os
 
 import numpy as np
 
-from models.lean_networks import run_through
 from models.process_memory import keep_freed_memory
 
 
@@ -134,15 +133,6 @@ def to_device(arrays):
     if device.type != "cuda":
         return tuple(tensor.to(device) for tensor in tensors)
     return tuple(tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors)
-
-
-def predict(network, x):
-    """Return ``network(x)`` in inference mode, NumPy in and out, float32.
-
-    ``network`` is a functional ``keras.Model`` of one input and one output. It runs as it is; for
-    many images ``fast_inference.prepare`` makes it ready first.
-    """
-    return run_without_gradients(lambda x: run_through(network, x), x)
 
 
 def run_without_gradients(function, x):

@@ -11,7 +11,7 @@ from keras import ops
 
 from models import backend, layers
 from models.initial_weights import initialise_weights, seed_of_layer
-from models.lean_networks import run_through
+from models.lean_networks import predict, run_through
 from models.optimizers import Adam
 
 EPSILON = 1e-12  # under the root of the gradient's norm, whose slope is infinite at zero
@@ -152,7 +152,7 @@ def draw_latent(random, *shape):
 def sample_outlines(generator, latent, batch_size=256):
     """Return the outlines of latent vectors (n, latent size): uint8 (n, h, w), 0..255."""
     parts = [
-        backend.predict(generator, latent[start : start + batch_size])
+        predict(generator, latent[start : start + batch_size])
         for start in range(0, len(latent), batch_size)
     ]
     outlines = np.concatenate(parts)[..., 0]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models import backend
+from models.lean_networks import predict
 from pipeline.gan_images import decode_mask, decode_micrograph, encode_mask, encode_micrograph
 from pipeline.image_files import list_images, read_image
 from pipeline.preview_sheets import contact_sheet, outline_overlay
@@ -21,14 +21,14 @@ def preview_sheets(model, data_dir, invert_images, in_unit_range):
         for file in files:
             tile = read_image(file)
             if side == "A-B-A":
-                fake = backend.predict(model.gen_a, encode_micrograph(tile, invert_images)[None])
-                again = backend.predict(model.gen_b, fake)
+                fake = predict(model.gen_a, encode_micrograph(tile, invert_images)[None])
+                again = predict(model.gen_b, fake)
                 mask = decode_mask(fake[0], in_unit_range)
                 overlay = outline_overlay(tile, mask)
                 row = (tile, mask, decode_micrograph(again[0], invert_images), overlay)
             else:
-                fake = backend.predict(model.gen_b, encode_mask(tile, in_unit_range)[None])
-                again = backend.predict(model.gen_a, fake)
+                fake = predict(model.gen_b, encode_mask(tile, in_unit_range)[None])
+                again = predict(model.gen_a, fake)
                 micrograph = decode_micrograph(fake[0], invert_images)
                 overlay = outline_overlay(micrograph, tile)
                 row = (tile, micrograph, decode_mask(again[0], in_unit_range), overlay)
@@ -42,14 +42,14 @@ def translate_test_tiles(model, data_dir, invert_images, in_unit_range):
     masks = [read_image(file) for file in list_images(data_dir / "testB")]
     fake_masks = [
         decode_mask(
-            backend.predict(model.gen_a, encode_micrograph(tile, invert_images)[None])[0],
+            predict(model.gen_a, encode_micrograph(tile, invert_images)[None])[0],
             in_unit_range,
         )
         for tile in micrographs
     ]
     fake_micrographs = [
         decode_micrograph(
-            backend.predict(model.gen_b, encode_mask(tile, in_unit_range)[None])[0], invert_images
+            predict(model.gen_b, encode_mask(tile, in_unit_range)[None])[0], invert_images
         )
         for tile in masks
     ]

@@ -153,6 +153,8 @@ def main():
         # Shutdowns and batch systems send it to all processes; the run passes it on as SIGINT.
         # Not SIG_IGN, which the processes of this one would inherit.
         signal.signal(signal.SIGTERM, lambda number, frame: None)
+        # Shells start what runs in the background with SIGINT ignored, and Python leaves it so.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     end_with(job["parent"])
     sys.exit(run_job(job))
 

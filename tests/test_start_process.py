@@ -109,7 +109,7 @@ def test_new_micrographs_need_no_new_training(finished, tmp_path):
     }
     newest = max((folder / "Results").iterdir())
     measured = (newest / "images.csv").read_text(encoding="utf-8").splitlines()[1:]
-    assert [row.split(",")[0] for row in measured] == ["new"]
+    assert [row.split(",")[0] for row in measured] == ["new.tif"]
 
 
 def test_masks_from_elsewhere_are_measured_without_any_network(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.plain_layers import plain_layers
-from models import backend
+from models import lean_networks
 from models.cyclegan_networks import build_discriminator, build_generator
 from models.initial_weights import initialise_weights
 from models.multires_unet import build_multires_unet
@@ -30,5 +30,5 @@ def test_the_twin_is_the_same_network_of_stock_layers(build, stock):
         initialise_weights(network, 3, stream=0)
     image = np.random.default_rng(0).random((1, 48, 64, 1), np.float32)
     np.testing.assert_allclose(
-        backend.predict(ours, image), backend.predict(twin, image), atol=1e-4
+        lean_networks.predict(ours, image), lean_networks.predict(twin, image), atol=1e-4
     )

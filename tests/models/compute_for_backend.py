@@ -7,7 +7,15 @@ import sys
 
 import numpy as np
 
-from models import augmentation, backend, cyclegan, image_pool, multires_unet, wgan_gp
+from models import (
+    augmentation,
+    backend,
+    cyclegan,
+    image_pool,
+    lean_networks,
+    multires_unet,
+    wgan_gp,
+)
 
 STEPS = 3
 
@@ -38,8 +46,8 @@ def main():
 
     wgan = wgan_gp.build_wgan((32, 32), 16, seed=3, dropout=False)
     wgan.set_up(2e-4, 0.5, 0.9)
-    result["wgan generator"] = backend.predict(wgan.generator, noise(random, 3, 16))
-    result["wgan critic"] = backend.predict(wgan.critic, disks(random, 3, 32))
+    result["wgan generator"] = lean_networks.predict(wgan.generator, noise(random, 3, 16))
+    result["wgan critic"] = lean_networks.predict(wgan.critic, disks(random, 3, 32))
     batches = [
         (
             disks(random, 8, 32),
@@ -56,7 +64,7 @@ def main():
     gan.set_up(2e-4, 0.5, generator_ema=0.9)
     image = noise(random, 2, 52, 60, 1)
     for name in ("gen_a", "gen_b", "disc_a", "disc_b"):
-        result[f"cyclegan {name}"] = backend.predict(getattr(gan, name), image)
+        result[f"cyclegan {name}"] = lean_networks.predict(getattr(gan, name), image)
     batches = [
         (
             noise(random, 2, 52, 60, 1),
@@ -70,7 +78,7 @@ def main():
 
     unet = multires_unet.build_unet(4, particle_weight=3.0, seed=3)
     unet.set_up(1e-3)
-    result["unet"] = backend.predict(unet.network, image)
+    result["unet"] = lean_networks.predict(unet.network, image)
     batches = [
         (
             np.abs(noise(random, 2, 52, 60, 1)),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models import augmentation, backend, cyclegan
+from models import augmentation, backend, cyclegan, lean_networks
 from models.image_pool import draw_pool_choices
 from models.lean_networks import run_through
 
@@ -91,7 +91,10 @@ def test_a_discriminator_sees_every_image_augmented_and_nothing_else_does(monkey
     random = np.random.default_rng(1)
     model, batch = model_and_batch(random, augment_discriminators=True)
     model.set_up(1e-9, 0.5)
-    fakes = [backend.predict(model.gen_b, batch[1]), backend.predict(model.gen_a, batch[0])]
+    fakes = [
+        lean_networks.predict(model.gen_b, batch[1]),
+        lean_networks.predict(model.gen_a, batch[0]),
+    ]
     seen = []
 
     def spy(x, chances, change_grey):
@@ -117,7 +120,10 @@ def test_a_discriminator_sees_every_image_augmented_and_nothing_else_does(monkey
 def test_noise_is_added_before_the_return_generators_only(monkeypatch):
     model, batch = model_and_batch(np.random.default_rng(2), cycle_noise=0.1)
     model.set_up(1e-9, 0.5)
-    fakes = [backend.predict(model.gen_a, batch[0]), backend.predict(model.gen_b, batch[1])]
+    fakes = [
+        lean_networks.predict(model.gen_a, batch[0]),
+        lean_networks.predict(model.gen_b, batch[1]),
+    ]
     judged, given = record_inputs(monkeypatch, model)
     losses = model._generators_loss(*backend.to_device(batch[:2]), [None, None])
     assert np.isfinite(float(ops.convert_to_numpy(backend.stop_gradient(losses[0]))))

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from models import backend, fast_inference, layers
+from models import fast_inference, layers, lean_networks
 from models.cyclegan_networks import build_generator
 from models.multires_unet import build_multires_unet
 
@@ -47,7 +47,7 @@ def test_a_prepared_network_gives_what_the_network_gives(build):
         image = random.random((*size, 1), np.float32)
         before = image.copy()
         np.testing.assert_allclose(
-            predict(image), backend.predict(network, image), rtol=0, atol=2e-5
+            predict(image), lean_networks.predict(network, image), rtol=0, atol=2e-5
         )
         np.testing.assert_array_equal(image, before)
 
@@ -82,7 +82,7 @@ def unusual():
 def test_what_cannot_be_folded_stays_right():
     network = as_if_trained(unusual())
     image = np.random.default_rng(2).normal(size=(3, 20, 24, 2)).astype(np.float32)
-    expected = backend.predict(network, image)
+    expected = lean_networks.predict(network, image)
     assert expected.std() > 0.1
     np.testing.assert_allclose(
         fast_inference.prepare(network)(image), expected, rtol=1e-4, atol=1e-5
@@ -116,7 +116,7 @@ def test_a_saved_network_is_prepared_again_and_again(policy, tmp_path):
         keras.config.set_dtype_policy("float32")
     network.save(tmp_path / "unet.keras")
     image = np.random.default_rng(3).random((2, 41, 33, 1), np.float32)
-    np.save(tmp_path / "expected.npy", backend.predict(network, image))
+    np.save(tmp_path / "expected.npy", lean_networks.predict(network, image))
     code = (
         "import sys, numpy as np\n"
         "from pipeline.inference import load_predictor\n"

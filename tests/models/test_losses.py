@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models import backend, cyclegan, multires_unet, wgan_gp
+from models import backend, cyclegan, lean_networks, multires_unet, wgan_gp
 
 random = np.random.default_rng(0)
 
@@ -29,7 +29,7 @@ def test_wgan_losses():
         return ops.convert_to_numpy(y)
 
     def score(images):
-        return backend.predict(model.critic, images)[:, 0]
+        return lean_networks.predict(model.critic, images)[:, 0]
 
     fake = fakes(latent[0])
     between = backend.to_device((real + alpha[0] * (fake - real),))[0]
@@ -68,7 +68,7 @@ def test_cyclegan_losses(cross_entropy):
     masks = (masks + 1) / 2 if cross_entropy else masks
 
     def run(network, x):
-        return backend.predict(network, x)
+        return lean_networks.predict(network, x)
 
     def mask_distance(mask, found):
         if cross_entropy:
@@ -111,7 +111,7 @@ def test_unet_losses():
     image = random.random((2, 16, 24, 1), dtype=np.float32)
     target = random.random((2, 16, 24, 2), dtype=np.float32)
     target[..., 0] = target[..., 0] > 0.7
-    mask, probability = target[..., 0], backend.predict(model.network, image)
+    mask, probability = target[..., 0], lean_networks.predict(model.network, image)
     entropies = np.log(probability), np.log(1 - probability)
     inside, outside = (entropy[..., 0] for entropy in entropies)
     loss = -np.mean(3.0 * mask * inside + (1 - mask) * outside)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from models import backend, cyclegan, multires_unet, wgan_gp
+from models import backend, cyclegan, lean_networks, multires_unet, wgan_gp
 
 
 def test_wgan_parameter_counts():
@@ -55,10 +55,10 @@ def test_unet_parameter_counts():
 def test_outputs_have_the_input_size(size, resize):
     image = np.random.default_rng(0).random((2, *size, 1), dtype=np.float32)
     generator = cyclegan.build_generator(2, use_resize_convolution=resize, residual_blocks=1)
-    assert backend.predict(generator, image).shape == image.shape
+    assert lean_networks.predict(generator, image).shape == image.shape
     if not resize:
         unet = multires_unet.build_multires_unet(4, output_channels=3)
-        probabilities = backend.predict(unet, image)
+        probabilities = lean_networks.predict(unet, image)
         assert probabilities.shape == (2, *size, 3)
         np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0, atol=1e-5)
 
@@ -66,8 +66,8 @@ def test_outputs_have_the_input_size(size, resize):
 def test_discriminator_noise_acts_in_training_only():
     image = np.ones((1, 48, 48, 1), np.float32)
     discriminator = cyclegan.build_discriminator(2, gaussian_noise_value=0.5, seed=1)
-    quiet = backend.predict(discriminator, image)
-    np.testing.assert_array_equal(quiet, backend.predict(discriminator, image))
+    quiet = lean_networks.predict(discriminator, image)
+    np.testing.assert_array_equal(quiet, lean_networks.predict(discriminator, image))
     with backend.without_gradients():
         noisy = [
             np.asarray(discriminator(backend.to_device((image,))[0], training=True))
@@ -79,7 +79,7 @@ def test_discriminator_noise_acts_in_training_only():
 def test_sigmoid_generator_gives_probabilities():
     generator = cyclegan.build_generator(2, output_activation="sigmoid", residual_blocks=1)
     image = np.random.default_rng(0).normal(size=(1, 32, 32, 1)).astype(np.float32)
-    output = backend.predict(generator, image)
+    output = lean_networks.predict(generator, image)
     assert 0.0 <= output.min() < output.max() <= 1.0
 
 
@@ -103,12 +103,12 @@ def test_centrality_is_a_second_channel_that_is_learned():
     target = np.stack([image[..., 0] > 0.5, image[..., 0]], -1).astype(np.float32)
     unet = multires_unet.build_unet(4, seed=1, batch_norm_momentum=0.5, with_centrality=True)
     unet.set_up(1e-2)
-    before = backend.predict(unet.network, image)
+    before = lean_networks.predict(unet.network, image)
     assert before.shape == (2, 32, 32, 2)
     assert before.min() >= 0 and before.max() <= 1
     for _ in range(8):
         unet.train_step(backend.to_device((image, target)))
-    after = backend.predict(unet.network, image)
+    after = lean_networks.predict(unet.network, image)
     for channel in range(2):
         errors = [np.abs((x - target)[..., channel]).mean() for x in (before, after)]
         assert errors[1] < 0.8 * errors[0]

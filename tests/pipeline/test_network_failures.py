@@ -109,8 +109,10 @@ def segment(tmp_path, monkeypatch):
     for name, image in zip("abc", micrographs(masks()), strict=True):
         write_image(tmp_path / "images" / f"{name}.tif", image)
     for name in ("Checkpoint_Lowest_Loss.keras", "model.keras"):
-        (tmp_path / "Models" / "run" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "Models" / "run" / name).touch()
+        (tmp_path / "Models" / "2026-01-31_12-00-00" / name).parent.mkdir(
+            parents=True, exist_ok=True
+        )
+        (tmp_path / "Models" / "2026-01-31_12-00-00" / name).touch()
 
     def segment(network, when_failed="stop"):
         monkeypatch.setattr(segment_images, "make_predictor", lambda *path, **how: network)
@@ -134,7 +136,7 @@ def test_step_6b_negates_micrographs_where_the_training_did(segment, tmp_path):
         return image
 
     for dark_background in (None, True, False):
-        options = tmp_path / "Models" / "run" / "options.json"
+        options = tmp_path / "Models" / "2026-01-31_12-00-00" / "options.json"
         if dark_background is not None:
             options.write_text(json.dumps({"options": {"dark_background": dark_background}}))
         for file in segment(network, when_failed="warn").glob("*.tif"):
