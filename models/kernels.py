@@ -119,8 +119,7 @@ if BACKEND == "torch":
             y = x.new_empty(batch, top + height + bottom, left + width + right, channels)
             y[:, top : top + height, left : left + width] = x
             for axis, size, before, after in ((2, width, left, right), (1, height, top, bottom)):
-                edges = y if axis == 1 else y[:, top : top + height]
-                for edge, inner in _mirrored(edges, axis, size, before, after):
+                for edge, inner in _mirrored(y, axis, size, before, after):
                     edge.copy_(inner.flip(axis))
             return y
 

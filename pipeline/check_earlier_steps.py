@@ -83,7 +83,7 @@ def _fill_in(pattern, keywords):
 def _is_there(path):
     try:
         if "*" in path.parts:
-            return any((run / path.name).is_file() for run in list_runs(path.parents[1]))
+            return bool(list_runs(path.parents[1], path.name))
         return path.is_dir() and bool(list_images(path))
     except OSError:
         return True  # it cannot be looked at, which `check_write_permission` says

@@ -41,7 +41,7 @@ def new_run_folder(parent: Path) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     seconds = time.time()
     while True:
-        runs = {path.name: _start_of(path) for path in list_runs(parent)}
+        runs = {path.name: _start_of(path) for path in parent.iterdir() if is_run(path)}
         seconds = max(seconds, *runs.values(), 0.0)
         name = time.strftime(TIME_OF_RUN, time.localtime(seconds))
         if name > max((run for run, start in runs.items() if start), default=""):
@@ -64,13 +64,14 @@ def is_run(path: Path) -> bool:
     return bool(RUN_NAME.fullmatch(path.name))
 
 
-def list_runs(parent: Path) -> list[Path]:
-    """Return the run folders in ``parent`` that can be read, the newest last.
+def list_runs(parent: Path, *files: str) -> list[Path]:
+    """Return the run folders in ``parent`` that hold these files, the newest last.
 
-    A folder of another name than a run's is the user's.
+    A folder of another name than a run's is the user's; one that cannot be read is passed over.
     """
-    folders = (path for path in Path(parent).glob("*/") if is_run(path))
-    return sorted(path for path in folders if os.access(path, os.R_OK | os.X_OK))
+    runs = (path for path in Path(parent).glob("*/") if is_run(path))
+    readable = sorted(path for path in runs if os.access(path, os.R_OK | os.X_OK))
+    return [run for run in readable if all((run / file).is_file() for file in files)]
 
 
 def _start_of(run: Path) -> float:
@@ -110,8 +111,7 @@ def newest_model(
             f"holds {finished_by or file_name}, or None for the newest."
         )
     runs = list_runs(models_dir)
-    needed = (file_name, finished_by or file_name)
-    found = [folder for folder in runs if all((folder / name).is_file() for name in needed)]
+    found = list_runs(models_dir, file_name, finished_by or file_name)
     if not found:
         raise FileNotFoundError(
             f"No finished model ({file_name}) in {models_dir}: run {made_by} first, it makes it. "

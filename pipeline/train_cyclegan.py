@@ -61,6 +61,7 @@ def train_cyclegan(
     if problems := check_combinations(options):
         raise ValueError("\n".join(problems))
     cyclegan_dir = Path(cyclegan_dir)
+    # The test tiles are for the sheets after each epoch: that they are there is looked at now.
     files_a, files_b, _, _ = (
         _images_in(cyclegan_dir / "data" / f"{kind}{side}", made_by)
         for kind in ("train", "test")

@@ -213,8 +213,7 @@ def _listing(number, keywords):
     for pattern in OUTPUTS[number]:
         path = Path(pattern.format(**keywords))
         if "*" in pattern:
-            runs = list_runs(path.parents[1])
-            files += [run / path.name for run in runs if (run / path.name).is_file()][-1:]
+            files += [run / path.name for run in list_runs(path.parents[1], path.name)[-1:]]
         elif path.is_dir():
             files += [file for file in path.iterdir() if not is_of_the_system(file)]
     return _digest(sorted((file.parent.name, file.name, file.stat().st_size) for file in files))
