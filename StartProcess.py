@@ -40,8 +40,8 @@ OUTPUT_DIR_UNET = f"{ROOT_DIR}/Output_Masks_UNet"
 RESULTS_DIR = f"{ROOT_DIR}/Results"
 TRUE_MASKS_DIR = f"{ROOT_DIR}/True_Masks"  # for scoring only; may be missing
 
-# Change these first: a tile should show several whole particles with background beside them, 10 to
-# 30 with the values of the README, and be no larger than an image.
+# Change these first: a tile should show several whole particles with background beside them, 8 to
+# 30 with the values here and in the README, and be no larger than an image.
 TILE_SIZE_W = preset(published=384, quick=128)
 TILE_SIZE_H = preset(published=384, quick=128)
 # Training images to simulate. More help until the GANs have seen every kind of arrangement.
