@@ -52,9 +52,12 @@ def count_work(network: keras.Model, shape: tuple) -> tuple[int, int]:
     multiplications = moved = 0
     for layer in of_this_size.layers:
         if hasattr(layer, "kernel"):
-            transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+            transposed = isinstance(layer, (keras.layers.Conv2DTranspose, layers.ResizeConv2D))
             places = (layer.input if transposed else layer.output).shape[1:-1]
-            multiplications += math.prod(layer.kernel.shape) * math.prod(places)
+            kernel = layer.kernel.shape
+            if isinstance(layer, layers.ResizeConv2D):  # see `convolutions.resize_convolution`
+                kernel = kernel[0] + 1, kernel[1] + 1, *kernel[2:]
+            multiplications += math.prod(kernel) * math.prod(places)
             moved += math.prod(layer.input.shape) + math.prod(layer.output.shape)
     return multiplications, moved
 

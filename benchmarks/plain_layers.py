@@ -35,6 +35,16 @@ def _instance_normalization(epsilon=1e-5, **options):
     return keras.layers.GroupNormalization(groups=-1, epsilon=epsilon, **options)
 
 
+def _resize_convolution(filters, kernel_size, edge="zeros", dtype=None, **options):
+    enlarge = keras.layers.UpSampling2D(2, dtype=dtype)
+    if edge == "zeros":
+        convolve = keras.layers.Conv2D(filters, kernel_size, padding="same", dtype=dtype, **options)
+        return lambda x: convolve(enlarge(x))
+    pad = PlainReflectionPadding2D(1, dtype=dtype)
+    convolve = keras.layers.Conv2D(filters, kernel_size, dtype=dtype, **options)
+    return lambda x: convolve(pad(enlarge(x)))
+
+
 def _sum(**options):
     return lambda x, y: keras.layers.Add(**options)([x, y])
 
@@ -46,8 +56,8 @@ def _concatenation(**options):
 PLAIN = {
     "Conv2D": keras.layers.Conv2D,
     "Conv2DTranspose": keras.layers.Conv2DTranspose,
+    "ResizeConv2D": _resize_convolution,
     "MaxPooling2D": keras.layers.MaxPooling2D,
-    "UpSampling2D": keras.layers.UpSampling2D,
     "LeakyReLU": keras.layers.LeakyReLU,
     "BatchNormalization": keras.layers.BatchNormalization,
     "InstanceNormalization": _instance_normalization,

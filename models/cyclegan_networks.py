@@ -27,9 +27,9 @@ def _residual_block(x, filters):
 
 def _upsample(x, filters, use_resize_convolution):
     if use_resize_convolution:
-        x = ReflectionPadding2D(1)(layers.UpSampling2D(2)(x))
-        return _normalise_and_rectify(Conv2D(filters, 3, use_bias=False)(x))
-    x = layers.Conv2DTranspose(filters, 3, strides=2, padding="same", use_bias=False)(x)
+        x = layers.ResizeConv2D(filters, 3, edge="mirrored", use_bias=False)(x)
+    else:
+        x = layers.Conv2DTranspose(filters, 3, strides=2, padding="same", use_bias=False)(x)
     return _normalise_and_rectify(x)
 
 

@@ -51,21 +51,39 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 
 @register
+class ResizeConv2D(keras.layers.Conv2D):
+    """Convolution of the image enlarged twice: (b, h, w, in) -> (b, 2 h, 2 w, out), padding "same".
+
+    Enlarged by nearest neighbour; kernels of odd sizes. ``edge`` is what lies around the enlarged
+    image: "zeros", or "mirrored", the image itself (kernels of 3 only). Source: Odena et al.,
+    "Deconvolution and checkerboard artifacts" (2016), doi 10.23915/distill.00003.
+    """
+
+    def __init__(self, filters, kernel_size, edge="zeros", **kwargs):
+        super().__init__(filters, kernel_size, **{**kwargs, "padding": "same"})
+        self.edge = edge
+
+    def call(self, inputs):
+        y = convolutions.resize_convolution(inputs, *_kernel_and_bias(self), self.edge)
+        return y if self.activation is None else self.activation(y)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        height = None if height is None else 2 * height
+        width = None if width is None else 2 * width
+        return batch, height, width, self.filters
+
+    def get_config(self):
+        return {**super().get_config(), "edge": self.edge}
+
+
+@register
 class MaxPooling2D(keras.layers.MaxPooling2D):
     """Maximum over 2 x 2 windows: (b, h, w, c) -> (b, h // 2, w // 2, c)."""
 
     def call(self, inputs):
         plain = self.pool_size == self.strides == (2, 2) and self.padding == "valid"
         return kernels.torch_max_pool(inputs) if TORCH and plain else super().call(inputs)
-
-
-@register
-class UpSampling2D(keras.layers.UpSampling2D):
-    """Twice the height and width, nearest neighbour: (b, h, w, c) -> (b, 2 h, 2 w, c)."""
-
-    def call(self, inputs):
-        plain = self.size == (2, 2) and self.interpolation == "nearest"
-        return kernels.torch_upsample(inputs) if TORCH and plain else super().call(inputs)
 
 
 @register

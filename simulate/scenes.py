@@ -1,8 +1,10 @@
 """What a scene looks like, whether photographed or simulated: how much particles cover, in how
 large agglomerates, and how large single ones are.
 
-The same measures are taken of micrographs and of simulated masks, so that what biases them (cut
-agglomerates at the tile's edge, two particles that look like one) biases both alike.
+The same measures are taken of micrographs and of simulated masks, so that what biases them
+(agglomerates cut by the tile's edge) biases both alike. But for single particles: those of
+micrographs are told by their shape, those of simulated masks by their labels, for simulated
+agglomerates look like single particles more often than real ones (see benchmarks/RESULTS.md).
 """
 
 from collections import namedtuple

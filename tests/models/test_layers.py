@@ -89,12 +89,17 @@ def test_convolution(options, size, channels):
         {"kernel_size": (2, 5), "padding": "same"},
         {"kernel_size": 5, "padding": "same", "strides": 2},
         {"kernel_size": 4, "strides": 2},
+        {"kernel_size": 4, "strides": 3, "padding": "same"},
     ],
     ids=str,
 )
 def test_convolution_of_many_channels(options, at_a_time, monkeypatch):
-    """Kernels' gradients by matrix products, of a part of an image, of images, of all at once."""
+    """Kernels' gradients by matrix products, of a part of an image, of images, of all at once.
+
+    With torch the input's, too, where there are strides.
+    """
     monkeypatch.setattr(convolutions, "LEAST_WORK_FOR_PRODUCTS", 0)
+    monkeypatch.setattr(convolutions, "CHANNELS_FOR_INPUT_PRODUCTS", 32)
     monkeypatch.setattr(convolutions, "PIXELS_AT_A_TIME", at_a_time)
     channels = convolutions.CHANNELS_FOR_PRODUCTS
     own, plain = (kind(channels, **options) for kind in (layers.Conv2D, keras.layers.Conv2D))
@@ -106,6 +111,7 @@ def test_convolution_of_many_channels(options, at_a_time, monkeypatch):
 def test_second_derivatives(channels, strides, monkeypatch):
     """As the gradient penalty needs them: of the input's gradient, for the kernel and the input."""
     monkeypatch.setattr(convolutions, "LEAST_WORK_FOR_PRODUCTS", 0)
+    monkeypatch.setattr(convolutions, "CHANNELS_FOR_INPUT_PRODUCTS", 32)
     x = backend.to_device((image(channels, (9, 8)),))[0]
     weights = random.normal(size=(3, 3, channels, 32)).astype(np.float32)
 
@@ -185,9 +191,26 @@ def test_concatenation_has_the_gradient_of_the_plain_one():
     )
 
 
-def test_max_pooling_and_upsampling():
+def test_max_pooling():
     assert_same(layers.MaxPooling2D(2), keras.layers.MaxPooling2D(2), image(size=(13, 10)))
-    assert_same(layers.UpSampling2D(2), keras.layers.UpSampling2D(2), image())
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "edge"), [(3, "zeros"), (5, "zeros"), (1, "zeros"), (3, "mirrored")]
+)
+@pytest.mark.parametrize("filters", [1, 4])
+def test_resize_convolution(filters, kernel_size, edge):
+    own = layers.ResizeConv2D(filters, kernel_size, edge=edge, activation="relu")
+    convolution = keras.layers.Conv2D(
+        filters, kernel_size, padding="same" if edge == "zeros" else "valid", activation="relu"
+    )
+    plain = [keras.layers.UpSampling2D(2), convolution]
+    if edge == "mirrored":
+        plain.insert(1, layers.ReflectionPadding2D(1))
+    x = image(size=(5, 4))
+    assert_same(own, keras.Sequential(plain), x)
+    assert own.compute_output_shape(x.shape) == tuple(own(x).shape) == (2, 10, 8, filters)
+    assert own.compute_output_shape((None, None, None, 3)) == (None, None, None, filters)
 
 
 @pytest.mark.parametrize("at_a_time", [50, 10_000])
