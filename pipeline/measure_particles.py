@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 
 from pipeline import PROGRAM, VERSION
+from pipeline.calibration import calibrate
 from pipeline.image_files import write_image
 from pipeline.imagej_rois import write_label_map, write_roi_set
 from pipeline.mask_pairs import find_mask_pairs, list_masks, read_mask_pair
@@ -20,7 +21,6 @@ from pipeline.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_
 from pipeline.particle_filters import check_filters, check_unit_of_filters, filter_particles
 from pipeline.particle_shapes import labels_at_edge, to_label_map
 from pipeline.particle_shapes import measure_particles as measure_labels
-from pipeline.pixel_size import calibrate
 from pipeline.progress import progress
 from pipeline.report import write_report
 from pipeline.result_tables import write_result_tables

@@ -11,7 +11,7 @@ import roifile
 import tifffile
 from matplotlib.figure import Figure
 
-from pipeline import result_tables, size_distribution
+from pipeline import calibration, result_tables, size_distribution
 from pipeline.csv_tables import read_table
 from pipeline.image_files import read_image, write_image
 from pipeline.measure_particles import measure_particles
@@ -187,6 +187,14 @@ def test_the_filter_that_is_advised_keeps_what_is_just_large_enough(measure, tmp
 def test_nothing_is_written_where_a_mask_cannot_be_measured(measure, tmp_path):
     with pytest.raises(ValueError, match="is not a mask"):
         measure({"a": squares((20, 30)), "b": MICROGRAPH})
+    assert not (tmp_path / "Results").exists()
+
+
+def test_nothing_is_written_where_scales_would_be_mixed(measure, tmp_path, monkeypatch):
+    sizes = {"a.tif": (2.0, "x"), "b.tif": (5.0, "x"), "c.tif": None}
+    monkeypatch.setattr(calibration, "read_pixel_size", lambda path, *_: sizes[path.name])
+    with pytest.raises(ValueError, match=r"no pixel size \(c.tif\)"):
+        measure(dict.fromkeys("abc", squares((20, 30))), pixel_size_nm=None)
     assert not (tmp_path / "Results").exists()
 
 
