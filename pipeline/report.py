@@ -36,8 +36,9 @@ DEFINITIONS = """<p class="note">Equivalent diameter: of the circle with the par
 diameters: the smallest and the largest distance of two parallel lines that hold the particle
 between them (ISO 13322-1). By number every particle counts alike; by volume it counts with the
 volume of the sphere of its equivalent diameter. D10, D50, D90: sizes below which 10, 50 and 90 %
-of the particles lie. Below each value, its 95 % confidence interval (bootstrap over images and
-particles: what their finite number leaves open, not what imaging or segmentation get wrong).</p>"""
+of the particles lie. Below each value, its 95 % confidence interval (bootstrap over images, of
+fewer than 8 over their particles too: what their finite number leaves open, not what imaging or
+segmentation get wrong).</p>"""
 
 
 def write_report(run_folder: Path, root_dir: Path | None = None) -> Path:

@@ -3,11 +3,14 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import ndtr, stdtrit
 
 STATISTICS = ("mean", "sd", "D10", "D50", "D90")
 PERCENTILES = (10, 50, 90)
 BOOTSTRAP_SAMPLES = 2000
 CONFIDENCE_PERCENT = 95
+# From so many images on, their differences alone give the confidence intervals.
+FEWEST_IMAGES = 8
 # A particle's weight is its diameter to this power.
 WEIGHTING_POWERS = {"number": 0.0, "volume": 3.0}
 
@@ -54,11 +57,15 @@ def bootstrap_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the lower and upper 95 % confidence limit of every statistic in `STATISTICS`.
 
-    Percentile bootstrap in two stages, `BOOTSTRAP_SAMPLES` times: as many images as there are
-    are drawn anew with replacement, then from each as many particles as it has. So particles of
-    one image may resemble each other; drawing from all particles alike would take each for
-    independent and give intervals that are too short. With one image, particles are drawn alone.
-    NaN for fewer than two particles.
+    Bootstrap over images, `BOOTSTRAP_SAMPLES` times: as many images as there are are drawn anew
+    with replacement, each with all its particles. So particles of one image may resemble each
+    other; drawing from all particles alike would take each for independent and give intervals
+    that are too short. The limits are those of the expanded percentile interval, which makes up
+    for the small number of images. NaN for fewer than two particles.
+
+    Fewer images than `FEWEST_IMAGES` say too little of how images differ. Their particles are
+    drawn anew too, and the limits are plain percentiles: with one image, the bootstrap of its
+    particles; with a few, too long where the images are alike, too short where they differ much.
 
     Parameters
     ----------
@@ -66,28 +73,49 @@ def bootstrap_interval(
     images : (n,), which image each particle is from; any values that can be sorted.
     seed : the same one gives the same limits.
 
-    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8.
+    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8;
+    Hesterberg, The American Statistician 69 (2015), 371, for the expanded percentile interval.
     """
-    number = len(sizes)
-    if number < 2:
+    if len(sizes) < 2:
         return np.full(len(STATISTICS), np.nan), np.full(len(STATISTICS), np.nan)
-    place = np.argsort(np.argsort(sizes, kind="stable"))  # of each particle among the sorted sizes
-    by_image = np.argsort(images, kind="stable")
-    place_by_image = place[by_image]
-    _, first, count = np.unique(images[by_image], return_index=True, return_counts=True)
     order = np.argsort(sizes, kind="stable")
     sizes, weights = sizes[order], weights[order]
+    names, image = np.unique(images[order], return_inverse=True)
     random = np.random.default_rng(seed)
     drawn = np.empty((BOOTSTRAP_SAMPLES, len(STATISTICS)))
     for row in drawn:
-        image = random.integers(len(first), size=len(first))
-        particles = np.repeat(count[image], count[image])
-        within = (random.random(len(particles)) * particles).astype(np.int64)
-        chosen = np.sort(place_by_image[np.repeat(first[image], count[image]) + within])
-        row[:] = size_statistics(sizes[chosen], weights[chosen])
-    outside = (100 - CONFIDENCE_PERCENT) / 2
+        # Repeated in their order, they stay sorted.
+        times = _times_drawn(image, len(names), random)
+        row[:] = size_statistics(np.repeat(sizes, times), np.repeat(weights, times))
+    outside = _percent_outside(len(names))
     low, high = np.nanpercentile(drawn, [outside, 100 - outside], axis=0)
     return low, high
+
+
+def _times_drawn(image: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
+    """Return how often each particle is drawn (n,); ``image`` (n,) counts from 0 to number - 1."""
+    images_drawn = np.bincount(random.integers(number, size=number), minlength=number)
+    if number >= FEWEST_IMAGES:
+        return images_drawn[image]
+    times = np.empty_like(image)
+    for one, drawn in enumerate(images_drawn):
+        inside = np.flatnonzero(image == one)
+        particles = random.integers(len(inside), size=drawn * len(inside))
+        times[inside] = np.bincount(particles, minlength=len(inside))
+    return times
+
+
+def _percent_outside(number_of_images: int) -> float:
+    """Return which percentile of the bootstrap's samples is the lower confidence limit.
+
+    They spread by sqrt((a - 1) / a) too little with a images, and Student's t allows for the
+    spread being estimated from them.
+    """
+    outside = (100 - CONFIDENCE_PERCENT) / 2
+    if number_of_images < FEWEST_IMAGES:
+        return outside
+    freedom = number_of_images - 1
+    return 100 * ndtr(np.sqrt(1 + 1 / freedom) * stdtrit(freedom, outside / 100))
 
 
 def summarise(

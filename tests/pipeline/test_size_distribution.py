@@ -5,12 +5,16 @@ import pytest
 
 from pipeline import size_distribution
 from pipeline.size_distribution import (
+    FEWEST_IMAGES,
+    STATISTICS,
     bootstrap_interval,
     plot_size_distribution,
     size_statistics,
     summarise,
     weighted_percentiles,
 )
+
+INDEX = {name: index for index, name in enumerate(STATISTICS)}
 
 
 @pytest.fixture
@@ -66,8 +70,43 @@ def test_the_interval_holds_the_truth_in_about_95_of_100_cases(monkeypatch):
     for case in range(100):
         sizes = random.lognormal(0, 0.4, 60)
         low, high = bootstrap_interval(sizes, np.ones(60), np.zeros(60), case)
-        hits += low[3] <= 1 <= high[3]  # the median of this log-normal distribution
+        # The median of this log-normal distribution.
+        hits += low[INDEX["D50"]] <= 1 <= high[INDEX["D50"]]
     assert 88 <= hits <= 100
+
+
+@pytest.mark.parametrize("images_differ", [0, 5])
+def test_the_interval_over_images_holds_the_truth_in_about_95_of_100_cases(
+    monkeypatch, images_differ
+):
+    monkeypatch.setattr(size_distribution, "BOOTSTRAP_SAMPLES", 300)
+    random = np.random.default_rng(0)
+    images = np.repeat(np.arange(FEWEST_IMAGES), 10)
+    hits = np.zeros(len(STATISTICS))
+    for case in range(200):
+        of_image = random.normal(0, images_differ, FEWEST_IMAGES)
+        sizes = random.normal(100, 10, len(images)) + of_image[images]
+        hits += within(100, bootstrap_interval(sizes, np.ones(len(images)), images, case))
+    for statistic in ("mean", "D50"):
+        assert 0.88 < hits[INDEX[statistic]] / 200 < 0.99
+
+
+def within(value, interval):
+    low, high = interval
+    return (low <= value) & (value <= high)
+
+
+@pytest.mark.parametrize(("images", "ratio"), [(40, 1), (5, np.sqrt(9 / 5))])
+def test_alike_images_give_the_interval_of_their_particles(few_samples, images, ratio):
+    # A bootstrap of particles in a bootstrap of images would count what particles of one image
+    # differ by twice: with few images that is so, and said to be.
+    half_widths = []
+    for seed in range(8):
+        sizes = np.random.default_rng(seed).normal(100, 20, 1000)
+        of_image = np.repeat(np.arange(images), 1000 // images)
+        low, high = bootstrap_interval(sizes, np.ones(1000), of_image, seed)
+        half_widths.append((high[0] - low[0]) / 2)
+    assert np.mean(half_widths) == pytest.approx(ratio * 1.96 * 20 / np.sqrt(1000), rel=0.1)
 
 
 def test_images_that_differ_widen_the_interval(few_samples):
@@ -75,8 +114,8 @@ def test_images_that_differ_widen_the_interval(few_samples):
     images = np.repeat(np.arange(10), 100)
     sizes = random.normal(100, 5, 1000) + 4 * images
     low, high = bootstrap_interval(sizes, np.ones(1000), images, 0)
-    # The standard deviation of ten images' means over the root of ten.
-    expected = 1.96 * 4 * np.std(np.arange(10)) / np.sqrt(10)
+    # Student's t for ten images, the standard deviation of their means over the root of ten.
+    expected = 2.262 * 4 * np.std(np.arange(10), ddof=1) / np.sqrt(10)
     assert (high[0] - low[0]) / 2 == pytest.approx(expected, rel=0.15)
     alone = bootstrap_interval(sizes, np.ones(1000), np.zeros(1000), 0)
     assert (high - low)[0] > 4 * (alone[1] - alone[0])[0]
