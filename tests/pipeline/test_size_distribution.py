@@ -8,13 +8,23 @@ from pipeline.size_distribution import (
     FEWEST_IMAGES,
     STATISTICS,
     bootstrap_interval,
-    plot_size_distribution,
     size_statistics,
     summarise,
     weighted_percentiles,
 )
 
+DIAMETER = {"equivalent_diameter": ("number", "volume")}
 INDEX = {name: index for index, name in enumerate(STATISTICS)}
+
+
+def particles_of(sizes, images=None, weights=None):
+    """Return the columns that `summarise` takes."""
+    sizes = np.asarray(sizes, float)
+    return {
+        "equivalent_diameter": sizes,
+        "image": np.zeros(len(sizes)) if images is None else images,
+        "inclusion_weight": np.ones(len(sizes)) if weights is None else weights,
+    }
 
 
 @pytest.fixture
@@ -47,13 +57,46 @@ def test_the_standard_deviation_of_equal_weights_is_the_samples():
 def test_by_volume_the_large_particle_counts():
     # A sphere of 10 has as much volume as 1000 of 1.
     sizes = np.concatenate([np.ones(1000), [10.0]])
-    rows = summarise({"d": sizes}, sizes, np.zeros(1001), 0)
+    rows = summarise(DIAMETER, particles_of(sizes), 0)
     by_number, by_volume = rows
     assert (by_number["weighting"], by_volume["weighting"]) == ("number", "volume")
     assert by_number["mean"] == pytest.approx(1010 / 1001)
     assert by_volume["mean"] == pytest.approx(5.5)
     assert by_number["D90"] == pytest.approx(1)
     assert by_volume["D90"] == pytest.approx(10, rel=0.2)
+
+
+def test_the_mean_diameters_are_ratios_of_moments():
+    sizes = np.random.default_rng(0).lognormal(0, 0.5, 50)
+    weights = np.random.default_rng(1).random(50) + 1
+    quantities = {"equivalent_diameter": ("number", "surface", "volume")}
+    rows = summarise(quantities, particles_of(sizes, weights=weights), 0)
+    for row, p in zip(rows, (1, 3, 4), strict=True):
+        assert row["mean_is"] == f"D[{p},{p - 1}]"
+        for mean, weight in ((row["mean"], weights), (row["mean_uncorrected"], 1)):
+            expected = (weight * sizes**p).sum() / (weight * sizes ** (p - 1)).sum()
+            assert mean == pytest.approx(expected)
+
+
+def test_geometric_statistics_and_span_of_a_log_normal_distribution():
+    sizes = np.sort(np.random.default_rng(0).lognormal(np.log(50), np.log(1.6), 20_000))
+    found = dict(zip(STATISTICS, size_statistics(sizes, np.ones(len(sizes))), strict=True))
+    assert found["geometric_mean"] == pytest.approx(50, rel=0.02)
+    assert found["geometric_sd"] == pytest.approx(1.6, rel=0.02)
+    # D90 / D50 and D50 / D10 are the geometric standard deviation to the power of 1.2816.
+    assert found["span"] == pytest.approx(1.6**1.2816 - 1.6**-1.2816, rel=0.03)
+    assert found["span"] == pytest.approx((found["D90"] - found["D10"]) / found["D50"])
+
+
+def test_the_border_correction_is_in_the_intervals_too(few_samples):
+    sizes = np.repeat([10.0, 20.0], 50)
+    (row,) = summarise(
+        {"equivalent_diameter": ("number",)},
+        particles_of(sizes, weights=np.where(sizes > 15, 3, 1)),
+        0,
+    )
+    assert (row["n"], row["mean"], row["mean_uncorrected"]) == pytest.approx((100, 17.5, 15))
+    assert 15 < row["mean_ci_low"] < 17.5 < row["mean_ci_high"]
 
 
 def test_the_interval_of_the_mean_has_the_width_of_theory(few_samples):
@@ -129,27 +172,12 @@ def test_the_seed_decides(few_samples):
 
 
 def test_one_particle_has_a_size_and_no_interval():
-    (row, _) = summarise({"d": np.array([4.0])}, np.array([4.0]), np.array(["a"]), 0)
+    (row, _) = summarise(DIAMETER, particles_of([4.0], np.array(["a"])), 0)
     assert (row["n"], row["mean"], row["D50"]) == (1, 4, 4)
     assert np.isnan([row["sd"], row["D50_ci_low"], row["D50_ci_high"]]).all()
 
 
 def test_no_particle_has_empty_rows():
-    rows = summarise({"d": np.array([])}, np.array([]), np.array([]), 0)
+    rows = summarise(DIAMETER, particles_of([]), 0)
     assert [row["n"] for row in rows] == [0, 0]
     assert all(np.isnan(row["D50"]) for row in rows)
-
-
-@pytest.mark.parametrize("number", [0, 1, 2, 500])
-@pytest.mark.parametrize("weighting", ["number", "volume"])
-def test_the_plot_of_any_number_of_particles(few_samples, weighting, number):
-    sizes = np.random.default_rng(0).lognormal(5, 0.3, number)
-    summary = summarise({"equivalent_diameter": sizes}, sizes, np.zeros(number), 0)
-    figure = plot_size_distribution(sizes, weighting, summary, "nm")
-    figure.draw_without_rendering()
-    texts = " ".join(text.get_text() for text in figure.axes[0].texts)
-    assert ("No particles" in texts) == (number == 0)
-    assert figure.axes[0].get_xlabel() == "Equivalent circle diameter / nm"
-    if number:
-        heights = [bar.get_height() for bar in figure.axes[0].patches]
-        assert sum(heights) == pytest.approx(100)
