@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pipeline.calibration import check_pixel_sizes
 from pipeline.check_disk import check_disk_space, estimate_bytes
 from pipeline.check_earlier_steps import check_earlier_steps, check_pairs
 from pipeline.check_files import check_images, check_named_models, check_true_masks
@@ -130,6 +131,8 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         tile_to_cut = tile if is_cut else None
         found, sizes = check_images("INPUT_DIR_IMAGES", folder, image_crop, tile_to_cut)
         problems += found
+        if _measures_all_by_metadata(calls or []):
+            problems += check_pixel_sizes(sizes)
     augmented = options.get("OUTLINE_SOURCE") == "augmented"
     if is_needed("INPUT_DIR_MASKS", {"train_wgan", *(["simulate_masks"] if augmented else [])}):
         found, outline = check_masks(
@@ -151,3 +154,13 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
             }
         problems += check_disk_space(options, estimate, calls or [])
     return problems
+
+
+def _measures_all_by_metadata(calls: list[Call]) -> bool:
+    """Return whether every micrograph gets a mask and is measured with its file's pixel size.
+
+    Where masks are there already, they may be of some of the micrographs only: step 7 looks.
+    """
+    keywords = {step_name: keywords for _, step_name, keywords in calls}
+    measuring = keywords.get("measure_particles", {})
+    return "segment_images" in keywords and measuring.get("pixel_size_nm", 0) is None

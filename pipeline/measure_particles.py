@@ -13,6 +13,8 @@ import numpy as np
 import psutil
 
 from pipeline import PROGRAM, VERSION
+from pipeline.border_correction import inclusion_weights
+from pipeline.calibration import calibrate
 from pipeline.image_files import write_image
 from pipeline.imagej_rois import write_label_map, write_roi_set
 from pipeline.mask_pairs import find_mask_pairs, list_masks, read_mask_pair
@@ -20,11 +22,11 @@ from pipeline.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_
 from pipeline.particle_filters import check_filters, check_unit_of_filters, filter_particles
 from pipeline.particle_shapes import labels_at_edge, to_label_map
 from pipeline.particle_shapes import measure_particles as measure_labels
-from pipeline.pixel_size import calibrate
 from pipeline.progress import progress
 from pipeline.report import write_report
 from pipeline.result_tables import write_result_tables
 from pipeline.run_folders import MADE_WITH, fingerprint, name_new_run, read_json, write_json
+from pipeline.size_distribution import weighted_percentiles
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ PACKAGES = ("numpy", "scikit-image", "opencv-python", "tifffile", "keras", "tens
 SMALL_AREA_PIXELS = 20
 UNFINISHED = ".unfinished_"
 BELOW_SMALL = f"measured_below_{SMALL_AREA_PIXELS}_px2"
+# A particle of two thirds of its image's height and width counts as 9.
+LARGE_WEIGHT = 9
 
 
 def measure_particles(
@@ -94,10 +98,11 @@ def measure_particles(
         image_rows.append(
             {"image": image_path.name, "pixel_size_nm": size_nm, "pixel_size_source": source}
             | row
-            | {f"median_equivalent_diameter_{unit}": _median(kept["equivalent_diameter"])}
+            | _per_area(mask.shape, kept["inclusion_weight"], pixel_size, unit)
+            | {f"median_equivalent_diameter_{unit}": _median(kept)}
         )
     particles = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
-    warnings += _doubts(image_rows, unit)
+    warnings += _doubts(image_rows, unit, particles["inclusion_weight"])
     for warning in warnings:
         logger.warning("%s", warning)
     write_result_tables(folder, image_rows, particles, unit, seed)
@@ -135,6 +140,8 @@ def _measure_image(
     columns = measure_labels(labels, micrograph, pixel_size, exclude_border=False)
     at_edge = labels_at_edge(labels, skip_empty_line=True)
     columns["touches_border"] = np.isin(columns["label"], at_edge)
+    if exclude_border:
+        columns["inclusion_weight"] = inclusion_weights(columns, labels.shape)
     stays, dropped = filter_particles(columns, exclude_border, filters)
     kept = {name: values[stays] for name, values in columns.items()}
     row = {
@@ -161,7 +168,7 @@ def _measure_image(
     return row, kept, groups
 
 
-def _doubts(image_rows: list[dict], unit: str) -> list[str]:
+def _doubts(image_rows: list[dict], unit: str, inclusion_weight: np.ndarray) -> list[str]:
     """Return warnings that follow from the particles themselves."""
     measured = sum(row["particles_measured"] for row in image_rows)
     small = sum(row[BELOW_SMALL] for row in image_rows)
@@ -171,16 +178,26 @@ def _doubts(image_rows: list[dict], unit: str) -> list[str]:
             f"No particle was left to measure, of {found} found: the tables are empty. images.csv "
             f"says why they were dropped. Masks are white particles on black."
         ]
+    warnings = []
+    large = int((inclusion_weight > LARGE_WEIGHT).sum())
+    if large:
+        warnings.append(
+            f"{large} of {measured} particles are so large that their image's edge cuts most of "
+            f"their size, so each stands for more than {LARGE_WEIGHT}: the sizes rest on these "
+            f"few. Take images of a larger field; summary.csv also has the sizes without this "
+            f"border correction."
+        )
     if small == 0:
-        return []
+        return warnings
     pixel = max(row["pixel_size_nm"] for row in image_rows) if unit == "nm" else 1.0
     # Half a pixel below, so that rounding drops none that is just large enough.
     smallest = (SMALL_AREA_PIXELS - 0.5) * pixel**2
-    return [
+    warnings.append(
         f"{small} of {measured} particles ({100 * small / measured:.1f} %) have fewer than "
         f"{SMALL_AREA_PIXELS} pixels: too few for a shape, and often remnants of a mask. To leave "
         f'them out: filters={{"area": ({smallest:.4g}, None)}}.'
-    ]
+    )
+    return warnings
 
 
 def _write_pictures(
@@ -236,5 +253,23 @@ def _path_from(folder: Path, other: Path) -> str:
         return os.path.realpath(other)
 
 
-def _median(values: np.ndarray) -> float:
-    return float(np.median(values)) if len(values) else np.nan
+def _per_area(
+    shape: tuple[int, int], inclusion_weight: np.ndarray, pixel_size: float, unit: str
+) -> dict[str, float]:
+    """Return an image's area and the number of particles in a unit of it, in µm² or pixels.
+
+    Of particles that the edge may cut, each counts for those of its size that it did cut, so the
+    number is not the less for them.
+    """
+    name, side = ("um2", pixel_size / 1000) if unit == "nm" else ("px2", 1.0)
+    area = shape[0] * shape[1] * side**2
+    return {f"field_area_{name}": area, f"particles_per_{name}": inclusion_weight.sum() / area}
+
+
+def _median(particles: dict[str, np.ndarray]) -> float:
+    """Return the median equivalent diameter by number, as in summary.csv; NaN without particles."""
+    sizes, weights = particles["equivalent_diameter"], particles["inclusion_weight"]
+    if not len(sizes):
+        return np.nan
+    order = np.argsort(sizes, kind="stable")
+    return float(weighted_percentiles(sizes[order], weights[order], (50,))[0])

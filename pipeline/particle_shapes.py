@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from pipeline.border_correction import inclusion_weights
 from pipeline.feret_diameters import angle_of, convex_hull, max_feret, rectangles
 from pipeline.particle_masks import label_particles
 from pipeline.pixel_outlines import outline_polygons, perimeters, signed_area, walk_edges
 
 # Every column and what it is: lengths and areas are calibrated, the others are not.
-# "pixel" are positions: pixel centres are integers, row 0 and column 0 the upper left pixel.
+# "pixel" stay in pixels. Of positions, row 0 and column 0 are the upper left pixel's centre.
 COLUMNS = {
     "label": "",
     "centroid_y": "pixel",
@@ -28,6 +29,9 @@ COLUMNS = {
     "hull_area": "area",
     "mean_intensity": "",
     "touches_border": "",
+    "bounding_box_height": "pixel",
+    "bounding_box_width": "pixel",
+    "inclusion_weight": "",
     "min_feret_y1": "pixel",
     "min_feret_x1": "pixel",
     "min_feret_y2": "pixel",
@@ -48,7 +52,9 @@ COLUMNS = {
     "min_area_rectangle_centre_x": "pixel",
 }
 HULL_COLUMNS = tuple(
-    name for name in COLUMNS if name == "hull_area" or "feret" in name or "rectangle" in name
+    name
+    for name in COLUMNS
+    if any(part in name for part in ("hull_area", "feret", "rectangle", "bounding_box"))
 )
 
 
@@ -104,7 +110,8 @@ def measure_particles(
     The columns of `COLUMNS`, one row a particle, in the order of the labels; float64 but for
     ``label`` (int64) and ``touches_border`` (bool). ``area`` is that of the pixels, without
     holes. ``orientation`` is the angle of the fitted ellipse's major axis, anticlockwise from
-    the x axis, in [0, 180).
+    the x axis, in [0, 180). ``inclusion_weight``: `inclusion_weights`; 1 where the particles at
+    the edge stay.
 
     Raises
     ------
@@ -129,6 +136,9 @@ def measure_particles(
     outlines = perimeters(edges)
     columns["perimeter"] = np.array([outlines[label] for label in columns["label"].tolist()])
     columns |= _shape_factors(columns)
+    columns["inclusion_weight"] = np.ones(len(columns["label"]))
+    if exclude_border:
+        columns["inclusion_weight"] = inclusion_weights(columns, labels.shape)
     scale = {"length": pixel_size, "area": pixel_size**2}
     return {
         name: columns[name] * scale[kind] if kind in scale else columns[name]
@@ -190,6 +200,7 @@ def _hulls_and_ferets(polygons: dict[int, list[np.ndarray]]) -> dict[str, np.nda
         max_diameter, max_ends = max_feret(hull)
         by_feret, by_area, min_ends = rectangles(hull)
         row = {"hull_area": abs(signed_area(hull)), "max_feret_diameter": max_diameter}
+        row["bounding_box_height"], row["bounding_box_width"] = np.ptp(hull, axis=0)
         row["min_feret_diameter"] = by_feret["width"]
         row |= {f"min_feret_rectangle_{key}": value for key, value in by_feret.items()}
         row |= {f"min_area_rectangle_{key}": value for key, value in by_area.items()}

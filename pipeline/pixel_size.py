@@ -46,13 +46,14 @@ MAX_RELATIVE_DIFFERENCE = 0.005
 MAX_PIXEL_SIZE_NM = 1e4
 
 
-def read_pixel_size(path: Path) -> tuple[float, str] | None:
+def read_pixel_size(path: Path, level: int = logging.WARNING) -> tuple[float, str] | None:
     """Return the side of a pixel in nm and where it was found; None where the file does not say.
 
     The sources in order: Zeiss (tag 34118), FEI and Thermo Fisher (34680, 34682), Olympus and
     JEOL (33560), ImageJ, OME, and the TIFF resolution in centimetres. Metadata that cannot be
     read, a size that is not above 0 or pixels that are not square are passed over, with a
-    warning. Cutting rows off an image does not change the size of its pixels.
+    message of the logging ``level``. Cutting rows off an image does not change the size of its
+    pixels.
     """
     path = Path(path)
     if path.suffix.lower() not in (".tif", ".tiff"):
@@ -60,29 +61,32 @@ def read_pixel_size(path: Path) -> tuple[float, str] | None:
     try:
         with tifffile.TiffFile(path) as tiff:
             for source, read_sides in SOURCES.items():
-                found = _one_size(read_sides, tiff, f"{path.name}: {source}")
+                found = _one_size(read_sides, tiff, f"{path.name}: {source}", level)
                 if found is not None:
                     return found, source
     except METADATA_ERRORS as error:
-        logger.warning("%s: the metadata cannot be read (%s).", path.name, error)
+        logger.log(level, "%s: the metadata cannot be read (%s).", path.name, error)
     return None
 
 
-def _one_size(read_sides: Callable, tiff: tifffile.TiffFile, what: str) -> float | None:
+def _one_size(read_sides: Callable, tiff: tifffile.TiffFile, what: str, level: int) -> float | None:
     """Return the side of a pixel from one source, if it is there and makes sense."""
     try:
         sides = read_sides(tiff)
     except METADATA_ERRORS as error:
-        logger.warning("%s: the pixel size there cannot be read (%s).", what, error)
+        logger.log(level, "%s: the pixel size there cannot be read (%s).", what, error)
         return None
     if sides is None:
         return None
     width, height = sides
     if not (0 < width <= MAX_PIXEL_SIZE_NM and 0 < height <= MAX_PIXEL_SIZE_NM):
-        logger.warning("%s: no micrograph has pixels of %g x %g nm: ignored.", what, width, height)
+        logger.log(
+            level, "%s: no micrograph has pixels of %g x %g nm: ignored.", what, width, height
+        )
         return None
     if abs(width - height) > MAX_RELATIVE_DIFFERENCE * width:
-        logger.warning(
+        logger.log(
+            level,
             "%s: the pixels are not square (%g x %g nm): ignored. Scale the image to square "
             "pixels, or set PIXEL_SIZE_NM.",
             *(what, width, height),
@@ -182,36 +186,3 @@ SOURCES: dict[str, Callable] = {
     "OME metadata": _ome,
     "TIFF resolution": _centimetres,
 }
-
-
-def calibrate(
-    paths: list[Path], pixel_size_nm: float | None
-) -> tuple[list[tuple[float | None, str]], str, list[str]]:
-    """Return each image's pixel size in nm (None without) and its source, the unit, and warnings.
-
-    ``pixel_size_nm``: used for all images where given. The unit is "nm" where every image has a
-    pixel size, else "px": sizes in different units cannot stand in one distribution.
-    """
-    if pixel_size_nm is not None:
-        found = [(float(pixel_size_nm), "option pixel_size_nm")] * len(paths)
-    else:
-        found = [read_pixel_size(path) or (None, "none") for path in paths]
-    sizes = sorted({size for size, _ in found if size is not None})
-    sources = sorted({source for size, source in found if size is not None})
-    warnings = []
-    without = [path.name for path, (size, _) in zip(paths, found, strict=True) if size is None]
-    if sizes:
-        shown = " to ".join(f"{size:g}" for size in dict.fromkeys([sizes[0], sizes[-1]]))
-        logger.info("pixel size %s nm, from: %s", shown, ", ".join(sources))
-        if sizes[-1] > sizes[0] * (1 + MAX_RELATIVE_DIFFERENCE):
-            warnings.append(
-                f"The images' pixel sizes differ ({shown} nm). Each image is measured with its "
-                f"own; small particles are missed where pixels are large."
-            )
-    if without:
-        names = ", ".join(without[:5]) + (" ..." if len(without) > 5 else "")
-        warnings.append(
-            f"{len(without)} of {len(paths)} images carry no pixel size ({names}), so all sizes "
-            f"are in pixels. Set PIXEL_SIZE_NM to have nm."
-        )
-    return found, "px" if without else "nm", warnings

@@ -12,13 +12,13 @@ from pipeline.report_parts import (
     numbers,
     options_list,
     picture,
-    plot,
     section,
     table,
     words,
 )
-from pipeline.report_pictures import jpeg_uri, png_uri
+from pipeline.report_pictures import jpeg_uri
 from pipeline.report_scores import score_section
+from pipeline.report_sizes import size_section
 from pipeline.report_training import (
     preview_section,
     runs_of_masks,
@@ -31,13 +31,6 @@ from pipeline.run_folders import read_json
 GALLERY_BYTES = 10_000_000
 LARGEST_PICTURE_BYTES = 300_000
 LARGEST_GALLERY = 60
-
-DEFINITIONS = """<p class="note">Equivalent diameter: of the circle with the particle's area. Feret
-diameters: the smallest and the largest distance of two parallel lines that hold the particle
-between them (ISO 13322-1). By number every particle counts alike; by volume it counts with the
-volume of the sphere of its equivalent diameter. D10, D50, D90: sizes below which 10, 50 and 90 %
-of the particles lie. Below each value, its 95 % confidence interval (bootstrap over images and
-particles: what their finite number leaves open, not what imaging or segmentation get wrong).</p>"""
 
 
 def write_report(run_folder: Path, root_dir: Path | None = None) -> Path:
@@ -60,16 +53,16 @@ def write_report(run_folder: Path, root_dir: Path | None = None) -> Path:
     run_folder = Path(run_folder)
     about = read_json(run_folder / "about.json")
     images, summary = read_table(run_folder / "images.csv"), read_table(run_folder / "summary.csv")
-    if about is None or not images or not summary:
+    if about is None or not images or not summary or "mean_is" not in summary[0]:
         raise FileNotFoundError(
-            f"{run_folder} holds no finished measurement (about.json, images.csv, summary.csv). "
-            f"Run step 7 (measure_particles) first."
+            f"{run_folder} holds no finished measurement of this version (about.json, images.csv, "
+            f"summary.csv). Run step 7 (measure_particles) first."
         )
     if root_dir is None:
         root_dir = run_folder / about["root_dir"]
     runs = runs_of_masks(Path(root_dir), about.get("masks_made_with"))
     sections = [
-        section("Size distribution", _distribution(run_folder), _summary(summary, about["unit"])),
+        size_section(run_folder, summary),
         score_section(run_folder),
         section("Overlays", _gallery(run_folder, images)),
         section("Images", _plain_table(images)),
@@ -99,11 +92,11 @@ def _key_figures(images: list[dict], summary: list[dict], about: dict) -> str:
     by_number = summary[0]
 
     def interval(name: str) -> str:
-        low, high = by_number[f"{name}_ci_low_{unit}"], by_number[f"{name}_ci_high_{unit}"]
+        low, high = by_number[f"{name}_ci_low"], by_number[f"{name}_ci_high"]
         return f"95 % confidence: {number(low)} to {number(high)}\u00a0{unit}" if low else ""
 
     def value(name: str) -> str:
-        text = by_number[f"{name}_{unit}"]
+        text = by_number[name]
         return f"{number(text)} {unit}" if text else "none"
 
     sizes = list(dict.fromkeys(row["pixel_size_nm"] for row in images))
@@ -129,34 +122,6 @@ def _key_figures(images: list[dict], summary: list[dict], about: dict) -> str:
 def _warnings(about: dict) -> str:
     items = "".join(f"<li>{escape(warning)}</li>" for warning in about["warnings"])
     return f'<ul class="warnings">{items}</ul>' if items else ""
-
-
-def _distribution(run_folder: Path) -> str:
-    plots = [
-        plot(png_uri(path.read_bytes()), path.stem.replace("_", " "))
-        for path in sorted(run_folder.glob("size_distribution_by_*.png"))
-    ]
-    return f'<div class="pair">{"".join(plots)}</div>' if plots else ""
-
-
-def _summary(summary: list[dict], unit: str) -> str:
-    def with_interval(row: dict, name: str) -> str:
-        low, high = row[f"{name}_ci_low_{unit}"], row[f"{name}_ci_high_{unit}"]
-        interval = f"<small>{number(low)} – {number(high)}</small>" if low else ""
-        return number(row[f"{name}_{unit}"]) + interval
-
-    names = ("D10", "D50", "D90", "mean", "sd")
-    header = [f"Sizes in {unit}", "by", "n", *names]
-    rows = [
-        [
-            words(row["quantity"]),
-            row["weighting"],
-            row["n"],
-            *(with_interval(row, name) for name in names),
-        ]
-        for row in summary
-    ]
-    return table(header, rows) + DEFINITIONS
 
 
 def _plain_table(rows: list[dict]) -> str:

@@ -1,4 +1,4 @@
-"""The tables and plots of a run; the unit is in the name of every column."""
+"""The tables and plots of a run; the unit is in the name of every column or quantity."""
 
 from pathlib import Path
 
@@ -7,9 +7,18 @@ import numpy as np
 from pipeline.csv_tables import write_table
 from pipeline.image_files import whole_file
 from pipeline.particle_shapes import COLUMNS
-from pipeline.size_distribution import WEIGHTING_POWERS, plot_size_distribution, summarise
+from pipeline.size_distribution import summarise
+from pipeline.size_plots import COLOURS, plot_size_distribution
 
-SUMMARISED = ("equivalent_diameter", "min_feret_diameter", "max_feret_diameter")
+# What summary.csv has rows of, and by what the particles count in them.
+SUMMARISED = {
+    "equivalent_diameter": ("number", "surface", "volume"),
+    "min_feret_diameter": ("number", "volume"),
+    "max_feret_diameter": ("number", "volume"),
+    "aspect_ratio": ("number",),
+    "circularity": ("number",),
+    "convexity": ("number",),
+}
 FIGURE_DPI = 200
 SUFFIXES = {"length": "_{unit}", "area": "_{unit}2", "pixel": "_px", "degree": "_deg", "": ""}
 
@@ -39,17 +48,14 @@ def write_result_tables(
     write_table(
         run_folder / "images.csv", image_rows[0], (tuple(row.values()) for row in image_rows)
     )
-    diameter = particles["equivalent_diameter"]
-    quantities = {name: particles[name] for name in SUMMARISED}
-    summary = summarise(quantities, diameter, particles["image"], seed)
-    statistics = [name for name in summary[0] if name not in ("quantity", "weighting", "n")]
+    summary = summarise(SUMMARISED, particles, seed)
     write_table(
         run_folder / "summary.csv",
-        ["quantity", "weighting", "n", *(f"{name}_{unit}" for name in statistics)],
-        (tuple(row.values()) for row in summary),
+        summary[0],
+        ((row | {"quantity": column_name(row["quantity"], unit)}).values() for row in summary),
     )
-    for weighting in WEIGHTING_POWERS:
-        figure = plot_size_distribution(diameter, weighting, summary, unit)
+    for weighting in COLOURS:
+        figure = plot_size_distribution(particles, weighting, summary, unit)
         for ending in ("png", "pdf"):
             path = run_folder / f"size_distribution_by_{weighting}.{ending}"
             with whole_file(path) as temporary:

@@ -1,20 +1,20 @@
 """Size distributions: percentiles by number and by volume, with confidence intervals."""
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from collections.abc import Mapping, Sequence
 
-STATISTICS = ("mean", "sd", "D10", "D50", "D90")
+import numpy as np
+from scipy.special import ndtr, stdtrit
+
+STATISTICS = ("mean", "sd", "D10", "D50", "D90", "span", "geometric_mean", "geometric_sd")
 PERCENTILES = (10, 50, 90)
 BOOTSTRAP_SAMPLES = 2000
 CONFIDENCE_PERCENT = 95
+# From so many images on, their differences alone give the confidence intervals.
+FEWEST_IMAGES = 8
 # A particle's weight is its diameter to this power.
-WEIGHTING_POWERS = {"number": 0.0, "volume": 3.0}
-
-COLOURS = {"number": "#1f5f99", "volume": "#c8641b"}
-INK = "#333f48"
-SMALL = {"fontsize": 9, "color": INK, "bbox": {"fc": "white", "ec": "none", "alpha": 0.7, "pad": 1}}
-MIN_BARS, MAX_BARS = 8, 60
+WEIGHTING_POWERS = {"number": 0.0, "surface": 2.0, "volume": 3.0}
+# The mean diameters' names in ISO 9276-2; D[3,2] is the Sauter mean diameter.
+MEAN_DIAMETERS = {"number": "D[1,0]", "surface": "D[3,2]", "volume": "D[4,3]"}
 
 
 def weighted_percentiles(
@@ -36,17 +36,26 @@ def weighted_percentiles(
 
 
 def size_statistics(sizes: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return mean, standard deviation, D10, D50 and D90, as `STATISTICS`.
+    """Return the statistics of `STATISTICS`; the span is (D90 - D10) / D50.
 
-    ``sizes`` (n,) sorted, n > 0; ``weights`` (n,). The standard deviation is that of the sample
-    (n - 1) where the weights are equal, and NaN for a single particle.
+    ``sizes`` (n,) above 0, sorted, n > 0; ``weights`` (n,). The standard deviation is that of the
+    sample (n - 1) where the weights are equal. Without unit are the span and the geometric standard
+    deviation, the factor from the geometric mean to one standard deviation of the logarithms above.
     """
     share = weights / weights.sum()
-    mean = share @ sizes
+    d10, d50, d90 = weighted_percentiles(sizes, weights, PERCENTILES)
+    logarithmic = np.exp(_mean_and_deviation(np.log(sizes), share))
+    span = (d90 - d10) / d50
+    return np.array([*_mean_and_deviation(sizes, share), d10, d50, d90, span, *logarithmic])
+
+
+def _mean_and_deviation(values: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Return mean and standard deviation, NaN for a single value; ``share`` (n,) sums to 1."""
+    mean = share @ values
     # Reliability weights: the same as n - 1 for equal ones.
     freedom = 1 - share @ share
-    variance = share @ (sizes - mean) ** 2 / freedom if freedom > 1e-12 else np.nan
-    return np.array([mean, np.sqrt(variance), *weighted_percentiles(sizes, weights, PERCENTILES)])
+    variance = share @ (values - mean) ** 2 / freedom if freedom > 1e-12 else np.nan
+    return np.array([mean, np.sqrt(variance)])
 
 
 def bootstrap_interval(
@@ -54,11 +63,15 @@ def bootstrap_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the lower and upper 95 % confidence limit of every statistic in `STATISTICS`.
 
-    Percentile bootstrap in two stages, `BOOTSTRAP_SAMPLES` times: as many images as there are
-    are drawn anew with replacement, then from each as many particles as it has. So particles of
-    one image may resemble each other; drawing from all particles alike would take each for
-    independent and give intervals that are too short. With one image, particles are drawn alone.
-    NaN for fewer than two particles.
+    Bootstrap over images, `BOOTSTRAP_SAMPLES` times: as many images as there are are drawn anew
+    with replacement, each with all its particles. So particles of one image may resemble each
+    other; drawing from all particles alike would take each for independent and give intervals
+    that are too short. The limits are those of the expanded percentile interval, which makes up
+    for the small number of images. NaN for fewer than two particles.
+
+    Fewer images than `FEWEST_IMAGES` say too little of how images differ. Their particles are
+    drawn anew too, and the limits are plain percentiles: with one image, the bootstrap of its
+    particles; with a few, too long where the images are alike, too short where they differ much.
 
     Parameters
     ----------
@@ -66,118 +79,97 @@ def bootstrap_interval(
     images : (n,), which image each particle is from; any values that can be sorted.
     seed : the same one gives the same limits.
 
-    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8.
+    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8;
+    Hesterberg, The American Statistician 69 (2015), 371, for the expanded percentile interval.
     """
-    number = len(sizes)
-    if number < 2:
+    if len(sizes) < 2:
         return np.full(len(STATISTICS), np.nan), np.full(len(STATISTICS), np.nan)
-    place = np.argsort(np.argsort(sizes, kind="stable"))  # of each particle among the sorted sizes
-    by_image = np.argsort(images, kind="stable")
-    place_by_image = place[by_image]
-    _, first, count = np.unique(images[by_image], return_index=True, return_counts=True)
     order = np.argsort(sizes, kind="stable")
     sizes, weights = sizes[order], weights[order]
+    names, image = np.unique(images[order], return_inverse=True)
     random = np.random.default_rng(seed)
     drawn = np.empty((BOOTSTRAP_SAMPLES, len(STATISTICS)))
     for row in drawn:
-        image = random.integers(len(first), size=len(first))
-        particles = np.repeat(count[image], count[image])
-        within = (random.random(len(particles)) * particles).astype(np.int64)
-        chosen = np.sort(place_by_image[np.repeat(first[image], count[image]) + within])
-        row[:] = size_statistics(sizes[chosen], weights[chosen])
-    outside = (100 - CONFIDENCE_PERCENT) / 2
+        # Repeated in their order, they stay sorted.
+        times = _times_drawn(image, len(names), random)
+        row[:] = size_statistics(np.repeat(sizes, times), np.repeat(weights, times))
+    outside = _percent_outside(len(names))
     low, high = np.nanpercentile(drawn, [outside, 100 - outside], axis=0)
     return low, high
 
 
+def _times_drawn(image: np.ndarray, number: int, random: np.random.Generator) -> np.ndarray:
+    """Return how often each particle is drawn (n,); ``image`` (n,) counts from 0 to number - 1."""
+    images_drawn = np.bincount(random.integers(number, size=number), minlength=number)
+    if number >= FEWEST_IMAGES:
+        return images_drawn[image]
+    times = np.empty_like(image)
+    for one, drawn in enumerate(images_drawn):
+        inside = np.flatnonzero(image == one)
+        particles = random.integers(len(inside), size=drawn * len(inside))
+        times[inside] = np.bincount(particles, minlength=len(inside))
+    return times
+
+
+def _percent_outside(number_of_images: int) -> float:
+    """Return which percentile of the bootstrap's samples is the lower confidence limit.
+
+    They spread by sqrt((a - 1) / a) too little with a images, and Student's t allows for the
+    spread being estimated from them.
+    """
+    outside = (100 - CONFIDENCE_PERCENT) / 2
+    if number_of_images < FEWEST_IMAGES:
+        return outside
+    freedom = number_of_images - 1
+    return 100 * ndtr(np.sqrt(1 + 1 / freedom) * stdtrit(freedom, outside / 100))
+
+
 def summarise(
-    quantities: dict[str, np.ndarray],
-    equivalent_diameter: np.ndarray,
-    images: np.ndarray,
-    seed: int,
+    quantities: Mapping[str, Sequence[str]], particles: dict[str, np.ndarray], seed: int
 ) -> list[dict[str, object]]:
-    """Return a row for each quantity, by number and by volume.
+    """Return a row for each quantity and weighting.
 
     Parameters
     ----------
-    quantities : name -> sizes (n,), all of the same particles.
-    equivalent_diameter : (n,). By volume, a particle counts with the volume of the sphere of
-        this diameter, whatever the quantity.
-    images : (n,), which image each particle is from.
+    quantities : name of a column of ``particles`` -> its weightings, of `WEIGHTING_POWERS`. By
+        volume, a particle counts with the volume of the sphere of its equivalent diameter,
+        whatever the quantity; by surface likewise.
+    particles : columns (n,), with ``equivalent_diameter``, ``image`` and ``inclusion_weight``, by
+        which the weights are multiplied, as the border correction.
     seed : of the bootstrap.
 
     Returns
     -------
-    Rows with ``quantity, weighting, n`` and for every statistic its value, ``<name>_ci_low`` and
-    ``<name>_ci_high``; NaN where there are too few particles.
+    Rows with ``quantity, weighting, mean_is`` (of diameters, the name of the mean), ``n``, and for
+    every statistic its value, ``<name>_ci_low``, ``<name>_ci_high``, and ``<name>_uncorrected``,
+    the value without the border correction; NaN where there are too few particles.
     """
+    diameter = particles["equivalent_diameter"]
+    _, images = np.unique(particles["image"], return_inverse=True)
     rows = []
-    for name, sizes in quantities.items():
-        order = np.argsort(sizes, kind="stable")
-        for weighting, power in WEIGHTING_POWERS.items():
-            weights = equivalent_diameter**power
-            values = np.full(len(STATISTICS), np.nan)
-            if len(sizes):
-                values = size_statistics(sizes[order], weights[order])
-            low, high = bootstrap_interval(sizes, weights, images, seed)
-            row = {"quantity": name, "weighting": weighting, "n": len(sizes)}
+    for name, weightings in quantities.items():
+        for weighting in weightings:
+            sizes, weights = particles[name], diameter ** WEIGHTING_POWERS[weighting]
+            corrected = weights * particles["inclusion_weight"]
+            low, high = bootstrap_interval(sizes, corrected, images, seed)
+            columns = {
+                "": _statistics_of(sizes, corrected),
+                "_ci_low": low,
+                "_ci_high": high,
+                "_uncorrected": _statistics_of(sizes, weights),
+            }
+            row = {"quantity": name, "weighting": weighting}
+            row["mean_is"] = MEAN_DIAMETERS[weighting] if name == "equivalent_diameter" else ""
+            row["n"] = len(sizes)
             for index, statistic in enumerate(STATISTICS):
-                row[statistic] = values[index]
-                row[f"{statistic}_ci_low"] = low[index]
-                row[f"{statistic}_ci_high"] = high[index]
+                row |= {f"{statistic}{part}": values[index] for part, values in columns.items()}
             rows.append(row)
     return rows
 
 
-def plot_size_distribution(
-    equivalent_diameter: np.ndarray, weighting: str, summary: list[dict[str, object]], unit: str
-) -> Figure:
-    """Return a figure: histogram and cumulative share of the equivalent diameters (n,).
-
-    ``weighting``: "number" or "volume"; ``summary``: from `summarise`, for D10, D50 and D90.
-    """
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    axes = figure.subplots()
-    colour = COLOURS[weighting]
-    axes.set_title(f"By {weighting}", loc="left", fontweight="bold", color=INK)
-    axes.set_xlabel(f"Equivalent circle diameter / {unit}")
-    axes.set_ylabel(f"Share of the {weighting} / %")
-    axes.spines[["top", "right"]].set_visible(False)
-    if not len(equivalent_diameter):
-        axes.text(0.5, 0.5, "No particles", ha="center", transform=axes.transAxes, color=INK)
-        return figure
-    sizes = np.sort(equivalent_diameter)
-    _draw_shares(axes, sizes, sizes ** WEIGHTING_POWERS[weighting], colour)
-    row = next(
-        row
-        for row in summary
-        if (row["quantity"], row["weighting"]) == ("equivalent_diameter", weighting)
-    )
-    marks = [(name, row[name]) for name in ("D10", "D50", "D90")]
-    for name, size in marks:
-        axes.axvline(size, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
-        axes.annotate(
-            name, (size, 1), (2, -2), ("data", "axes fraction"), "offset points", va="top", **SMALL
-        )
-    text = [f"n = {row['n']}", *(f"{name} = {size:.4g} {unit}" for name, size in marks)]
-    axes.text(
-        0.98, 0.5, "\n".join(text), transform=axes.transAxes, ha="right", va="center", **SMALL
-    )
-    return figure
-
-
-def _draw_shares(axes: Axes, sizes: np.ndarray, weights: np.ndarray, colour: str) -> None:
-    """Draw the histogram, and on an axis of its own on the right the cumulative share."""
-    share = 100 * weights / weights.sum()
-    # Freedman and Diaconis' width, within a number of bars that can be read.
-    edges = np.histogram_bin_edges(sizes, "fd")
-    if not MIN_BARS <= len(edges) - 1 <= MAX_BARS:
-        edges = np.histogram_bin_edges(sizes, int(np.clip(len(edges) - 1, MIN_BARS, MAX_BARS)))
-    axes.hist(sizes, edges, weights=share, color=colour, alpha=0.35, edgecolor="white")
-    axes.margins(y=0.12)
-    cumulative = axes.twinx()
-    cumulative.plot(sizes, np.cumsum(share) - share / 2, color=colour, linewidth=1.8)
-    cumulative.set_ylim(0, 112)
-    cumulative.set_yticks(range(0, 101, 20))
-    cumulative.set_ylabel("Cumulative share / %")
-    cumulative.spines["top"].set_visible(False)
+def _statistics_of(sizes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the statistics of sizes in any order, NaN where there are none."""
+    if not len(sizes):
+        return np.full(len(STATISTICS), np.nan)
+    order = np.argsort(sizes, kind="stable")
+    return size_statistics(sizes[order], weights[order])

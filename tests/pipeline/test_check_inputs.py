@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from pipeline.check_inputs import check_inputs
 from pipeline.step_table import INPUTS
@@ -140,6 +141,31 @@ def test_images_smaller_than_a_tile_stop_steps_that_cut_tiles(options, step, who
     problems = problems_of(options, calls)
     assert len(problems) == 3
     assert "0.png has 60 x 80 pixels" in problems[0] and "a tile of 64 x 64" in problems[0]
+
+
+def write_scales(options):
+    """Give the folder of micrographs two more that say different pixel sizes."""
+    image = np.random.default_rng(0).integers(0, 255, (60, 80), np.uint8)
+    for size in (2, 5):
+        path = Path(options["INPUT_DIR_IMAGES"]) / f"{size}_nm.tif"
+        tifffile.imwrite(
+            path, image, imagej=True, resolution=(1 / size,) * 2, metadata={"unit": "nm"}
+        )
+
+
+def test_scales_that_cannot_be_measured_together_are_said_before_the_run(options):
+    write_scales(options)
+    (problem,) = problems_of(options, default_calls(options))
+    assert "3 of 5 images carry no pixel size (0.png, 1.png, 2.png)" in problem
+    assert "differ (2 to 5 nm)" in problem
+    check_inputs(options, default_calls(options | {"PIXEL_SIZE_NM": 3.0}))
+
+
+def test_micrographs_that_perhaps_have_no_mask_may_differ_in_scale(options):
+    write_scales(options)
+    (step_7,) = (call for call in default_calls(options) if call[0] == "7")
+    leave_outputs("6b", step_7[2] | {"output_dir": step_7[2]["masks_dir"]})
+    check_inputs(options, [step_7])
 
 
 def test_no_network_library_is_imported():

@@ -11,10 +11,11 @@ import roifile
 import tifffile
 from matplotlib.figure import Figure
 
-from pipeline import result_tables, size_distribution
+from pipeline import calibration, result_tables, size_distribution
 from pipeline.csv_tables import read_table
 from pipeline.image_files import read_image, write_image
 from pipeline.measure_particles import measure_particles
+from pipeline.particle_shapes import COLUMNS
 from pipeline.run_folders import read_json, write_json
 
 MICROGRAPH = np.random.default_rng(0).integers(0, 255, (120, 160)).astype(np.uint8)
@@ -76,9 +77,13 @@ def test_every_kind_of_output(measure):
     assert (first["particles_measured"], second["particles_measured"]) == ("2", "1")
     assert first["pixel_size_source"] == "option pixel_size_nm"
     summary = read_table(folder / "summary.csv")
-    assert len(summary) == 6
-    assert float(summary[0]["D50_nm"]) == pytest.approx(2 * np.sqrt(400 / np.pi), rel=1e-5)
+    assert len(summary) == 10
+    assert summary[0]["quantity"] == "equivalent_diameter_nm"
+    assert float(summary[0]["D50"]) == pytest.approx(2 * np.sqrt(400 / np.pi), rel=1e-5)
     assert summary[0]["n"] == "3"
+    shapes = {row["quantity"]: row["mean"] for row in summary if row["quantity"] in COLUMNS}
+    assert list(shapes) == ["aspect_ratio", "circularity", "convexity"]
+    assert float(shapes["aspect_ratio"]) == pytest.approx(1 / np.sqrt(2), rel=1e-5)
     for name in ("a", "b"):
         assert read_image(folder / "overlays" / f"{name}.png").shape == (240, 320)
     for weighting in ("number", "volume"):
@@ -120,8 +125,39 @@ def test_a_frame_of_empty_pixels_hides_no_cut_particle(measure):
 
 def test_border_particles_stay_on_demand(measure):
     folder = measure({"a": squares((0, 30), (50, 60))}, exclude_border=False)
-    assert [row["touches_border"] for row in read_table(folder / "particles.csv")] == ["1", "0"]
-    assert "dropped_at_border" not in read_table(folder / "images.csv")[0]
+    particles, (image,) = read_table(folder / "particles.csv"), read_table(folder / "images.csv")
+    assert [row["touches_border"] for row in particles] == ["1", "0"]
+    assert [row["inclusion_weight"] for row in particles] == ["1", "1"]
+    assert "dropped_at_border" not in image
+    for row in read_table(folder / "summary.csv"):
+        assert row["mean"] == row["mean_uncorrected"]
+
+
+def test_particles_stand_for_those_that_the_edge_cuts(measure):
+    mask = squares((20, 30)) | squares((50, 60), size=60)
+    folder = measure({"a": mask}, image_crop=115)
+    weights = [float(row["inclusion_weight"]) for row in read_table(folder / "particles.csv")]
+    # Width and height of the image that was measured, without the info bar.
+    expected = [160 * 115 / (150 * 105), 160 * 115 / (100 * 55)]
+    assert weights == pytest.approx(expected, rel=1e-5)
+    (image,) = read_table(folder / "images.csv")
+    # Pixels of 2 nm.
+    assert float(image["field_area_um2"]) == pytest.approx(160 * 115 * 4e-6)
+    per_area = sum(expected) / (160 * 115 * 4e-6)
+    assert float(image["particles_per_um2"]) == pytest.approx(per_area, rel=1e-5)
+    corrected, *_ = read_table(folder / "summary.csv")
+    diameters = np.sqrt(4 * np.array([400, 14400]) / np.pi)
+    assert float(corrected["mean"]) == pytest.approx(
+        np.average(diameters, weights=expected), rel=1e-5
+    )
+    # Of two particles the median lies where their shares meet, near the one that counts more.
+    assert float(image["median_equivalent_diameter_nm"]) > diameters.mean() + 20
+
+
+def test_particles_almost_as_large_as_the_image_are_warned_of(measure):
+    folder = measure({"a": squares((5, 5)) | squares((20, 20), size=98)})
+    (warning,) = read_json(folder / "about.json")["warnings"]
+    assert "1 of 2 particles are so large" in warning and "more than 9:" in warning
 
 
 def test_a_particle_cut_by_the_info_bar_is_at_the_border(measure):
@@ -134,6 +170,8 @@ def test_without_calibration_everything_is_in_pixels(measure):
     folder = measure({"a": squares((20, 30))}, pixel_size_nm=None)
     (row,) = read_table(folder / "particles.csv")
     assert (row["area_px2"], row["min_feret_diameter_px"]) == ("100", "10")
+    (image,) = read_table(folder / "images.csv")
+    assert image["field_area_px2"] == f"{120 * 160}" and "particles_per_px2" in image
     assert "carry no pixel size" in read_json(folder / "about.json")["warnings"][0]
 
 
@@ -142,7 +180,7 @@ def test_no_particle_gives_valid_empty_tables(measure, mask):
     folder = measure({"a": mask})
     assert read_table(folder / "particles.csv") == []
     assert "area_nm2" in (folder / "particles.csv").read_text(encoding="utf-8")
-    assert [row["n"] for row in read_table(folder / "summary.csv")] == ["0"] * 6
+    assert {row["n"] for row in read_table(folder / "summary.csv")} == {"0"}
     assert "No particle was left" in (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -164,7 +202,7 @@ def test_a_mask_of_black_on_white_gives_a_hint(measure):
 def test_one_particle(measure):
     folder = measure({"a": squares((20, 30))})
     row = read_table(folder / "summary.csv")[0]
-    assert (row["n"], row["D50_ci_low_nm"], row["sd_nm"]) == ("1", "", "")
+    assert (row["n"], row["D50_ci_low"], row["sd"]) == ("1", "", "")
 
 
 def test_specks_are_warned_of(measure):
@@ -187,6 +225,14 @@ def test_the_filter_that_is_advised_keeps_what_is_just_large_enough(measure, tmp
 def test_nothing_is_written_where_a_mask_cannot_be_measured(measure, tmp_path):
     with pytest.raises(ValueError, match="is not a mask"):
         measure({"a": squares((20, 30)), "b": MICROGRAPH})
+    assert not (tmp_path / "Results").exists()
+
+
+def test_nothing_is_written_where_scales_would_be_mixed(measure, tmp_path, monkeypatch):
+    sizes = {"a.tif": (2.0, "x"), "b.tif": (5.0, "x"), "c.tif": None}
+    monkeypatch.setattr(calibration, "read_pixel_size", lambda path, *_: sizes[path.name])
+    with pytest.raises(ValueError, match=r"no pixel size \(c.tif\)"):
+        measure(dict.fromkeys("abc", squares((20, 30))), pixel_size_nm=None)
     assert not (tmp_path / "Results").exists()
 
 

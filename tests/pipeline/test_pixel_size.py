@@ -1,13 +1,12 @@
 """Pixel sizes as microscopes and programs write them, each in a file made here."""
 
-import logging
 import struct
 
 import numpy as np
 import pytest
 import tifffile
 
-from pipeline.pixel_size import SOURCES, calibrate, read_pixel_size
+from pipeline.pixel_size import SOURCES, read_pixel_size
 
 IMAGE = np.zeros((6, 8), np.uint8)
 
@@ -164,37 +163,3 @@ def test_other_formats_and_damaged_files_have_none(tmp_path, caplog):
     assert read_pixel_size(tmp_path / "a.png") is None
     assert read_pixel_size(tmp_path / "a.tif") is None
     assert "a.tif: the metadata cannot be read" in caplog.text
-
-
-def test_calibrate_says_which_source_was_used(tmp_path, caplog):
-    caplog.set_level(logging.INFO)
-    paths = [write(tmp_path / f"{name}.tif", (34118, zeiss())) for name in "ab"]
-    found, unit, warnings = calibrate(paths, None)
-    assert found == [(7.34375, "Zeiss metadata")] * 2
-    assert (unit, warnings) == ("nm", [])
-    assert "pixel size 7.34375 nm, from: Zeiss metadata" in caplog.text
-
-
-def test_calibrate_warns_where_images_differ(tmp_path):
-    paths = [
-        write(tmp_path / "a.tif", (34118, zeiss())),
-        write(tmp_path / "b.tif", (34118, zeiss("14.69 nm", "0"))),
-    ]
-    _, unit, (warning,) = calibrate(paths, None)
-    assert unit == "nm"
-    assert "differ (7.34375 to 14.69 nm)" in warning
-
-
-def test_one_image_without_a_size_puts_all_in_pixels(tmp_path):
-    paths = [write(tmp_path / "a.tif", (34118, zeiss())), write(tmp_path / "b.tif")]
-    found, unit, (warning,) = calibrate(paths, None)
-    assert unit == "px"
-    assert found[1] == (None, "none")
-    assert "1 of 2 images carry no pixel size (b.tif)" in warning
-
-
-def test_the_option_overrides_the_files(tmp_path):
-    paths = [write(tmp_path / "a.tif", (34118, zeiss())), write(tmp_path / "b.tif")]
-    found, unit, warnings = calibrate(paths, 5)
-    assert found == [(5.0, "option pixel_size_nm")] * 2
-    assert (unit, warnings) == ("nm", [])

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from pipeline import report, report_pictures
-from pipeline.csv_tables import write_table
+from pipeline.csv_tables import read_table, write_table
 from pipeline.error_kinds import KINDS
 from pipeline.report import write_report
 from pipeline.report_parts import number, numbers
 from pipeline.report_pictures import jpeg_uri, plot_training_curves, read_training_log
 from pipeline.run_folders import fingerprint
 from pipeline.score_table import TABLE
+from pipeline.size_distribution import STATISTICS
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -48,15 +49,20 @@ def run_folder(tmp_path):
     images = ["image", "pixel_size_nm", "pixel_size_source", "particles_found"]
     rows = [(f"{name}.tif", 2.5, "Zeiss metadata", 9, 7) for name in ("a", "<b> & c")]
     write_table(folder / "images.csv", [*images, "particles_measured"], rows)
-    statistics = [
-        f"{name}{part}_nm"
-        for name in ("mean", "sd", "D10", "D50", "D90")
-        for part in ("", "_ci_low", "_ci_high")
-    ]
+    parts = ("", "_ci_low", "_ci_high", "_uncorrected")
     write_table(
         folder / "summary.csv",
-        ["quantity", "weighting", "n", *statistics],
-        [("equivalent_diameter", "number", 14, *range(101, 116))],
+        [
+            "quantity",
+            "weighting",
+            "mean_is",
+            "n",
+            *(s + part for s in STATISTICS for part in parts),
+        ],
+        [
+            ("equivalent_diameter_nm", "number", "D[1,0]", 14, *range(101, 133)),
+            ("aspect_ratio", "number", "", 14, *range(201, 233)),
+        ],
     )
     about = {
         "measured": "2026-01-31 12:00",
@@ -88,9 +94,31 @@ def test_the_page_is_whole_and_needs_no_network(run_folder):
     text = read_page(run_folder)
     assert not re.search(r"https?://|@import|url\(", text)
     assert text.count('class="enlarge"') == 2
-    assert "110.0 nm" in text  # D50
-    assert "111.0 to 112.0\u00a0nm" in text
+    assert "113.0 nm" in text  # D50
+    assert "114.0 to 115.0\u00a0nm" in text
     assert "14<small>of 18 found, in 2 images" in text
+
+
+def test_sizes_stand_with_and_without_the_border_correction(run_folder):
+    text = read_page(run_folder)
+    first, below = text.split("Without the border correction</h3>")
+    assert "<td>113.0<small>114.0 – 115.0</small></td>" in first
+    assert "<td>116.0</td>" in below and "<td>116.0" not in first
+    assert "<td>101.0<small>D[1,0]</small><small>102.0 – 103.0</small></td>" in first
+    assert "aspect ratio" in first and "counts more than once" in first
+
+
+def test_without_a_border_correction_there_is_one_table_of_sizes(run_folder):
+    (row, _) = read_table(run_folder / "summary.csv")
+    row |= {f"{name}_uncorrected": row[name] for name in STATISTICS}
+    write_table(run_folder / "summary.csv", row, [row.values()])
+    assert "order correction" not in read_page(run_folder)
+
+
+def test_the_table_of_sizes_fits_on_paper(run_folder):
+    text = read_page(run_folder)
+    head, *_ = re.findall(r"<thead>(?:(?!</thead>).)*<th>D50</th>.*?</thead>", text)
+    assert head.count("<th>") <= 12
 
 
 def test_text_from_files_is_escaped(run_folder):
@@ -293,6 +321,12 @@ def test_a_picture_is_made_smaller_until_it_fits(tmp_path):
 def test_an_unfinished_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="Run step 7"):
         write_report(tmp_path)
+
+
+def test_a_measurement_of_an_earlier_version_is_refused(run_folder):
+    (run_folder / "summary.csv").write_text("quantity,D50_nm\nequivalent_diameter,3\n", "utf-8")
+    with pytest.raises(FileNotFoundError, match="of this version"):
+        write_report(run_folder)
 
 
 def test_training_logs_with_gaps_and_without_rows(tmp_path):
