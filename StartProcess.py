@@ -109,7 +109,7 @@ UNET_EPOCHS = preset(published=50, quick=4)
 # learns where each particle's centre is too, and particles are grown from there.
 UNET_TARGET = "instances"
 # True: the mean of what the network says of an image and its three flips; better, and slower.
-# Published: False.
+# "rotations": of those turned by a right angle, too; twice as slow. Published: False.
 UNET_TEST_TIME_FLIPS = True
 # True: each fake micrograph is blurred, shaded and given noise differently each time the UNet sees
 # it, so that it learns nothing real ones do not have. Published: False.

@@ -31,6 +31,7 @@ BLUR = number(0, 100)
 UNET_TARGET = one_of("mask", "instances")
 OUTLINE_SOURCE = one_of("wgan", "augmented")
 WHEN_FAILED = one_of("stop", "warn")
+TEST_TIME_FLIPS = one_of(True, "rotations", False)
 GPU_FOR_WHOLE_IMAGE = one_of("auto", True, False)
 
 # Every option on top of StartProcess.py and what it may be. A new option gets its line here.
@@ -78,7 +79,7 @@ OPTION_CHECKS: dict[str, Check] = {
     "UNET_CONTRAST_OPTIMIZATION_RANGE": CONTRAST_RANGE,
     "UNET_FILTERS": UNET_FILTERS,
     "UNET_TARGET": UNET_TARGET,
-    "UNET_TEST_TIME_FLIPS": YES_NO,
+    "UNET_TEST_TIME_FLIPS": TEST_TIME_FLIPS,
     "UNET_VARY_IMAGING": YES_NO,
     "USE_DATALOADER": YES_NO,
     "WGAN_DIR": folder_name,

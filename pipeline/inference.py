@@ -16,6 +16,7 @@ from pipeline.tiles import iterate_tiles, stitch_tiles, tile_positions
 logger = logging.getLogger(__name__)
 
 TILES_AT_A_TIME = 4
+FLIPS = (np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1])
 MANY_TILES = 100  # from which on an image has a progress of its own
 # What Keras writes into a ``.keras`` file.
 NETWORK_PARTS = {"config.json", "metadata.json", "model.weights.h5"}
@@ -87,21 +88,27 @@ def make_predictor(
     """Return ``predict(image (h, w, 1) float32) -> (h, w, 1) float32`` for the network at ``path``.
 
     ``use_gpu`` counts for whole images only: True, False, or "auto" (the GPU where the image fits
-    into its memory, else the CPU, said once). ``average_flips`` averages over the four flips of
-    the image, for four times the work.
+    into its memory, else the CPU, said once). ``average_flips`` True averages over the image and
+    its three flips, "rotations" over all its eight orientations, for four and eight times the work.
     """
-    predict = _make_single_predictor(
-        path, whole_image, tile_height, tile_width, min_overlap, manage_overlap_mode, use_gpu
-    )
+    more = (min_overlap, manage_overlap_mode, use_gpu)
+    predict = _make_single_predictor(path, whole_image, tile_height, tile_width, *more)
     if not average_flips:
         return predict
+    predict_turned = predict
+    if average_flips == "rotations" and not whole_image and tile_height != tile_width:
+        predict_turned = _make_single_predictor(path, whole_image, tile_width, tile_height, *more)
 
     def predict_average(image):
         # Added up in place: large images leave no room for more than one output and one in work.
         total = np.array(predict(image))
-        for flip in (np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1]):
+        for flip in FLIPS:
             total += predict(np.ascontiguousarray(image[flip]))[flip]
-        total /= np.float32(4)
+        if average_flips == "rotations":
+            turned, turned_total = image.swapaxes(0, 1), total.swapaxes(0, 1)
+            for flip in (np.s_[:], *FLIPS):
+                turned_total += predict_turned(np.ascontiguousarray(turned[flip]))[flip]
+        total /= np.float32(8 if average_flips == "rotations" else 4)
         return total
 
     return predict_average

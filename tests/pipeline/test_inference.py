@@ -35,26 +35,32 @@ def test_every_way_gives_the_same_image(halving_network, whole_image, mode):
     np.testing.assert_allclose(predict(image), image / 2, rtol=1e-6)
 
 
-def test_flips_are_averaged_in_the_image_s_own_orientation(tmp_path):
-    # A network that moves the image by one pixel to the right and down.
+@pytest.mark.parametrize("whole_image", [True, False])
+@pytest.mark.parametrize("rotations", [False, True])
+def test_flips_are_averaged_in_the_image_s_own_orientation(tmp_path, rotations, whole_image):
+    # A network that moves the image by one pixel down and by two to the right.
     image = keras.Input((None, None, 1))
-    kernel = np.zeros((3, 3, 1, 1), np.float32)
-    kernel[0, 0] = 1
-    layer = keras.layers.Conv2D(1, 3, padding="same", use_bias=False)
+    kernel = np.zeros((5, 5, 1, 1), np.float32)
+    kernel[1, 0] = 1
+    layer = keras.layers.Conv2D(1, 5, padding="same", use_bias=False)
     network = keras.Model(image, layer(image))
     layer.set_weights([kernel])
     network.save(tmp_path / "model.keras")
     predict = make_predictor(
         tmp_path / "model.keras",
-        whole_image=True,
+        whole_image=whole_image,
         manage_overlap_mode=2,
-        average_flips=True,
-        **TILING,
+        average_flips="rotations" if rotations else True,
+        tile_height=9,
+        tile_width=12,
+        min_overlap=2,
     )
     dot = np.zeros((9, 12, 1), np.float32)
     dot[4, 5] = 1
-    moved = np.argwhere(predict(dot)[..., 0] == 0.25)
-    assert moved.tolist() == [[3, 4], [3, 6], [5, 4], [5, 6]]
+    moved = np.argwhere(predict(dot)[..., 0] == (0.125 if rotations else 0.25)).tolist()
+    of_flips = [[4 + down, 5 + right] for down in (-1, 1) for right in (-2, 2)]
+    of_turns = [[4 + down, 5 + right] for down in (-2, 2) for right in (-1, 1)]
+    assert moved == sorted(of_flips + of_turns if rotations else of_flips)
 
 
 def test_of_the_flips_outputs_one_is_held_besides_their_sum(halving_network, monkeypatch):
