@@ -14,7 +14,7 @@ import contextlib
 import keras
 from keras import ops
 
-from models import backend
+from models import backend, layers
 from models.augmentation import augment
 from models.cyclegan_networks import build_discriminator, build_generator
 from models.image_pool import ImagePool
@@ -53,7 +53,7 @@ class CycleGan(keras.Model):
         self.augment_discriminators = augment_discriminators
         # A fake can carry its original as a faint code; noise drowns it (arXiv 1712.02950).
         self.noise_a, self.noise_b = (
-            keras.layers.GaussianNoise(
+            layers.GaussianNoise(
                 cycle_noise * grey_range,
                 seed=None if seed is None else seed_of_layer(seed, "cycle", number),
                 dtype="float32",

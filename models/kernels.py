@@ -30,9 +30,17 @@ def torch_dropout(x, rate, seed):
     return x * kept.div_(1.0 - rate)
 
 
+def torch_gaussian_noise(x, stddev, seed):
+    """x and normally distributed numbers of standard deviation ``stddev``; seed an integer."""
+    return x + torch.empty_like(x).normal_(0.0, stddev, generator=_generator(x, seed))
+
+
+def _generator(x, seed):
+    return torch.Generator(x.device).manual_seed(seed & 0xFFFFFFFF)
+
+
 def _draw_kept(x, rate, seed):
-    generator = torch.Generator(x.device).manual_seed(seed & 0xFFFFFFFF)
-    return torch.empty_like(x).bernoulli_(1.0 - rate, generator=generator)
+    return torch.empty_like(x).bernoulli_(1.0 - rate, generator=_generator(x, seed))
 
 
 def _draw_kept_on_cpu(x, rate, seed):

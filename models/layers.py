@@ -96,22 +96,39 @@ class LeakyReLU(keras.layers.LeakyReLU):
         return kernels.torch_leaky_relu(inputs, float(self.negative_slope))
 
 
-@register
-class Dropout(keras.layers.Dropout):
-    """Set a share ``rate`` of the numbers to 0 while training, and enlarge the others."""
+class _Drawing:
+    """A layer of random numbers, whose state stays on the CPU with torch.
 
-    def __init__(self, rate, **kwargs):
-        # With torch the state of the random numbers stays on the CPU: what they begin with is read
-        # from there, and a GPU would be waited for.
+    What the numbers begin with is read from there, and a GPU would be waited for.
+    """
+
+    def __init__(self, *args, **kwargs):
         with backend.on_cpu() if TORCH else contextlib.nullcontext():
-            super().__init__(rate, **kwargs)
+            super().__init__(*args, **kwargs)
+
+    def _next_seed(self):
+        with backend.on_cpu():
+            return sum(self.seed_generator.next().tolist())
+
+
+@register
+class Dropout(_Drawing, keras.layers.Dropout):
+    """Set a share ``rate`` of the numbers to 0 while training, and enlarge the others."""
 
     def call(self, inputs, training=False):
         if not TORCH or not training or self.rate in (0, 1) or self.noise_shape is not None:
             return super().call(inputs, training=training)
-        with backend.on_cpu():
-            seed = sum(self.seed_generator.next().tolist())
-        return kernels.torch_dropout(inputs, self.rate, seed)
+        return kernels.torch_dropout(inputs, self.rate, self._next_seed())
+
+
+@register
+class GaussianNoise(_Drawing, keras.layers.GaussianNoise):
+    """Add normally distributed numbers of standard deviation ``stddev`` while training."""
+
+    def call(self, inputs, training=False):
+        if not TORCH or not training or not self.stddev:
+            return super().call(inputs, training=training)
+        return kernels.torch_gaussian_noise(inputs, self.stddev, self._next_seed())
 
 
 @register

@@ -13,9 +13,9 @@ SECONDS_BETWEEN_LINES = 30.0
 
 def format_seconds(seconds: float) -> str:
     """Return a duration as people say it: ``48 s``, ``3:20 min`` or ``2:05 h``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
     minutes, seconds = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{seconds} s"
     if minutes < 60:
         return f"{minutes}:{seconds:02d} min"
     return f"{minutes // 60}:{minutes % 60:02d} h"

@@ -7,8 +7,6 @@ from keras import ops
 
 from models import backend, block_convolutions, convolutions, kernels, layers, normalization
 
-random = np.random.default_rng(1)
-
 
 def outputs_and_gradients(layer, x, training=False):
     """Return the layer's output, and the gradients of a weighted sum of it for weights and x."""
@@ -34,6 +32,7 @@ def weighting(shape):
 
 
 def assert_same(fast, plain, x, training=False):
+    random = np.random.default_rng(1)
     fast.build(x.shape)
     plain.build(x.shape)
     for own, other in zip(fast.weights, plain.weights, strict=True):
@@ -57,6 +56,7 @@ def assert_same(fast, plain, x, training=False):
 
 
 def image(channels=3, size=(12, 10)):
+    random = np.random.default_rng([channels, *size])
     return random.normal(size=(2, *size, channels)).astype(np.float32)
 
 
@@ -113,7 +113,7 @@ def test_second_derivatives(channels, strides, monkeypatch):
     monkeypatch.setattr(convolutions, "LEAST_WORK_FOR_PRODUCTS", 0)
     monkeypatch.setattr(convolutions, "CHANNELS_FOR_INPUT_PRODUCTS", 32)
     x = backend.to_device((image(channels, (9, 8)),))[0]
-    weights = random.normal(size=(3, 3, channels, 32)).astype(np.float32)
+    weights = np.random.default_rng(2).normal(size=(3, 3, channels, 32)).astype(np.float32)
 
     def gradients(convolution, rectifier):
         layer = convolution(32, 3, strides=strides, padding="same")
@@ -283,6 +283,17 @@ def test_dropout():
     assert 0.28 < np.mean(dropped == 0) < 0.32
     again = ops.convert_to_numpy(layer(x, training=True))
     assert 0.3 < np.mean((again == 0) != (dropped == 0)) < 0.54  # drawn anew each time
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), ops.convert_to_numpy(x))
+
+
+def test_gaussian_noise():
+    x = backend.to_device((np.full((4, 100, 100, 2), 3.0, np.float32),))[0]
+    layer, twin = (layers.GaussianNoise(0.5, seed=5) for _ in range(2))
+    noisy = ops.convert_to_numpy(layer(x, training=True))
+    np.testing.assert_array_equal(noisy, ops.convert_to_numpy(twin(x, training=True)))
+    assert abs(noisy.mean() - 3) < 0.01 and abs(noisy.std() - 0.5) < 0.01
+    again = ops.convert_to_numpy(layer(x, training=True))
+    assert abs(np.corrcoef(noisy.ravel(), again.ravel())[0, 1]) < 0.02  # drawn anew each time
     np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), ops.convert_to_numpy(x))
 
 

@@ -6,7 +6,10 @@ from keras import ops
 
 from models import backend, cyclegan, lean_networks, multires_unet, wgan_gp
 
-random = np.random.default_rng(0)
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
 
 
 def run_step(model, batch):
@@ -14,7 +17,7 @@ def run_step(model, batch):
     return {name: float(ops.convert_to_numpy(value)) for name, value in losses.items()}
 
 
-def test_wgan_losses():
+def test_wgan_losses(random):
     """Gulrajani et al. (2017), algorithm 1; with one critic update, both from the first weights."""
     model = wgan_gp.build_wgan((16, 16), 4, seed=1, gradient_penalty_weight=7.0, dropout=False)
     model.set_up(1e-9, 0.5, 0.9)  # so small that the second update sees the same networks
@@ -49,7 +52,7 @@ def test_wgan_losses():
 
 
 @pytest.mark.parametrize("cross_entropy", [False, True])
-def test_cyclegan_losses(cross_entropy):
+def test_cyclegan_losses(cross_entropy, random):
     """Zhu et al. (2017), equations 1 to 3 and section 5.2, with least squares (section 4)."""
     identity = (0.0, 0.0) if cross_entropy else (0.5, 0.25)
     model = cyclegan.build_cyclegan(
@@ -105,7 +108,7 @@ def test_cyclegan_losses(cross_entropy):
     assert run_step(model, batch) == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
-def test_unet_losses():
+def test_unet_losses(random):
     """Binary cross-entropy of mask and centrality; particle pixels of the mask count more."""
     model = multires_unet.build_unet(4, particle_weight=3.0, seed=3, with_centrality=True)
     image = random.random((2, 16, 24, 1), dtype=np.float32)

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import ctypes, resource
 from models import backend
@@ -33,7 +35,7 @@ print(anew, page_faults())
 @pytest.mark.skipif(sys.platform != "linux", reason="it is the C library of Linux that is told")
 def test_large_blocks_are_not_given_back_to_the_system():
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM], cwd=PROJECT, capture_output=True, text=True, check=True
     )
     anew, kept = map(int, ended.stdout.split())
     assert kept < anew / 20

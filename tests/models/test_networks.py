@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from models import backend, cyclegan, lean_networks, multires_unet, wgan_gp
+from models import backend, cyclegan, layers, lean_networks, multires_unet, wgan_gp
 
 
 def test_wgan_parameter_counts():
@@ -18,6 +18,25 @@ def test_wgan_draws_outlines_of_the_shape_asked_for():
     outlines = wgan_gp.sample_outlines(generator, np.zeros((3, 16), np.float32), batch_size=2)
     assert outlines.shape == (3, 48, 32)
     assert outlines.dtype == np.uint8
+
+
+def test_drawn_outlines_are_white_where_the_generator_is_at_1():
+    generator = wgan_gp.build_generator((16, 16), 4)
+    last = [layer for layer in generator.layers if isinstance(layer, layers.BatchNormalization)][-1]
+    latent = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    for beta, grey in ((100.0, 255), (-100.0, 0), (np.arctanh(0.6), 204)):
+        last.gamma.assign([0.0])
+        last.beta.assign([beta])
+        assert np.all(wgan_gp.sample_outlines(generator, latent) == grey)
+
+
+def test_outlines_drawn_in_parts_are_those_of_their_latent_vectors():
+    generator = wgan_gp.build_generator((16, 16), 4)
+    latent = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32) * 9
+    outlines = wgan_gp.sample_outlines(generator, latent, batch_size=2)
+    expected = (lean_networks.predict(generator, latent)[..., 0] + 1) * 127.5
+    assert np.abs(expected[1:] - expected[:-1]).max(axis=(1, 2)).min() > 2  # no two are alike
+    np.testing.assert_allclose(outlines, expected, atol=0.51)
 
 
 def test_wgan_generator_refuses_sizes_it_cannot_reach():

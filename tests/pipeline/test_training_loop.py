@@ -4,11 +4,15 @@ import csv
 import logging
 import os
 import signal
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from models import augmentation, cyclegan, image_pool, multires_unet, wgan_gp
+from models.optimizers import Adam
 from pipeline import training_loop, training_runs
 from pipeline.training_loop import random_numbers, shuffled_indices, train
 
@@ -185,3 +189,105 @@ def test_an_epoch_shows_every_sample_and_batches_have_one_size():
     other = shuffled_indices(10, 4, seed=1, epoch=1, step=0)
     assert list(other) != list(batches[0])
     np.testing.assert_array_equal(batches[1], shuffled_indices(10, 4, seed=1, epoch=0, step=1))
+
+
+def toy(optimizers=()):
+    """Return a model that loses what is in its batch, and shows its optimisers' rates."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+
+    def train_step(batch):
+        rates = [ops.convert_to_tensor(optimizer.learning_rate) for optimizer in optimizers]
+        return {"loss": ops.mean(batch[0]), **{f"rate {i}": r for i, r in enumerate(rates)}}
+
+    model.train_step = train_step
+    return model
+
+
+def make_toy_batch(epoch, step):
+    return (np.full(2, 10 * epoch + step**2, np.float32),)
+
+
+def test_every_epoch_has_its_learning_rate(tmp_path):
+    optimizers = [Adam(1.0), Adam(2.0)]
+    rows = train(
+        toy(optimizers),
+        make_toy_batch,
+        steps_per_epoch=2,
+        epochs=3,
+        run_folder=tmp_path,
+        learning_rate=lambda epoch: 0.5**epoch / 4,
+        optimizers=optimizers,
+    )
+    for name in ("rate 0", "rate 1"):
+        assert [row[name] for row in rows] == [0.25, 0.125, 0.0625]
+    assert [float(optimizer.learning_rate) for optimizer in optimizers] == [0.0625, 0.0625]
+
+
+def test_without_a_schedule_the_learning_rates_stay(tmp_path):
+    optimizers = [Adam(1.0), Adam(2.0)]
+    options = {"steps_per_epoch": 1, "epochs": 2, "run_folder": tmp_path, "optimizers": optimizers}
+    rows = train(toy(optimizers), make_toy_batch, **options)
+    assert [(row["rate 0"], row["rate 1"]) for row in rows] == [(1.0, 2.0)] * 2
+
+
+def test_the_log_has_the_mean_of_each_epochs_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_loop, "STEPS_BETWEEN_FETCHES", 2)
+    told = []
+    rows = train(
+        toy(),
+        make_toy_batch,
+        steps_per_epoch=3,
+        epochs=2,
+        run_folder=tmp_path,
+        validate=lambda: {"val_loss": 7.0},
+        after_epoch=lambda epoch, rows: told.append((epoch, [row["loss"] for row in rows])),
+    )
+    means = [pytest.approx((0 + 1 + 4) / 3), pytest.approx((10 + 11 + 14) / 3)]
+    expected = [{"epoch": i + 1, "loss": mean, "val_loss": 7.0} for i, mean in enumerate(means)]
+    assert rows == expected
+    with open(tmp_path / "training_log.csv", newline="") as file:
+        read = [{name: float(x) for name, x in row.items()} for row in csv.DictReader(file)]
+    assert read == expected
+    assert told == [(0, means[:1]), (1, means)]
+
+
+def test_every_epoch_tells_its_losses_and_the_time_left(tmp_path, monkeypatch, caplog):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(training_loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(training_loop, "STEPS_BETWEEN_FETCHES", 1)
+    monkeypatch.setattr(training_loop.backend, "compile_step", lambda step: step)
+    live = []
+    monkeypatch.setattr(training_loop, "live_line", live.append)
+    caplog.set_level(logging.INFO)
+
+    def train_to(epochs, **options):
+        model = toy()
+        step = model.train_step
+
+        def take_ten_seconds(batch):
+            clock.now += 10
+            return {**step(batch), "other": ops.mean(batch[0]) + 1 / 3}
+
+        model.train_step = take_ten_seconds
+        options |= {"epochs": epochs, "run_folder": tmp_path, "description": "Toy"}
+        caplog.clear()
+        live.clear()
+        train(model, make_toy_batch, steps_per_epoch=2, **options)
+        return caplog.messages
+
+    assert train_to(1) == ["Toy epoch 1 of 1, 0 s left: loss 0.5  other 0.8333"]
+    # What a run before this one did says nothing about the time.
+    clock.now += 1000
+    assert train_to(3, shown=["other"]) == [
+        "going on with epoch 2, step 1",
+        "Toy epoch 2 of 3, 20 s left: other 10.83",
+        "Toy epoch 3 of 3, 0 s left: other 20.83",
+    ]
+    assert live == [
+        "Toy epoch 2 of 3, step 1 of 2, 30 s left",
+        "Toy epoch 2 of 3, step 2 of 2, 20 s left",
+        "",
+        "Toy epoch 3 of 3, step 1 of 2, 10 s left",
+        "Toy epoch 3 of 3, step 2 of 2, 0 s left",
+        "",
+    ]

@@ -1,5 +1,6 @@
 """Runs on the disk: begun or continued; checkpoints that are whole or not there at all."""
 
+import os
 import shutil
 
 import keras
@@ -30,6 +31,44 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path):
     training_runs.save_checkpoint(model, tmp_path, {**state, "epoch": 3})
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert kept == ["000002_000000", "000003_000000"]
+
+
+@pytest.fixture
+def flushed(tmp_path, monkeypatch):
+    """Return a list that will hold what is flushed to the disk: name and size, where it is then."""
+    found = []
+
+    def fsync(file):
+        status = os.fstat(file)
+        (path,) = [
+            p for p in (tmp_path, *tmp_path.rglob("*")) if os.path.samestat(p.stat(), status)
+        ]
+        found.append((path.relative_to(tmp_path).as_posix(), path.is_file() and status.st_size))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return found
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot open folders")
+def test_a_checkpoint_is_flushed_to_the_disk_before_it_has_its_name(tmp_path, flushed):
+    """After a power failure what has its final name is whole."""
+    _, (_, newest) = saved_twice(tmp_path)
+    sizes = [(newest / name).stat().st_size for name in ("model.weights.h5", "state.json")]
+    assert flushed[-4:] == [
+        ("checkpoints/.part/model.weights.h5", sizes[0]),
+        ("checkpoints/.part/.state.json.part", sizes[1]),
+        ("checkpoints/.part", False),
+        ("checkpoints", False),
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot open folders")
+def test_a_model_is_flushed_to_the_disk_before_it_has_its_name(tmp_path, flushed):
+    model, _ = saved_twice(tmp_path / "run")
+    flushed.clear()
+    training_runs.save_model(model, tmp_path / "model.keras")
+    size = (tmp_path / "model.keras").stat().st_size
+    assert flushed == [(".part_model.keras", size), (".", False)]
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "noise"])

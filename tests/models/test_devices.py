@@ -1,0 +1,147 @@
+"""Which GPU a process computes on, and with which kernels: of two GPUs that are made up."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from models import backend
+
+TENSORFLOW = backend.BACKEND == "tensorflow"
+GPUS = [SimpleNamespace(name=f"GPU:{index}") for index in range(2)]
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Return a list that will hold what the backend is asked for, as (name, arguments, options)."""
+    calls = []
+
+    def record(owner, name):
+        monkeypatch.setattr(
+            owner, name, lambda *given, **options: calls.append((name, given, options))
+        )
+
+    monkeypatch.setattr(backend, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(backend, "_use_xla", "auto")
+    monkeypatch.setattr(backend.os, "cpu_count", lambda: 8)
+    if TENSORFLOW:
+        config = backend.tf.config
+        monkeypatch.setattr(config, "list_physical_devices", lambda kind: GPUS)
+        record(config, "set_visible_devices")
+        record(config.experimental, "set_memory_growth")
+        record(config.experimental, "enable_op_determinism")
+        for kind in ("inter", "intra"):
+            record(config.threading, f"set_{kind}_op_parallelism_threads")
+    else:
+        torch = backend.torch
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(GPUS))
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: GPUS[index].name)
+        monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as it is set
+        record(torch, "set_float32_matmul_precision")
+        record(torch, "use_deterministic_algorithms")
+    yield calls
+    backend._device_of_process.close()
+
+
+def gpus_in_use(asked):
+    """Return the indices of the GPUs that this process computes on."""
+    if TENSORFLOW:
+        ((devices, kind),) = arguments(asked, "set_visible_devices")
+        assert kind == "GPU"
+        return [GPUS.index(device) for device in devices]
+    device = backend.torch_device()
+    return [] if device.type == "cpu" else [device.index]
+
+
+def arguments(asked, name):
+    return [given for call, given, _ in asked if call == name]
+
+
+@pytest.mark.parametrize(
+    ("use_gpus", "chosen"),
+    [("all", [0]), (2, [0]), (1, [0]), ([1], [1]), ([1, 0], [1]), ((0, 1), [0]), (0, []), ([], [])],
+    ids=str,
+)
+def test_the_first_gpu_of_the_choice_is_used(use_gpus, chosen, asked):
+    backend.set_up_devices(use_gpus, allow_memory_growth=False)
+    assert gpus_in_use(asked) == chosen
+    if TENSORFLOW:
+        expected = [(GPUS[index], False) for index in chosen]
+        assert arguments(asked, "set_memory_growth") == expected
+    else:
+        assert backend.has_gpu() == bool(chosen)
+        assert arguments(asked, "set_float32_matmul_precision") == [("high",)]
+
+
+def test_all_gpus_of_a_machine_without_any_are_the_cpu(asked, monkeypatch):
+    monkeypatch.setattr(backend, "gpu_names", lambda: [])
+    backend.set_up_devices("all")
+    assert gpus_in_use(asked) == []
+
+
+@pytest.mark.parametrize("use_gpus", [3, [2], [0, 5]], ids=str)
+def test_a_gpu_that_is_not_there_is_an_error(use_gpus, asked):
+    with pytest.raises(ValueError) as error:
+        backend.set_up_devices(use_gpus)
+    assert str(error.value) == (
+        f"USE_GPUS_NO = {use_gpus!r}, but {backend.BACKEND} finds 2 GPU(s). "
+        'Use "all", a number up to 2, or a list of indices below 2.'
+    )
+    assert not asked
+
+
+@pytest.mark.parametrize("use_gpus", [1, 0])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_kernels_that_repeat_themselves_are_asked_for(deterministic, use_gpus, asked):
+    backend.set_up_devices(use_gpus, deterministic=deterministic)
+    if TENSORFLOW:
+        assert len(arguments(asked, "enable_op_determinism")) == deterministic
+        return
+    # On a CPU always: there it is cheap.
+    calls = [call for call in asked if call[0] == "use_deterministic_algorithms"]
+    wanted = deterministic or not use_gpus
+    assert calls == [("use_deterministic_algorithms", (True,), {"warn_only": True})] * wanted
+    assert backend.torch.utils.deterministic.fill_uninitialized_memory is not wanted
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="threads of independent networks are TensorFlow's")
+@pytest.mark.parametrize(("use_gpus", "networks"), [(0, 2), (0, 1), (1, 2)])
+def test_networks_share_the_cores_of_a_cpu(use_gpus, networks, asked):
+    backend.set_up_devices(use_gpus, independent_networks=networks)
+    threads = [
+        arguments(asked, f"set_{kind}_op_parallelism_threads") for kind in ("inter", "intra")
+    ]
+    assert threads == ([[(2,)], [(4,)]] if (use_gpus, networks) == (0, 2) else [[], []])
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="XLA is TensorFlow's")
+@pytest.mark.parametrize(
+    ("use_xla", "deterministic", "on_gpu", "compiled"),
+    [
+        ("auto", False, True, True),
+        ("auto", False, False, False),
+        ("auto", True, True, False),
+        (True, True, True, True),
+        (True, False, False, True),
+        (False, False, True, False),
+    ],
+)
+def test_steps_are_compiled_by_xla_where_asked(
+    use_xla, deterministic, on_gpu, compiled, asked, monkeypatch
+):
+    monkeypatch.setattr(backend, "has_gpu", lambda: on_gpu)
+    monkeypatch.setattr(backend.tf, "function", lambda step, **options: options)
+    backend.set_up_devices(1, deterministic=deterministic, use_xla=use_xla)
+    assert backend.compile_step(None)["jit_compile"] is compiled
+    for own_choice in (False, True):
+        assert backend.compile_step(None, use_xla=own_choice)["jit_compile"] is own_choice
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="cuDNN's search is PyTorch's")
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_the_fastest_kernels_are_looked_for_unless_they_are_to_repeat(deterministic, monkeypatch):
+    torch = backend.torch
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: deterministic)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", deterministic)
+    backend.compile_step(None)
+    assert torch.backends.cudnn.benchmark is not deterministic

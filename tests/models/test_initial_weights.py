@@ -1,0 +1,65 @@
+"""Initial weights: Glorot's limits, and other numbers for each seed, network and layer."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from models.initial_weights import initialise_weights, seed_of_layer
+
+
+def network(seed=1, stream=2):
+    image = keras.Input((8, 8, 32))
+    x = keras.layers.Conv2D(64, 3)(image)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Conv2DTranspose(32, 2, strides=2)(x)
+    x = keras.layers.Conv2D(64, 3)(x)
+    model = keras.Model(image, keras.layers.Dense(96)(x))
+    initialise_weights(model, seed, stream=stream)
+    return model
+
+
+def kernels(model):
+    return [np.array(weight) for weight in model.trainable_weights if weight.name == "kernel"]
+
+
+def test_kernels_are_uniform_between_the_limits_of_glorot():
+    """Equation 16: the root of 6 by the numbers that go into an output, and out of an input."""
+    # Windows of 9, 4, 9 and 1; 32 + 64 channels, or 64 + 96.
+    sizes = 9 * 96, 4 * 96, 9 * 96, 160
+    for kernel, size in zip(kernels(network()), sizes, strict=True):
+        limit = math.sqrt(6 / size)
+        assert 0.995 * limit < kernel.max() <= limit * (1 + 1e-6)
+        assert 0.995 * limit < -kernel.min() <= limit * (1 + 1e-6)
+        assert kernel.std() == pytest.approx(limit / math.sqrt(3), rel=0.03)
+        assert abs(kernel.mean()) < 0.03 * limit
+
+
+def test_all_others_keep_their_start_values():
+    values = {"bias": 0, "beta": 0, "gamma": 1, "moving_mean": 0, "moving_variance": 1}
+    others = [weight for weight in network().weights if weight.name != "kernel"]
+    assert {weight.name for weight in others} == set(values)
+    for weight in others:
+        np.testing.assert_array_equal(np.array(weight), values[weight.name])
+
+
+def test_equal_seeds_give_equal_weights_and_others_do_not():
+    first = kernels(network())
+    for own, other in zip(first, kernels(network()), strict=True):
+        np.testing.assert_array_equal(own, other)
+    for options in ({"seed": 2}, {"stream": 3}):
+        for own, other in zip(first, kernels(network(**options)), strict=True):
+            assert np.mean(own == other) < 0.01
+    assert first[0].shape == first[2].shape and np.mean(first[0] == first[2]) < 0.01
+
+
+def test_seeds_of_layers_differ_by_seed_network_and_number():
+    seeds = [
+        seed_of_layer(seed, name, number)
+        for seed in range(5)
+        for name in ("disc_a", "disc_b", "critic")
+        for number in range(5)
+    ]
+    assert len(set(seeds)) == len(seeds)
+    assert all(type(seed) is int and 0 <= seed < 2**30 for seed in seeds)
