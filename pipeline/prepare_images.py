@@ -14,7 +14,7 @@ from pipeline.image_files import (
     whole_file,
     write_image,
 )
-from pipeline.intensities import stretch_to_uint8
+from pipeline.intensities import clip_spikes, stretch_to_uint8
 from pipeline.progress import progress
 from pipeline.run_folders import fingerprint, open_output_folder
 from pipeline.tiles import tile_positions
@@ -55,7 +55,8 @@ def prepare_images(
     """Write tiles of the micrographs into ``data/trainA``, and copies of a few into ``data/testA``.
 
     Tiles that are mainly background are left out; random crops fill up to ``num_tiles``. Each is
-    stretched to 0..255, uint8. One micrograph is in memory at a time.
+    stretched to 0..255, uint8; spikes of the micrograph are clipped before (`clip_spikes`). One
+    micrograph is in memory at a time.
 
     Parameters
     ----------
@@ -87,13 +88,22 @@ def prepare_images(
     test_dir = open_output_folder(data_dir / "testA", made_with)
 
     tries = math.ceil(TRIES_PER_TILE * num_tiles / len(paths))
-    names, crops = [], []
+    names, crops, with_spikes = [], [], []
     for index, path in enumerate(progress(paths, "micrographs cut into tiles")):
-        image = read_micrograph(path, image_crop)
+        as_read = read_micrograph(path, image_crop)
+        image = clip_spikes(as_read)
+        with_spikes += [] if image is as_read else [path.name]
         _check_tile_fits(image, tile_size, path, paths, image_crop)
         grid = (tile_size, min_overlap, dark_background)
         names += _write_grid_tiles(image, *grid, train_dir, path.stem)
         crops.append(_try_crops(image, index, tile_size, dark_background, tries, seed))
+    if with_spikes:
+        logger.info(
+            "%d micrographs (such as %s) have single pixels far outside the range of all others, "
+            "as of X-rays: clipped",
+            len(with_spikes),
+            with_spikes[0],
+        )
     logger.info("%d tiles show particles; %d are wanted", len(names), num_tiles)
     number, rng = max(num_tiles - len(names), 0), _random_numbers(seed, len(paths))
     chosen = _choose_crops(np.concatenate(crops), number, rng)
@@ -232,7 +242,7 @@ def _write_crops(
         crop = chosen[i]
         if crop["image"] != image_index:
             image_index = crop["image"]
-            image = read_micrograph(paths[image_index], image_crop)
+            image = clip_spikes(read_micrograph(paths[image_index], image_crop))
         tile = _part(image, crop["row"], crop["column"], tile_size)
         tile = tile[::-1] if crop["flip_up_down"] else tile
         tile = tile[:, ::-1] if crop["flip_left_right"] else tile
