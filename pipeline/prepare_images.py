@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 # A tile is mainly background unless its mean is so many times that of its micrograph.
 LEAST_ON_DARK_BACKGROUND = 1.1
 MOST_ON_BRIGHT_BACKGROUND = 0.9
+# Where the darkest grey is more than so many times the range of all, it is taken for black: at
+# twice the range, the rule would ask for another fifth of the tile to be covered.
+LARGE_OFFSET = 2
+PIXELS_LOOKED_AT = 2**20  # for that
 TRIES_PER_TILE = 50  # random crops looked at, for each tile wanted
 TEST_TILES = 5
 
@@ -152,12 +156,26 @@ def _part(image: np.ndarray, row: int, column: int, tile_size: tuple[int, int]) 
 
 def _contrast(tile_means: np.ndarray, image: np.ndarray, dark_background: bool) -> np.ndarray:
     """Return by how much tiles differ from mere background; from 0 on they show particles."""
-    zero = min(float(image.min()), 0.0)  # a ratio of means needs positive values
+    zero = _black_level(image)
     image_mean = image.mean(dtype=np.float64) - zero
     ratio = (tile_means - zero) / image_mean if image_mean > 0 else np.ones_like(tile_means)
     if dark_background:
         return ratio - LEAST_ON_DARK_BACKGROUND
     return MOST_ON_BRIGHT_BACKGROUND - ratio
+
+
+def _black_level(image: np.ndarray) -> float:
+    """Return the value from which on means are compared: 0 as published, but for two cases.
+
+    A ratio needs positive values, so it is the minimum where that is negative. And on top of a
+    detector's large offset no tile's mean would be a tenth above or below that of the image,
+    whatever it shows: it is percentile 0.5 where that is more than `LARGE_OFFSET` times the range
+    up to percentile 99.5.
+    """
+    rows = image[:: 1 + image.size // PIXELS_LOOKED_AT]
+    low, high = np.percentile(rows, (0.5, 99.5))
+    has_offset = low > LARGE_OFFSET * (high - low) > 0
+    return float(low) if has_offset else min(float(image.min()), 0.0)
 
 
 def _mean_of_parts(image: np.ndarray, rows, columns, tile_size) -> np.ndarray:
