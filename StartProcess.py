@@ -87,7 +87,7 @@ WGAN_BATCH_SIZE = preset(published=64, quick=16)
 WGAN_EPOCHS = preset(published=1000, quick=10)
 
 # --- Step 2: simulated masks --------------------------------------------------------------------
-MAX_PARTICLE_OVERLAP = 0.5  # share of a particle that may be covered; 0.05 for TEM
+MAX_PARTICLE_OVERLAP = 0.5  # share of a new particle that may lie on earlier ones; 0.05 for TEM
 # True: simulated masks cover as much of a tile, in agglomerates and particles as large, as in your
 # micrographs: the noise's threshold and frequency and the particles' scale are measured there, and
 # 2_CycleGAN/data/scenes.png shows both. False, as published: as the options of step 2 say.
@@ -134,7 +134,7 @@ def steps(run_step):
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
         num_tiles=NUM_SIMULATED_MASKS,
-        min_overlap=0,  # pixels by which neighbouring tiles overlap at least
+        min_overlap=0,  # pixels: where tiles in a row overlap by no more in all, there is one more
         dark_background=DARK_BACKGROUND,
         image_crop=IMAGE_CROP,
         seed=SEED,

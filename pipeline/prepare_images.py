@@ -65,7 +65,7 @@ def prepare_images(
     Parameters
     ----------
     images_dir, cyclegan_dir : the micrographs; the CycleGAN's folder.
-    tile_height, tile_width, min_overlap : of the tiles, in pixels.
+    tile_height, tile_width, min_overlap : of the tiles, in pixels; see `tile_offsets`.
     num_tiles : how many there are to be at least.
     dark_background : False where particles are darker than the background.
     image_crop : rows to keep, "auto" or None; see `crop_info_bar`.
