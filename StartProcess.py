@@ -75,7 +75,9 @@ WHEN_A_NETWORK_FAILS = "stop"
 # "auto": on the GPU if the image fits there, on the CPU otherwise. True, False: as said.
 USE_GPU_FOR_WHOLE_IMAGE_INFERENCE = "auto"
 ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once
-DETERMINISTIC = False  # True: GPU kernels that give the same bits every time, and are slower
+# True: the same bits every time, and slower: by GPU kernels that repeat themselves; with torch on a
+# CPU by one thread.
+DETERMINISTIC = False
 USE_XLA = "auto"  # tensorflow: compile training steps; "auto": on a GPU, unless DETERMINISTIC
 
 # --- Step 1: the WGAN learns outlines -----------------------------------------------------------
