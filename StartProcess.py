@@ -75,7 +75,9 @@ WHEN_A_NETWORK_FAILS = "stop"
 # "auto": on the GPU if the image fits there, on the CPU otherwise. True, False: as said.
 USE_GPU_FOR_WHOLE_IMAGE_INFERENCE = "auto"
 ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once
-DETERMINISTIC = False  # True: GPU kernels that give the same bits every time, and are slower
+# True: the same bits every time, and slower: by GPU kernels that repeat themselves; with torch on a
+# CPU by one thread.
+DETERMINISTIC = False
 USE_XLA = "auto"  # tensorflow: compile training steps; "auto": on a GPU, unless DETERMINISTIC
 
 # --- Step 1: the WGAN learns outlines -----------------------------------------------------------
@@ -87,7 +89,7 @@ WGAN_BATCH_SIZE = preset(published=64, quick=16)
 WGAN_EPOCHS = preset(published=1000, quick=10)
 
 # --- Step 2: simulated masks --------------------------------------------------------------------
-MAX_PARTICLE_OVERLAP = 0.5  # share of a particle that may be covered; 0.05 for TEM
+MAX_PARTICLE_OVERLAP = 0.5  # share of a new particle that may lie on earlier ones; 0.05 for TEM
 # True: simulated masks cover as much of a tile, in agglomerates and particles as large, as in your
 # micrographs: the noise's threshold and frequency and the particles' scale are measured there, and
 # 2_CycleGAN/data/scenes.png shows both. False, as published: as the options of step 2 say.
@@ -134,7 +136,7 @@ def steps(run_step):
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
         num_tiles=NUM_SIMULATED_MASKS,
-        min_overlap=0,  # pixels by which neighbouring tiles overlap at least
+        min_overlap=0,  # pixels: where tiles in a row overlap by no more in all, there is one more
         dark_background=DARK_BACKGROUND,
         image_crop=IMAGE_CROP,
         seed=SEED,

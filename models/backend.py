@@ -174,11 +174,16 @@ def set_up_devices(
     use_gpus : "all", a number of GPUs, or a list of their indices. One process trains on one GPU:
         the first of the choice. 0 or [] is the CPU.
     allow_memory_growth : tensorflow only; False takes all GPU memory at once.
-    deterministic : on a GPU, only kernels that give the same bits every time; slower.
+    deterministic : the same bits every time, and slower: on a GPU by such kernels only, with torch
+        on a CPU by one thread, as sums of several differ in their last bits.
     independent_networks : tensorflow on a CPU only; how many networks of a step can be computed
         at the same time. Each gets its share of the cores: one small convolution cannot use many.
     use_xla : tensorflow only; True, False, or "auto": for training steps on a GPU, unless they are
         to be deterministic, which not all of XLA's kernels are.
+
+    Returns
+    -------
+    What was decided besides, a line for the log, or None.
 
     Raises
     ------
@@ -210,7 +215,7 @@ def set_up_devices(
             cores = max((os.cpu_count() or 1) // independent_networks, 1)
             tf.config.threading.set_inter_op_parallelism_threads(independent_networks)
             tf.config.threading.set_intra_op_parallelism_threads(cores)
-        return
+        return None
     _device_of_process.close()
     _device_of_process.enter_context(keras.device(f"cuda:{chosen[0]}" if chosen else "cpu"))
     torch.set_float32_matmul_precision("high")
@@ -220,6 +225,10 @@ def set_up_devices(
         torch.use_deterministic_algorithms(True, warn_only=True)
         # We read no memory before we write it: no need to fill it with a number first.
         torch.utils.deterministic.fill_uninitialized_memory = False
+    if deterministic and not chosen:
+        torch.set_num_threads(1)
+        return "DETERMINISTIC is True: torch computes on one thread of the CPU"
+    return None
 
 
 def gpu_names():

@@ -13,10 +13,12 @@ from pipeline.check_machine import (
     check_backend,
     check_gpus,
     check_write_permission,
+    tell_of_idle_gpus,
 )
 from pipeline.check_options import OPTION_CHECKS, check_options, wrong_values
 from pipeline.check_outlines import check_masks
 from pipeline.check_step_options import check_step_options, wrong_keywords
+from pipeline.run_step import runs_network
 from pipeline.step_table import STEPS
 
 __all__ = ["check_inputs", "check_step_options"]
@@ -79,6 +81,8 @@ def check_inputs(
         # Names of files may hold bytes that no text has.
         raise ValueError(text.encode(errors="backslashreplace").decode())
     logger.info("options and input files checked: no problem found")
+    if calls is None or any(runs_network(function, keywords) for _, function, keywords in calls):
+        tell_of_idle_gpus(options.get("USE_GPUS_NO", "all"))
 
 
 def _check_calls(calls: list[Call], said: set[tuple[str, str]]) -> list[str]:

@@ -84,6 +84,14 @@ def check_gpus(use_gpus: int | str | list[int], whole_image_on_gpu: bool | str) 
     ]
 
 
+def tell_of_idle_gpus(use_gpus: int | str | list[int]) -> None:
+    """Say so where more than one GPU is chosen, as one process trains on one."""
+    chosen = (count_gpus() or 0) if use_gpus == "all" else use_gpus
+    number = len(chosen) if isinstance(chosen, list | tuple) else chosen
+    if number > 1:
+        logger.info("training uses the first of %d GPUs; USE_GPUS_NO can name another", number)
+
+
 def existing_parent(folder: Path) -> Path:
     """Return the folder itself, or the nearest one above it that exists and can be seen."""
     folder = Path(os.path.abspath(folder))

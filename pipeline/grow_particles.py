@@ -13,7 +13,12 @@ import numpy as np
 from skimage.morphology import reconstruction
 
 from pipeline.particle_masks import fill_holes
-from pipeline.touching_particles import distance_to_background, flood, separate_components
+from pipeline.touching_particles import (
+    distance_to_background,
+    flood,
+    numbered,
+    separate_components,
+)
 
 # Of a centre, in 255ths of the centrality of the innermost pixel:
 LEAST_RISE = 45  # from the valley to a neighbour up to it
@@ -98,7 +103,7 @@ def _flood_components(central, mask):
     labels = np.zeros(mask.shape, np.int32)
     number = 0
     components, boxes = separate_components(mask)
-    for component, box in enumerate(boxes, start=1):
+    for component, box in numbered(boxes, "agglomerates cut into particles"):
         inside = components[box] == component
         height = smooth_part(central, box)
         grown = find_centres(height, inside)

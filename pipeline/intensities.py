@@ -1,6 +1,11 @@
 """Intensities of images: normalise, clip the contrast, stretch to 8 bit. Arrays in, arrays out."""
 
+import cv2
 import numpy as np
+
+# A spike is so many times farther out than the range of all that is larger than a spike is wide.
+SPIKE_DISTANCE = 3
+MOST_SPIKES = 1e-4  # share of an image's pixels; where more are that far out, they are no defects
 
 
 def normalise(image: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
@@ -64,6 +69,36 @@ def clip_contrast(image: np.ndarray, contrast_range: tuple[float, float] | None)
     image = np.asarray(image)
     exact = np.float32 if image.dtype.itemsize < 4 or image.dtype == np.float32 else np.float64
     return np.clip(image.astype(exact), *np.percentile(image, (low, high)).astype(exact))
+
+
+def clip_spikes(image: np.ndarray) -> np.ndarray:
+    """Clip the few pixels far outside the range of all others: X-rays, a camera's hot pixels.
+
+    The range is that after a median over 5 x 5 pixels, which leaves out what is smaller than 13
+    pixels. Without its spikes an image can be stretched, of which one would leave it nearly
+    constant.
+
+    Parameters
+    ----------
+    image : (height, width), integers or floats, finite.
+
+    Returns
+    -------
+    The image itself where it has no spike, or more than 1 in 10,000 pixels are that far out; else
+    a copy, in which spikes have the largest or the smallest value of all other pixels.
+    """
+    # OpenCV's median does not take other integers, or float64.
+    scaled = image if image.dtype in (np.uint8, np.uint16) else normalise(image)
+    smooth = cv2.medianBlur(scaled, 5)
+    low, high = float(smooth.min()), float(smooth.max())
+    reach = SPIKE_DISTANCE * (high - low)
+    if low - reach <= scaled.min() and scaled.max() <= high + reach:
+        return image
+    is_spike = (scaled < low - reach) | (scaled > high + reach)
+    if np.count_nonzero(is_spike) > MOST_SPIKES * image.size:
+        return image
+    others = image[~is_spike]
+    return np.clip(image, others.min(), others.max())
 
 
 def stretch_to_uint8(image: np.ndarray) -> np.ndarray:

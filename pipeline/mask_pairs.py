@@ -12,6 +12,7 @@ from pipeline.image_files import (
     read_micrograph,
     stem_of,
 )
+from pipeline.particle_masks import is_label_map
 
 PROBLEMS_SHOWN = 10
 
@@ -36,8 +37,8 @@ def find_mask_pairs(
     FileNotFoundError
         If there is no pair.
     ValueError
-        If a mask is not binary or does not fit its micrograph, or a file cannot be read; lists
-        all of them.
+        If a mask is neither binary nor a label map, or does not fit its micrograph, or a file
+        cannot be read; lists all of them.
     """
     masks = {stem_of(path) for path in list_masks(masks_dir)}
     images = {stem_of(path) for path in list_images(images_dir)}
@@ -68,8 +69,12 @@ def find_mask_pairs(
 def read_mask_pair(
     mask_path: Path, image_path: Path, image_crop: str | int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return mask (bool) and micrograph, cut to the rows both have, counted from the top."""
-    mask, micrograph = read_image(mask_path) > 0, read_micrograph(image_path, image_crop)
+    """Return mask and micrograph, cut to the rows both have, counted from the top.
+
+    The mask is bool, or where the file is a label map (`is_label_map`) that, int32.
+    """
+    mask, micrograph = read_image(mask_path), read_micrograph(image_path, image_crop)
+    mask = mask.astype(np.int32) if is_label_map(mask) else mask > 0
     rows = min(mask.shape[0], micrograph.shape[0])
     return mask[:rows], micrograph[:rows]
 
@@ -84,10 +89,12 @@ def _problems(mask_path: Path, image_path: Path, image_crop: str | int | None) -
         return [str(error)]
     problems = []
     values = np.unique(mask)
-    if len(values) > 2 or (len(values) == 2 and values[0] != 0):
+    is_binary = len(values) == 1 or (len(values) == 2 and values[0] == 0)
+    if not is_binary and not is_label_map(mask):
         problems.append(
             f"{mask_path} is not a mask: it has {len(values)} grey values from {values[0]} to "
-            f"{values[-1]}; expected black (0) and one other value. Threshold it first."
+            f"{values[-1]}; expected black (0) and one other value, or the numbers of particles "
+            f"from 1 on. Threshold it first, or number them anew."
         )
     if mask.shape[1] != width or mask.shape[0] > height:
         problems.append(

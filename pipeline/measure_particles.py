@@ -55,7 +55,8 @@ def measure_particles(
 
     Parameters
     ----------
-    masks_dir : ``<name>.tif``, 0 and one other value; ``<name>_raw.tif`` is passed over.
+    masks_dir : ``<name>.tif``, 0 and one other value, or a label map; ``<name>_raw.tif`` is passed
+        over.
     images_dir : the micrographs, paired by name; those without a mask are not measured.
     results_dir : the results go to a new folder ``<time>`` in it, which is returned.
     pixel_size_nm : None reads it from the micrographs; without any, all sizes are in pixels.
@@ -69,7 +70,8 @@ def measure_particles(
     FileNotFoundError
         If there is no mask with a micrograph.
     ValueError
-        If a mask is not binary or does not fit its micrograph, or a filter is wrong.
+        If a mask is neither binary nor a label map or does not fit its micrograph, or a filter is
+        wrong.
     """
     options = dict(locals())
     started = time.monotonic()
@@ -151,7 +153,7 @@ def _measure_image(
         **dropped,
         "particles_measured": int(stays.sum()),
         BELOW_SMALL: int((kept["area"] < SMALL_AREA_PIXELS * pixel_size**2).sum()),
-        "covered_area_percent": 100 * mask.mean(),
+        "covered_area_percent": 100 * np.count_nonzero(mask) / mask.size,
     }
 
     def only(chosen: np.ndarray) -> np.ndarray:

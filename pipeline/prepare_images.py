@@ -14,7 +14,7 @@ from pipeline.image_files import (
     whole_file,
     write_image,
 )
-from pipeline.intensities import stretch_to_uint8
+from pipeline.intensities import clip_spikes, stretch_to_uint8
 from pipeline.progress import progress
 from pipeline.run_folders import fingerprint, open_output_folder
 from pipeline.tiles import tile_positions
@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 # A tile is mainly background unless its mean is so many times that of its micrograph.
 LEAST_ON_DARK_BACKGROUND = 1.1
 MOST_ON_BRIGHT_BACKGROUND = 0.9
+# Where the darkest grey is more than so many times the range of all, it is taken for black: at
+# twice the range, the rule would ask for another fifth of the tile to be covered.
+LARGE_OFFSET = 2
+PIXELS_LOOKED_AT = 2**20  # for that
 TRIES_PER_TILE = 50  # random crops looked at, for each tile wanted
 TEST_TILES = 5
 
@@ -55,12 +59,13 @@ def prepare_images(
     """Write tiles of the micrographs into ``data/trainA``, and copies of a few into ``data/testA``.
 
     Tiles that are mainly background are left out; random crops fill up to ``num_tiles``. Each is
-    stretched to 0..255, uint8. One micrograph is in memory at a time.
+    stretched to 0..255, uint8; spikes of the micrograph are clipped before (`clip_spikes`). One
+    micrograph is in memory at a time.
 
     Parameters
     ----------
     images_dir, cyclegan_dir : the micrographs; the CycleGAN's folder.
-    tile_height, tile_width, min_overlap : of the tiles, in pixels.
+    tile_height, tile_width, min_overlap : of the tiles, in pixels; see `tile_offsets`.
     num_tiles : how many there are to be at least.
     dark_background : False where particles are darker than the background.
     image_crop : rows to keep, "auto" or None; see `crop_info_bar`.
@@ -87,13 +92,22 @@ def prepare_images(
     test_dir = open_output_folder(data_dir / "testA", made_with)
 
     tries = math.ceil(TRIES_PER_TILE * num_tiles / len(paths))
-    names, crops = [], []
+    names, crops, with_spikes = [], [], []
     for index, path in enumerate(progress(paths, "micrographs cut into tiles")):
-        image = read_micrograph(path, image_crop)
+        as_read = read_micrograph(path, image_crop)
+        image = clip_spikes(as_read)
+        with_spikes += [] if image is as_read else [path.name]
         _check_tile_fits(image, tile_size, path, paths, image_crop)
         grid = (tile_size, min_overlap, dark_background)
         names += _write_grid_tiles(image, *grid, train_dir, path.stem)
         crops.append(_try_crops(image, index, tile_size, dark_background, tries, seed))
+    if with_spikes:
+        logger.info(
+            "%d micrographs (such as %s) have single pixels far outside the range of all others, "
+            "as of X-rays: clipped",
+            len(with_spikes),
+            with_spikes[0],
+        )
     logger.info("%d tiles show particles; %d are wanted", len(names), num_tiles)
     number, rng = max(num_tiles - len(names), 0), _random_numbers(seed, len(paths))
     chosen = _choose_crops(np.concatenate(crops), number, rng)
@@ -142,12 +156,26 @@ def _part(image: np.ndarray, row: int, column: int, tile_size: tuple[int, int]) 
 
 def _contrast(tile_means: np.ndarray, image: np.ndarray, dark_background: bool) -> np.ndarray:
     """Return by how much tiles differ from mere background; from 0 on they show particles."""
-    zero = min(float(image.min()), 0.0)  # a ratio of means needs positive values
+    zero = _black_level(image)
     image_mean = image.mean(dtype=np.float64) - zero
     ratio = (tile_means - zero) / image_mean if image_mean > 0 else np.ones_like(tile_means)
     if dark_background:
         return ratio - LEAST_ON_DARK_BACKGROUND
     return MOST_ON_BRIGHT_BACKGROUND - ratio
+
+
+def _black_level(image: np.ndarray) -> float:
+    """Return the value from which on means are compared: 0 as published, but for two cases.
+
+    A ratio needs positive values, so it is the minimum where that is negative. And on top of a
+    detector's large offset no tile's mean would be a tenth above or below that of the image,
+    whatever it shows: it is percentile 0.5 where that is more than `LARGE_OFFSET` times the range
+    up to percentile 99.5.
+    """
+    rows = image[:: 1 + image.size // PIXELS_LOOKED_AT]
+    low, high = np.percentile(rows, (0.5, 99.5))
+    has_offset = low > LARGE_OFFSET * (high - low) > 0
+    return float(low) if has_offset else min(float(image.min()), 0.0)
 
 
 def _mean_of_parts(image: np.ndarray, rows, columns, tile_size) -> np.ndarray:
@@ -232,7 +260,7 @@ def _write_crops(
         crop = chosen[i]
         if crop["image"] != image_index:
             image_index = crop["image"]
-            image = read_micrograph(paths[image_index], image_crop)
+            image = clip_spikes(read_micrograph(paths[image_index], image_crop))
         tile = _part(image, crop["row"], crop["column"], tile_size)
         tile = tile[::-1] if crop["flip_up_down"] else tile
         tile = tile[:, ::-1] if crop["flip_left_right"] else tile

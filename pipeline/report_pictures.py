@@ -22,6 +22,11 @@ def jpeg_uri(path: Path, largest_bytes: int) -> str:
     picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise ValueError(f"{path} cannot be read as an image. Run step 7 again to make it anew.")
+    return jpeg_uri_of(picture, largest_bytes)
+
+
+def jpeg_uri_of(picture: np.ndarray, largest_bytes: int) -> str:
+    """Return a picture, uint8 (h, w, 3) BGR, as `jpeg_uri` does one in a file."""
     for side, quality in JPEG_STEPS:
         factor = side / max(picture.shape[:2])
         smaller = picture

@@ -9,9 +9,16 @@ import numpy as np
 
 from pipeline.csv_tables import read_table
 from pipeline.filter_masks import fake_micrographs_folder
-from pipeline.image_files import list_images
+from pipeline.image_files import list_images, read_image
+from pipeline.preview_sheets import contact_sheet
 from pipeline.report_parts import options_list, picture, plot, section
-from pipeline.report_pictures import jpeg_uri, plot_training_curves, png_uri, read_training_log
+from pipeline.report_pictures import (
+    jpeg_uri,
+    jpeg_uri_of,
+    plot_training_curves,
+    png_uri,
+    read_training_log,
+)
 from pipeline.run_folders import MADE_WITH, fingerprint, list_runs, read_json
 
 logger = logging.getLogger(__name__)
@@ -35,6 +42,11 @@ PREVIEWS = {
 SIMULATED = "2_CycleGAN/data/trainB"
 TRANSLATED = "2_CycleGAN/generate_images/A"
 SCENES = "2_CycleGAN/data/scenes.png"
+EXAMPLES = {
+    "Tiles of the micrographs": "2_CycleGAN/data/testA",
+    "Simulated masks": "2_CycleGAN/data/testB",
+}
+EXAMPLES_SHOWN, COLUMNS_OF_EXAMPLES = 4, 2
 PAIRS = "2_CycleGAN/generate_images/pairs.csv"
 LARGEST_SHEET_BYTES = 350_000
 
@@ -122,7 +134,10 @@ def preview_section(root_dir: Path, runs: dict[str, str]) -> tuple[str, str]:
 
 
 def scene_section(root_dir: Path) -> tuple[str, str]:
-    """Return the section that compares the simulated masks with real and fake micrographs."""
+    """Return the section that compares the simulated masks with real and fake micrographs.
+
+    It shows a few of both sides, how their scenes are distributed, and how faithful the fakes are.
+    """
     content = []
     drawn = root_dir / SCENES
     if drawn.is_file():
@@ -130,6 +145,9 @@ def scene_section(root_dir: Path) -> tuple[str, str]:
         content.append(
             plot(uri, "Coverage, agglomerates and particles, simulated and in the micrographs")
         )
+    sheets = [_example_sheet(name, root_dir / folder) for name, folder in EXAMPLES.items()]
+    if any(sheets):
+        content.append(f'<div class="pair">{"".join(sheets)}</div>')
     fidelities = [float(row["fidelity"] or "nan") for row in read_table(root_dir / PAIRS)]
     known = [value for value in fidelities if not math.isnan(value)]
     if known:
@@ -140,6 +158,21 @@ def scene_section(root_dir: Path) -> tuple[str, str]:
             "micrograph that shows what its mask does, no more and no less.</p>"
         )
     return section("Simulated and real scenes", *content)
+
+
+def _example_sheet(name: str, folder: Path) -> str:
+    """Return a picture of the first images in a folder, of one size; "" where there are none."""
+    try:
+        paths = list_images(folder) if folder.is_dir() else []
+        images = [read_image(path) for path in paths[:EXAMPLES_SHOWN]]
+    except ValueError as error:
+        logger.warning("left out of the report: %s", error)
+        return ""
+    images = [image for image in images if image.shape == images[0].shape]
+    if not images:
+        return ""
+    sheet = contact_sheet(images, COLUMNS_OF_EXAMPLES)
+    return picture(jpeg_uri_of(sheet, LARGEST_SHEET_BYTES), name, name)
 
 
 def _one_level(options: dict) -> dict:

@@ -83,7 +83,9 @@ def run_job(job):
             backend = importlib.import_module("models.backend")
             # The CycleGAN's two generators, and its two discriminators, do not wait for each other.
             independent = 2 if job["function"] == "train_cyclegan" else 1
-            backend.set_up_devices(**job["devices"], independent_networks=independent)
+            decided = backend.set_up_devices(**job["devices"], independent_networks=independent)
+            if decided:
+                logger.info("%s", decided)
         module = importlib.import_module(f"pipeline.{job['function']}")
         getattr(module, job["function"])(**job["keywords"])
     except KeyboardInterrupt:

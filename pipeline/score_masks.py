@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
 from pipeline.intensities import normalise
 from pipeline.mask_pairs import list_masks
-from pipeline.particle_masks import segment_particles
+from pipeline.particle_masks import is_label_map, segment_particles
 from pipeline.progress import progress
 from pipeline.report import write_report
 from pipeline.run_folders import fingerprint, list_runs, new_run_folder, read_json
@@ -43,7 +43,7 @@ def score_masks(
     Parameters
     ----------
     masks_dir : ``<name>.tif``, the masks, and ``<name>_raw.tif``, the probabilities (may lack).
-    true_masks_dir : masks of the same names, or of some of them.
+    true_masks_dir : masks of the same names, or of some of them; label maps (`is_label_map`) too.
     results_dir : of step 7.
     watershed_lines, min_distance : of the segmentation at each threshold, as in step 6b.
 
@@ -92,12 +92,13 @@ def score_folders(
     """
     pairs = _pair_masks(masks_dir, true_masks_dir)
     thresholds = _thresholds([mask for mask, _ in pairs])
-    comparisons, cropped = {}, 0
+    comparisons, cropped, label_maps = {}, 0, 0
     for mask_path, true_path in progress(pairs, "masks scored"):
-        true = _read_binary(true_path)
-        segmentations = {AS_SAVED: _read_binary(mask_path)}
+        true = _read_mask(true_path)
+        segmentations = {AS_SAVED: _read_mask(mask_path)}
         probability = _read_probability(mask_path) if thresholds else None
         comparisons[mask_path.stem] = compared = {}
+        label_maps += true.dtype != bool
         cropped += len(segmentations[AS_SAVED]) != len(true)
         for threshold in thresholds:
             mask = segment_particles(probability, threshold, watershed_lines, min_distance)
@@ -111,6 +112,8 @@ def score_folders(
         logger.info(
             "%d pairs differ in height: scored on the rows both have, from the top", cropped
         )
+    if label_maps:
+        logger.info("%d true masks are label maps: each number is a particle", label_maps)
     return score_rows(comparisons)
 
 
@@ -141,14 +144,17 @@ def _thresholds(mask_paths: list[Path]) -> tuple[float, ...]:
     return () if missing else THRESHOLDS
 
 
-def _read_binary(path: Path) -> np.ndarray:
-    """Return a mask as bool (height, width); a label map would not mean what it seems to."""
+def _read_mask(path: Path) -> np.ndarray:
+    """Return a mask as bool (height, width), a label map as int32."""
     image = read_image(path)
+    if is_label_map(image):
+        return image.astype(np.int32)
     n_values = len(np.unique(image))
     if n_values > 2 and path.suffix.lower() not in (".jpg", ".jpeg"):
         raise ValueError(
-            f"{path} has {n_values} different values; expected a mask with two, 0 and 255. "
-            f"Threshold it, and if it is a label map, draw a gap between touching particles first."
+            f"{path} has {n_values} different values; expected a mask with two, 0 and 255, or a "
+            f"label map of integers: 0 the background, 1, 2, ... the particles. Threshold it, or "
+            f"number the particles anew."
         )
     return normalise(image) > 0.5 if n_values > 1 else image > 0
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from pipeline.error_kinds import KINDS, fates_of_true_particles, invented_particles
-from pipeline.particle_masks import label_particles
+from pipeline.particle_masks import fill_holes, label_particles, number_anew
 
 # Smaller specks do not count as contours or particles where a score says "above 9 px".
 SPECK_AREA = 9
@@ -24,7 +24,7 @@ MAX_CUT_SHARE = 0.01
 
 
 def crop_to_common_rows(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return two masks (height, width), bool, both cropped to the rows they share from the top.
+    """Return two masks or label maps (height, width), cropped to the rows both have from the top.
 
     Raises
     ------
@@ -53,7 +53,8 @@ def compare_masks(predicted: np.ndarray, true: np.ndarray) -> dict[str, np.ndarr
 
     Parameters
     ----------
-    predicted, true : (height, width), bool. Pixels of one particle share an edge (4-connected).
+    predicted, true : (height, width): bool, a mask, whose pixels are of one particle if they share
+        an edge (4-connected); or integers, a label map: 0 the background, each particle its number.
 
     Returns
     -------
@@ -68,21 +69,13 @@ def compare_masks(predicted: np.ndarray, true: np.ndarray) -> dict[str, np.ndarr
     contour_areas, contour_ious : of the predicted contours, the area in pixels and the highest IoU
         with any true contour.
     """
-    predicted, true = np.asarray(predicted, bool), np.asarray(true, bool)
-    both, either = np.count_nonzero(predicted & true), np.count_nonzero(predicted | true)
-    pixels = (
-        both,
-        np.count_nonzero(predicted) - both,
-        np.count_nonzero(true) - both,
-        true.size - either,
-    )
-    predicted_areas, true_areas, overlaps = _overlaps(
-        label_particles(predicted), label_particles(true)
-    )
+    predicted_labels, true_labels = _particles(predicted), _particles(true)
+    predicted_areas, true_areas, overlaps = _overlaps(predicted_labels, true_labels)
+    n_predicted, n_true = predicted_areas.sum(), true_areas.sum()
+    both = np.count_nonzero((predicted_labels > 0) & (true_labels > 0))
+    pixels = (both, n_predicted - both, n_true - both, true.size - n_predicted - n_true + both)
     intersections, unions = _jaccard_terms(predicted_areas, true_areas, overlaps)
-    contour_areas, _, contour_overlaps = _overlaps(
-        _label_contours(predicted), _label_contours(true)
-    )
+    contour_areas, _, contour_overlaps = _overlaps(_contours(predicted), _contours(true))
     contour_ious = np.zeros(len(contour_areas))
     np.maximum.at(contour_ious, contour_overlaps["predicted"], contour_overlaps["iou"])
     return {
@@ -189,11 +182,19 @@ def _ratio(numerator: float, denominator: float, if_empty: float) -> float:
     return float(numerator / denominator) if denominator else if_empty
 
 
-def _label_contours(mask: np.ndarray) -> np.ndarray:
+def _particles(mask: np.ndarray) -> np.ndarray:
+    """Return the particles of a mask (bool) or label map, numbered 1, 2, ..., int32 (h, w)."""
+    return label_particles(mask) if mask.dtype == bool else number_anew(mask)
+
+
+def _contours(mask: np.ndarray) -> np.ndarray:
     """Return the areas within the outer contours of a mask, numbered, int32 (height, width).
 
     The published score draws and fills the contours that OpenCV traces: 8-connected, holes filled.
+    In a label map each particle has its own.
     """
+    if mask.dtype != bool:
+        return fill_holes(number_anew(mask), connectivity=4)
     # The rim of zeros joins all background outside the particles: the rest of it is in holes.
     background = cv2.connectedComponents(
         np.pad(~mask, 1, constant_values=True).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S

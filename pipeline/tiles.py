@@ -11,7 +11,10 @@ MAXIMUM, AVERAGE, CROP = 0, 1, 2
 def tile_offsets(size: int, tile: int, min_overlap: int) -> list[int]:
     """Return where the tiles begin along an axis; the first at 0, the last ending at ``size``.
 
-    Parameters: the lengths of axis and tile and the least overlap of neighbours, in pixels.
+    There are as few tiles as cover the axis, but one more where their overlaps would add up to no
+    more than ``min_overlap``: it bounds the sum over all seams, not each of them.
+
+    Parameters: the lengths of axis and tile, and ``min_overlap``, in pixels.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def split_into_tiles(
     Parameters
     ----------
     image : (height, width) or (height, width, channels), any dtype.
-    min_overlap : pixels by which neighbours overlap; the tiles are spread evenly.
+    min_overlap : in pixels, see `tile_offsets`; the tiles are spread evenly.
 
     Returns
     -------

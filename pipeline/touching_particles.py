@@ -1,8 +1,14 @@
 """Split touching particles by a watershed on the distance to the background."""
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from skimage.segmentation import watershed
+
+from pipeline.progress import progress
+
+MANY_COMPONENTS = 10_000  # from which on an image has a progress of its own
 
 
 def split_touching_particles(mask: np.ndarray, min_distance: int) -> np.ndarray:
@@ -33,7 +39,7 @@ def split_touching_particles(mask: np.ndarray, min_distance: int) -> np.ndarray:
     particle = np.asarray(mask).astype(np.uint8)
     components, boxes = separate_components(particle)
     distance = np.zeros(particle.shape)
-    for component, box in enumerate(boxes, start=1):
+    for component, box in numbered(boxes, "agglomerates measured"):
         distance[box] += distance_to_background(components[box] == component)
     distance = cv2.GaussianBlur(distance, (9, 9), 1.0, borderType=cv2.BORDER_REPLICATE)
     distance *= particle
@@ -43,7 +49,7 @@ def split_touching_particles(mask: np.ndarray, min_distance: int) -> np.ndarray:
     markers[rows, columns] = np.arange(1, len(rows) + 1)
     centres_inside = np.bincount(components[rows, columns], minlength=len(boxes) + 1)
     labels = np.zeros_like(markers)
-    for component, box in enumerate(boxes, start=1):
+    for component, box in numbered(boxes, "agglomerates split"):
         inside, centres = components[box] == component, centres_inside[component]
         if centres == 1:
             labels[box][inside] = markers[box][inside].max()
@@ -70,6 +76,15 @@ def separate_components(mask: np.ndarray) -> tuple[np.ndarray, list]:
         for left, top, width, height, _ in boxes[1:].tolist()
     ]
     return components, boxes
+
+
+def numbered(boxes: list, what: str) -> Iterator[tuple[int, tuple[slice, slice]]]:
+    """Yield the number and box of each component, and say how many are done where they are many.
+
+    ``what`` as in `progress`.
+    """
+    pairs = enumerate(boxes, start=1)
+    return progress(pairs, what, len(boxes)) if len(boxes) >= MANY_COMPONENTS else pairs
 
 
 def distance_to_background(mask: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from models import backend
 from pipeline.gan_images import encode_mask, encode_micrograph
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import load_predictor, make_predictor
-from pipeline.intensities import stretch_to_uint8
+from pipeline.intensities import clip_spikes, stretch_to_uint8
 from pipeline.network_failures import is_flat
 from pipeline.progress import progress
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder, read_json
@@ -35,7 +35,8 @@ def translate_images(
 ):
     """Translate ``cyclegan_dir/data/trainB`` to ``generate_images/A``, ``images_dir`` to ``B``.
 
-    Same file names; micrographs get the ending ``.tif``. Every image is stretched to 0..255.
+    Same file names; micrographs get the ending ``.tif``. Every image is stretched to 0..255, the
+    spikes of micrographs clipped before (`clip_spikes`).
     """
     cyclegan_dir = Path(cyclegan_dir)
     to_mask = newest_model(
@@ -71,7 +72,7 @@ def translate_images(
     span = 1.0 if options["use_binary_crossentropy"] else 2.0
     flat = []
     for file in progress(missing, "micrographs translated"):
-        image = stretch_to_uint8(read_micrograph(file, image_crop))
+        image = stretch_to_uint8(clip_spikes(read_micrograph(file, image_crop)))
         mask = predict(encode_micrograph(image, options["invert_images"]))
         stretched = stretch_output(mask[..., 0], span)
         flat += [] if stretched.any() else [file.name]

@@ -123,7 +123,7 @@ def place_particles(
     particles: list[Particle],
     max_overlap: float,
 ) -> np.ndarray:
-    """Lay particles one over the other, leaving out those that would be too much covered.
+    """Lay particles one over the other, leaving out those that would lie on others too much.
 
     A particle is left out if its core is empty, or if more than ``max_overlap`` of its core lies
     on earlier particles. Otherwise it clears its footprint and sets its core.

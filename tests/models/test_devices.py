@@ -39,6 +39,7 @@ def asked(monkeypatch):
         monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as it is set
         record(torch, "set_float32_matmul_precision")
         record(torch, "use_deterministic_algorithms")
+        record(torch, "set_num_threads")
     yield calls
     backend._device_of_process.close()
 
@@ -93,15 +94,20 @@ def test_a_gpu_that_is_not_there_is_an_error(use_gpus, asked):
 @pytest.mark.parametrize("use_gpus", [1, 0])
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_kernels_that_repeat_themselves_are_asked_for(deterministic, use_gpus, asked):
-    backend.set_up_devices(use_gpus, deterministic=deterministic)
+    decided = backend.set_up_devices(use_gpus, deterministic=deterministic)
     if TENSORFLOW:
         assert len(arguments(asked, "enable_op_determinism")) == deterministic
+        assert decided is None
         return
     # On a CPU always: there it is cheap.
     calls = [call for call in asked if call[0] == "use_deterministic_algorithms"]
     wanted = deterministic or not use_gpus
     assert calls == [("use_deterministic_algorithms", (True,), {"warn_only": True})] * wanted
     assert backend.torch.utils.deterministic.fill_uninitialized_memory is not wanted
+    # Sums of several threads differ in their last bits.
+    on_one_thread = deterministic and not use_gpus
+    assert arguments(asked, "set_num_threads") == [(1,)] * on_one_thread
+    assert ("torch computes on one thread of the CPU" in (decided or "")) == on_one_thread
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="threads of independent networks are TensorFlow's")

@@ -47,6 +47,16 @@ def test_good_input_passes_and_nothing_is_written(options, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("function", ["train_unet", "measure_particles"])
+def test_idle_gpus_are_told_of_where_a_network_runs(options, monkeypatch, caplog, function):
+    caplog.set_level("INFO")
+    monkeypatch.setattr("pipeline.check_machine.count_gpus", lambda: 2)
+    calls = [call for call in default_calls(options) if call[1] == function]
+    monkeypatch.setattr("pipeline.check_inputs.check_earlier_steps", lambda calls: [])
+    check_inputs(options, calls)
+    assert ("training uses the first of 2 GPUs" in caplog.text) == (function == "train_unet")
+
+
 def test_all_problems_come_in_one_error_a_line_each(options, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflaw")
     (tmp_path / "Input_Images" / "bad.tif").write_text("no image")

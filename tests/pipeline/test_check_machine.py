@@ -137,3 +137,19 @@ def test_folders_of_earlier_runs_must_be_writable_too(tmp_path, monkeypatch, inn
     assert f"there is no permission to write in {tmp_path / inner}. Allowed" in problem
     if inner != ".workflow":
         assert check_write_permission(default_options(tmp_path), {"6b"}) == []
+
+
+@pytest.mark.parametrize(
+    ("there", "chosen", "number"),
+    [(4, "all", 4), (4, 3, 3), (4, [1, 3], 2), (None, 2, 2)]
+    + [(4, case, None) for case in (1, [2], 0, [])]
+    + [(there, "all", None) for there in (None, 0, 1)],
+)
+def test_of_several_gpus_it_is_said_that_the_first_is_used(
+    monkeypatch, caplog, there, chosen, number
+):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(check_machine, "count_gpus", lambda: there)
+    check_machine.tell_of_idle_gpus(chosen)
+    told = f"training uses the first of {number} GPUs; USE_GPUS_NO can name another"
+    assert caplog.messages == ([told] if number else [])

@@ -8,6 +8,7 @@ import pytest
 from scipy import ndimage
 from skimage.morphology import h_maxima
 
+from pipeline import touching_particles
 from pipeline.grow_particles import (
     LEAST_RISE,
     centrality,
@@ -206,3 +207,14 @@ def test_centrality_repeats_itself_to_the_last_bit():
         # All are kept, so that each lies elsewhere in the memory: OpenCV's distances depend on it.
         maps = [centrality(labels) for _ in range(5)]
         assert all(np.array_equal(one, maps[0]) for one in maps)
+
+
+def test_an_image_of_many_components_has_a_progress_of_its_own(monkeypatch, caplog):
+    caplog.set_level("INFO")
+    labels = label_map((15, 15, 9), (15, 60, 12), (60, 40, 14))
+    central = centrality(labels)
+    expected = grow_particles(labels > 0, central, 0.5)
+    assert not caplog.messages
+    monkeypatch.setattr(touching_particles, "MANY_COMPONENTS", 3)
+    np.testing.assert_array_equal(grow_particles(labels > 0, central, 0.5), expected)
+    assert caplog.messages == ["agglomerates cut into particles: 3 in 0 s"]

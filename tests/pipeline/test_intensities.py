@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from pipeline.intensities import clip_contrast, normalise, stretch_to_uint8
+from pipeline.intensities import clip_contrast, clip_spikes, normalise, stretch_to_uint8
 
 FLOATS = st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False)
 
@@ -79,3 +79,47 @@ def test_stretch_uses_all_of_8_bit(dtype):
     if dtype == np.uint8:
         image = np.arange(256)
     np.testing.assert_array_equal(stretch_to_uint8(image.astype(dtype)), np.arange(256))
+
+
+def micrograph_of_a_camera(seed: int = 0) -> np.ndarray:
+    """Background of 2000 with noise, a particle of 400 more; one pixel in 10,000 may be a spike."""
+    image = np.random.default_rng(seed).normal(2000, 60, (200, 250))
+    image[50:90, 60:110] += 400
+    return np.rint(image)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("spike", [60000, -20000])
+def test_a_spike_does_not_take_the_contrast(dtype, spike):
+    if spike < 0 and dtype == np.uint16:
+        spike = 0  # a dead pixel
+    image = micrograph_of_a_camera()
+    expected = stretch_to_uint8(image)
+    image[120, 130:132] = 2000, spike
+    image[199, 0] = spike  # in a corner, which the median's border repeats
+    clipped = clip_spikes(image.astype(dtype))
+    assert clipped.dtype == dtype
+    # As dark or bright as the image is elsewhere; and all else as if there had been no spike.
+    difference = np.abs(stretch_to_uint8(clipped).astype(int) - expected)
+    assert np.count_nonzero(difference) <= 3
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_without_spikes_an_image_is_returned_as_it_is(dtype):
+    random = np.random.default_rng(0)
+    noise = (micrograph_of_a_camera() / 12).astype(dtype)  # up to 210
+    dots = noise.copy()
+    dots[10:13, 10:15] = 255  # as small as a particle gets
+    salt = np.where(random.random(noise.shape) < 0.01, 255, 60).astype(
+        dtype
+    )  # no defects: too many
+    for image in (noise, dots, salt, np.full_like(noise, 7)):
+        assert clip_spikes(image) is image
+
+
+@pytest.mark.parametrize("size", [4, 5, 12])
+def test_what_is_larger_than_a_spike_is_none(size):
+    """In an image of faint noise, of ``size`` x ``size`` pixels."""
+    image = (micrograph_of_a_camera() / 10).astype(np.uint16)
+    image[30 : 30 + size, 30 : 30 + size] = 60000
+    assert clip_spikes(image) is image

@@ -294,3 +294,17 @@ def test_a_measurement_that_is_stopped_leaves_nothing_under_a_final_name(
     assert set(results.iterdir()) == {run_folder, results / f".unfinished_{at_work.pid}"}
     at_work.communicate(b"\n")
     assert [path.name for path in (run_folder / "labels").iterdir()] == ["a.tif"]
+
+
+def test_particles_of_a_label_map_may_touch(measure):
+    labels = np.zeros((120, 160), np.uint16)
+    labels[20:30, 30:40], labels[20:30, 40:50], labels[0:10, 60:70] = 1, 4, 3
+    labels[50:60, 30:40] = 2
+    folder = measure({"a": labels})
+    areas = [row["area_nm2"] for row in read_table(folder / "particles.csv")]
+    assert areas == ["400"] * 3
+    (row,) = read_table(folder / "images.csv")
+    assert (row["particles_found"], row["dropped_at_border"]) == ("4", "1")
+    assert float(row["covered_area_percent"]) == pytest.approx(100 * 400 / labels.size, rel=1e-5)
+    kept = read_image(folder / "labels" / "a.tif")
+    np.testing.assert_array_equal(kept, np.where(labels == 3, 0, labels))

@@ -9,6 +9,7 @@ from pipeline import prepare_images as module
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.intensities import stretch_to_uint8
 from pipeline.prepare_images import prepare_images
+from pipeline.tiles import tile_positions
 
 TILE = 16
 
@@ -189,14 +190,55 @@ def test_without_particles_the_rule_is_relaxed_and_said(tmp_path, caplog, value)
 
 def test_relaxed_rule_takes_the_brightest(tmp_path, caplog):
     (tmp_path / "images").mkdir()
-    image = np.full((64, 64), 100, np.uint8)
-    image[:, :32] = 105  # brighter, but by less than a tenth of the mean
-    image[::7, ::5] += 1  # so that no tile is constant
+    image = np.full((64, 64), 40, np.uint8)
+    image[:, :32] = 42  # brighter, but by less than a tenth of the mean
+    image[::7, ::5] += 40  # so that no tile is constant, and the range not small against the offset
     write_image(tmp_path / "images" / "a.tif", image)
     tiles = prepare((tmp_path / "images", tmp_path / "gan"), num_tiles=6)
     assert "the rule is relaxed, and the 6" in caplog.text
-    # Stretched, a tile across the edge is mostly 0 and 200 or so; within a half 0 and 255 only.
+    # Stretched, a tile across the edge has levels in between; within a half 0 and 255 only.
     assert all(set(np.unique(tile)) == {0, 255} for tile in tiles.values())
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+@pytest.mark.parametrize("offset", [0, 500, 30000])
+def test_a_detectors_offset_does_not_hide_the_particles(tmp_path, caplog, dark_background, offset):
+    """A fifth is covered, by particles 3000 brighter or darker than the background."""
+    random = np.random.default_rng(0)
+    covered = np.zeros((128, 128), bool)
+    covered[32:64, 16:112] = True
+    contrast = 3000.0 * (covered == dark_background)
+    image = np.rint(offset + 300 + contrast + random.normal(0, 100, covered.shape))
+    (tmp_path / "images").mkdir()
+    write_image(tmp_path / "images" / "a.tif", image.clip(0).astype(np.uint16))
+    tiles = prepare((tmp_path / "images", tmp_path / "gan"), dark_background=dark_background)
+    assert "the rule is relaxed" not in caplog.text
+    shares = np.array(
+        [
+            covered[row : row + TILE, column : column + TILE].mean()
+            for row, column in tile_positions(128, 128, TILE, TILE, 0)
+        ]
+    )
+    names = np.array([f"a-{number}.tif" for number in range(len(shares))])
+    kept = np.isin(names, list(tiles))
+    assert kept[shares > 0.5].all() and not kept[shares == 0].any()
+
+
+def test_a_hot_pixel_is_clipped_and_said(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    (tmp_path / "images").mkdir()
+    image = micrograph(0, (120, 160), np.uint16) // 100
+    expected, hot = image.copy(), image.copy()
+    expected[40, 30], hot[40, 30] = image.max(), 60000
+    made = []
+    for name, one in (("expected", expected), ("hot", hot)):
+        write_image(tmp_path / "images" / "a.tif", one)
+        made.append(prepare((tmp_path / "images", tmp_path / name)))
+    assert made[0].keys() == made[1].keys()
+    for name, tile in made[0].items():
+        np.testing.assert_array_equal(made[1][name], tile)
+    said = [text for text in caplog.messages if "far outside the range of all others" in text]
+    assert len(said) == 1 and said[0].startswith("1 micrographs (such as a.tif) have single pixels")
 
 
 def test_image_smaller_than_a_tile(folders):

@@ -1,5 +1,6 @@
 """The page holds what is there, leaves out what is not, and needs nothing from elsewhere."""
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -11,6 +12,8 @@ import pytest
 from pipeline import report, report_pictures
 from pipeline.csv_tables import read_table, write_table
 from pipeline.error_kinds import KINDS
+from pipeline.image_files import write_image
+from pipeline.preview_sheets import GAP
 from pipeline.report import write_report
 from pipeline.report_parts import number, numbers
 from pipeline.report_pictures import jpeg_uri, plot_training_curves, read_training_log
@@ -284,6 +287,29 @@ def test_simulated_and_real_scenes_are_compared(run_folder, tmp_path):
     cv2.imencode(".png", np.zeros((40, 160, 3), np.uint8))[1].tofile(drawn)
     text = read_page(run_folder)
     assert "Simulated and real scenes" in text and "Fidelity" not in text
+    assert "Simulated masks" not in text
+
+
+def test_examples_of_both_sides_stand_beside_their_scenes(run_folder, tmp_path):
+    """Four of each side, in two columns; without what another tile size or damage left."""
+    for folder, grey, count in (("testA", 90, 5), ("testB", 255, 4)):
+        (tmp_path / "2_CycleGAN" / "data" / folder).mkdir(parents=True)
+        for name in range(count):
+            tile = np.full((40, 30), grey, np.uint8)
+            write_image(tmp_path / "2_CycleGAN" / "data" / folder / f"{name}.tif", tile)
+    text = read_page(run_folder)
+    assert ">Simulated and real scenes</h2>" in text
+    for name, grey in (("Tiles of the micrographs", 90), ("Simulated masks", 255)):
+        (uri,) = re.findall(rf'<img src="data:image/jpeg;base64,([^"]+)" alt="{name}"', text)
+        sheet = cv2.imdecode(np.frombuffer(base64.b64decode(uri), np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert sheet.shape == (2 * (40 + GAP) + GAP, 2 * (30 + GAP) + GAP)
+        for row in (20, 64):
+            for column in (15, 49):
+                assert abs(int(sheet[row, column]) - grey) < 5
+    write_image(tmp_path / "2_CycleGAN" / "data" / "testA" / "1.tif", np.zeros((9, 9), np.uint8))
+    (tmp_path / "2_CycleGAN" / "data" / "testB" / "1.tif").write_bytes(b"damaged")
+    text = read_page(run_folder)
+    assert 'alt="Tiles of the micrographs"' in text and 'alt="Simulated masks"' not in text
 
 
 def test_the_fidelity_of_the_pairs_is_told(run_folder, tmp_path):

@@ -95,6 +95,16 @@ def test_a_failed_step_says_why_and_keeps_the_traceback_in_the_log(job, caplog, 
     assert "Traceback" in (tmp_path / "log.txt").read_text()
 
 
+@pytest.mark.parametrize("decided", [None, "one thread only"])
+def test_what_the_backend_decides_is_said(job, caplog, monkeypatch, decided):
+    caplog.set_level("INFO")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # with torch it would hide TensorFlow
+    monkeypatch.setattr(run_step, "runs_network", lambda function, keywords: True)
+    monkeypatch.setattr(backend, "set_up_devices", lambda **options: decided)
+    assert run_step.run_job(job(lambda: None) | {"devices": {}}) == 0
+    assert caplog.messages == ([decided] if decided else [])
+
+
 def test_an_interrupted_step_tells_so_by_its_exit_code(job):
     def step():
         raise KeyboardInterrupt

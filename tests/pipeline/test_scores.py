@@ -266,3 +266,26 @@ def test_masks_that_do_not_fit_are_refused_with_their_sizes():
         crop_to_common_rows(empty(50, 80), true)
     with pytest.raises(ValueError, match=r"differ in width \(60 x 79 against 60 x 80"):
         crop_to_common_rows(empty(60, 79), true)
+
+
+def test_particles_of_a_label_map_may_touch():
+    # Two squares of 10 x 10 side by side, one with a hole; the prediction has a gap between them.
+    true = np.zeros((60, 80), np.uint16)
+    true[10:20, 10:20], true[10:20, 20:30] = 5, 2
+    true[14:16, 14:16] = 0
+    predicted = rectangles(np.s_[10:20, 10:19], np.s_[10:20, 21:30])
+    scores = score(predicted, true)
+    assert (scores["n_true"], scores["n_found"], scores["n_merged"]) == (2, 2, 0)
+    assert scores["iou"] == pytest.approx((90 - 4 + 90) / 200)
+    assert scores["panoptic_quality"] == pytest.approx((86 / 100 + 90 / 100) / 2)
+    assert scores["instance_iou"] == pytest.approx(0.9)  # contours are filled
+    assert score(predicted, true > 0)["n_true"] == 1
+    same = score(true, true)
+    assert [same[name] for name in AGREEMENT] == [1] * len(AGREEMENT)
+
+
+def test_particles_of_a_label_map_that_are_cut_off_do_not_count():
+    true = np.zeros((60, 80), np.uint16)
+    true[10:40, 10:40], true[58, 5] = 3, 1
+    predicted, cropped = crop_to_common_rows(true[:50] > 0, true)
+    assert score(predicted, cropped)["n_true"] == score(predicted, cropped)["ap_50"] == 1

@@ -22,6 +22,7 @@ from pipeline.tiles import iterate_tiles, split_into_tiles, stitch_tiles, tile_o
         (712, 384, 2, [0, 328]),
         (712, 192, 0, [0, 174, 347, 520]),  # step 173 1/3
         (768, 384, 0, [0, 192, 384]),
+        (1149, 384, 2, [0, 383, 765]),  # overlaps of 1 and 2 are 3 in all, more than 2
     ],
 )
 def test_offsets_by_hand(size, tile, min_overlap, offsets):

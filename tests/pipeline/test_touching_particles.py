@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline import touching_particles
 from pipeline.touching_particles import split_touching_particles
 from tests.pipeline.plain_segmentation import plain_split
 
@@ -68,3 +69,12 @@ def test_particle_at_the_edge_is_kept_and_so_is_a_speck_unless_beside_a_particle
 def test_min_distance_below_one_is_named():
     with pytest.raises(ValueError, match="min_distance is 0; expected at least 1"):
         split_touching_particles(np.eye(5) > 0, 0)
+
+
+def test_only_an_image_of_many_components_has_a_progress_of_its_own(monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(touching_particles, "MANY_COMPONENTS", 3)
+    split_touching_particles(disks((10, 10, 5), (30, 60, 8)), 5)
+    assert not caplog.messages
+    assert split_touching_particles(disks((10, 10, 5), (30, 60, 8), (50, 10, 6)), 5).max() == 3
+    assert caplog.messages == ["agglomerates measured: 3 in 0 s", "agglomerates split: 3 in 0 s"]

@@ -110,6 +110,16 @@ def test_after_a_stop_finished_files_are_left_alone(translate, monkeypatch):
     assert {path.name: path.read_bytes() for path in folder.rglob("*.tif")} == whole
 
 
+def test_a_hot_pixel_does_not_take_the_contrast(translate, tmp_path):
+    image = np.random.default_rng(0).normal(2000, 30, (120, 100))
+    image[40:80, 30:60] += 500
+    image[10, 10] = 60000
+    write_image(tmp_path / "images" / "a.tif", image.astype(np.uint16))
+    (tmp_path / "images" / "a.png").unlink()
+    raw = read_image(translate() / "B" / "a.tif")
+    assert raw[40:80, 30:60].mean() > raw[90:].mean() + 100
+
+
 @pytest.mark.parametrize("content", [None, "{", "{}"])
 def test_lost_training_options_are_named_with_what_to_do(translate, tmp_path, content):
     path = tmp_path / "Models" / RUN / "options.json"
