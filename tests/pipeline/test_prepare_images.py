@@ -199,6 +199,24 @@ def test_relaxed_rule_takes_the_brightest(tmp_path, caplog):
     assert all(set(np.unique(tile)) == {0, 255} for tile in tiles.values())
 
 
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_relaxed_rule_takes_those_that_come_nearest_and_not_the_others(tmp_path, dark_background):
+    """The brighter half has another grain than the darker one, which its tiles show, stretched."""
+    (tmp_path / "images").mkdir()
+    image = np.full((64, 64), 100, np.uint8)
+    image[:, :32] = 105  # brighter, but by less than a tenth of the mean
+    image[::7, :32:5] += 1
+    image[::3, 32::3] += 1
+    write_image(tmp_path / "images" / "a.tif", image)
+    tiles = prepare(
+        (tmp_path / "images", tmp_path / "gan"), num_tiles=6, dark_background=dark_background
+    )
+    bright = [(tile == 255).mean() for tile in tiles.values()]
+    assert len(bright) == 6
+    # Of 16 x 16 pixels at most 3 x 4, or at least 5 x 5.
+    assert max(bright) <= 12 / 256 if dark_background else min(bright) >= 25 / 256
+
+
 def test_image_smaller_than_a_tile(folders):
     write_image(folders[0] / "small.tif", micrograph(0, (30, 20)))
     with pytest.raises(
