@@ -28,7 +28,7 @@ from benchmarks.damaged_files import DAMAGES, damage, make_originals, make_promi
 from benchmarks.measuring import print_json
 from pipeline.image_files import image_size, read_image
 
-SECONDS_ALLOWED = 20.0  # for one small file; longer is a hang
+SECONDS_ALLOWED = 120.0  # for one small file, also on a busy machine; longer is a hang
 # A damaged file is decoded only up to a fixed number of pixels per byte of the file.
 MEGABYTES_ALLOWED = 400
 # What is right where not both a clear error and a right result are.

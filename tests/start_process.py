@@ -15,9 +15,14 @@ def published(*, published: object, quick: object) -> object:
     return published
 
 
-def default_options(root_dir: Path | None = None) -> dict[str, object]:
-    """Return the options with their published values, with ROOT_DIR replaced if it is given."""
-    names = {"os": os, "preset": published}
+def quick(*, published: object, quick: object) -> object:
+    """Stand for the other preset."""
+    return quick
+
+
+def default_options(root_dir: Path | None = None, preset=published) -> dict[str, object]:
+    """Return the options with the preset's values, with ROOT_DIR replaced if it is given."""
+    names = {"os": os, "preset": preset}
     options = {}
     for node in ast.parse(SOURCE.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and node.targets[0].id.isupper():
@@ -29,7 +34,7 @@ def default_options(root_dir: Path | None = None) -> dict[str, object]:
     return options
 
 
-def default_calls(options: dict[str, object]) -> list[tuple[str, str, dict]]:
+def default_calls(options: dict[str, object], preset=published) -> list[tuple[str, str, dict]]:
     """Return (number, step name, keywords) of all step calls, made from the options."""
     calls = []
     for node in ast.walk(ast.parse(SOURCE.read_text(encoding="utf-8"))):
@@ -38,7 +43,7 @@ def default_calls(options: dict[str, object]) -> list[tuple[str, str, dict]]:
             keywords = {
                 keyword.arg: eval(
                     compile(ast.Expression(keyword.value), SOURCE.name, "eval"),
-                    {"preset": published, **options},
+                    {"preset": preset, **options},
                 )
                 for keyword in node.keywords
             }

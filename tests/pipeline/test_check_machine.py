@@ -75,9 +75,45 @@ def test_whole_images_without_the_gpu_asked_for_are_warned_of(monkeypatch, caplo
     assert "there is no GPU: the CPU does it" in caplog.text
 
 
-def test_hidden_gpus_do_not_count(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert count_gpus() in (0, None)
+@pytest.fixture
+def devices(tmp_path, monkeypatch):
+    """Return a folder that stands for /dev of a Linux machine with two NVIDIA GPUs."""
+    (tmp_path / "dev").mkdir()
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "null"):
+        (tmp_path / "dev" / name).touch()
+    monkeypatch.setattr(check_machine, "Path", lambda path: tmp_path / path.lstrip("/"))
+    monkeypatch.setattr(check_machine.sys, "platform", "linux")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return tmp_path / "dev"
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [(None, 2), ("", 0), ("-1", 0), ("1", 1), ("0, 1", 2), ("0,1,2", 2), ("GPU-8932f937", 1)],
+)
+def test_hidden_gpus_do_not_count(devices, monkeypatch, visible, count):
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert count_gpus() == count
+
+
+def test_without_a_gpu_there_is_none_whatever_is_visible(devices, monkeypatch):
+    for number in (0, 1):
+        (devices / f"nvidia{number}").unlink()
+    assert count_gpus() == 0
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert count_gpus() == 0
+
+
+@pytest.mark.parametrize("other", ["kfd", "dxg", "nvhost-gpu"])
+def test_gpus_that_are_listed_elsewhere_are_not_counted(devices, other):
+    (devices / other).touch()
+    assert count_gpus() is None
+
+
+def test_gpus_of_other_systems_are_not_counted(devices, monkeypatch):
+    monkeypatch.setattr(check_machine.sys, "platform", "win32")
+    assert count_gpus() is None
 
 
 def test_the_nearest_folder_that_exists(tmp_path):
@@ -101,6 +137,14 @@ def test_no_permission_to_write_for_a_user(tmp_path):
     problems = check_write_permission(default_options(tmp_path))
     tmp_path.chmod(0o755)
     assert "no permission to write" in problems[0]
+
+
+def test_no_permission_to_write_anywhere(tmp_path, monkeypatch):
+    """As the test before, for a superuser, who may write."""
+    monkeypatch.setattr(os, "access", lambda path, mode: tmp_path not in (path, *path.parents))
+    problems = check_write_permission(default_options(tmp_path))
+    assert problems[0].startswith(f"ROOT_DIR is {tmp_path}, but there is no permission to write")
+    assert len(problems) > 5 and all("no permission to write in" in one for one in problems)
 
 
 def test_a_file_where_a_folder_should_be(tmp_path):

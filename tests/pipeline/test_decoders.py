@@ -242,7 +242,6 @@ def _files():
 FILES = _files()
 FUZZ = settings(
     max_examples=150,
-    deadline=2000,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

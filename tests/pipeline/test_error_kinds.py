@@ -47,15 +47,21 @@ def test_kinds_of_errors(predicted, true, expected):
 
 def test_every_true_particle_has_one_fate_and_found_ones_are_those_of_the_recall():
     random = np.random.default_rng(0)
+    found = []
     for _ in range(20):
-        predicted, true = (
-            mask(*random.integers((0, 0, 2, 2), (50, 90, 25, 25), (12, 4)).tolist())
-            for _ in range(2)
-        )
+        boxes = random.integers((0, 0, 4, 4), (50, 90, 12, 12), (12, 4))
+        moved = boxes[: random.integers(4, 12)] + random.integers(-1, 2, 4)
+        invented = random.integers((0, 0, 4, 4), (50, 90, 12, 12), (random.integers(3), 4))
+        true, predicted = mask(*boxes.tolist()), mask(*np.abs([*moved, *invented]).tolist())
         scores = compute_scores(compare_masks(predicted, true))
         kinds = ("found", "missed", "merged", "split", "misshapen")
         assert sum(scores[f"n_{kind}"] for kind in kinds) == scores["n_true"]
-        assert scores["n_found"] == round(scores["recall"] * scores["n_true"])
+        assert scores["n_found"] == pytest.approx(scores["recall"] * scores["n_true"])
+        assert scores["n_found"] == pytest.approx(scores["precision"] * scores["n_predicted"])
+        found.append((scores["n_found"], scores["n_true"], scores["n_predicted"]))
+    # Some are found in each round, and numbers differ, so that none of this is 0 = 0.
+    assert min(number for number, *_ in found) > 0
+    assert sum(true != predicted for _, true, predicted in found) > 10
 
 
 def test_the_sentence():

@@ -144,8 +144,9 @@ def test_without_label_maps_particles_are_the_connected_regions(folders):
     for path in list_images(folders / "2_CycleGAN" / "data" / "labelsB"):
         path.unlink()
     run(folders)
-    for path in list_images(generated(folders, "Synthetic_Labels_Filtered")):
-        assert np.array_equal(read_image(path), square(VISIBLE))
+    written = list_images(generated(folders, "Synthetic_Labels_Filtered"))
+    assert [path.stem for path in written] == list(STEMS)
+    assert all(np.array_equal(read_image(path), square(VISIBLE)) for path in written)
 
 
 def test_bright_background_keeps_dark_particles(folders):
@@ -174,12 +175,41 @@ def test_blur_is_made_from_the_original_and_removed_again(folders):
     run(folders, gaussian_blur_amount=2.0)
     blurred = generated(folders, "A_blurred")
     assert fake_micrographs_folder(cyclegan) == blurred
-    for path in list_images(generated(folders, "A")):
+    originals = list_images(generated(folders, "A"))
+    assert len(originals) == len(STEMS)
+    for path in originals:
         expected = cv2.GaussianBlur(read_image(path), (0, 0), 2.0)
         assert np.array_equal(read_image(blurred / path.name), expected)
     run(folders)
     assert not blurred.exists()
     assert fake_micrographs_folder(cyclegan) == generated(folders, "A")
+
+
+@pytest.mark.parametrize(
+    ("options", "number", "area"),
+    [
+        ({}, 2, 2 * 12**2 + 24),  # Otsu's threshold lies between the halo and the particles
+        ({"threshold": 50, "watershed_lines": False}, 1, 20 * 34),
+        ({"threshold": 255}, 0, 0),
+        ({"watershed_lines": False}, 1, 2 * 12**2 + 24),
+        ({"min_distance": 25}, 1, 2 * 12**2 + 24),
+    ],
+)
+def test_raw_masks_are_segmented_as_the_options_say(folders, options, number, area):
+    """Two squares joined by a bridge, in a halo of a third of their grey."""
+    raw = np.zeros((40, 60), np.uint8)
+    raw[6:26, 6:40] = 80
+    for left in (8, 26):
+        raw[10:22, left : left + 12] = 240
+    raw[14:18, 20:26] = 240
+    for path in list_images(generated(folders, "B")):
+        write_image(path, raw)
+    for path in list_images(folders / "Input_Images"):
+        write_image(path, np.where(raw > 0, 200, 60).astype(np.uint8))
+    run(folders, **options)
+    masks = [read_image(path) for path in list_images(folders / "Output_Masks_CycleGAN")]
+    assert [label_particles(mask).max() for mask in masks] == [number] * 2
+    assert np.count_nonzero(masks) == pytest.approx(2 * area, rel=0.1)
 
 
 def test_results_of_other_options_are_kept(folders):

@@ -175,6 +175,37 @@ def test_without_calibration_everything_is_in_pixels(measure):
     assert "carry no pixel size" in read_json(folder / "about.json")["warnings"][0]
 
 
+def test_each_image_has_the_pixel_size_of_its_own_file(measure, tmp_path):
+    for folder in ("masks", "images"):
+        (tmp_path / "calibrated" / folder).mkdir(parents=True)
+    for name, size_nm in (("a", 2.0), ("b", 5.0), ("c", 3.0)):
+        write_image(tmp_path / "calibrated" / "masks" / f"{name}.tif", squares((20, 30)))
+        tifffile.imwrite(
+            tmp_path / "calibrated" / "images" / f"{name}.tif",
+            MICROGRAPH,
+            imagej=True,
+            resolution=(1 / size_nm, 1 / size_nm),
+            metadata={"unit": "nm"},
+        )
+    folder = measure_particles(
+        masks_dir=tmp_path / "calibrated" / "masks",
+        images_dir=tmp_path / "calibrated" / "images",
+        results_dir=tmp_path / "Results",
+        root_dir=tmp_path,
+        **OPTIONS | {"pixel_size_nm": None},
+    )
+    # 10 x 10 pixels of 2, 5 and 3 nm.
+    rows = read_table(folder / "particles.csv")
+    assert [float(row["area_nm2"]) for row in rows] == pytest.approx([400, 2500, 900], rel=1e-4)
+    sizes = [float(row["min_feret_diameter_nm"]) for row in rows]
+    assert sizes == pytest.approx([20, 50, 30], rel=1e-4)
+    images = read_table(folder / "images.csv")
+    found = [float(row["pixel_size_nm"]) for row in images]
+    assert found == pytest.approx([2, 5, 3], rel=1e-4)
+    medians = [float(row["median_equivalent_diameter_nm"]) for row in images]
+    assert medians == pytest.approx([size * np.sqrt(400 / np.pi) for size in (2, 5, 3)], rel=1e-4)
+
+
 @pytest.mark.parametrize("mask", [squares(), squares((0, 0)), np.full((120, 160), 255, np.uint8)])
 def test_no_particle_gives_valid_empty_tables(measure, mask):
     folder = measure({"a": mask})

@@ -118,13 +118,13 @@ def test_min_distance_below_one_is_named():
         segment_particles(np.eye(5), 0.5, True, 0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=14)))
 def test_four_connectivity_equals_the_double_loop(mask):
     assert np.array_equal(to_four_connected(mask), plain_four_connected(mask))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), share=st.floats(0.2, 0.8))
 def test_four_connectivity_equals_the_double_loop_on_larger_images(seed, share):
     image = np.random.default_rng(seed).random((40, 60))

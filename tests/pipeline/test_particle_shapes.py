@@ -48,6 +48,25 @@ def test_a_square_has_the_size_of_its_pixels():
     assert square["equivalent_diameter"] == pytest.approx(np.sqrt(400 / np.pi))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_positions_are_those_of_pixel_centres_and_y_is_not_x(turned):
+    """10 x 20 pixels from row 5 and column 8 on, so the upper left corner is (4.5, 7.5)."""
+    mask = np.zeros((30, 40), bool)
+    mask[5:15, 8:28] = True
+    found = only(measure_particles(mask.T if turned else mask))
+    y, x = "xy" if turned else "yx"
+    for name in ("centroid", "min_feret_rectangle_centre", "min_area_rectangle_centre"):
+        assert (found[f"{name}_{y}"], found[f"{name}_{x}"]) == pytest.approx((9.5, 17.5))
+    ends = {(found[f"max_feret_{y}{end}"], found[f"max_feret_{x}{end}"]) for end in (1, 2)}
+    diagonals = {(4.5, 7.5), (14.5, 27.5)}, {(14.5, 7.5), (4.5, 27.5)}
+    assert ends in diagonals
+    (y1, x1), (y2, x2) = [
+        (found[f"min_feret_{y}{end}"], found[f"min_feret_{x}{end}"]) for end in (1, 2)
+    ]
+    assert sorted((y1, y2)) == pytest.approx([4.5, 14.5])
+    assert x1 == pytest.approx(x2) and 7.5 <= x1 <= 27.5
+
+
 @pytest.mark.parametrize("degrees", [0, 15, 30, 45, 60, 90, 120, 165])
 def test_a_rectangle_at_any_rotation(degrees):
     found = only(measure_particles(turned_rectangle(24, 70, degrees)))

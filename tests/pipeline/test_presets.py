@@ -9,6 +9,16 @@ from pipeline.check_options import check_options
 from pipeline.run_folders import write_json
 
 
+@pytest.fixture
+def undecided(monkeypatch):
+    """Nothing is decided yet, and what the test decides is forgotten after it.
+
+    Set first, so that there is a value to go back from even where there was none before.
+    """
+    monkeypatch.setenv(presets.DECIDED, "before")
+    monkeypatch.delenv(presets.DECIDED)
+
+
 def test_named_presets_pick_their_value():
     assert presets.choose_preset({"PRESET": "published"})(published=384, quick=128) == 384
     assert presets.choose_preset({"PRESET": "quick"})(published=384, quick=128) == 128
@@ -22,8 +32,7 @@ def test_named_presets_pick_their_value():
         (True, False, 2, "a GPU is there, but torch cannot use it"),
     ],
 )
-def test_auto_looks_for_a_gpu_once(there, found, value, words, monkeypatch, caplog):
-    monkeypatch.delenv(presets.DECIDED, raising=False)
+def test_auto_looks_for_a_gpu_once(there, found, value, words, undecided, monkeypatch, caplog):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setattr(presets, "machine_shows_gpu", lambda: there)
     monkeypatch.setattr(presets, "backend_finds_gpu", lambda: found)
@@ -35,11 +44,9 @@ def test_auto_looks_for_a_gpu_once(there, found, value, words, monkeypatch, capl
     monkeypatch.setattr(presets, "machine_shows_gpu", lambda: not there)
     assert presets.choose_preset({"PRESET": "auto"})(published=1, quick=2) == value
     assert not caplog.text
-    monkeypatch.delenv(presets.DECIDED)
 
 
-def test_auto_is_quick_where_the_cpu_is_asked_for(monkeypatch, caplog):
-    monkeypatch.delenv(presets.DECIDED, raising=False)
+def test_auto_is_quick_where_the_cpu_is_asked_for(undecided, monkeypatch, caplog):
     monkeypatch.setattr(presets, "machine_shows_gpu", lambda: True)
     monkeypatch.setattr(presets, "backend_finds_gpu", lambda: True)
     caplog.set_level("INFO")
@@ -47,7 +54,6 @@ def test_auto_is_quick_where_the_cpu_is_asked_for(monkeypatch, caplog):
     assert "USE_GPUS_NO is 0, the CPU: quick preset" in caplog.text
     monkeypatch.delenv(presets.DECIDED)
     assert presets.choose_preset({"PRESET": "auto", "USE_GPUS_NO": [0]})(published=1, quick=2) == 1
-    monkeypatch.delenv(presets.DECIDED)
 
 
 @pytest.mark.parametrize("name", ["fast", None, ["quick"]])

@@ -99,6 +99,16 @@ def test_a_run_that_cannot_be_read_is_passed_over(tmp_path):
     (tmp_path / "2026-01-03_00-00-00").chmod(0o700)
 
 
+def test_a_run_that_the_system_closes_is_passed_over(tmp_path, monkeypatch):
+    """As the test before, for a superuser, who may read anything."""
+    for name in ("2026-01-02_00-00-00", "2026-01-03_00-00-00"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.keras").touch()
+    closed = tmp_path / "2026-01-03_00-00-00"
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed)
+    assert newest_model(tmp_path, "model.keras", "step").parent.name == "2026-01-02_00-00-00"
+
+
 def test_a_folder_made_from_other_files_is_refused(tmp_path):
     image = tmp_path / "00000.tif"
     image.write_text("new")
@@ -120,6 +130,16 @@ def test_fingerprint_follows_names_and_contents(tmp_path):
     assert before == fingerprint(reversed(files))
     files[0].write_text("other")
     assert fingerprint(files) != before
+
+
+def test_a_fingerprint_tells_files_of_other_names_with_the_same_contents(tmp_path):
+    (tmp_path / "a").write_text("one")
+    (tmp_path / "b").write_text("two")
+    before = fingerprint(tmp_path.iterdir())
+    (tmp_path / "b").rename(tmp_path / "c")
+    renamed = fingerprint(tmp_path.iterdir())
+    (tmp_path / "a").rename(tmp_path / "d")
+    assert len({before, renamed, fingerprint(tmp_path.iterdir())}) == 3
 
 
 def test_equal_options_continue_a_folder_and_others_empty_it(tmp_path):

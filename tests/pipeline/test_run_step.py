@@ -152,7 +152,7 @@ def test_a_step_ends_when_its_run_is_gone():
     code = (
         "import sys, time; from pipeline.run_step import end_with; "
         "end_with([int(sys.argv[1]), sys.argv[2]]); print('ready', flush=True); "
-        "time.sleep(60)"
+        "time.sleep(900)"
     )
     step = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, identity_of(run.pid))],
@@ -163,7 +163,7 @@ def test_a_step_ends_when_its_run_is_gone():
     time.sleep(0.5)
     assert step.poll() is None
     run.kill()  # and not waited for: it stays listed
-    assert step.wait(timeout=30) == 1
+    assert step.wait(timeout=600) == 1
     assert not is_alive(identity_of(run.pid))
     run.communicate()
     step.stdout.close()
@@ -178,7 +178,7 @@ def test_a_shutdown_that_signals_every_process_lets_the_step_save(tmp_path):
         "    ask = 'import signal as s; print(s.getsignal(s.SIGTERM).name)'\n"
         "    worker = [sys.executable, '-c', ask]\n"
         "    print(subprocess.run(worker, capture_output=True, text=True).stdout, flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(900)\n"
         "sys.modules['pipeline.a_step'] = types.SimpleNamespace(a_step=a_step)\n"
         "run_step.main()"
     )
@@ -192,5 +192,5 @@ def test_a_shutdown_that_signals_every_process_lets_the_step_save(tmp_path):
     time.sleep(0.5)
     assert step.poll() is None
     step.send_signal(signal.SIGINT)
-    assert step.wait(timeout=30) == run_step.INTERRUPTED
+    assert step.wait(timeout=600) == run_step.INTERRUPTED
     step.stdout.close()

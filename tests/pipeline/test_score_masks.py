@@ -91,6 +91,23 @@ def test_thresholds_of_the_probability_are_scored_and_the_best_is_named(tmp_path
     assert "best IoU: 1.000 at threshold 0.5" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [({}, "2"), ({"watershed_lines": False}, "1"), ({"min_distance": 30}, "1")],
+)
+def test_thresholded_probabilities_are_split_as_the_options_say(tmp_path, options, number):
+    """Two disks that overlap by two pixels, their centres 22 apart."""
+    mask = disks((40, 40), (40, 62))
+    raw = np.where(mask > 0, np.float32(0.8), np.float32(0.1))
+    save(tmp_path / "true", {"a": disks((40, 40), (40, 64), radius=11)})
+    save(tmp_path / "predicted", {"a": mask, "a_raw": raw})
+    run(tmp_path, **options)
+    (path,) = (tmp_path / "Results").glob("*/scores.csv")
+    rows = {row["segmentation"]: row for row in read_csv(path) if row["image"] == "a"}
+    assert rows["as saved"]["n_predicted"] == "1"
+    assert rows["threshold 0.5"]["n_predicted"] == number
+
+
 def test_scores_go_to_the_newest_measurement_and_its_report(tmp_path, monkeypatch):
     save(tmp_path / "true", MASKS)
     save(tmp_path / "predicted", MASKS)

@@ -110,6 +110,16 @@ def test_every_score_of_a_case_that_can_be_counted_by_hand():
     assert scores["d50_error"] == pytest.approx(ratio - 1)
 
 
+def test_precision_is_of_the_predicted_and_recall_of_the_true_particles():
+    true = rectangles(np.s_[0:10, 0:10], np.s_[20:30, 0:10], np.s_[40:50, 0:10])
+    found, invented = np.s_[0:10, 0:9], [np.s_[0:10, 20 * n : 20 * n + 5] for n in (1, 2, 3)]
+    scores = score(rectangles(found, invented[0]), true)
+    assert (scores["precision"], scores["recall"]) == pytest.approx((1 / 2, 1 / 3))
+    assert scores["f1"] == pytest.approx(2 / 5) and scores["ap_50"] == pytest.approx(1 / 4)
+    scores = score(rectangles(found, *invented), true)
+    assert (scores["precision"], scores["recall"]) == pytest.approx((1 / 4, 1 / 3))
+
+
 def test_identical_masks_score_one():
     scores = score(blobs(1), blobs(1))
     assert {name: scores[name] for name in AGREEMENT} == dict.fromkeys(AGREEMENT, 1)

@@ -99,6 +99,41 @@ def test_the_border_correction_is_in_the_intervals_too(few_samples):
     assert 15 < row["mean_ci_low"] < 17.5 < row["mean_ci_high"]
 
 
+def by_volume(sizes, diameters):
+    """Return the row by volume of a quantity of particles of these diameters."""
+    (row,) = summarise({"quantity": ("volume",)}, particles_of(diameters) | {"quantity": sizes}, 0)
+    return row
+
+
+def test_every_particle_keeps_its_own_weight_in_whatever_order_they_come(few_samples):
+    """A quantity that is large where the diameter is small, so that its order is another."""
+    diameters = np.random.default_rng(0).permutation(np.linspace(1, 4, 60))
+    sizes = 10 - 2 * diameters
+    row = by_volume(sizes, diameters)
+    volumes = diameters**3
+    mean = np.sum(volumes * sizes) / np.sum(volumes)
+    assert row["mean"] == pytest.approx(mean)
+    deviation = np.sqrt(np.sum(volumes * (sizes - mean) ** 2) / np.sum(volumes))
+    assert row["sd"] == pytest.approx(deviation, rel=0.05)
+    # Half of the volume is in the particles of a quantity below the median.
+    below = volumes[sizes < row["D50"]].sum() / volumes.sum()
+    assert below == pytest.approx(0.5, abs=0.05)
+    assert row["mean_ci_low"] < mean < row["mean_ci_high"]
+    assert row["mean_ci_high"] - row["mean_ci_low"] < 1.2
+    again = by_volume(np.sort(sizes), diameters[np.argsort(sizes)])
+    assert again["mean"] == pytest.approx(mean) and again["D50"] == pytest.approx(row["D50"])
+
+
+@pytest.mark.parametrize("images", [np.zeros(60), np.arange(60) % 12])
+def test_weights_go_with_their_sizes_into_the_bootstrap(few_samples, images):
+    """From the largest to the smallest: weights in another order would turn them over."""
+    sizes = np.linspace(4, 1, 60)
+    low, high = bootstrap_interval(sizes, sizes**3, images, 0)
+    assert low[0] < np.sum(sizes**4) / np.sum(sizes**3) < high[0]
+    low, high = bootstrap_interval(sizes, sizes**-3.0, images, 0)
+    assert low[0] < np.sum(sizes**-2) / np.sum(sizes**-3) < high[0]
+
+
 def test_the_interval_of_the_mean_has_the_width_of_theory(few_samples):
     sizes = np.random.default_rng(0).normal(100, 10, 400)
     low, high = bootstrap_interval(sizes, np.ones(400), np.zeros(400), 1)

@@ -1,5 +1,6 @@
 """Runs on the disk: begun or continued; checkpoints that are whole or not there at all."""
 
+import inspect
 import os
 import shutil
 
@@ -7,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline import training_runs
+from pipeline import train_cyclegan, train_unet, train_wgan, training_runs
+from pipeline.image_files import write_image
 from pipeline.run_folders import DISK_IS_FULL, newest_model
 from pipeline.training_runs import begin_run, finish_run
 
@@ -215,3 +217,59 @@ def test_a_run_that_lost_its_best_model_is_begun_anew(tmp_path, caplog):
     assert again.name > run.name and not finished
     assert f"run {run.name} has lost best.keras, which no checkpoint holds" in caplog.text
     assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (again, False)
+
+
+def test_a_run_of_the_other_backend_is_not_continued(tmp_path, monkeypatch):
+    first, _ = begin_run(tmp_path, {"a": 1})
+    monkeypatch.setattr(training_runs.backend, "BACKEND", "another")
+    monkeypatch.setattr(training_runs.backend, "versions", dict)
+    assert begin_run(tmp_path, {"a": 1})[0] != first
+
+
+class BegunError(Exception):
+    """Ends a training step where it has begun its run."""
+
+
+# A training step, and a folder whose images it is trained on.
+TRAINED_ON = [
+    (train_wgan, "train_wgan", "Input_Masks"),
+    (train_cyclegan, "train_cyclegan", "data/trainA"),
+    (train_cyclegan, "train_cyclegan", "data/trainB"),
+    (train_unet, "train_unet", "generate_images/A"),
+    (train_unet, "train_unet", "generate_images/Synthetic_Masks_Filtered"),
+]
+
+
+@pytest.mark.parametrize(("module", "step", "changed"), TRAINED_ON)
+def test_a_network_of_other_images_is_not_taken_for_one_of_these(
+    tmp_path, monkeypatch, module, step, changed
+):
+    """Where one image was changed since, with the same options, under the same name and size."""
+    folders = [folder for *_, folder in TRAINED_ON] + ["data/testA", "data/testB"]
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(3):
+            image = np.zeros((20, 20), np.uint8)
+            image[4 : 8 + number, 5:12] = 255
+            write_image(tmp_path / folder / f"{number}.png", image)
+    train = getattr(module, step)
+    names = inspect.signature(train).parameters
+    options = dict.fromkeys(names, 0) | {"resume": True}
+    options |= {"masks_dir": tmp_path / "Input_Masks", "wgan_dir": tmp_path / "wgan"}
+    options |= {"cyclegan_dir": tmp_path, "unet_dir": tmp_path / "unet"}
+    options = {name: options[name] for name in names}
+    begun = []
+
+    def begin(*arguments, **how):
+        begun.append(begin_run(*arguments, **how))
+        raise BegunError
+
+    monkeypatch.setattr(module, "begin_run", begin)
+    for _ in range(2):
+        with pytest.raises(BegunError):
+            train(**options)
+    assert begun[0] == begun[1]
+    write_image(tmp_path / changed / "1.png", np.flipud(image))
+    with pytest.raises(BegunError):
+        train(**options)
+    assert begun[2] != begun[0]

@@ -9,10 +9,12 @@ import pytest
 
 from pipeline import translate_images as step
 from pipeline.image_files import read_image, write_image
+from pipeline.intensities import stretch_to_uint8
 from pipeline.particle_masks import segment_particles
 
 RUN = "2026-01-31_12-00-00"
 OPTIONS = {"use_binary_crossentropy": False, "invert_images": False}
+BOTH_WAYS = [(False, False), (False, True), (True, False), (True, True)]
 
 
 @pytest.fixture
@@ -50,6 +52,67 @@ def translate(tmp_path, monkeypatch):
     return translate
 
 
+@pytest.fixture
+def trained_with(tmp_path):
+    def write(**options):
+        path = tmp_path / "Models" / RUN / "options.json"
+        path.write_text(json.dumps({"options": OPTIONS | options}))
+
+    return write
+
+
+@pytest.mark.parametrize(("invert_images", "use_binary_crossentropy"), BOTH_WAYS)
+def test_each_side_goes_through_its_network_coded_as_in_the_training(
+    translate, trained_with, tmp_path, monkeypatch, invert_images, use_binary_crossentropy
+):
+    trained_with(invert_images=invert_images, use_binary_crossentropy=use_binary_crossentropy)
+    seen = {"image_to_mask.keras": [], "mask_to_image.keras": []}
+
+    def network(path, **how):
+        def predict(x):
+            seen[path.name].append(x)
+            return 0.8 * x
+
+        return predict
+
+    monkeypatch.setattr(step, "load_predictor", network)
+    monkeypatch.setattr(step, "make_predictor", network)
+    folder = translate()
+
+    masks = [read_image(tmp_path / "data" / "trainB" / f"{n:05d}.tif") for n in range(10)]
+    low = 0 if use_binary_crossentropy else -1
+    encoded = np.where(np.array(masks) > 0, np.float32(1), np.float32(low))[..., None]
+    np.testing.assert_array_equal(np.concatenate(seen["mask_to_image.keras"]), encoded)
+    for number, mask in enumerate(masks):
+        fake = read_image(folder / "A" / f"{number:05d}.tif")
+        np.testing.assert_array_equal(fake, 255 - mask if invert_images else mask)
+
+    sign = -1 if invert_images else 1
+    assert len(seen["image_to_mask.keras"]) == 3
+    for name, shown in zip("abc", seen["image_to_mask.keras"], strict=True):
+        image = stretch_to_uint8(read_image(tmp_path / "images" / f"{name}.png"))
+        np.testing.assert_allclose(shown[..., 0], sign * (image / 127.5 - 1), atol=1e-6)
+        raw = read_image(folder / "B" / f"{name}.tif").astype(int)
+        np.testing.assert_allclose(raw, 255 - image if invert_images else image, atol=1)
+
+
+@pytest.mark.parametrize("use_binary_crossentropy", [False, True])
+def test_whether_a_raw_mask_is_flat_goes_by_the_range_it_was_trained_in(
+    translate, trained_with, tmp_path, monkeypatch, use_binary_crossentropy
+):
+    """Eight hundredths: of 0 to 1 that is enough to be seen, of -1 to 1 it is not."""
+    ramp = np.tile(np.linspace(0, 255, 30), (20, 1)).astype(np.uint8)
+    write_image(tmp_path / "images" / "a.png", ramp)
+    write_image(tmp_path / "data" / "trainB" / "00000.tif", np.uint8(255) * (ramp > 99))
+    trained_with(use_binary_crossentropy=use_binary_crossentropy)
+    monkeypatch.setattr(step, "make_predictor", lambda path, **how: lambda image: 0.04 * image)
+    monkeypatch.setattr(step, "load_predictor", lambda path, use_gpu: lambda x: 0.08 * x)
+    folder = translate()
+    assert read_image(folder / "B" / "a.tif").any() == use_binary_crossentropy
+    # Fake micrographs go from -1 to 1 in any case: of masks from 0 to 1 these go up to 0.08.
+    assert read_image(folder / "A" / "00000.tif").any() != use_binary_crossentropy
+
+
 def test_a_flat_output_is_black_and_not_stretched_noise(translate, monkeypatch, caplog):
     """Noise of 1e-4 around what the network says everywhere, as one gives that learned nothing."""
     noise = np.random.default_rng(1).normal(0, 1e-4, (20, 30, 1)).astype(np.float32)
@@ -61,7 +124,8 @@ def test_a_flat_output_is_black_and_not_stretched_noise(translate, monkeypatch, 
         lambda path, **how: lambda image: image if next(images) else noise - np.float32(0.999),
     )
     folder = translate()
-    assert not any(read_image(path).any() for path in (folder / "A").glob("*.tif"))
+    fakes = [read_image(path) for path in (folder / "A").glob("*.tif")]
+    assert len(fakes) == 10 and not any(fake.any() for fake in fakes)
     raw = read_image(folder / "B" / "a.tif")
     assert not raw.any() and not segment_particles(raw, -1, True, 9).any()
     assert read_image(folder / "B" / "b.tif").max() == 255

@@ -44,6 +44,18 @@ def test_a_finished_step_is_done_until_something_changes(folder):
     assert why(folder, done) == "input images_dir changed"
 
 
+def test_a_finished_step_is_run_again_by_another_backend_or_version(folder, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    done, _ = record(folder)
+    with monkeypatch.context() as patch:
+        patch.setenv("KERAS_BACKEND", "tensorflow")
+        assert why(folder, done) == "the backend changed"
+    with monkeypatch.context() as patch:
+        patch.setattr(workflow, "VERSION", "another")
+        assert why(folder, done) == "this program's version changed"
+    assert why(folder, done) is None
+
+
 def test_options_without_effect_and_moved_folders_change_nothing(folder):
     done, _ = record(folder, preview_every=20)
     assert why(folder, done, preview_every=5) is None

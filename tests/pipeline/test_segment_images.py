@@ -1,0 +1,192 @@
+"""Step 6b: masks of known disks by both kinds of network, and what reaches the network."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline import segment_images as step
+from pipeline.image_files import read_image, write_image
+from pipeline.intensities import as_unet_sees
+from pipeline.particle_masks import label_particles, to_four_connected
+from pipeline.segment_images import segment_output
+
+RUN = "2026-01-31_12-00-00"
+SHAPE = (60, 120)
+RADIUS = 14
+TOUCHING, ALONE = ((30, 20), (30, 46)), (30, 104)  # the first two overlap by two pixels
+Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]]
+
+
+def distance_to(centre):
+    return np.hypot(Y - centre[0], X - centre[1])
+
+
+def network_output(radii=(RADIUS, RADIUS, 8), halo=3):
+    """Return the (h, w, 2) output for three disks: probability, with a halo, and centrality."""
+    probability = np.full(SHAPE, 0.2, np.float32)
+    central = np.zeros(SHAPE, np.float32)
+    for centre, radius in zip((*TOUCHING, ALONE), radii, strict=True):
+        probability[distance_to(centre) <= radius + halo] = 0.35
+    for centre, radius in zip((*TOUCHING, ALONE), radii, strict=True):
+        probability[distance_to(centre) <= radius] = 0.7
+        central = np.maximum(central, 1 - distance_to(centre) / radius)
+    return np.stack([probability, central.astype(np.float32)], -1)
+
+
+def disks(*pairs):
+    return np.any([distance_to(centre) <= radius for centre, radius in pairs], axis=0)
+
+
+def alike(mask, expected):
+    """Return the IoU of two masks."""
+    return np.count_nonzero((mask > 0) & expected) / np.count_nonzero((mask > 0) | expected)
+
+
+def test_particles_are_grown_over_what_otsus_threshold_leaves():
+    """Of the stretched probability: halo and background are below it, whatever their level."""
+    mask = segment_output(network_output(), -1, True, 9)
+    assert mask.dtype == np.uint8 and set(np.unique(mask)) == {0, 255}
+    expected = disks((TOUCHING[0], RADIUS), (TOUCHING[1], RADIUS), (ALONE, 8))
+    assert alike(mask, expected) > 0.94  # but for a line between two, and smoothed rims
+    areas = np.bincount(label_particles(mask).ravel())[1:]
+    assert sorted(areas) == pytest.approx([np.pi * 64, np.pi * 196, np.pi * 196], rel=0.1)
+
+
+@pytest.mark.parametrize(("threshold", "halo"), [(50, 3), (100, 0), (254, 0)])
+def test_particles_are_grown_over_what_is_above_a_threshold_that_is_given(threshold, halo):
+    """In 255ths of the range from 0.2 to 0.7, of which the halo has three tenths: 76.5."""
+    mask = segment_output(network_output(), threshold, True, 9)
+    pairs = [(centre, RADIUS + halo) for centre in TOUCHING] + [(ALONE, 8 + halo)]
+    assert alike(mask, disks(*pairs)) > 0.94
+    assert label_particles(mask).max() == 3
+    assert not segment_output(network_output(), 255, True, 9).any()
+
+
+def test_a_mask_of_grown_particles_is_4_connected_whatever_the_options_of_the_other_kind():
+    mask = segment_output(network_output(), -1, True, 9)
+    np.testing.assert_array_equal(mask, to_four_connected(mask))
+    for options in ((False, 9), (True, 40)):
+        np.testing.assert_array_equal(mask, segment_output(network_output(), -1, *options))
+
+
+@pytest.mark.parametrize(
+    ("watershed_lines", "min_distance", "number"),
+    [(True, 9, 3), (False, 9, 2), (True, 27, 2)],
+)
+def test_without_centrality_particles_are_split_as_the_options_say(
+    watershed_lines, min_distance, number
+):
+    """The centres of the two that touch are 26 pixels apart."""
+    probability = network_output()[..., :1]
+    mask = segment_output(probability, -1, watershed_lines, min_distance)
+    assert label_particles(mask).max() == number
+    expected = disks((TOUCHING[0], RADIUS), (TOUCHING[1], RADIUS), (ALONE, 8))
+    assert alike(mask, expected) > 0.94
+    low = segment_output(probability, 50, watershed_lines, min_distance)
+    assert np.count_nonzero(low) > 1.2 * np.count_nonzero(mask)
+
+
+@pytest.fixture
+def segment(tmp_path, monkeypatch):
+    """Return ``segment(**options)``: the step's masks by name, and what its network was shown.
+
+    The network says of each micrograph, stretched, that it is the probability.
+    """
+    run, images = tmp_path / "Models" / RUN, tmp_path / "images"
+    for folder in (run, images):
+        folder.mkdir(parents=True)
+    best = run / "Checkpoint_Lowest_Loss.keras"
+    for path in (best, run / "model.keras"):
+        path.touch()
+    random = np.random.default_rng(0)
+    for name in ("a", "b"):
+        image = 100 * network_output()[..., 0] + random.normal(0, 2, SHAPE)
+        write_image(images / f"{name}.png", (image + 60).astype(np.uint8))
+
+    def segment(trained_with=None, **changes):
+        shown, made = [], {}
+        if trained_with is not None:
+            (run / "options.json").write_text(json.dumps({"options": trained_with}))
+
+        def make_predictor(path, **how):
+            assert path == best
+            made.update(how)
+            return lambda image: shown.append(image) or image
+
+        monkeypatch.setattr(step, "make_predictor", make_predictor)
+        options = {"unet_dir": tmp_path, "images_dir": images, "output_dir": tmp_path / "masks"}
+        options |= {"unet_model": None, "whole_image": True, "average_flips": False}
+        options |= {"tile_height": 64, "tile_width": 48, "min_overlap": 2, "manage_overlap_mode": 1}
+        options |= {"use_gpu_for_whole_image": False, "contrast_range": (0.5, 99.5)}
+        options |= {"threshold": -1, "watershed_lines": True, "min_distance": 9}
+        options |= {"image_crop": None, "when_failed": "stop"}
+        step.segment_images(**(options | changes))
+        paths = sorted((tmp_path / "masks").glob("*.tif"))
+        return {path.stem: read_image(path) for path in paths}, shown, made
+
+    return segment
+
+
+@pytest.mark.parametrize("contrast_range", [(0.5, 99.5), (20, 70), None])
+def test_the_network_sees_micrographs_clipped_as_the_option_says(
+    segment, tmp_path, caplog, contrast_range
+):
+    trained_with = {"contrast_range": contrast_range, "dark_background": True}
+    masks, shown, _ = segment(trained_with, contrast_range=contrast_range)
+    for name, image in zip("ab", shown, strict=True):
+        micrograph = read_image(tmp_path / "images" / f"{name}.png")
+        expected = as_unet_sees(micrograph, contrast_range, True)
+        np.testing.assert_array_equal(image[..., 0], expected)
+        np.testing.assert_array_equal(masks[f"{name}_raw"], expected)
+    if contrast_range == (20, 70):
+        assert np.mean(shown[0] == 0) >= 0.2 and np.mean(shown[0] == 1) >= 0.29
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("trained_with", "now", "warned"),
+    [
+        ([0.5, 99.5], (0.5, 99.5), False),
+        ([2, 98], (0.5, 99.5), True),
+        (None, (0.5, 99.5), True),
+        ([2, 98], None, True),
+        (None, None, False),
+    ],
+)
+def test_another_contrast_range_than_in_the_training_is_warned_of(
+    segment, caplog, trained_with, now, warned
+):
+    segment({"contrast_range": trained_with}, contrast_range=now)
+    words = f"the contrast range is {now}, but the UNet was trained with {trained_with}"
+    assert (words in caplog.text) == warned
+    assert ("UNET_CONTRAST_OPTIMIZATION_RANGE" in caplog.text) == warned
+
+
+def test_a_network_without_a_record_of_its_training_is_not_warned_of(segment, caplog):
+    segment()
+    segment({}, contrast_range=(3, 97))
+    assert not caplog.records
+
+
+def test_the_options_of_the_segmentation_and_of_the_tiles_count(segment):
+    def count(**options):
+        masks, _, made = segment(**options)
+        return label_particles(masks["a"]).max(), np.count_nonzero(masks["a"]), made
+
+    number, area, made = count()
+    assert number == 3
+    assert count(watershed_lines=False)[0] == 2
+    assert count(min_distance=27)[0] == 2
+    assert count(threshold=50)[1] > 1.2 * area > 0
+    assert made == {
+        "whole_image": True,
+        "tile_height": 64,
+        "tile_width": 48,
+        "min_overlap": 2,
+        "manage_overlap_mode": 1,
+        "use_gpu": False,
+        "average_flips": False,
+    }
+    *_, made = count(whole_image=False, average_flips=True)
+    assert (made["whole_image"], made["average_flips"]) == (False, True)

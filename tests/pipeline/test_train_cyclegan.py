@@ -1,0 +1,144 @@
+"""Step 3 without its training: which network is saved as which, and how images are coded."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from pipeline import train_cyclegan
+from pipeline.image_files import write_image
+
+OPTIONS = {
+    "batch_size": 2,
+    "epochs": 4,
+    "filters": 1,
+    "use_skip_connection": False,
+    "use_resize_convolution": False,
+    "use_binary_crossentropy": False,
+    "invert_images": False,
+    "lambda_cycle": (10.0, 9.0),
+    "lambda_identity": (0.5, 0.4),
+    "label_smoothing_factor": 0.1,
+    "gaussian_noise_value": 0.0,
+    "cycle_noise": 0.01,
+    "augment_discriminators": False,
+    "generator_ema": 0.0,
+    "pool_size": 3,
+    "learning_rate": 2e-4,
+    "beta_1": 0.5,
+    "constant_learning_rate_share": 0.5,
+    "checkpoint_minutes": 10,
+    "precision": "float32",
+    "seed": 1,
+    "when_failed": "warn",
+}
+TILES = {"A": [10, 20, 30], "B": [2, 3, 4, 5]}  # their numbers
+
+
+def tile(side, number):
+    """Return a grey ramp with a bright edge, or white on black; none is another's negative."""
+    rows, columns = np.mgrid[:48, :48]
+    if side == "A":
+        return (4 * columns + number * (rows < 10)).astype(np.uint8)
+    return np.where((rows // number + columns // 12) % 3, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Return ``run(**options)``: what the training was given, by a stand-in that trains nothing."""
+    for side, numbers in TILES.items():
+        for folder in (tmp_path / "data" / f"train{side}", tmp_path / "data" / f"test{side}"):
+            folder.mkdir(parents=True)
+            for number in numbers:
+                write_image(folder / f"{number}.tif", tile(side, number))
+    seen = {}
+
+    def build(*arguments, **keywords):
+        seen["built"] = keywords
+        return build_cyclegan(*arguments, **keywords)
+
+    def train(model, make_batch, **how):
+        seen.update(how, model=model, make_batch=make_batch)
+
+    def translate(model, data_dir, invert_images, in_unit_range):
+        seen["coding"] = invert_images, in_unit_range
+        return translate_test_tiles(model, data_dir, invert_images, in_unit_range)
+
+    build_cyclegan = train_cyclegan.build_cyclegan
+    translate_test_tiles = train_cyclegan.translate_test_tiles
+    monkeypatch.setattr(train_cyclegan, "build_cyclegan", build)
+    monkeypatch.setattr(train_cyclegan, "train", train)
+    monkeypatch.setattr(train_cyclegan, "translate_test_tiles", translate)
+
+    def run(**changes):
+        train_cyclegan.train_cyclegan(cyclegan_dir=tmp_path, **(OPTIONS | changes))
+        return seen
+
+    return run
+
+
+def config_of(path):
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read("config.json"))["config"]
+
+
+@pytest.mark.parametrize(
+    ("use_binary_crossentropy", "changes"),
+    [
+        (False, {"invert_images": True}),
+        (True, {"lambda_identity": (0, 0), "use_skip_connection": True}),
+    ],
+)
+def test_each_network_is_saved_under_its_own_name(run, use_binary_crossentropy, changes):
+    seen = run(use_binary_crossentropy=use_binary_crossentropy, **changes)
+    options = OPTIONS | changes | {"use_binary_crossentropy": use_binary_crossentropy}
+    for name, value in seen["built"].items():
+        assert value == options[name], name
+    assert seen["built"].keys() >= {"use_skip_connection", "pool_size", "lambda_cycle", "seed"}
+    for name in ("image_to_mask", "mask_to_image"):
+        config = config_of(seen["run_folder"] / f"{name}.keras")
+        assert config["name"] == name
+        activations = [layer["config"].get("activation") for layer in config["layers"]]
+        in_unit_range = name == "image_to_mask" and use_binary_crossentropy
+        assert ("sigmoid" in activations, "tanh" in activations) == (
+            (True, False) if in_unit_range else (False, True)
+        )
+    assert seen["coding"] == (options["invert_images"], use_binary_crossentropy)
+
+
+@pytest.mark.parametrize(
+    ("invert_images", "in_unit_range"), [(False, False), (True, False), (False, True)]
+)
+def test_batches_hold_micrographs_and_masks_as_the_options_code_them(
+    tmp_path, invert_images, in_unit_range
+):
+    files = {side: [] for side in TILES}
+    for side, numbers in TILES.items():
+        for number in numbers:
+            files[side].append(tmp_path / f"{side}{number}.tif")
+            write_image(files[side][-1], tile(side, number))
+    make_batch = train_cyclegan._batch_maker(
+        files["A"], files["B"], (invert_images, in_unit_range), 2, 0, seed=1
+    )
+    batches = [make_batch(0, step) for step in range(2)]
+    micrographs, masks = (np.concatenate([batch[side] for batch in batches]) for side in (0, 1))
+    known = {}
+    for number in TILES["A"]:
+        image = np.float32(tile("A", number)) / 127.5 - 1
+        known[(-image if invert_images else image).tobytes()] = number
+    for number in TILES["B"]:
+        low = np.float32(0 if in_unit_range else -1)
+        known[np.where(tile("B", number), np.float32(1), low).tobytes()] = number
+    # All of the longer list; the shorter one begins again.
+    assert sorted(known[mask.tobytes()] for mask in masks) == TILES["B"]
+    found = [known[image.tobytes()] for image in micrographs]
+    assert len(found) == 4 and set(found) == set(TILES["A"])
+
+
+def test_the_learning_rate_and_every_optimizer_reach_the_training(run):
+    seen = run()
+    rates = [seen["learning_rate"](epoch) for epoch in range(4)]
+    assert rates == pytest.approx([2e-4, 2e-4, 2e-4, 1e-4])
+    assert len({id(optimizer) for optimizer in seen["optimizers"]}) == 4
+    assert (seen["epochs"], seen["steps_per_epoch"]) == (4, 2)

@@ -1,0 +1,238 @@
+"""Step 6a without its training: what the network is built with, shown and saved as."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pipeline import imaging_variations, train_unet
+from pipeline.image_files import write_image
+from pipeline.intensities import as_unet_sees
+from pipeline.training_loop import random_numbers
+
+PAIRS, SIZE = 10, 16
+OPTIONS = {
+    "batch_size": 4,
+    "epochs": 3,
+    "filters": 2,
+    "target": "mask",
+    "contrast_range": (10, 90),
+    "dark_background": True,
+    "use_dataloader": True,
+    "use_brightness_and_contrast_augmentation": False,
+    "vary_imaging": False,
+    "least_fidelity": 0.0,
+    "validation_share": 0.2,
+    "learning_rate": 1e-3,
+    "learning_rate_schedule": "STEP_DECAY",
+    "batch_norm_momentum": 0.9,
+    "checkpoint_minutes": 10,
+    "precision": "float32",
+    "seed": 5,
+}
+
+
+def micrograph(number):
+    return np.random.default_rng(number).integers(0, 256, (SIZE, SIZE), np.uint8)
+
+
+def label_map(number):
+    """Return two particles, of a size that no other pair has."""
+    labels = np.zeros((SIZE, SIZE), np.uint16)
+    labels[1:4, 1 : 3 + number], labels[8:12, 2 : 4 + number] = 1, 2
+    return labels
+
+
+@pytest.fixture
+def folder(tmp_path):
+    generated = tmp_path / "generate_images"
+    for name in ("A", train_unet.LABELS, train_unet.MASKS):
+        (generated / name).mkdir(parents=True)
+    for number in range(PAIRS):
+        name = f"{number:05d}.tif"
+        write_image(generated / "A" / name, micrograph(number))
+        write_image(generated / train_unet.LABELS / name, label_map(number))
+        mask = np.uint8(255) * (label_map(number) > 0)
+        write_image(generated / train_unet.MASKS / name, mask)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder, monkeypatch):
+    """Return ``run(**options)``, the step with stand-ins for the network and for its training.
+
+    It returns what the training was given, with all ``batches`` of the first epoch and all
+    ``validation_batches``; what the network was ``built`` with; and the ``run_folder``, where a
+    saved network says how many epochs it has behind it.
+    """
+
+    def run(val_losses=(3.0, 1.0, 2.0), in_training=lambda: None, **changes):
+        seen = SimpleNamespace(validation_batches=[], built=None)
+
+        def build_unet(filters, particle_weight, seed, momentum, with_centrality):
+            seen.built = (filters, particle_weight, seed, momentum, with_centrality)
+            network = SimpleNamespace(epochs=0)
+            network.save = lambda path: path.write_text(str(network.epochs))
+
+            def validation_step(batch):
+                seen.validation_batches.append(batch)
+                return {"val_loss": np.float32(len(seen.validation_batches))}
+
+            return SimpleNamespace(
+                network=network,
+                validation_step=validation_step,
+                set_up=lambda *arguments: setattr(seen, "set_up", arguments),
+                adam="its optimizer",
+            )
+
+        def train(model, make_batch, **how):
+            seen.__dict__.update(how)
+            in_training()
+            seen.batches = [make_batch(0, step) for step in range(how["steps_per_epoch"])]
+            seen.validated = how["validate"]()
+            rows = []
+            for epoch, loss in enumerate(val_losses):
+                model.network.epochs += 1
+                rows.append({"epoch": epoch + 1, "loss": -epoch, "val_loss": loss})
+                how["after_epoch"](epoch, rows)
+
+        monkeypatch.setattr(train_unet, "build_unet", build_unet)
+        monkeypatch.setattr(train_unet, "train", train)
+        monkeypatch.setattr(train_unet.backend, "compile_step", lambda step: step)
+        monkeypatch.setattr(train_unet.backend, "to_device", lambda batch: batch)
+        options = OPTIONS | changes
+        train_unet.train_unet(
+            cyclegan_dir=folder, unet_dir=folder / "unet", resume=False, **options
+        )
+        return seen
+
+    return run
+
+
+def shown(batches):
+    """Return the images and the targets of some batches, one after the other."""
+    return tuple(np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+
+
+def which(images, contrast_range=(10, 90), dark_background=True):
+    """Return of each image the number of its pair and its flip; it is one of these, exactly."""
+    known = {}
+    for number in range(PAIRS):
+        image = as_unet_sees(micrograph(number), contrast_range, dark_background)
+        flips = (image, image[:, ::-1], image[::-1], image[::-1, ::-1])
+        known |= {flipped.tobytes(): (number, version) for version, flipped in enumerate(flips)}
+    return [known[image[..., 0].tobytes()] for image in images]
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"), [((3.0, 1.0, 2.0), 2), ((1.0, 2.0, 3.0), 1), ((2.0, 1.0, 1.0), 3)]
+)
+def test_the_best_epoch_is_that_of_the_lowest_validation_loss(run, losses, best):
+    """Of equal ones the last. The loss of the training, which always falls, does not count."""
+    run_folder = run(losses).run_folder
+    assert (run_folder / "Checkpoint_Lowest_Loss.keras").read_text() == str(best)
+    assert (run_folder / "model.keras").read_text() == "3"
+    assert (run_folder / "finished.json").exists()
+
+
+def test_pairs_to_validate_by_are_not_trained_on_and_every_flip_is_shown(run):
+    seen = run()
+    trained = which(shown(seen.batches)[0])
+    validated = which(shown(seen.validation_batches)[0])
+    assert len(trained) == seen.steps_per_epoch * 4 == 8 * 4
+    assert len(validated) == 2 * 4
+    everything = {(number, version) for number in range(PAIRS) for version in range(4)}
+    assert set(trained) | set(validated) == everything
+    assert len(set(trained)) == 32 and len(set(validated)) == 8
+    assert seen.validated == {"val_loss": 1.5}  # the mean of 1 and 2
+    assert set(which(shown(run(seed=6).validation_batches)[0])) != set(validated)
+
+
+@pytest.mark.parametrize("target", ["mask", "instances"])
+def test_every_image_is_shown_with_its_own_target(run, target):
+    seen = run(target=target)
+    for batches in (seen.batches, seen.validation_batches):
+        images, targets = shown(batches)
+        for (number, version), found in zip(which(images), targets, strict=True):
+            mask = (label_map(number) > 0)[:: -1 if version & 2 else 1, :: -1 if version & 1 else 1]
+            np.testing.assert_array_equal(found[..., 0], mask)
+    assert targets.shape[-1] == (2 if target == "instances" else 1)
+    assert seen.built[-1] == (target == "instances")
+
+
+def test_the_particle_weight_is_that_of_the_pairs_trained_on(run):
+    seen = run()
+    _, masks = shown(seen.batches)  # all pairs equally often
+    filters, particle_weight, *others = seen.built
+    assert particle_weight == pytest.approx((1 - masks.mean()) / masks.mean())
+    assert (filters, others) == (2, [5, 0.9, False])
+
+
+@pytest.mark.parametrize("contrast_range", [None, (0.5, 99.5), (25, 75)])
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_images_are_shown_as_the_options_say(run, contrast_range, dark_background):
+    seen = run(contrast_range=contrast_range, dark_background=dark_background)
+    for batches in (seen.batches, seen.validation_batches):
+        images, _ = shown(batches)
+        assert which(images, contrast_range, dark_background)
+    if contrast_range == (25, 75):
+        assert np.mean(images == 0) == pytest.approx(0.25, abs=0.02)
+        assert np.mean(images == 1) == pytest.approx(0.25, abs=0.02)
+
+
+def test_without_the_dataloader_the_batches_are_the_same_and_read_beforehand(run, folder):
+    def remove_all():
+        for path in folder.glob("generate_images/*/*.tif"):
+            path.unlink()
+
+    before, after = run(), run(use_dataloader=False, in_training=remove_all)
+    for name in ("batches", "validation_batches"):
+        for own, other in zip(getattr(before, name), getattr(after, name), strict=True):
+            np.testing.assert_array_equal(own[0], other[0])
+            np.testing.assert_array_equal(own[1], other[1])
+
+
+def test_images_are_varied_where_asked_for_each_time_otherwise_and_masks_are_not(run):
+    plain, varied = run(), run(vary_imaging=True)
+    (images, masks), (varied_images, varied_masks) = shown(plain.batches), shown(varied.batches)
+    np.testing.assert_array_equal(masks, varied_masks)
+    for step in range(8):
+        random = random_numbers(5, 0, step, stream=301)
+        expected = imaging_variations.vary_imaging(images[4 * step : 4 * step + 4], random)
+        np.testing.assert_array_equal(varied_images[4 * step : 4 * step + 4], expected)
+    assert not np.array_equal(expected, images[-4:])
+    # Images to validate by stay as they are, so that epochs can be compared.
+    assert which(shown(varied.validation_batches)[0])
+
+
+def test_brightness_and_contrast_are_varied_where_asked_for(run):
+    plain, varied = run(), run(use_brightness_and_contrast_augmentation=True)
+    images, varied_images = (shown(seen.batches)[0] for seen in (plain, varied))
+    steps = [np.abs(own - other).max() for own, other in zip(images, varied_images, strict=True)]
+    assert min(steps) > 0.001 and max(steps) < 0.35
+    assert which(shown(varied.validation_batches)[0])
+
+
+def test_the_schedule_the_decay_and_the_optimizer_reach_the_training(run):
+    seen = run(learning_rate_schedule="LINEAR_DECAY")
+    rates = [seen.learning_rate(epoch) for epoch in range(3)]
+    assert rates == pytest.approx([1e-3, 1e-3 * 2 / 3, 1e-3 / 3])
+    assert seen.set_up == (1e-3, None) and seen.optimizers == ["its optimizer"]
+    assert seen.epochs == 3
+    assert run(learning_rate_schedule=1e-4).set_up == (1e-3, 1e-4)
+
+
+def test_pairs_of_too_little_fidelity_are_left_out(run, folder):
+    rows = ["mask,parts,kept,fidelity"]
+    rows += [f"{number:05d}.tif,2,2,{number / 10}" for number in range(PAIRS)]
+    (folder / "generate_images" / "pairs.csv").write_text("\n".join(rows) + "\n")
+    seen = run(least_fidelity=0.35)
+    images, _ = shown(seen.batches + seen.validation_batches)
+    assert {number for number, _ in which(images)} == set(range(4, PAIRS))
+
+
+def test_what_was_asked_for_is_recorded(run):
+    record = json.loads((run().run_folder / "options.json").read_text())["options"]
+    assert record.pop("inputs")
+    assert record == json.loads(json.dumps(OPTIONS))
