@@ -151,7 +151,7 @@ STAGES = {
     "UNet by tiles": predict_by_tiles,
     "segmentation": segment,
 }
-# Of step 6b, where UNET_TARGET is "instances"; with --instances. Turns take no more memory than flips.
+# Of step 6b, where UNET_TARGET is "instances"; with --instances. Turns take the memory of flips.
 OF_INSTANCES = {"UNet, 4 flips": predict_flips, "growing": grow}
 
 
