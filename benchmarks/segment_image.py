@@ -26,12 +26,17 @@ parser = network_parser(__doc__)
 parser.add_argument("--height", type=int, default=712, help="of the micrograph in pixels")
 parser.add_argument("--width", type=int, default=1024, help="of the micrograph in pixels")
 parser.add_argument("--filters", type=int, default=16)
+parser.add_argument(
+    "--centrality", action="store_true", help='the network of UNET_TARGET = "instances"'
+)
 parser.add_argument("--sizes", type=int, default=20, help="micrographs of different sizes")
 
 
 def build_network(options: argparse.Namespace):
     """Return the network with the weights of seed 0, as it is after training."""
-    return multires_unet.build_unet(options.filters, seed=0).network
+    return multires_unet.build_unet(
+        options.filters, seed=0, with_centrality=options.centrality
+    ).network
 
 
 def build_predictor(options: argparse.Namespace):
