@@ -82,7 +82,10 @@ def test_the_ways_that_were_chosen_were_taken_by_all_steps(finished):
     """Those of the publication with torch, those of the defaults with tensorflow."""
     folder, _ = finished
     expected = PUBLISHED if AS_PUBLISHED else {name: not PUBLISHED[name] for name in PUBLISHED}
-    expected |= {"UNET_TARGET": "mask" if AS_PUBLISHED else "instances"}
+    expected |= {
+        "UNET_TARGET": "mask" if AS_PUBLISHED else "instances",
+        "UNET_TEST_TIME_FLIPS": False if AS_PUBLISHED else "rotations",
+    }
     simulated = the_json(folder, "2_CycleGAN/data/trainB/made_with.json")
     cyclegan = the_json(folder, "2_CycleGAN/Models/*/options.json")["options"]
     translated = the_json(folder, "2_CycleGAN/generate_images/B/made_with.json")
