@@ -117,19 +117,26 @@ def test_an_interrupted_step_tells_so_by_its_exit_code(job):
 def test_a_step_imports_its_own_backend_or_none(function):
     keywords = {"outline_source": "augmented"} if function == "simulate_masks" else {}
     code = (
-        "import json, sys; from pipeline.run_step import run_job; "
+        "import json, os, sys; from pipeline.run_step import run_job; "
         "run_job(json.loads(sys.argv[1])); "
+        "print('oneDNN', os.environ.get('TF_ENABLE_ONEDNN_OPTS')); "
         "print(*{'keras', 'tensorflow', 'torch'} & {n for n, m in sys.modules.items() if m})"
     )
+    environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
     devices = {"use_gpus": 0, "allow_memory_growth": True, "deterministic": False, "use_xla": False}
     job = {"number": "9", "function": function, "keywords": keywords, "devices": devices}
     job["log_file"] = os.devnull
     command = [sys.executable, "-c", code, json.dumps(job)]
-    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        command, cwd=PROJECT, capture_output=True, text=True, check=True, env=environment
+    )
     # The step itself refuses to run without its keywords.
     assert "missing" in ended.stderr and "required keyword-only" in ended.stderr
     expected = {"keras", os.environ.get("KERAS_BACKEND", "tensorflow")}
-    assert set(ended.stdout.split()) == (expected if runs_network(function, keywords) else set())
+    one_dnn, imported = ended.stdout.splitlines()
+    assert set(imported.split()) == (expected if runs_network(function, keywords) else set())
+    # TensorFlow decides for itself where networks only predict.
+    assert one_dnn == f"oneDNN {'1' if function.startswith('train_') else None}"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file on an always full disk")
