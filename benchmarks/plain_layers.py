@@ -59,6 +59,8 @@ PLAIN = {
     "ResizeConv2D": _resize_convolution,
     "MaxPooling2D": keras.layers.MaxPooling2D,
     "LeakyReLU": keras.layers.LeakyReLU,
+    "Dropout": keras.layers.Dropout,
+    "GaussianNoise": keras.layers.GaussianNoise,
     "BatchNormalization": keras.layers.BatchNormalization,
     "InstanceNormalization": _instance_normalization,
     "ReflectionPadding2D": PlainReflectionPadding2D,
