@@ -59,15 +59,26 @@ def gan():
     return model, make_batch, rates
 
 
+def make_unet_batch(epoch, step):
+    image = numbers(epoch, step, 2, 32, 32, 1)
+    return image, (image > 0.6).astype(np.float32)
+
+
 def unet():
     model = multires_unet.build_unet(4, 2.0, seed=1)
     model.set_up(1e-3, weight_decay=1e-4)
+    return model, make_unet_batch, {}
 
-    def make_batch(epoch, step):
-        image = numbers(epoch, step, 2, 32, 32, 1)
-        return image, (image > 0.6).astype(np.float32)
 
-    return model, make_batch, {}
+def shallow_unet():
+    """Return the UNet's training with three layers: TensorFlow traces the whole one for 15 s."""
+    image = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    x = keras.layers.BatchNormalization()(x)
+    probability = keras.layers.Conv2D(1, 1, activation="sigmoid")(x)
+    model = multires_unet.UNet(keras.Model(image, probability))
+    model.set_up(1e-3)
+    return model, make_unet_batch
 
 
 def train_until(builder, folder, kill_at=None):
@@ -119,7 +130,7 @@ def test_a_killed_training_goes_on_bit_for_bit(builder, tmp_path, monkeypatch):
 
 def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path, monkeypatch):
     monkeypatch.setattr(training_loop, "SECONDS_BETWEEN_EPOCH_CHECKPOINTS", 0)
-    model, make_batch, _ = unet()
+    model, make_batch = shallow_unet()
 
     def with_nan(epoch, step):
         image, mask = make_batch(epoch, step)
@@ -134,7 +145,7 @@ def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path, monkeypatch):
 
 
 def test_losses_of_the_validation_count_too(tmp_path):
-    model, make_batch, _ = unet()
+    model, make_batch = shallow_unet()
     options = {"validate": lambda: {"val_loss": float("inf")}, "run_folder": tmp_path}
     with pytest.raises(ValueError, match="epoch 1, by step 3: the loss val_loss is inf") as error:
         train(model, make_batch, steps_per_epoch=STEPS, epochs=2, **options)
@@ -143,7 +154,7 @@ def test_losses_of_the_validation_count_too(tmp_path):
 
 def test_ctrl_c_finishes_the_step_and_saves(tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    model, make_batch, _ = unet()
+    model, make_batch = shallow_unet()
     made = []
     before = signal.getsignal(signal.SIGINT)
 
@@ -165,7 +176,7 @@ def test_ctrl_c_finishes_the_step_and_saves(tmp_path, caplog):
 def test_after_ctrl_c_in_any_step_training_goes_on(steps, tmp_path):
     """Also in the last step of an epoch: batches are made ahead, so the flag falls anywhere."""
     for kill_at in sorted({0, steps - 1, steps}):
-        model, make_batch, _ = unet()
+        model, make_batch = shallow_unet()
         folder = tmp_path / str(kill_at)
         train_step = model.train_step
         calls = []
@@ -183,7 +194,7 @@ def test_after_ctrl_c_in_any_step_training_goes_on(steps, tmp_path):
             with pytest.raises(KeyboardInterrupt):
                 train(model, make_batch, **options)
             assert len(calls) == kill_at + 1
-            model, make_batch, _ = unet()
+            model, make_batch = shallow_unet()
             assert [row["epoch"] for row in train(model, make_batch, **options)] == [1, 2, 3]
 
 
