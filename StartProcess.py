@@ -116,6 +116,9 @@ UNET_TEST_TIME_FLIPS = "rotations"
 # True: each fake micrograph is blurred, shaded and given noise differently each time the UNet sees
 # it, so that it learns nothing real ones do not have. Published: False.
 UNET_VARY_IMAGING = True
+# How many times more a pixel counts in the UNet's loss where particles touch (less where they are
+# farther apart), so that it learns to keep them apart. Published: 0.
+UNET_GAP_WEIGHT = 10.0
 UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)  # percentiles; 0 or 100 switches it off
 UNET_FILTERS = preset(published=16, quick=8)  # of the first block
 USE_DATALOADER = True  # False loads all training images into memory first
@@ -275,6 +278,7 @@ def steps(run_step):
         use_dataloader=USE_DATALOADER,
         use_brightness_and_contrast_augmentation=False,  # True: each by up to 20 %, at random
         vary_imaging=UNET_VARY_IMAGING,
+        gap_weight=UNET_GAP_WEIGHT,
         # 0 to 1, such as 0.5: leave out the fake micrographs that show less of what their masks do
         # (2_CycleGAN/generate_images/pairs.csv has their fidelity)
         least_fidelity=0.0,

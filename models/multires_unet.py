@@ -83,22 +83,28 @@ def build_multires_unet(filters, input_channels=1, output_channels=1, with_centr
     return keras.Model(image, x, name="multires_unet")
 
 
-def weighted_crossentropy(mask, probability, particle_weight):
+def weighted_crossentropy(mask, probability, particle_weight, pixel_weights=1.0):
     """Return the mean binary cross-entropy, particle pixels counting ``particle_weight`` times.
 
-    ``mask`` 0 or 1 and ``probability`` in [0, 1], both (b, h, w, 1).
+    ``mask`` 0 or 1 and ``probability`` in [0, 1], both (b, h, w, 1); each pixel counts by
+    ``pixel_weights``, (b, h, w, 1), besides.
     """
-    weights = 1.0 + (particle_weight - 1.0) * mask
+    weights = (1.0 + (particle_weight - 1.0) * mask) * pixel_weights
     return ops.mean(crossentropy(mask, probability) * weights)
 
 
 class UNet(keras.Model):
-    """The network, its optimiser, and the training and validation steps."""
+    """The network, its optimiser, and the training and validation steps.
 
-    def __init__(self, network, particle_weight=1.0):
+    In the loss a particle's pixel counts ``particle_weight`` times, and ``gap_weight`` times more
+    at most where particles are close to each other.
+    """
+
+    def __init__(self, network, particle_weight=1.0, gap_weight=0.0):
         super().__init__()
         self.network = network
         self.particle_weight = float(particle_weight)
+        self.gap_weight = float(gap_weight)
         self.built = True
 
     def set_up(self, learning_rate, weight_decay=None):
@@ -109,7 +115,8 @@ class UNet(keras.Model):
     def train_step(self, batch):
         """Update the network on (images (b, h, w, 1), targets); return loss, mae and acc.
 
-        The targets are masks (b, h, w, 1), or masks and centrality (b, h, w, 2).
+        The targets' channels, (b, h, w, 1 to 3), are the mask, the centrality if the network gives
+        it, and, with a ``gap_weight``, how close particles are to each other there, 0 to 1.
         """
         image, target = batch
 
@@ -134,11 +141,12 @@ class UNet(keras.Model):
 
     def _loss(self, target, output):
         mask, probability = target[..., :1], output[..., :1]
-        loss = weighted_crossentropy(mask, probability, self.particle_weight)
+        weights = 1.0 + self.gap_weight * target[..., -1:] if self.gap_weight else 1.0
+        loss = weighted_crossentropy(mask, probability, self.particle_weight, weights)
         if output.shape[-1] == 1:
             return loss
         # Cross-entropy for the centrality too: it is least at the target, though not 0 there.
-        return loss + weighted_crossentropy(target[..., 1:], output[..., 1:], 1.0)
+        return loss + weighted_crossentropy(target[..., 1:2], output[..., 1:], 1.0, weights)
 
     @staticmethod
     def _pixel_metrics(target, output):
@@ -151,11 +159,17 @@ class UNet(keras.Model):
 
 
 def build_unet(
-    filters, particle_weight=1.0, seed=0, batch_norm_momentum=0.99, with_centrality=False
+    filters,
+    particle_weight=1.0,
+    seed=0,
+    batch_norm_momentum=0.99,
+    with_centrality=False,
+    gap_weight=0.0,
 ):
     """Return a UNet for grey images with initial weights that follow from ``seed``.
 
-    ``with_centrality`` : see ``build_multires_unet``.
+    ``with_centrality`` : see ``build_multires_unet``; ``particle_weight``, ``gap_weight`` : see
+    ``UNet``.
     ``batch_norm_momentum`` : of the averages that inference normalises with. They look back about
     1 / (1 - momentum) steps; a short training needs a smaller one, or they still hold the start.
     """
@@ -164,4 +178,4 @@ def build_unet(
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = batch_norm_momentum
     initialise_weights(network, seed, stream=20)
-    return UNet(network, particle_weight)
+    return UNet(network, particle_weight, gap_weight)

@@ -17,6 +17,7 @@ IMAGE_COUNT = whole(2, 99_999)
 POSITIVE = whole(1)
 MINUTES = number(0, above=True)
 SHARE = number(0, 1)
+WEIGHT = number(0)
 IMAGE_CROP = either(one_of("auto", None), whole(1))
 PIXEL_SIZE = either(one_of(None), number(0, above=True))
 SEED = whole(0, 2**32 - 1)
@@ -81,6 +82,7 @@ OPTION_CHECKS: dict[str, Check] = {
     "UNET_TARGET": UNET_TARGET,
     "UNET_TEST_TIME_FLIPS": TEST_TIME_FLIPS,
     "UNET_VARY_IMAGING": YES_NO,
+    "UNET_GAP_WEIGHT": WEIGHT,
     "USE_DATALOADER": YES_NO,
     "WGAN_DIR": folder_name,
     "CYCLEGAN_DIR": folder_name,

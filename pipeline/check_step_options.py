@@ -21,6 +21,7 @@ from pipeline.check_options import (
     TILE_SIZE,
     UNET_FILTERS,
     UNET_TARGET,
+    WEIGHT,
     WGAN_BATCH_SIZE,
     WHEN_FAILED,
     YES_NO,
@@ -45,7 +46,6 @@ STEPS_FOLDER = Path(__file__).parent
 OVERLAP = whole_number(0)
 DECAY_RATE = number(0, 1, below=True)
 SCALING = number(0, 10, above=True)
-WEIGHT = number(0)
 
 # Every keyword of the step calls and what it may be. A new keyword gets its line here.
 KEYWORD_CHECKS: dict[str, Check] = {
@@ -109,6 +109,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "use_dataloader": YES_NO,
     "use_brightness_and_contrast_augmentation": YES_NO,
     "vary_imaging": YES_NO,
+    "gap_weight": WEIGHT,
     "least_fidelity": SHARE,
     "validation_share": number(0, 1, above=True, below=True),
     "learning_rate_schedule": either(

@@ -13,6 +13,7 @@ from pipeline.filter_masks import FAKES, fake_micrographs_folder
 from pipeline.grow_particles import centrality
 from pipeline.image_files import list_images, pair_by_stem, read_image
 from pipeline.intensities import as_unet_sees
+from pipeline.narrow_gaps import closeness_of_particles
 from pipeline.pair_fidelity import faithful_pairs
 from pipeline.run_folders import check_made_from, fingerprint
 from pipeline.training_loop import Prefetcher, random_numbers, shuffled_indices, train
@@ -38,6 +39,7 @@ def train_unet(
     use_dataloader,
     use_brightness_and_contrast_augmentation,
     vary_imaging,
+    gap_weight,
     least_fidelity,
     validation_share,
     learning_rate,
@@ -52,13 +54,16 @@ def train_unet(
 
     ``target`` is "mask", as published, or "instances": the network then learns each pixel's
     centrality in its particle too (see ``grow_particles.py``), from the filtered label maps.
-    Pairs of a fidelity (see ``pair_fidelity.py``) below ``least_fidelity`` are left out.
+    Pairs of a fidelity (see ``pair_fidelity.py``) below ``least_fidelity`` are left out. In the
+    loss pixels count up to 1 + ``gap_weight`` times where particles are close to each other (see
+    ``narrow_gaps.py``).
 
     Writes ``unet_dir/Models/<run>/model.keras`` (after the last epoch) and
     ``Checkpoint_Lowest_Loss.keras`` (lowest validation loss; the one that is used).
     """
     options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "unet_dir", "resume")}
-    pairs = _training_pairs(Path(cyclegan_dir), LABELS if target == "instances" else MASKS)
+    needs_labels = target == "instances" or gap_weight > 0
+    pairs = _training_pairs(Path(cyclegan_dir), LABELS if needs_labels else MASKS)
     pairs = faithful_pairs(pairs, Path(cyclegan_dir) / "generate_images", least_fidelity)
     options["inputs"] = [fingerprint(column) for column in zip(*pairs, strict=True)]
     run_folder, finished = begin_run(Path(unet_dir) / "Models", options, resume, best=BEST)
@@ -87,12 +92,18 @@ def train_unet(
         seed,
         batch_norm_momentum,
         with_centrality=target == "instances",
+        gap_weight=gap_weight,
     )
     weight_decay = None if isinstance(learning_rate_schedule, str) else learning_rate_schedule
     model.set_up(learning_rate, weight_decay)
+    how = {
+        "contrast_range": contrast_range,
+        "dark_background": dark_background,
+        "target": target,
+        "with_closeness": gap_weight > 0,
+    }
     read, read_validation = (
-        _pair_reader(some, contrast_range, dark_background, target, in_memory=not use_dataloader)
-        for some in (training, validation)
+        _pair_reader(some, in_memory=not use_dataloader, **how) for some in (training, validation)
     )
 
     def make_batch(epoch, step):
@@ -152,24 +163,30 @@ def _training_pairs(cyclegan_dir, masks_name):
     return pairs
 
 
-def read_pair(image_file, mask_file, contrast_range, dark_background, target="mask"):
+def read_pair(
+    image_file, mask_file, contrast_range, dark_background, target="mask", with_closeness=False
+):
     """Return a micrograph in [0, 1], float32 (h, w, 1), and the target of the training.
 
-    Particles are bright in it: it is negated where the background is not dark.
-    For "mask" that is the mask, 0 or 1, float32 (h, w, 1); for "instances", where ``mask_file`` is
-    a label map, the mask and the centrality in [0, 1], float32 (h, w, 2).
+    Particles are bright in the micrograph: it is negated where the background is not dark.
+    The target is float32 (h, w, 1 to 3): the mask, 0 or 1; for "instances" each pixel's centrality
+    in [0, 1] too; and ``with_closeness`` how close particles are to each other there, in [0, 1].
+    For all but the mask ``mask_file`` has to be a label map.
     """
     image = as_unet_sees(read_image(image_file), contrast_range, dark_background)
-    if target == "mask":
-        return image[..., None], (read_image(mask_file) > 0).astype(np.float32)[..., None]
     labels = read_image(mask_file)
-    return image[..., None], np.stack([(labels > 0).astype(np.float32), centrality(labels)], -1)
+    channels = [(labels > 0).astype(np.float32)]
+    if target == "instances":
+        channels.append(centrality(labels))
+    if with_closeness:
+        channels.append(closeness_of_particles(labels))
+    return image[..., None], np.stack(channels, axis=-1)
 
 
-def _pair_reader(pairs, contrast_range, dark_background, target, in_memory):
+def _pair_reader(pairs, *, in_memory, **how):
     if not in_memory:
-        return lambda index: read_pair(*pairs[index], contrast_range, dark_background, target)
-    loaded = [read_pair(*pair, contrast_range, dark_background, target) for pair in pairs]
+        return lambda index: read_pair(*pairs[index], **how)
+    loaded = [read_pair(*pair, **how) for pair in pairs]
     return lambda index: loaded[index]
 
 

@@ -59,6 +59,7 @@ OPTIONS = {
     "UNET_TARGET": "instances",
     "UNET_TEST_TIME_FLIPS": "rotations",
     "UNET_VARY_IMAGING": True,
+    "UNET_GAP_WEIGHT": 10.0,
 }
 # Of each step the advanced options; the others come from those above.
 ADVANCED = {
@@ -175,6 +176,7 @@ FROM_ABOVE = {
         "contrast_range": "UNET_CONTRAST_OPTIMIZATION_RANGE",
         "use_dataloader": "USE_DATALOADER",
         "vary_imaging": "UNET_VARY_IMAGING",
+        "gap_weight": "UNET_GAP_WEIGHT",
     },
     "6b": {
         "output_dir": "OUTPUT_DIR_UNET",

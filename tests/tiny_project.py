@@ -37,6 +37,7 @@ PUBLISHED = {
     "UNET_TARGET": "mask",
     "UNET_TEST_TIME_FLIPS": False,
     "UNET_VARY_IMAGING": False,
+    "UNET_GAP_WEIGHT": 0.0,
 }
 PUBLISHED_ADVANCED = {"use_binary_crossentropy": True, "lambda_identity": (0.0, 0.0)}
 AS_PUBLISHED = os.environ.get("KERAS_BACKEND") == "torch"

@@ -108,18 +108,25 @@ def test_cyclegan_losses(cross_entropy, random):
     assert run_step(model, batch) == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
-def test_unet_losses(random):
-    """Binary cross-entropy of mask and centrality; particle pixels of the mask count more."""
-    model = multires_unet.build_unet(4, particle_weight=3.0, seed=3, with_centrality=True)
+@pytest.mark.parametrize("gap_weight", [0.0, 5.0])
+def test_unet_losses(random, gap_weight):
+    """Binary cross-entropy of mask and centrality; particle pixels of the mask count more.
+
+    So do pixels of narrow gaps, of both.
+    """
+    model = multires_unet.build_unet(
+        4, particle_weight=3.0, seed=3, with_centrality=True, gap_weight=gap_weight
+    )
     image = random.random((2, 16, 24, 1), dtype=np.float32)
-    target = random.random((2, 16, 24, 2), dtype=np.float32)
+    target = random.random((2, 16, 24, 3 if gap_weight else 2), dtype=np.float32)
     target[..., 0] = target[..., 0] > 0.7
+    weights = 1 + gap_weight * target[..., -1] if gap_weight else 1.0
     mask, probability = target[..., 0], lean_networks.predict(model.network, image)
     entropies = np.log(probability), np.log(1 - probability)
     inside, outside = (entropy[..., 0] for entropy in entropies)
-    loss = -np.mean(3.0 * mask * inside + (1 - mask) * outside)
-    loss -= np.mean(target[..., 1] * entropies[0][..., 1])
-    loss -= np.mean((1 - target[..., 1]) * entropies[1][..., 1])
+    loss = -np.mean(weights * (3.0 * mask * inside + (1 - mask) * outside))
+    loss -= np.mean(weights * target[..., 1] * entropies[0][..., 1])
+    loss -= np.mean(weights * (1 - target[..., 1]) * entropies[1][..., 1])
     found = model.validation_step(backend.to_device((image, target)))
     found = {name: float(ops.convert_to_numpy(value)) for name, value in found.items()}
     assert found == pytest.approx(

@@ -9,6 +9,7 @@ import pytest
 from pipeline import imaging_variations, train_unet
 from pipeline.image_files import write_image
 from pipeline.intensities import as_unet_sees
+from pipeline.narrow_gaps import closeness_of_particles
 from pipeline.training_loop import random_numbers
 
 PAIRS, SIZE = 10, 16
@@ -22,6 +23,7 @@ OPTIONS = {
     "use_dataloader": True,
     "use_brightness_and_contrast_augmentation": False,
     "vary_imaging": False,
+    "gap_weight": 0.0,
     "least_fidelity": 0.0,
     "validation_share": 0.2,
     "learning_rate": 1e-3,
@@ -70,8 +72,9 @@ def run(folder, monkeypatch):
     def run(val_losses=(3.0, 1.0, 2.0), in_training=lambda: None, **changes):
         seen = SimpleNamespace(validation_batches=[], built=None)
 
-        def build_unet(filters, particle_weight, seed, momentum, with_centrality):
+        def build_unet(filters, particle_weight, seed, momentum, with_centrality, gap_weight):
             seen.built = (filters, particle_weight, seed, momentum, with_centrality)
+            seen.gap_weight = gap_weight
             network = SimpleNamespace(epochs=0)
             network.save = lambda path: path.write_text(str(network.epochs))
 
@@ -115,6 +118,10 @@ def shown(batches):
     return tuple(np.concatenate(arrays) for arrays in zip(*batches, strict=True))
 
 
+def flip(image, version):
+    return image[:: -1 if version & 2 else 1, :: -1 if version & 1 else 1]
+
+
 def which(images, contrast_range=(10, 90), dark_background=True):
     """Return of each image the number of its pair and its flip; it is one of these, exactly."""
     known = {}
@@ -155,10 +162,26 @@ def test_every_image_is_shown_with_its_own_target(run, target):
     for batches in (seen.batches, seen.validation_batches):
         images, targets = shown(batches)
         for (number, version), found in zip(which(images), targets, strict=True):
-            mask = (label_map(number) > 0)[:: -1 if version & 2 else 1, :: -1 if version & 1 else 1]
-            np.testing.assert_array_equal(found[..., 0], mask)
+            np.testing.assert_array_equal(found[..., 0], flip(label_map(number) > 0, version))
     assert targets.shape[-1] == (2 if target == "instances" else 1)
-    assert seen.built[-1] == (target == "instances")
+    assert seen.built[-1] == (target == "instances") and seen.gap_weight == 0
+
+
+@pytest.mark.parametrize("target", ["mask", "instances"])
+def test_gaps_are_weighed_by_the_label_maps_where_asked_for(run, folder, target):
+    for path in (folder / "generate_images" / train_unet.MASKS).iterdir():
+        path.unlink()  # label maps alone tell where one particle ends and the next begins
+    seen = run(target=target, gap_weight=7.5)
+    assert seen.gap_weight == 7.5
+    for batches in (seen.batches, seen.validation_batches):
+        images, targets = shown(batches)
+        assert targets.shape[-1] == (3 if target == "instances" else 2)
+        for (number, version), found in zip(which(images), targets, strict=True):
+            labels = label_map(number)
+            expected = [labels > 0, closeness_of_particles(labels)]
+            flipped = flip(np.stack(expected, -1).astype(np.float32), version)
+            np.testing.assert_array_equal(found[..., [0, -1]], flipped)
+            assert np.any(found[..., -1] > 0.5)
 
 
 def test_the_particle_weight_is_that_of_the_pairs_trained_on(run):
