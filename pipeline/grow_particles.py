@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from skimage.morphology import reconstruction
 
-from pipeline.particle_masks import fill_holes
+from pipeline.particle_masks import close_slits, fill_holes
 from pipeline.touching_particles import (
     distance_to_background,
     flood,
@@ -83,11 +83,11 @@ def grow_particles(probability: np.ndarray, central: np.ndarray, threshold: floa
 
     Returns
     -------
-    int32 (h, w): 1, 2, ... the particles, without holes; 0 the background, parts of the mask
-    without a centre, and lines of one pixel between particles.
+    int32 (h, w): 1, 2, ... the particles, without holes and slits; 0 the background, parts of the
+    mask without a centre, and lines of one pixel between particles.
     """
     labels = _flood_components(central, _smooth_mask(probability > threshold))
-    return fill_holes(labels, connectivity=4)
+    return fill_holes(close_slits(labels), connectivity=4)
 
 
 def _smooth_mask(mask):

@@ -7,13 +7,15 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+from scipy.ndimage import find_objects
 from skimage.filters import threshold_li, threshold_otsu
 
-from pipeline.touching_particles import split_touching_particles
+from pipeline.touching_particles import numbered, split_touching_particles
 
 # Of a label map: the share of the numbers up to the largest that occur, and of a number's pixels
 # that have the same number on the right and below, in the median.
 LEAST_OCCURRING, LEAST_INSIDE = 0.5, 0.25
+SLIT_RADIUS = 2  # pixels; slits of up to four are closed
 
 
 def segment_particles(
@@ -145,6 +147,43 @@ def fill_holes(labels: np.ndarray, connectivity: int = 8) -> np.ndarray:
     filled, holes = labels.copy(), is_hole[gaps]
     filled[holes] = largest[gaps[holes]]
     return filled
+
+
+def close_slits(labels: np.ndarray) -> np.ndarray:
+    """Close slits that run into a particle from outside: each is closed by a disk on its own.
+
+    The disk has a radius of `SLIT_RADIUS`; pixels beside another particle, diagonally too, stay
+    open, so that what was separate stays so.
+
+    Parameters
+    ----------
+    labels : int32 (height, width), 0 the background.
+
+    Returns
+    -------
+    A new array of the same shape and dtype.
+    """
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * SLIT_RADIUS + 1,) * 2)
+    closed = labels.copy()
+    boxes = [
+        box and tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
+        for box in find_objects(labels)
+    ]
+    for number, box in numbered(boxes, "particles made solid"):
+        if box is None:
+            continue
+        own = labels[box] == number
+        # With a margin, or what lies near the image's edge would be closed against it.
+        wide = np.pad(own, SLIT_RADIUS).astype(np.uint8)
+        solid = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, disk)
+        solid = solid[SLIT_RADIUS:-SLIT_RADIUS, SLIT_RADIUS:-SLIT_RADIUS]
+        part = closed[box]
+        others = ((part > 0) & (part != number)).astype(np.uint8)
+        solid[cv2.dilate(others, np.ones((3, 3), np.uint8)) > 0] = 0
+        # Of a slit that is closed in part, what does not hang together with the particle is left.
+        _, pieces = cv2.connectedComponents(solid | own, connectivity=4)
+        part[np.isin(pieces, pieces[own])] = number
+    return closed
 
 
 def mean_intensities(labels: np.ndarray, image: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from pipeline.grow_particles import (
     find_centres,
     grow_particles,
 )
-from pipeline.particle_masks import fill_holes
+from pipeline.particle_masks import close_slits, fill_holes
 from pipeline.touching_particles import flood
 
 
@@ -49,7 +49,8 @@ def smooth(image):
 def plain_growing(probability, central, threshold):
     """The definition, for the whole image at once."""
     mask, central = smooth(probability > threshold) > 0.5, smooth(central)
-    return fill_holes(flood(-central, find_centres(central, mask), mask), connectivity=4)
+    labels = flood(-central, find_centres(central, mask), mask)
+    return fill_holes(close_slits(labels), connectivity=4)
 
 
 def test_centrality_is_that_of_its_definition():
@@ -217,4 +218,7 @@ def test_an_image_of_many_components_has_a_progress_of_its_own(monkeypatch, capl
     assert not caplog.messages
     monkeypatch.setattr(touching_particles, "MANY_COMPONENTS", 3)
     np.testing.assert_array_equal(grow_particles(labels > 0, central, 0.5), expected)
-    assert caplog.messages == ["agglomerates cut into particles: 3 in 0 s"]
+    assert caplog.messages == [
+        "agglomerates cut into particles: 3 in 0 s",
+        "particles made solid: 3 in 0 s",
+    ]

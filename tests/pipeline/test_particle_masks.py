@@ -9,6 +9,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
 from pipeline.particle_masks import (
+    SLIT_RADIUS,
+    close_slits,
     contrast_correlation,
     fill_holes,
     filter_particles,
@@ -191,6 +193,58 @@ def test_holes_within_one_particle_are_filled_and_no_others(connectivity):
 def test_filling_uniform_labels_changes_nothing(value):
     labels = np.full((5, 6), value, np.int32)
     assert np.array_equal(fill_holes(labels), labels)
+
+
+def test_slits_into_a_particle_are_closed_and_gaps_between_particles_are_not():
+    labels = np.zeros((40, 60), np.int32)
+    cv2.circle(labels, (15, 20), 12, 1, -1)
+    expected = labels.copy()
+    labels[19:22, 15:28] = 0  # a slit of three pixels from the middle to the right
+    labels[5:35, 32:44], labels[5:35, 46:58] = 2, 3  # two pixels apart
+    labels[10:30, 40:44] = 0  # a bay of 20 pixels
+    closed = close_slits(labels)
+    # But for its mouth, and for corners, which a disk rounds.
+    assert np.count_nonzero((closed != expected) & (expected == 1)) <= 8
+    assert np.count_nonzero(closed[:, 30:] != labels[:, 30:]) <= 6
+    assert not closed[:, 44:46].any()
+    assert closed.dtype == labels.dtype and labels[20, 20] == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_slits_are_closed_by_a_disk_particle_by_particle(seed):
+    """Held against the definition on pieces that lie one pixel apart, some at the edge."""
+    mask = blobs(seed, 3) > 0.47
+    lines = (blobs(seed + 50, 6) * 40).astype(int) % 8 == 0
+    _, labels = cv2.connectedComponents((mask & ~lines).astype(np.uint8))
+    rows, columns = np.indices((2 * SLIT_RADIUS + 1,) * 2) - SLIT_RADIUS
+    disk = (abs(rows) < SLIT_RADIUS) | (columns == 0)  # as OpenCV draws it
+    expected = labels.copy()
+    for number in range(1, labels.max() + 1):
+        own = np.pad(labels == number, SLIT_RADIUS)
+        solid = ndimage.binary_erosion(ndimage.binary_dilation(own, disk), disk)
+        solid = solid[SLIT_RADIUS:-SLIT_RADIUS, SLIT_RADIUS:-SLIT_RADIUS]
+        others = (expected > 0) & (expected != number)
+        solid &= ~ndimage.binary_dilation(others, np.ones((3, 3)))
+        pieces, _ = ndimage.label(solid | (labels == number))
+        for piece in np.unique(pieces[labels == number]):
+            expected[pieces == piece] = number
+    closed = close_slits(labels)
+    np.testing.assert_array_equal(closed, expected)
+    assert np.count_nonzero(closed != labels) > 50
+    # What was separate stays separate, diagonally too.
+    assert cv2.connectedComponents((closed > 0).astype(np.uint8))[0] == labels.max() + 1
+
+
+def test_particles_without_a_line_between_them_keep_their_pixels():
+    labels = np.zeros((20, 20), np.int32)
+    labels[3:15, 3:9], labels[3:15, 9:16] = 1, 2
+    np.testing.assert_array_equal(close_slits(labels), labels)
+
+
+def test_a_particle_near_the_edge_does_not_grow_up_to_it():
+    labels = np.zeros((20, 20), np.int32)
+    labels[1:10, 2:12] = 4  # the numbers before it are no particle's
+    np.testing.assert_array_equal(close_slits(labels), labels)
 
 
 def test_mean_intensities_of_known_regions():
