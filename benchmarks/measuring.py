@@ -56,9 +56,13 @@ def training_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def start_backend(options: argparse.Namespace, independent_networks: int = 1) -> None:
+def start_backend(
+    options: argparse.Namespace, independent_networks: int = 1, to_train: bool = False
+) -> None:
     """Import Keras as the options say; ``independent_networks`` as in ``set_up_devices``."""
     os.environ.update(KERAS_BACKEND=options.backend, TF_CPP_MIN_LOG_LEVEL="3")
+    if to_train:
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in pipeline/run_step.py
     if options.no_tf32:
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
     if options.threads:

@@ -7,7 +7,6 @@ The segmentation after the network is timed by postprocess.py.
 """
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -111,7 +110,6 @@ def main(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     chosen = parser.parse_args()
-    os.environ["PARTICLES_ONLY_PREDICTS"] = "1"  # as in the process of step 6b
     start_backend(chosen)
 
     import numpy as np

@@ -56,7 +56,7 @@ def least_passes(options: argparse.Namespace) -> list[tuple]:
 
 if __name__ == "__main__":
     chosen = parser.parse_args()
-    start_backend(chosen, independent_networks=2)
+    start_backend(chosen, independent_networks=2, to_train=True)
 
     import numpy as np
 

@@ -53,7 +53,7 @@ def least_passes(options: argparse.Namespace) -> list[tuple]:
 
 if __name__ == "__main__":
     chosen = parser.parse_args()
-    start_backend(chosen)
+    start_backend(chosen, to_train=True)
 
     import numpy as np
 

@@ -27,11 +27,6 @@ def _silent_stderr():
         os.close(nowhere)
 
 
-# By itself TensorFlow uses oneDNN's kernels only on some processors. On the others, too, training
-# takes half to four fifths of the time with them, and less memory; but a whole image twice as long.
-if "PARTICLES_ONLY_PREDICTS" not in os.environ:
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
 with _silent_stderr():
     import keras
 

@@ -18,6 +18,7 @@ from pipeline.touching_particles import (
     flood,
     numbered,
     separate_components,
+    widened,
 )
 
 # Of a centre, in 255ths of the centrality of the innermost pixel:
@@ -120,7 +121,7 @@ def _flood_components(central, mask):
 def smooth_part(image: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
     """Return a box of an image, smoothed with a Gaussian of sigma 1 as all of it: float64."""
     reach = 4  # pixels, four sigma
-    wider = tuple(slice(max(side.start - reach, 0), side.stop + reach) for side in box)
+    wider = widened(box, reach)
     smooth = cv2.GaussianBlur(image[wider].astype(np.float64), (2 * reach + 1,) * 2, 1.0)
     top, left = (side.start - more.start for side, more in zip(box, wider, strict=True))
     height, width = (side.stop - side.start for side in box)

@@ -8,7 +8,7 @@ particles one. Source: the border weight of Ronneberger et al., "U-Net", MICCAI 
 import numpy as np
 from scipy.ndimage import find_objects
 
-from pipeline.touching_particles import distance_to_background
+from pipeline.touching_particles import distance_to_background, widened
 
 SIGMA = 5.0  # pixels, as published
 REACH = 15  # pixels, three sigma: the widest gap that counts
@@ -25,7 +25,7 @@ def closeness_of_particles(labels: np.ndarray) -> np.ndarray:
     for label, box in enumerate(find_objects(labels.astype(np.int32)), start=1):
         if box is None:
             continue
-        window = tuple(slice(max(side.start - REACH, 0), side.stop + REACH) for side in box)
+        window = widened(box, REACH)
         distance = distance_to_background(labels[window] != label)
         second[window] = np.maximum(nearest[window], np.minimum(second[window], distance))
         nearest[window] = np.minimum(nearest[window], distance)

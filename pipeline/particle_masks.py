@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import find_objects
 from skimage.filters import threshold_li, threshold_otsu
 
-from pipeline.touching_particles import numbered, split_touching_particles
+from pipeline.touching_particles import numbered, split_touching_particles, widened
 
 # Of a label map: the share of the numbers up to the largest that occur, and of a number's pixels
 # that have the same number on the right and below, in the median.
@@ -165,13 +165,10 @@ def close_slits(labels: np.ndarray) -> np.ndarray:
     """
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * SLIT_RADIUS + 1,) * 2)
     closed = labels.copy()
-    boxes = [
-        box and tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
-        for box in find_objects(labels)
-    ]
-    for number, box in numbered(boxes, "particles made solid"):
+    for number, box in numbered(find_objects(labels), "particles made solid"):
         if box is None:
             continue
+        box = widened(box, 1)
         own = labels[box] == number
         # With a margin, or what lies near the image's edge would be closed against it.
         wide = np.pad(own, SLIT_RADIUS).astype(np.uint8)

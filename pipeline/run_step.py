@@ -80,8 +80,11 @@ def run_job(job):
             if os.environ.get("KERAS_BACKEND") == "torch":
                 # Keras would import TensorFlow, where it is installed, to save a model.
                 sys.modules.setdefault("tensorflow", None)
-            if not job["function"].startswith("train_"):
-                os.environ["PARTICLES_ONLY_PREDICTS"] = "1"
+            if job["function"].startswith("train_"):
+                # By itself TensorFlow uses oneDNN's kernels only on some processors. On the others,
+                # too, training takes half to four fifths of the time with them, and less memory;
+                # but a whole image twice as long.
+                os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
             backend = importlib.import_module("models.backend")
             # The CycleGAN's two generators, and its two discriminators, do not wait for each other.
             independent = 2 if job["function"] == "train_cyclegan" else 1

@@ -78,6 +78,11 @@ def separate_components(mask: np.ndarray) -> tuple[np.ndarray, list]:
     return components, boxes
 
 
+def widened(box: tuple[slice, slice], by: int) -> tuple[slice, slice]:
+    """Return slices of an image ``by`` pixels wider on all sides, as far as the image goes."""
+    return tuple(slice(max(side.start - by, 0), side.stop + by) for side in box)
+
+
 def numbered(boxes: list, what: str) -> Iterator[tuple[int, tuple[slice, slice]]]:
     """Yield the number and box of each component, and say how many are done where they are many.
 

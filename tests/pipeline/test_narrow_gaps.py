@@ -29,7 +29,7 @@ def test_it_is_that_of_the_distances_to_all_particles(seed):
     np.testing.assert_allclose(found, plain(labels), atol=1e-6)
 
 
-def test_it_falls_with_the_width_of_the_gap_and_is_1_where_particles_touch():
+def test_it_falls_with_the_width_of_the_gap_and_is_largest_where_particles_touch():
     labels = np.zeros((30, 60), np.int32)
     labels[:10, :20], labels[:10, 20:40], labels[12:20, :20] = 1, 2, 3
     found = closeness_of_particles(labels)

@@ -99,7 +99,6 @@ def test_a_failed_step_says_why_and_keeps_the_traceback_in_the_log(job, caplog, 
 def test_what_the_backend_decides_is_said(job, caplog, monkeypatch, decided):
     caplog.set_level("INFO")
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # with torch it would hide TensorFlow
-    monkeypatch.setenv("PARTICLES_ONLY_PREDICTS", "0")  # the step sets it: not for other tests
     monkeypatch.setattr(run_step, "runs_network", lambda function, keywords: True)
     monkeypatch.setattr(backend, "set_up_devices", lambda **options: decided)
     assert run_step.run_job(job(lambda: None) | {"devices": {}}) == 0
@@ -123,8 +122,7 @@ def test_a_step_imports_its_own_backend_or_none(function):
         "print('oneDNN', os.environ.get('TF_ENABLE_ONEDNN_OPTS')); "
         "print(*{'keras', 'tensorflow', 'torch'} & {n for n, m in sys.modules.items() if m})"
     )
-    decided_by_step = {"TF_ENABLE_ONEDNN_OPTS", "PARTICLES_ONLY_PREDICTS"}
-    environment = {k: v for k, v in os.environ.items() if k not in decided_by_step}
+    environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
     devices = {"use_gpus": 0, "allow_memory_growth": True, "deterministic": False, "use_xla": False}
     job = {"number": "9", "function": function, "keywords": keywords, "devices": devices}
     job["log_file"] = os.devnull
