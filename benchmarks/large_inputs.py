@@ -61,7 +61,7 @@ def particles_of_one_scene() -> np.ndarray:
 
 def check(root: Path, _) -> None:
     """Read all micrographs as the check before a run does."""
-    from pipeline.check_files import check_images
+    from pipeline.checks.files import check_images
 
     problems, sizes = check_images("INPUT_DIR_IMAGES", root / "images", "auto", (TILE, TILE))
     if problems or not sizes:

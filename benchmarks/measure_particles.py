@@ -17,7 +17,7 @@ from benchmarks.measuring import print_json, timed
 from pipeline.image_files import write_image
 from pipeline.measure_particles import measure_particles as measure_folder
 from pipeline.particle_shapes import measure_particles
-from pipeline.report import write_report
+from pipeline.report.page import write_report
 
 HEIGHT, WIDTH, ROWS, COLUMNS = 712, 1024, 10, 10
 

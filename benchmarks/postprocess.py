@@ -99,7 +99,6 @@ if __name__ == "__main__":
     import numpy as np
     from skimage.filters import gaussian, threshold_li
 
-    from pipeline.grow_particles import centrality, grow_particles
     from pipeline.image_files import read_micrograph
     from pipeline.intensities import stretch_to_uint8
     from pipeline.particle_masks import (
@@ -108,6 +107,7 @@ if __name__ == "__main__":
         label_particles,
         segment_particles,
     )
+    from pipeline.particles.grow_particles import centrality, grow_particles
     from simulate.examples import make_example
     from tests.pipeline.plain_segmentation import plain_fill_and_filter, plain_segment
 

@@ -129,9 +129,9 @@ if __name__ == "__main__":
     import numpy as np
 
     from models import wgan_gp
-    from pipeline.outline_sources import OUTLINES_AT_A_TIME
+    from pipeline.processes.worker_processes import run_in_processes
     from pipeline.simulate_masks import LIBRARY_STREAM, MOST_OUTLINES, OUTLINES_PER_MASK
-    from pipeline.worker_processes import run_in_processes
+    from pipeline.training_data.outline_sources import OUTLINES_AT_A_TIME
     from simulate.mask_image import random_generator, simulate_label_map
     from simulate.outlines import prepare_library
     from tests.simulate.plain_simulation import plain_label_map

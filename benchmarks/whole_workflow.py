@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.measuring import print_json
 from pipeline.make_examples import write_examples
 from pipeline.progress import format_seconds
-from pipeline.score_table import ALL_IMAGES, AS_SAVED, TABLE
+from pipeline.scoring.score_table import ALL_IMAGES, AS_SAVED, TABLE
 
 PROJECT = Path(__file__).resolve().parents[1]
 

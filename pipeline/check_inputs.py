@@ -5,19 +5,19 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipeline.calibration import check_pixel_sizes
-from pipeline.check_disk import check_disk_space, estimate_bytes
-from pipeline.check_earlier_steps import check_earlier_steps, check_pairs
-from pipeline.check_files import check_images, check_named_models, check_true_masks
-from pipeline.check_machine import (
+from pipeline.checks.disk import check_disk_space, estimate_bytes
+from pipeline.checks.earlier_steps import check_earlier_steps, check_pairs
+from pipeline.checks.files import check_images, check_named_models, check_true_masks
+from pipeline.checks.machine import (
     check_backend,
     check_gpus,
     check_write_permission,
     tell_of_idle_gpus,
 )
-from pipeline.check_options import OPTION_CHECKS, check_options, wrong_values
-from pipeline.check_outlines import check_masks
-from pipeline.check_step_options import check_step_options, wrong_keywords
+from pipeline.checks.options import OPTION_CHECKS, check_options, wrong_values
+from pipeline.checks.outlines import check_masks
+from pipeline.checks.step_options import check_step_options, wrong_keywords
+from pipeline.files.calibration import check_pixel_sizes
 from pipeline.run_step import runs_network
 from pipeline.step_table import STEPS
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from skimage import measure
 
-from pipeline.csv_tables import write_table
+from pipeline.files.csv_tables import write_table
 from pipeline.image_files import (
     list_images,
     pair_by_stem,
@@ -18,8 +18,6 @@ from pipeline.image_files import (
     read_micrograph,
     write_image,
 )
-from pipeline.network_failures import act_on_failure, describe_contrast
-from pipeline.pair_fidelity import PAIRS_TABLE, describe_fidelity, measure_fidelity
 from pipeline.particle_masks import (
     contrast_correlation,
     fill_holes,
@@ -29,6 +27,8 @@ from pipeline.particle_masks import (
 )
 from pipeline.progress import progress
 from pipeline.run_folders import MADE_WITH, check_made_from, fingerprint, open_output_folder
+from pipeline.training.network_failures import act_on_failure, describe_contrast
+from pipeline.training_data.pair_fidelity import PAIRS_TABLE, describe_fidelity, measure_fidelity
 
 logger = logging.getLogger(__name__)
 

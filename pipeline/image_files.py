@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import tifffile
 
-from pipeline.decoders import TIFF_ENDINGS, decode, header_size
-from pipeline.info_bar import crop_info_bar
+from pipeline.files.decoders import TIFF_ENDINGS, decode, header_size
+from pipeline.files.info_bar import crop_info_bar
 from pipeline.intensities import normalise
 from pipeline.run_folders import rename_for_good
 

@@ -13,20 +13,24 @@ import numpy as np
 import psutil
 
 from pipeline import PROGRAM, VERSION
-from pipeline.border_correction import inclusion_weights
-from pipeline.calibration import calibrate
+from pipeline.files.calibration import calibrate
+from pipeline.files.mask_pairs import find_mask_pairs, list_masks, read_mask_pair
 from pipeline.image_files import write_image
-from pipeline.imagej_rois import write_label_map, write_roi_set
-from pipeline.mask_pairs import find_mask_pairs, list_masks, read_mask_pair
-from pipeline.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_overlay
-from pipeline.particle_filters import check_filters, check_unit_of_filters, filter_particles
 from pipeline.particle_shapes import labels_at_edge, to_label_map
 from pipeline.particle_shapes import measure_particles as measure_labels
+from pipeline.particles.border_correction import inclusion_weights
+from pipeline.particles.particle_filters import (
+    check_filters,
+    check_unit_of_filters,
+    filter_particles,
+)
+from pipeline.particles.size_distribution import weighted_percentiles
 from pipeline.progress import progress
-from pipeline.report import write_report
-from pipeline.result_tables import write_result_tables
+from pipeline.report.page import write_report
+from pipeline.results.imagej_rois import write_label_map, write_roi_set
+from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_overlay
+from pipeline.results.result_tables import write_result_tables
 from pipeline.run_folders import MADE_WITH, fingerprint, name_new_run, read_json, write_json
-from pipeline.size_distribution import weighted_percentiles
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import find_objects
 from skimage.filters import threshold_li, threshold_otsu
 
-from pipeline.touching_particles import numbered, split_touching_particles, widened
+from pipeline.particles.touching_particles import numbered, split_touching_particles, widened
 
 # Of a label map: the share of the numbers up to the largest that occur, and of a number's pixels
 # that have the same number on the right and below, in the median.

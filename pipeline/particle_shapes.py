@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pipeline.border_correction import inclusion_weights
-from pipeline.feret_diameters import angle_of, convex_hull, max_feret, rectangles
 from pipeline.particle_masks import label_particles
-from pipeline.pixel_outlines import outline_polygons, perimeters, signed_area, walk_edges
+from pipeline.particles.border_correction import inclusion_weights
+from pipeline.particles.feret_diameters import angle_of, convex_hull, max_feret, rectangles
+from pipeline.particles.pixel_outlines import outline_polygons, perimeters, signed_area, walk_edges
 
 # Every column and what it is: lengths and areas are calibrated, the others are not.
 # "pixel" stay in pixels. Of positions, row 0 and column 0 are the upper left pixel's centre.

@@ -16,8 +16,8 @@ import time
 import traceback
 from pathlib import Path
 
+from pipeline.processes.run_lock import is_alive
 from pipeline.run_folders import DISK_IS_FULL
-from pipeline.run_lock import is_alive
 
 logger = logging.getLogger(__name__)
 

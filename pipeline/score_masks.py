@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.files.mask_pairs import list_masks
 from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
 from pipeline.intensities import normalise
-from pipeline.mask_pairs import list_masks
 from pipeline.particle_masks import is_label_map, segment_particles
 from pipeline.progress import progress
-from pipeline.report import write_report
+from pipeline.report.page import write_report
 from pipeline.run_folders import fingerprint, list_runs, new_run_folder, read_json
-from pipeline.score_table import AS_SAVED, log_scores, score_rows, write_scores
-from pipeline.scores import compare_masks, crop_to_common_rows
+from pipeline.scoring.score_table import AS_SAVED, log_scores, score_rows, write_scores
+from pipeline.scoring.scores import compare_masks, crop_to_common_rows
 
 logger = logging.getLogger(__name__)
 

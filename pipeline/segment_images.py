@@ -7,12 +7,11 @@ import numpy as np
 from skimage.filters import threshold_otsu
 
 from models import backend
-from pipeline.grow_particles import grow_particles
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
 from pipeline.intensities import as_unet_sees, stretch_to_uint8
-from pipeline.network_failures import act_on_failure, describe_probabilities, is_flat
 from pipeline.particle_masks import label_particles, segment_particles, to_four_connected
+from pipeline.particles.grow_particles import grow_particles
 from pipeline.progress import progress
 from pipeline.run_folders import (
     WITHOUT_EFFECT,
@@ -21,6 +20,7 @@ from pipeline.run_folders import (
     open_output_folder,
     read_json,
 )
+from pipeline.training.network_failures import act_on_failure, describe_probabilities, is_flat
 
 logger = logging.getLogger(__name__)
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.check_step_options import check_step_options
+from pipeline.checks.step_options import check_step_options
 from pipeline.image_files import list_images, read_image, write_image
-from pipeline.match_scenes import (
+from pipeline.processes.worker_processes import number_of_processes, run_in_processes
+from pipeline.progress import progress
+from pipeline.run_folders import fingerprint, newest_model, open_output_folder
+from pipeline.training_data.match_scenes import (
     coverage_of_image,
     fit_options,
     measure_micrographs,
     report_match,
 )
-from pipeline.outline_sources import AUGMENTED, draw_from_wgan, load_outlines
-from pipeline.progress import progress
-from pipeline.run_folders import fingerprint, newest_model, open_output_folder
-from pipeline.worker_processes import number_of_processes, run_in_processes
+from pipeline.training_data.outline_sources import AUGMENTED, draw_from_wgan, load_outlines
 from simulate.augment_outlines import augment_outlines
 from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import Particle, prepare_library, scale_limits

@@ -9,14 +9,14 @@ import numpy as np
 from models.augmentation import draw_chances
 from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
-from pipeline.check_step_options import check_combinations
-from pipeline.cyclegan_previews import preview_sheets, translate_test_tiles
-from pipeline.gan_images import encode_mask, encode_micrograph
+from pipeline.checks.step_options import check_combinations
 from pipeline.image_files import list_images, read_image, write_image
-from pipeline.network_failures import act_on_failure, describe_translations
 from pipeline.run_folders import fingerprint
-from pipeline.training_loop import random_numbers, shuffled_indices, train
-from pipeline.training_runs import begin_run, finish_run, save_model
+from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
+from pipeline.training.network_failures import act_on_failure, describe_translations
+from pipeline.training.training_loop import random_numbers, shuffled_indices, train
+from pipeline.training.training_runs import begin_run, finish_run, save_model
+from pipeline.training_data.gan_images import encode_mask, encode_micrograph
 
 logger = logging.getLogger(__name__)
 

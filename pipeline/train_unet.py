@@ -8,16 +8,16 @@ import numpy as np
 
 from models import backend
 from models.multires_unet import build_unet
-from pipeline import imaging_variations
 from pipeline.filter_masks import FAKES, fake_micrographs_folder
-from pipeline.grow_particles import centrality
 from pipeline.image_files import list_images, pair_by_stem, read_image
 from pipeline.intensities import as_unet_sees
-from pipeline.narrow_gaps import closeness_of_particles
-from pipeline.pair_fidelity import faithful_pairs
+from pipeline.particles.grow_particles import centrality
 from pipeline.run_folders import check_made_from, fingerprint
-from pipeline.training_loop import Prefetcher, random_numbers, shuffled_indices, train
-from pipeline.training_runs import begin_run, finish_run, save_model
+from pipeline.training.training_loop import Prefetcher, random_numbers, shuffled_indices, train
+from pipeline.training.training_runs import begin_run, finish_run, save_model
+from pipeline.training_data import imaging_variations
+from pipeline.training_data.narrow_gaps import closeness_of_particles
+from pipeline.training_data.pair_fidelity import faithful_pairs
 
 logger = logging.getLogger(__name__)
 

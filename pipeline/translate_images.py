@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
-from pipeline.gan_images import encode_mask, encode_micrograph
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import load_predictor, make_predictor
 from pipeline.intensities import clip_spikes, stretch_to_uint8
-from pipeline.network_failures import is_flat
 from pipeline.progress import progress
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder, read_json
+from pipeline.training.network_failures import is_flat
+from pipeline.training_data.gan_images import encode_mask, encode_micrograph
 
 logger = logging.getLogger(__name__)
 

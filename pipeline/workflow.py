@@ -16,6 +16,8 @@ from pipeline import VERSION
 from pipeline.check_inputs import check_inputs
 from pipeline.image_files import list_images
 from pipeline.presets import describe_changes, describe_switch, note_preset
+from pipeline.processes.run_lock import locked
+from pipeline.processes.step_process import catch_ends_from_outside, run_in_process
 from pipeline.progress import format_seconds
 from pipeline.run_folders import (
     WITHOUT_EFFECT,
@@ -25,9 +27,7 @@ from pipeline.run_folders import (
     read_json,
     write_json,
 )
-from pipeline.run_lock import locked
 from pipeline.run_step import INTERRUPTED, in_words, set_up_logging, why_ended
-from pipeline.step_process import catch_ends_from_outside, run_in_process
 from pipeline.step_table import INPUTS, OUTPUTS, STEPS
 
 logger = logging.getLogger(__name__)

@@ -50,7 +50,7 @@ def test_good_input_passes_and_nothing_is_written(options, tmp_path):
 @pytest.mark.parametrize("function", ["train_unet", "measure_particles"])
 def test_idle_gpus_are_told_of_where_a_network_runs(options, monkeypatch, caplog, function):
     caplog.set_level("INFO")
-    monkeypatch.setattr("pipeline.check_machine.count_gpus", lambda: 2)
+    monkeypatch.setattr("pipeline.checks.machine.count_gpus", lambda: 2)
     calls = [call for call in default_calls(options) if call[1] == function]
     monkeypatch.setattr("pipeline.check_inputs.check_earlier_steps", lambda calls: [])
     check_inputs(options, calls)

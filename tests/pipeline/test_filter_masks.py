@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline import train_unet
-from pipeline.csv_tables import read_table
+from pipeline.files.csv_tables import read_table
 from pipeline.filter_masks import fake_micrographs_folder, filter_masks
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.particle_masks import label_particles

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from pipeline import image_files
-from pipeline.check_files import LONGEST_NAME_BYTES
+from pipeline.checks.files import LONGEST_NAME_BYTES
 from pipeline.image_files import (
     image_size,
     list_images,

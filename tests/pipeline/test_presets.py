@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import presets
-from pipeline.check_options import check_options
+from pipeline.checks.options import check_options
 from pipeline.run_folders import write_json
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from models import backend
 from pipeline import run_step
-from pipeline.run_lock import identity_of, is_alive
+from pipeline.processes.run_lock import identity_of, is_alive
 from pipeline.run_step import runs_network
 from pipeline.step_table import STEPS
 

@@ -12,8 +12,12 @@ from models import wgan_gp
 from pipeline import inference
 from pipeline import simulate_masks as step
 from pipeline.image_files import list_images, read_image, write_image
+from pipeline.processes.worker_processes import (
+    ITEMS_AT_A_TIME,
+    number_of_processes,
+    run_in_processes,
+)
 from pipeline.simulate_masks import simulate_masks
-from pipeline.worker_processes import ITEMS_AT_A_TIME, number_of_processes, run_in_processes
 from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import prepare_library
 
@@ -119,8 +123,8 @@ def test_the_same_options_give_the_same_bytes_and_another_seed_others(run):
 
 
 def test_masks_match_the_micrographs_where_they_are_to(run, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("pipeline.match_scenes.FREQUENCY_SAMPLE", 10)
-    monkeypatch.setattr("pipeline.match_scenes.SCALE_SAMPLE", 40)
+    monkeypatch.setattr("pipeline.training_data.match_scenes.FREQUENCY_SAMPLE", 10)
+    monkeypatch.setattr("pipeline.training_data.match_scenes.SCALE_SAMPLE", 40)
     tiles = tmp_path / "2_CycleGAN" / "data" / "trainA"
     tiles.mkdir(parents=True)
     random = np.random.default_rng(0)

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline import imaging_variations, train_unet
+from pipeline import train_unet
 from pipeline.image_files import write_image
 from pipeline.intensities import as_unet_sees
-from pipeline.narrow_gaps import closeness_of_particles
-from pipeline.training_loop import random_numbers
+from pipeline.training.training_loop import random_numbers
+from pipeline.training_data import imaging_variations
+from pipeline.training_data.narrow_gaps import closeness_of_particles
 
 PAIRS, SIZE = 10, 16
 OPTIONS = {

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline import train_wgan
 from pipeline.image_files import read_image, write_image
-from pipeline.preview_sheets import contact_sheet
+from pipeline.training.preview_sheets import contact_sheet
 
 OPTIONS = {
     "invert_masks": False,

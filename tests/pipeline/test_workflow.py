@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import step_process, workflow
+from pipeline import workflow
+from pipeline.processes import step_process
+from pipeline.processes.run_lock import identity_of
 from pipeline.run_folders import read_json, write_json
-from pipeline.run_lock import identity_of
 from pipeline.run_step import INTERRUPTED
 
 

@@ -1,0 +1,1 @@
+"""What is checked before any training starts, each kind of trouble in a file of its own."""

@@ -1,0 +1,151 @@
+"""Whether the disk has room for what a run will write."""
+
+import json
+import math
+import os
+import shutil
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from pipeline.checks.machine import existing_parent
+from pipeline.run_folders import MADE_WITH, RUN_NAME, WITHOUT_EFFECT, read_json
+
+Call = tuple[str, str, dict]
+
+# Parameters of the networks as published, both domains' together, for the size of their files;
+# they grow with the square of the filters.
+WGAN_PARAMETERS = 6_900_000  # at outlines of 64 x 64
+CYCLEGAN_PARAMETERS, CYCLEGAN_PUBLISHED_FILTERS = 96_500_000, 64
+UNET_PARAMETERS, UNET_PUBLISHED_FILTERS = 2_430_000, 16
+# float32 weights and two moments of Adam; two checkpoints are kept while a third is written,
+# and the finished model has the weights alone.
+MODEL_BYTES_PER_PARAMETER = 4 * (3 * 3 + 1)
+# Per pixel of a simulated image: mask 1, label map 2, fake micrograph 1, filtered mask 1 and
+# label map 2, blurred fake 1, and the tile of a real micrograph 1.
+BYTES_PER_SIMULATED_PIXEL = 9
+# Per pixel of a micrograph: its tiles and its raw mask; a mask; a mask and float32
+# probabilities; an overlay in colour and a label map.
+BYTES_PER_PIXEL = {"CYCLEGAN_DIR": 2, "OUTPUT_DIR_CYCLEGAN": 1, "OUTPUT_DIR_UNET": 5}
+RESULT_BYTES_PER_PIXEL = 5
+
+# The step that notes its options with what it leaves in a folder.
+NOTED_BY = {
+    "WGAN_DIR": "train_wgan",
+    "CYCLEGAN_DIR": "train_cyclegan",
+    "UNET_DIR": "train_unet",
+    "OUTPUT_DIR_CYCLEGAN": "filter_masks",
+    "OUTPUT_DIR_UNET": "segment_images",
+    "RESULTS_DIR": "measure_particles",
+}
+# Folders of CYCLEGAN_DIR that steps go on with, or empty first, whatever is there.
+REWRITTEN = ("data", "generate_images")
+
+
+def estimate_bytes(
+    options: dict[str, object], image_pixels: int, outline: tuple[int, int]
+) -> dict[str, int]:
+    """Return how many bytes a whole run will write, by the option of the folder.
+
+    Parameters
+    ----------
+    options : the options of StartProcess.py, all of them allowed.
+    image_pixels : pixels of all micrographs together.
+    outline : (height, width) of the largest outline, in pixels.
+    """
+    tile_pixels = options["TILE_SIZE_H"] * options["TILE_SIZE_W"]
+    # The first layer of the WGAN's generator grows with the outline (128: its latent size).
+    outline_growth = max(0, outline[0] * outline[1] - 64 * 64) // 64 * 256 * 128
+    cyclegan_scale = (options["CYCLEGAN_FILTERS"] / CYCLEGAN_PUBLISHED_FILTERS) ** 2
+    unet_scale = max(1, options["UNET_FILTERS"] / UNET_PUBLISHED_FILTERS) ** 2
+    parts = {
+        "WGAN_DIR": MODEL_BYTES_PER_PARAMETER * (WGAN_PARAMETERS + outline_growth),
+        "CYCLEGAN_DIR": MODEL_BYTES_PER_PARAMETER * CYCLEGAN_PARAMETERS * cyclegan_scale
+        # The image pools: 2 of 50 float32 tiles, in three checkpoints.
+        + 3 * 2 * 50 * 4 * tile_pixels
+        # Two sheets an epoch of two images in four views, in colour.
+        + options["CYCLEGAN_EPOCHS"] * 2 * 2 * 4 * 3 * tile_pixels
+        + options["NUM_SIMULATED_MASKS"] * BYTES_PER_SIMULATED_PIXEL * tile_pixels,
+        "UNET_DIR": MODEL_BYTES_PER_PARAMETER * UNET_PARAMETERS * unet_scale,
+        "RESULTS_DIR": RESULT_BYTES_PER_PIXEL * image_pixels,
+    }
+    for name, bytes_per_pixel in BYTES_PER_PIXEL.items():
+        parts[name] = parts.get(name, 0) + bytes_per_pixel * image_pixels
+    return {name: int(size) for name, size in parts.items()}
+
+
+def check_disk_space(
+    options: dict[str, object], estimate: dict[str, int], calls: list[Call]
+) -> list[str]:
+    """Return the problem if a disk has less room than a run of these step calls will need.
+
+    What a run goes on with, if it is continued, is written already (see `bytes_written`).
+    """
+    needed: dict[int, int] = {}
+    places: dict[int, Path] = {}
+    for name, size in estimate.items():
+        place = existing_parent(options[name])
+        written = bytes_written(name, options[name], calls) if options.get("RESUME") else 0
+        device = place.stat().st_dev
+        needed[device] = needed.get(device, 0) + max(0, size - written)
+        places.setdefault(device, place)
+    return [
+        f"The disk of {places[device]} has {shutil.disk_usage(places[device]).free / 1e9:.1f} GB "
+        f"free; the run will write about {size / 1e9:.1f} GB. Free some space, change ROOT_DIR, "
+        "or lower NUM_SIMULATED_MASKS or CYCLEGAN_FILTERS."
+        for device, size in needed.items()
+        if shutil.disk_usage(places[device]).free < size
+    ]
+
+
+def bytes_written(name: str, folder: Path, calls: list[Call]) -> float:
+    """Return how much of what a continued run would write to a folder is there already.
+
+    ``name`` is the folder's option. Runs and results of other options stay beside new ones, so they
+    do not count. Inputs are not compared: among runs of the same options the largest counts, and
+    if one is finished, as all there is to write (infinite). So a run that can go on is never
+    refused; one whose inputs changed may find the disk full later.
+    """
+    folder = Path(folder)
+    rewritten, sizes = 0, Counter()
+    for place, _, files in os.walk(folder):
+        inner = Path(place).relative_to(folder).parts
+        size = sum(_size(os.path.join(place, file)) for file in files)
+        if inner[:1] and inner[0] in REWRITTEN:
+            rewritten += size
+        else:
+            sizes[next(filter(RUN_NAME.fullmatch, inner), None)] += size
+    noted_by = [keywords for _, step_name, keywords in calls if step_name == NOTED_BY[name]]
+    alike = [run for run in sizes if all(_agree(_noted(folder, run), one) for one in noted_by)]
+    if any(run and os.path.exists(folder / "Models" / run / "finished.json") for run in alike):
+        return math.inf
+    return rewritten + max((sizes[run] for run in alike), default=0)
+
+
+def _size(path: str) -> int:
+    with suppress(OSError):
+        return os.lstat(path).st_size
+    return 0
+
+
+def _noted(folder: Path, run: str | None) -> object:
+    """Return the options that a run of a folder, or None for the folder itself, was made with."""
+    file = folder / MADE_WITH
+    if run:
+        inner = f"Models/{run}" if os.path.exists(folder / "Models" / run) else run
+        file = folder / inner / "options.json"
+    with suppress(OSError):
+        noted = read_json(file)
+        return noted.get("options", noted) if isinstance(noted, dict) else None
+    return None
+
+
+def _agree(noted: object, keywords: dict[str, object]) -> bool:
+    """Return whether noted options are those of a step call, as far as both tell."""
+    keywords = json.loads(json.dumps(keywords, default=str, skipkeys=True))
+    return isinstance(noted, dict) and all(
+        noted.get(name, value) == value
+        for name, value in keywords.items()
+        # The folder may have been moved; of a model asked for, the run that was found is noted.
+        if name not in WITHOUT_EFFECT and not name.endswith(("_dir", "_model"))
+    )

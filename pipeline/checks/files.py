@@ -1,0 +1,204 @@
+"""The input files: every image is read once, one at a time, before a run starts."""
+
+import contextlib
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.checks.options import SMALLEST_TILE
+from pipeline.checks.values import folder_name, run_name
+from pipeline.image_files import (
+    IMAGE_ENDINGS,
+    image_size,
+    list_images,
+    read_image,
+    read_micrograph,
+    stem_of,
+)
+from pipeline.progress import progress
+
+logger = logging.getLogger(__name__)
+
+FEWEST_IMAGES, FEW_IMAGES = 1, 3
+# File systems take names of 255 bytes; the steps add "-aug_00000", "_raw", ".part" and the like.
+LONGEST_NAME_BYTES = 225
+
+Size = tuple[int, int]
+
+
+def check_images(
+    option: str, folder: Path, image_crop: str | int | None, tile: Size | None
+) -> tuple[list[str], dict[Path, Size]]:
+    """Read every micrograph and return the problems and the sizes without the info bar.
+
+    Parameters
+    ----------
+    option : name of the option that gives ``folder``, for the messages.
+    image_crop : as in `read_micrograph`.
+    tile : (height, width) in pixels that each image must hold; None if no tiles are cut.
+    """
+    paths, problems = list_and_check_names(option, folder, FEWEST_IMAGES, "micrographs")
+    sizes, cut = {}, 0
+    for path in progress(paths, "micrographs checked") if paths else ():
+        try:
+            image = read_micrograph(path, image_crop)
+            cut += image.shape != image_size(path)
+        except (ValueError, OSError) as error:
+            problems.append(in_one_line(error))
+            continue
+        sizes[path] = image.shape
+        if image.min() == image.max():
+            logger.warning("%s is the same value everywhere: there is nothing to see in it.", path)
+    if sizes and image_crop is not None:
+        logger.info("info bar left out of %d of %d micrographs (IMAGE_CROP)", cut, len(sizes))
+    if 0 < len(sizes) < FEW_IMAGES:
+        logger.warning(
+            "%s: %d micrographs are few to train on; results get better from about %d on.",
+            *(folder, len(sizes), FEW_IMAGES),
+        )
+    return problems + (_check_tiles(sizes, tile) if tile else []), sizes
+
+
+def _check_tiles(sizes: dict[Path, Size], tile: Size) -> list[str]:
+    small = {path: size for path, size in sizes.items() if size[0] < tile[0] or size[1] < tile[1]}
+    usable = [size for size in small.values() if min(size) >= SMALLEST_TILE]
+    height, width = (min(side) for side in zip(tile, *usable, strict=True))
+    return [
+        f"{path} has {size[0]} x {size[1]} pixels (height x width, without the info bar), less "
+        f"than a tile of {tile[0]} x {tile[1]}. "
+        + (
+            f"The largest tile that fits every image is {height} x {width}: set TILE_SIZE_H to at "
+            f"most {height} and TILE_SIZE_W to at most {width}, or remove the image."
+            if size in usable
+            else f"No tile fits, the smallest is {SMALLEST_TILE} x {SMALLEST_TILE}: remove it."
+        )
+        for path, size in small.items()
+    ]
+
+
+def check_true_masks(option: str, folder: Path) -> list[str]:
+    """Read every true mask and return the problems; without the folder nothing is scored."""
+    with contextlib.suppress(PermissionError):  # which is told below
+        if not Path(folder).exists():
+            return []
+    paths, problems = list_and_check_names(option, folder, 0, "true masks")
+    for path in progress(paths, "true masks checked") if paths else ():
+        try:
+            read_image(path)
+        except (ValueError, OSError) as error:
+            problems.append(in_one_line(error))
+    return problems
+
+
+def check_named_models(calls: Iterable[tuple[str, str, dict]]) -> list[str]:
+    """Return the problems of step calls, (number, step name, keywords), that name a missing run."""
+    problems = []
+    for _, step_name, keywords in calls:
+        for network in ("wgan", "cyclegan", "unet"):
+            run, folder = keywords.get(f"{network}_model"), keywords.get(f"{network}_dir")
+            if run is None or run_name(run) or folder_name(folder):
+                continue
+            models, runs = os.path.join(folder, "Models"), []
+            if os.path.isdir(models) and os.access(models, os.R_OK | os.X_OK):
+                runs = sorted(entry.name for entry in os.scandir(models) if entry.is_dir())
+            if run not in runs:
+                problems.append(
+                    f"{step_name}: {network}_model is {run!r}, but there is no such run in "
+                    f"{models}. Allowed is None for the newest, or one of: "
+                    f"{', '.join(runs) or 'none so far'}."
+                )
+    return problems
+
+
+def in_one_line(error: Exception) -> str:
+    """Return the words of an error without line breaks; decoders put some in."""
+    return " ".join(str(error).split())
+
+
+def list_and_check_names(
+    option: str, folder: Path, fewest: int, what: str
+) -> tuple[list[Path], list[str]]:
+    """Return the images in a folder, and the problems that their number and names tell.
+
+    ``option`` gives the folder, ``fewest`` are needed of ``what``; both for the messages.
+    """
+    folder = Path(folder)
+    try:
+        paths = list_images(folder)
+    except FileNotFoundError as error:
+        return [], [f"{option}: {error}"]
+    except OSError as error:
+        return [], [
+            f"{option}: the folder {folder} cannot be read ({error.strerror}). Allowed is a folder "
+            "you may read: change its permission or the option."
+        ]
+    named = [path for path in paths if _is_text(path.name)]
+    problems = [
+        f"{folder} holds a file named {path.name!a}, which is not UTF-8, so that no result can be "
+        "named after it. Rename the file."
+        for path in paths
+        if path not in named
+    ]
+    problems += _check_links(folder)
+    problems += _check_names(named)
+    if len(paths) < fewest:
+        others = Counter(
+            path.suffix.lower() or "no ending"
+            for path in folder.iterdir()
+            if path.is_file() and not path.name.startswith(".") and path not in paths
+        )
+        seen = ", ".join(f"{count} with {ending}" for ending, count in sorted(others.items()))
+        problems.append(
+            f"{option}: {folder} holds {len(paths)} {what}, at least {fewest} are needed. Add "
+            f"files ending in {', '.join(IMAGE_ENDINGS)}"
+            + (f"; other files there are not read: {seen}." if seen else ".")
+        )
+    return named, problems
+
+
+def _check_links(folder: Path) -> list[str]:
+    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS)
+    return [
+        f"{path} is a link to {os.readlink(path)}, which does not exist. Correct the link, or "
+        "remove it."
+        for path in images
+        if path.is_symlink() and not path.exists() and not path.name.startswith(".")
+    ]
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a file's name can be written; Python keeps bytes that no text has."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_names(paths: Iterable[Path]) -> list[str]:
+    by_stem: dict[str, list[Path]] = {}
+    for path in paths:  # on Windows and macOS, upper and lower case are one
+        by_stem.setdefault(stem_of(path).casefold(), []).append(path)
+    problems = [
+        f"{' and '.join(map(str, same))} have the same name but for the ending (or upper and lower "
+        "case), so their results would overwrite each other. Rename all but one."
+        for same in by_stem.values()
+        if len(same) > 1
+    ]
+    for stem, same in by_stem.items():
+        if f"{stem}_raw" in by_stem:
+            problems.append(
+                f"{by_stem[f'{stem}_raw'][0]} has the name of a result of {same[0]}: the "
+                f"probabilities of the one and the mask of the other would be "
+                f"{same[0].stem}_raw.tif. "
+                "Rename one."
+            )
+        length = len(os.fsencode(same[0].name))
+        if length > LONGEST_NAME_BYTES:
+            problems.append(
+                f"{same[0]} has a name of {length} bytes; allowed are {LONGEST_NAME_BYTES}, since "
+                "the steps make longer names from it. Rename the file."
+            )
+    return problems

@@ -1,0 +1,128 @@
+"""What a run needs of the machine: a backend, GPUs if asked for, and permission to write."""
+
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+from pipeline.checks.options import OUTPUT_FOLDERS, suggest
+from pipeline.step_table import OUTPUTS
+
+logger = logging.getLogger(__name__)
+
+BACKENDS = ("tensorflow", "torch")
+# What the steps write to below the folders that the options name.
+WRITTEN_BELOW = {
+    "ROOT_DIR": (".workflow",),
+    "WGAN_DIR": ("Models", "Output_Images"),
+    "CYCLEGAN_DIR": (
+        "Models",
+        "images",
+        "data",
+        *(f"data/{name}" for name in ("trainA", "trainB", "testA", "testB", "labelsB")),
+        "generate_images",
+        *(f"generate_images/{name}" for name in ("A", "B", "A_blurred")),
+        *(f"generate_images/Synthetic_{kind}_Filtered" for kind in ("Masks", "Labels")),
+    ),
+    "UNET_DIR": ("Models",),
+}
+
+
+def check_backend(name: str | None) -> list[str]:
+    """Return the problems of the chosen backend; it is looked for, not imported."""
+    if name is None:
+        return []
+    if name not in BACKENDS:
+        return [
+            f'KERAS_BACKEND is "{name}"; allowed is "tensorflow" or "torch".'
+            f"{suggest(str(name), BACKENDS)} Correct it in StartProcess.py, or in the environment, "
+            "whose value wins."
+        ]
+    other = BACKENDS[1 - BACKENDS.index(name)]
+    ways_out = {name: f'`pip install {name}`, or choose "{other}"', "keras": "`pip install keras`"}
+    return [
+        f'KERAS_BACKEND is "{name}", but the package {package} is not installed here. Run '
+        f"`pip install -r requirements.txt` or {way_out}."
+        for package, way_out in ways_out.items()
+        if importlib.util.find_spec(package) is None
+    ]
+
+
+def count_gpus() -> int | None:
+    """Return how many GPUs a network can see, None where only a framework could tell."""
+    # AMD, the Windows subsystem and Jetson list their GPUs elsewhere.
+    elsewhere = ("/dev/kfd", "/dev/dxg", "/dev/nvhost-gpu")
+    if sys.platform != "linux" or any(Path(device).exists() for device in elsewhere):
+        return None
+    count = sum(1 for _ in Path("/dev").glob("nvidia[0-9]*"))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        count = min(count, sum(name.strip() not in ("", "-1") for name in visible.split(",")))
+    return count
+
+
+def check_gpus(use_gpus: int | str | list[int], whole_image_on_gpu: bool | str) -> list[str]:
+    """Return the problem if GPUs are asked for by number and are not there."""
+    there = count_gpus()
+    if there is None:
+        return []
+    if whole_image_on_gpu is True and there == 0:
+        logger.warning(
+            "USE_GPU_FOR_WHOLE_IMAGE_INFERENCE is True, but there is no GPU: the CPU does it."
+        )
+    if use_gpus == "all":
+        return []
+    by_number = isinstance(use_gpus, list | tuple)
+    if (max(use_gpus) + 1 if by_number else use_gpus) <= there:
+        return []
+    has = f"has {there} (numbers 0 to {there - 1})" if there else "has none"
+    return [
+        f"USE_GPUS_NO is {use_gpus!r}, but this machine {has}. Allowed are the GPUs that are "
+        'there: set USE_GPUS_NO to "all", which also works without a GPU.'
+    ]
+
+
+def tell_of_idle_gpus(use_gpus: int | str | list[int]) -> None:
+    """Say so where more than one GPU is chosen, as one process trains on one."""
+    chosen = (count_gpus() or 0) if use_gpus == "all" else use_gpus
+    number = len(chosen) if isinstance(chosen, list | tuple) else chosen
+    if number > 1:
+        logger.info("training uses the first of %d GPUs; USE_GPUS_NO can name another", number)
+
+
+def existing_parent(folder: Path) -> Path:
+    """Return the folder itself, or the nearest one above it that exists and can be seen."""
+    folder = Path(os.path.abspath(folder))
+    # Not Path.exists, which raises an error below a folder that may not be entered.
+    return next(one for one in (folder, *folder.parents) if os.path.exists(one))
+
+
+def check_write_permission(
+    options: dict[str, object], numbers: Collection[str] = tuple(OUTPUTS)
+) -> list[str]:
+    """Return which of the folders that a run writes cannot be written.
+
+    Networks that none of the steps with these numbers trains may lie in folders without permission.
+    """
+    written = {output for number in numbers for output in OUTPUTS.get(number, ())}
+    problems = []
+    for name in ("ROOT_DIR", *OUTPUT_FOLDERS):
+        if name not in options:
+            continue
+        below = []
+        if name == "ROOT_DIR" or any(f"{{{name.lower()}}}" in output for output in written):
+            below = [Path(options[name]) / inner for inner in WRITTEN_BELOW.get(name, ())]
+        for place in (existing_parent(options[name]), *filter(os.path.exists, below)):
+            if not place.is_dir():
+                problems.append(
+                    f"{name} is {options[name]}, but {place} is a file. Allowed is a folder: "
+                    "rename the file or change the option."
+                )
+            elif not os.access(place, os.W_OK | os.X_OK):
+                problems.append(
+                    f"{name} is {options[name]}, but there is no permission to write in {place}. "
+                    "Allowed is a folder of your own: change the permission or the option."
+                )
+    return problems

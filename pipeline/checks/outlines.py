@@ -1,0 +1,107 @@
+"""The outline masks: each must show one whole particle, white on black."""
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.checks.files import Size, in_one_line, list_and_check_names
+from pipeline.image_files import read_mask
+from pipeline.progress import progress
+
+logger = logging.getLogger(__name__)
+
+# The WGAN learns a variety of outlines, so one is none; the published work used 40.
+FEWEST_OUTLINES, FEW_OUTLINES = 2, 20
+
+
+def check_masks(
+    option: str, folder: Path, tile: Size | None, invert: bool = False
+) -> tuple[list[str], Size]:
+    """Read every outline mask and return the problems and the largest (height, width).
+
+    Parameters
+    ----------
+    option : name of the option that gives ``folder``, for the messages.
+    tile : (height, width) of the tiles in pixels, None if unknown; larger outlines are warned of.
+    invert : INVERT_INPUT_MASKS, True where the outlines are black on white.
+    """
+    paths, problems = list_and_check_names(
+        option, folder, FEWEST_OUTLINES, "outlines of single particles"
+    )
+    largest, usable = (0, 0), 0
+    for path in progress(paths, "outlines checked") if paths else ():
+        try:
+            mask = read_mask(path, invert)
+        except (ValueError, OSError) as error:
+            problems.append(in_one_line(error))
+            continue
+        found = describe_outline(mask, invert)
+        if found:
+            problems.append(f"{path} {found}")
+            continue
+        usable += 1
+        largest = max(largest[0], mask.shape[0]), max(largest[1], mask.shape[1])
+    if FEWEST_OUTLINES <= usable < FEW_OUTLINES:
+        logger.warning(
+            "%s: %d outlines are few to learn from; the WGAN gets better from about %d on.",
+            *(folder, usable, FEW_OUTLINES),
+        )
+    if tile and (largest[0] > tile[0] or largest[1] > tile[1]):
+        logger.warning(
+            "%s: an outline of %d x %d pixels is larger than a tile (%d x %d). Outlines must have "
+            "the micrographs' scale: crop them to the particle, or take larger tiles.",
+            *(folder, *largest, *tile),
+        )
+    return problems, largest
+
+
+def describe_outline(mask: np.ndarray, inverted: bool = False) -> str | None:
+    """Return what is wrong with the outline mask of a single particle, None if it is right.
+
+    ``mask``: bool (height, width), True on the particle. ``inverted``: whether it was inverted
+    when it was read.
+    """
+    if mask.all() or not mask.any():
+        return (
+            "has the same value everywhere, so it shows no particle. Allowed is one white "
+            "particle on black: draw it, or remove the file."
+        )
+    frame = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+    inversion = ""
+    if frame.mean() > 0.5:
+        colours = ["white", "black"]
+        ground, particle = colours[::-1] if inverted else colours
+        inversion = (
+            f"is inverted: a {particle} particle on {ground}. Allowed is {ground} on {particle}, "
+            f"as INVERT_INPUT_MASKS is {inverted}: set INVERT_INPUT_MASKS = {not inverted} if all "
+            "outlines are like that, or invert this file (in ImageJ: Edit > Invert)."
+        )
+        if _has_a_free_part(~mask):
+            return inversion
+        # Both parts touch the frame, so either may be meant.
+        inversion = f" Or it {inversion}"
+    # 8-connected, as one looks at it: pixels that meet at a corner belong together.
+    count, _, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    areas = sorted(statistics[1:, cv2.CC_STAT_AREA].tolist(), reverse=True)
+    if count > 2:
+        shown = ", ".join(map(str, areas[:5])) + (" ..." if len(areas) > 5 else "")
+        return (
+            f"shows {count - 1} separate particles (of {shown} pixels). Allowed is one: give each "
+            f"a file of its own, and erase specks.{inversion}"
+        )
+    if frame.any():
+        return (
+            f"shows a particle that touches the frame with {np.count_nonzero(frame)} pixels, so "
+            "that its outline is cut off. Allowed is a whole particle with black all round: "
+            f"enlarge the canvas if the particle is whole, else remove the file.{inversion}"
+        )
+    return None
+
+
+def _has_a_free_part(region: np.ndarray) -> bool:
+    """Return whether a part of a region (bool) lies free inside the frame."""
+    _, labels = cv2.connectedComponents(region.astype(np.uint8))
+    frame = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return np.setdiff1d(labels, [0, *frame]).size > 0

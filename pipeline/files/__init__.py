@@ -1,0 +1,1 @@
+"""What stands in files: images in their formats, scales, info bars, tables, pairs."""

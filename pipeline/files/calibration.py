@@ -1,0 +1,107 @@
+"""Whether the images of a run have pixel sizes that go together, and which unit follows."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pipeline.files.pixel_size import MAX_RELATIVE_DIFFERENCE, read_pixel_size
+
+logger = logging.getLogger(__name__)
+
+NAMES_SHOWN = 5
+
+
+def calibrate(
+    paths: list[Path], pixel_size_nm: float | None
+) -> tuple[list[tuple[float | None, str]], str, list[str]]:
+    """Return each image's pixel size in nm (None without) and its source, the unit, and warnings.
+
+    ``pixel_size_nm``: used for all images where given. The unit is "nm" where every image has a
+    pixel size, else "px": sizes in different units cannot stand in one distribution.
+
+    Raises
+    ------
+    ValueError
+        As `mixed_scales` says.
+    """
+    if pixel_size_nm is not None:
+        found = [(float(pixel_size_nm), "option pixel_size_nm")] * len(paths)
+        warnings = _contradictions(paths, pixel_size_nm)
+    else:
+        found = [read_pixel_size(path) or (None, "none") for path in paths]
+        warnings = []
+    by_name = {path.name: size for path, (size, _) in zip(paths, found, strict=True)}
+    problems = mixed_scales(by_name)
+    if problems:
+        raise ValueError("\n".join(problems))
+    sizes = [size for size in by_name.values() if size is not None]
+    if sizes:
+        sources = sorted({source for size, source in found if size is not None})
+        logger.info("pixel size %s nm, from: %s", _range(sizes), ", ".join(sources))
+    if _differ(sizes):
+        warnings.append(
+            f"The images' pixel sizes differ ({_range(sizes)} nm). Each image is measured with "
+            f"its own; small particles are missed where pixels are large."
+        )
+    without = [name for name, size in by_name.items() if size is None]
+    if without:
+        warnings.append(
+            f"{len(without)} of {len(paths)} images carry no pixel size ({_first(without)}), so "
+            f"all sizes are in pixels. Set PIXEL_SIZE_NM to have nm."
+        )
+    return found, "px" if without else "nm", warnings
+
+
+def check_pixel_sizes(paths: Iterable[Path]) -> list[str]:
+    """Return the problem of `mixed_scales`, from the metadata of image files."""
+    found = {path.name: read_pixel_size(path, logging.DEBUG) for path in paths}
+    return mixed_scales({name: one and one[0] for name, one in found.items()})
+
+
+def mixed_scales(pixel_sizes: Mapping[str, float | None]) -> list[str]:
+    """Return the problem of images without a pixel size beside others whose sizes differ.
+
+    All would have to be measured in pixels, and one distribution would hold particles of
+    different scales.
+
+    ``pixel_sizes``: each image's, by its name, in nm; None where it is not known.
+    """
+    known = [size for size in pixel_sizes.values() if size is not None]
+    without = [name for name, size in pixel_sizes.items() if size is None]
+    if not without or not _differ(known):
+        return []
+    return [
+        f"{len(without)} of {len(pixel_sizes)} images carry no pixel size ({_first(without)}), "
+        f"and those of the others differ ({_range(known)} nm), so nm and pixels of different "
+        f"scales would stand in one distribution. Give these images their pixel size (in ImageJ: "
+        f"Analyze > Set Scale, then save as TIFF), or measure them apart from the others."
+    ]
+
+
+def _contradictions(paths: Iterable[Path], pixel_size_nm: float) -> list[str]:
+    """Return a warning where the metadata of files say another pixel size than the option."""
+    read = {path.name: read_pixel_size(path, logging.DEBUG) for path in paths}
+    others = [
+        f"{name}: {found[0]:g} nm"
+        for name, found in read.items()
+        if found and _differ([found[0], pixel_size_nm])
+    ]
+    if not others:
+        return []
+    return [
+        f"PIXEL_SIZE_NM is {pixel_size_nm:g}, but the metadata of {len(others)} of {len(read)} "
+        f"images say otherwise ({_first(others)}). {pixel_size_nm:g} nm is used for all: set "
+        f"PIXEL_SIZE_NM to None if the files are right."
+    ]
+
+
+def _differ(sizes: list[float]) -> bool:
+    return bool(sizes) and max(sizes) > min(sizes) * (1 + MAX_RELATIVE_DIFFERENCE)
+
+
+def _range(sizes: list[float]) -> str:
+    return " to ".join(f"{size:g}" for size in dict.fromkeys([min(sizes), max(sizes)]))
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (" ..." if len(names) > NAMES_SHOWN else "")

@@ -1,0 +1,89 @@
+"""The process of a step, seen from the run: started with its job, told to save and stop."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline.processes.run_lock import identity_of
+from pipeline.run_folders import write_json
+from pipeline.run_step import INTERRUPTED
+
+logger = logging.getLogger(__name__)
+
+# Intel's MKL, which torch uses on CPUs, adds up in another order from run to run, by the memory's
+# alignment and the machine's load, unless it is told not to.
+REPEATABLE = {"MKL_CBWR": "AUTO,STRICT", "MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"}
+# What ends a run from outside: batch systems and shutdowns, and a terminal or ssh session lost.
+ENDS = ("SIGTERM", "SIGHUP")
+
+
+def catch_ends_from_outside():
+    """Let signals that end this process act as Ctrl-C does: the step saves its state first.
+
+    One that is ignored stays so: `nohup` asks for that.
+    """
+    for name in ENDS:
+        number = getattr(signal, name, None)  # Windows does not know all
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _raise_interrupt)
+
+
+def _raise_interrupt(number, frame):
+    raise KeyboardInterrupt
+
+
+def run_in_process(folder, number, function, keywords, options, tell_lock):
+    """Run a step; return its exit code and whether the run was to stop meanwhile.
+
+    ``folder`` is that of the job and the log; ``options`` are those of StartProcess.py;
+    ``tell_lock(pid)`` is told the process.
+    """
+    job = {
+        "number": number,
+        "function": function,
+        "keywords": keywords,
+        "devices": {
+            "use_gpus": options.get("USE_GPUS_NO", "all"),
+            "allow_memory_growth": options.get("ALLOW_MEMORY_GROWTH", True),
+            "deterministic": options.get("DETERMINISTIC", False),
+            "use_xla": options.get("USE_XLA", "auto"),
+        },
+        "log_file": str(folder / "log.txt"),
+        "parent": identity_of(os.getpid()),
+    }
+    job_file = folder / "job.json"
+    write_json(job_file, job)
+    # A group of its own: Ctrl-C reaches the step once, through us, and so does SIGTERM.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.run_step", str(job_file)],
+        env=environment_of_step(),
+        start_new_session=os.name == "posix",
+    )
+    tell_lock(process.pid)
+    try:
+        return process.wait(), False
+    except KeyboardInterrupt:
+        logger.info("stopping when the state is saved; press Ctrl-C again to stop at once")
+        if os.name == "posix":
+            process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(), True
+    except KeyboardInterrupt:
+        process.kill()
+        return INTERRUPTED, True
+
+
+def environment_of_step():
+    """Return the environment variables of a step's process."""
+    project = Path(__file__).resolve().parents[2]
+    paths = [str(project), os.environ.get("PYTHONPATH", "")]
+    return {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        **REPEATABLE,
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "PYTHONHASHSEED": "0",
+    }

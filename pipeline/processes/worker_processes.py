@@ -1,0 +1,54 @@
+"""A function applied to many items in several processes, in order."""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+
+from pipeline.processes.run_lock import identity_of
+from pipeline.run_step import end_with
+
+# A process more pays off from so many simulated masks on (about 10 s of work); each takes some at
+# a time.
+ITEMS_PER_PROCESS = 250
+ITEMS_AT_A_TIME = 25
+# Of these, for each process: results that nobody takes yet wait in memory.
+CHUNKS_AHEAD = 2
+
+
+def number_of_processes(number_of_items: int) -> int:
+    """Return how many processes pay off for so many items: at most one a core, at least one."""
+    if multiprocessing.current_process().daemon:  # which may not have processes of its own
+        return 1
+    return max(1, min(os.cpu_count() or 1, number_of_items // ITEMS_PER_PROCESS))
+
+
+def run_in_processes(function: Callable, items: Iterable, processes: int) -> Iterator:
+    """Yield ``function(item)`` for each item in order; the number of processes changes nothing.
+
+    New processes start afresh (a copy of this one would share its network library's threads),
+    and end when this one is killed.
+    """
+    if processes == 1:
+        yield from map(function, items)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    parent = identity_of(os.getpid())
+    with ProcessPoolExecutor(processes, spawn, initializer=end_with, initargs=(parent,)) as pool:
+        items, waiting = iter(items), deque()
+        try:
+            while chunk := list(islice(items, ITEMS_AT_A_TIME)):
+                waiting.append(pool.submit(_apply, function, chunk))
+                if len(waiting) > CHUNKS_AHEAD * processes:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _apply(function, items):
+    return [function(item) for item in items]

@@ -1,0 +1,1 @@
+"""The report: one page, a part of it in each file."""

@@ -1,0 +1,182 @@
+"""The report of a run: one HTML page that needs nothing else, made from the run's own files."""
+
+from html import escape
+from pathlib import Path
+from string import Template
+
+from pipeline.files.csv_tables import read_table
+from pipeline.image_files import whole_file
+from pipeline.report.parts import (
+    number,
+    numbers,
+    options_list,
+    picture,
+    section,
+    table,
+    words,
+)
+from pipeline.report.pictures import jpeg_uri
+from pipeline.report.scores import score_section
+from pipeline.report.sizes import size_section
+from pipeline.report.training import (
+    preview_section,
+    runs_of_masks,
+    scene_section,
+    training_section,
+)
+from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR
+from pipeline.run_folders import read_json
+
+# A page of 20 MB opens everywhere; base64 makes 4 bytes of 3.
+GALLERY_BYTES = 10_000_000
+LARGEST_PICTURE_BYTES = 300_000
+LARGEST_GALLERY = 60
+
+
+def write_report(run_folder: Path, root_dir: Path | None = None) -> Path:
+    """Write ``report.html`` into the folder of a finished run of step 7 and return its path.
+
+    It shows what is there: tables, overlays, scores.csv, and from ``root_dir`` the training runs
+    of the networks that made the masks, as far as that was noted, else the newest ones. What is
+    missing is left out, so it can be called again when there is more.
+
+    Parameters
+    ----------
+    run_folder : holds particles.csv, images.csv, summary.csv, about.json, ...
+    root_dir : the folder of 1_WGAN, 2_CycleGAN, 3_UNet; None: as the run noted it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no finished measurement.
+    """
+    run_folder = Path(run_folder)
+    about = read_json(run_folder / "about.json")
+    images, summary = read_table(run_folder / "images.csv"), read_table(run_folder / "summary.csv")
+    if about is None or not images or not summary or "mean_is" not in summary[0]:
+        raise FileNotFoundError(
+            f"{run_folder} holds no finished measurement of this version (about.json, images.csv, "
+            f"summary.csv). Run step 7 (measure_particles) first."
+        )
+    if root_dir is None:
+        root_dir = run_folder / about["root_dir"]
+    runs = runs_of_masks(Path(root_dir), about.get("masks_made_with"))
+    sections = [
+        size_section(run_folder, summary),
+        score_section(run_folder),
+        section("Overlays", _gallery(run_folder, images)),
+        section("Images", _plain_table(images)),
+        scene_section(Path(root_dir)),
+        training_section(Path(root_dir), runs),
+        preview_section(Path(root_dir), runs),
+        section("Options and versions", *_options(run_folder, about)),
+    ]
+    page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    content = page.substitute(
+        title="Particle sizes",
+        subtitle=f"Measured {escape(about['measured'])}",
+        navigation="\n".join(link for link, _ in sections if link),
+        body="\n".join(
+            [_key_figures(images, summary, about), _warnings(about), *(one for _, one in sections)]
+        ),
+        footer="Segmented and measured after Ruehle, Krumrey and Hodoroaba, Scientific Reports "
+        "(2021), doi 10.1038/s41598-021-84287-6. This page needs no network.",
+    )
+    with whole_file(run_folder / "report.html") as temporary:
+        temporary.write_text(content, encoding="utf-8")
+    return run_folder / "report.html"
+
+
+def _key_figures(images: list[dict], summary: list[dict], about: dict) -> str:
+    unit = about["unit"]
+    by_number = summary[0]
+
+    def interval(name: str) -> str:
+        low, high = by_number[f"{name}_ci_low"], by_number[f"{name}_ci_high"]
+        return f"95 % confidence: {number(low)} to {number(high)}\u00a0{unit}" if low else ""
+
+    def value(name: str) -> str:
+        text = by_number[name]
+        return f"{number(text)} {unit}" if text else "none"
+
+    sizes = list(dict.fromkeys(row["pixel_size_nm"] for row in images))
+    sources = list(dict.fromkeys(row["pixel_size_source"] for row in images))
+    pixel = " / ".join(f"{float(size):g} nm" if size else "unknown" for size in sizes)
+    if len(sizes) > 3:
+        known = sorted(float(size) for size in sizes if size)
+        pixel = f"{known[0]:g} to {known[-1]:g} nm" + (", some unknown" if "" in sizes else "")
+    found = sum(int(row["particles_found"]) for row in images)
+    figures = [
+        ("Particles measured", by_number["n"], f"of {found} found, in {len(images)} images"),
+        ("Median diameter D50", value("D50"), interval("D50")),
+        ("Mean diameter", value("mean"), f"standard deviation {value('sd')}"),
+        ("Pixel size", pixel, ", ".join(sources)),
+    ]
+    entries = "".join(
+        f"<div><dt>{name}</dt><dd>{escape(text)}<small>{escape(more)}</small></dd></div>"
+        for name, text, more in figures
+    )
+    return f'<dl class="figures">{entries}</dl>'
+
+
+def _warnings(about: dict) -> str:
+    items = "".join(f"<li>{escape(warning)}</li>" for warning in about["warnings"])
+    return f'<ul class="warnings">{items}</ul>' if items else ""
+
+
+def _plain_table(rows: list[dict]) -> str:
+    if not rows:
+        return ""
+    columns = [numbers([row[name] or "" for row in rows]) for name in rows[0]]
+    return table(map(words, rows[0]), zip(*columns, strict=True))
+
+
+def _gallery(run_folder: Path, images: list[dict]) -> str:
+    """Return the overlays, small; of very many, some from the whole series."""
+    step = max(-(-len(images) // LARGEST_GALLERY), 1)
+    shown = [
+        (row, path)
+        for row in images[::step]
+        if (path := run_folder / "overlays" / f"{Path(row['image']).stem}.png").is_file()
+    ]
+    if not shown:
+        return ""
+    largest = min(GALLERY_BYTES // len(shown), LARGEST_PICTURE_BYTES)
+    pictures = [
+        picture(
+            jpeg_uri(path, largest),
+            row["image"],
+            f"{escape(row['image'])}: {row['particles_measured']} of "
+            f"{row['particles_found']} particles measured",
+        )
+        for row, path in shown
+    ]
+    colours = {
+        "measured": KEPT_COLOUR,
+        "left out: cut by the image's edge": BORDER_COLOUR,
+        "left out by a filter": FILTERED_COLOUR,
+    }
+    key = "".join(
+        f'<li><i style="background: rgb{colour}"></i>{name}</li>'
+        for name, colour in colours.items()
+    )
+    more = f"One in {step} images is shown; the folder overlays has all. " if step > 1 else ""
+    return (
+        f'<ul class="key">{key}</ul><div class="gallery">{"".join(pictures)}</div>'
+        f'<p class="note">{more}<span class="screen">Click to enlarge.</span></p>'
+    )
+
+
+def _options(run_folder: Path, about: dict) -> list[str]:
+    options = read_json(run_folder / "options.json") or {}
+    made_with = about.get("masks_made_with")
+    segmentation = (
+        ["<h3>Masks</h3>", options_list(made_with)] if isinstance(made_with, dict) else []
+    )
+    return [
+        *segmentation,
+        "<h3>Measurement</h3>",
+        options_list(options),
+        "<h3>Versions</h3>",
+        options_list(about["versions"]),
+    ]

@@ -1,0 +1,189 @@
+"""The report's part on the networks: options, training curves, preview sheets."""
+
+import logging
+import math
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.files.csv_tables import read_table
+from pipeline.filter_masks import fake_micrographs_folder
+from pipeline.image_files import list_images, read_image
+from pipeline.report.parts import options_list, picture, plot, section
+from pipeline.report.pictures import (
+    jpeg_uri,
+    jpeg_uri_of,
+    plot_training_curves,
+    png_uri,
+    read_training_log,
+)
+from pipeline.run_folders import MADE_WITH, fingerprint, list_runs, read_json
+from pipeline.training.preview_sheets import contact_sheet
+
+logger = logging.getLogger(__name__)
+
+WGAN, CYCLEGAN, UNET = "1_WGAN", "2_CycleGAN", "3_UNet"
+NETWORKS = {
+    "WGAN: outlines of particles": WGAN,
+    "CycleGAN: micrographs and masks": CYCLEGAN,
+    "MultiRes UNet: segmentation": UNET,
+}
+# What is on the sheets, where they lie, and the pattern of their names.
+PREVIEWS = {
+    "WGAN, outlines": (WGAN, "Output_Images", "Epoch_*.*"),
+    "CycleGAN, micrograph, mask, micrograph again, outline": (
+        CYCLEGAN,
+        "images",
+        "A-B-A_Epoch_*.*",
+    ),
+    "CycleGAN, mask, micrograph, mask again": (CYCLEGAN, "images", "B-A-B_Epoch_*.*"),
+}
+SIMULATED = "2_CycleGAN/data/trainB"
+TRANSLATED = "2_CycleGAN/generate_images/A"
+SCENES = "2_CycleGAN/data/scenes.png"
+EXAMPLES = {
+    "Tiles of the micrographs": "2_CycleGAN/data/testA",
+    "Simulated masks": "2_CycleGAN/data/testB",
+}
+EXAMPLES_SHOWN, COLUMNS_OF_EXAMPLES = 4, 2
+PAIRS = "2_CycleGAN/generate_images/pairs.csv"
+LARGEST_SHEET_BYTES = 350_000
+
+
+def runs_of_masks(root_dir: Path, masks_made_with: dict | None) -> dict[str, str]:
+    """Return the runs of the networks behind masks, by `WGAN`, `CYCLEGAN` and `UNET`.
+
+    That is what the records of the steps say, as long as the fake micrographs that are there are
+    those the UNet learned from; a network that none names is left out. "" is one that was not used:
+    the WGAN, where the given outlines were deformed instead.
+    """
+    unet = _record(masks_made_with).get("unet_model")
+    if not unet:
+        return {}
+    learned_from = _record(read_json(root_dir / UNET / "Models" / unet[0] / "options.json"))
+    learned_from = _record(learned_from.get("options")).get("inputs") or [None]
+    fakes = fake_micrographs_folder(root_dir / CYCLEGAN)
+    runs = {UNET: unet[0]}
+    if fakes.is_dir() and learned_from[0] == fingerprint(list_images(fakes)):
+        translated, simulated = (
+            _record(read_json(root_dir / name / MADE_WITH)) for name in (TRANSLATED, SIMULATED)
+        )
+        model, outlines = translated.get("model"), simulated.get("outlines")
+        runs |= {CYCLEGAN: model[0]} if model else {}
+        runs |= {WGAN: outlines} if outlines is not None else {}
+    return runs
+
+
+def _record(content) -> dict:
+    """Return a record, which is empty where there is none or something else in its place."""
+    return content if isinstance(content, dict) else {}
+
+
+def training_section(root_dir: Path, runs: dict[str, str]) -> tuple[str, str]:
+    """Return the section with options and curves of the networks' ``runs`` (`runs_of_masks`).
+
+    Of a network that is not among them, the newest run is taken. Last come the options of the
+    simulated masks that the networks were trained with.
+    """
+    content = []
+    for name, network in NETWORKS.items():
+        run = _run_to_show(root_dir / network / "Models", "training_log.csv", runs.get(network))
+        if run is None:
+            continue
+        log = read_training_log(run / "training_log.csv")
+        curves = plot_training_curves(log)
+        epochs = len(next(iter(log.values()), ()))
+        content += [
+            f"<h3>{name}</h3>",
+            f'<p class="note">Run {escape(run.name)}, {epochs} epochs.</p>',
+            plot(png_uri(curves), f"Training curves, {name}", "plot curves") if curves else "",
+        ]
+        options = read_json(run / "options.json")
+        if isinstance(options, dict):
+            content.append(options_list(_one_level(options)))
+    simulated = read_json(root_dir / SIMULATED / MADE_WITH)
+    if isinstance(simulated, dict):
+        content += ["<h3>Simulated masks</h3>", options_list(_one_level(simulated))]
+    return section("Training", *content)
+
+
+def preview_section(root_dir: Path, runs: dict[str, str]) -> tuple[str, str]:
+    """Return the section with the first and the last preview sheet of each kind.
+
+    ``runs`` as in `training_section`.
+    """
+    content = []
+    for name, (network, folder, pattern) in PREVIEWS.items():
+        run = _run_to_show(root_dir / network / folder, pattern, runs.get(network))
+        if run is None:
+            continue
+        sheets = sorted(run.glob(pattern))
+        pictures = []
+        for path in dict.fromkeys([sheets[0], sheets[-1]]):
+            epoch = path.stem.rpartition("_")[2].lstrip("0") or "0"
+            try:
+                uri = jpeg_uri(path, LARGEST_SHEET_BYTES)
+            except ValueError as error:
+                logger.warning("left out of the report: %s", error)
+                continue
+            pictures.append(picture(uri, f"{name}, epoch {epoch}", f"Epoch {epoch}"))
+        if pictures:
+            content += [f"<h3>{escape(name)}</h3>", f'<div class="pair">{"".join(pictures)}</div>']
+    return section("Preview sheets", *content)
+
+
+def scene_section(root_dir: Path) -> tuple[str, str]:
+    """Return the section that compares the simulated masks with real and fake micrographs.
+
+    It shows a few of both sides, how their scenes are distributed, and how faithful the fakes are.
+    """
+    content = []
+    drawn = root_dir / SCENES
+    if drawn.is_file():
+        uri = png_uri(drawn.read_bytes())
+        content.append(
+            plot(uri, "Coverage, agglomerates and particles, simulated and in the micrographs")
+        )
+    sheets = [_example_sheet(name, root_dir / folder) for name, folder in EXAMPLES.items()]
+    if any(sheets):
+        content.append(f'<div class="pair">{"".join(sheets)}</div>')
+    fidelities = [float(row["fidelity"] or "nan") for row in read_table(root_dir / PAIRS)]
+    known = [value for value in fidelities if not math.isnan(value)]
+    if known:
+        low, high = np.percentile(known, (5, 95))
+        content.append(
+            f'<p class="note">Fidelity of {len(known)} fake micrographs to their masks: '
+            f"{np.mean(known):.2f} in the mean, {low:.2f} to {high:.2f} for nine in ten; 1 is a "
+            "micrograph that shows what its mask does, no more and no less.</p>"
+        )
+    return section("Simulated and real scenes", *content)
+
+
+def _example_sheet(name: str, folder: Path) -> str:
+    """Return a picture of the first images in a folder, of one size; "" where there are none."""
+    try:
+        paths = list_images(folder) if folder.is_dir() else []
+        images = [read_image(path) for path in paths[:EXAMPLES_SHOWN]]
+    except ValueError as error:
+        logger.warning("left out of the report: %s", error)
+        return ""
+    images = [image for image in images if image.shape == images[0].shape]
+    if not images:
+        return ""
+    sheet = contact_sheet(images, COLUMNS_OF_EXAMPLES)
+    return picture(jpeg_uri_of(sheet, LARGEST_SHEET_BYTES), name, name)
+
+
+def _one_level(options: dict) -> dict:
+    """Return options and versions, each a group in options.json, as entries of their own."""
+    entries = {}
+    for name, value in options.items():
+        entries |= value if isinstance(value, dict) else {name: value}
+    return entries
+
+
+def _run_to_show(runs_dir: Path, pattern: str, name: str | None) -> Path | None:
+    """Return the folder of a run, the newest for None, that holds a file like ``pattern``."""
+    runs = reversed(list_runs(runs_dir)) if name is None else [runs_dir / name] if name else []
+    return next((run for run in runs if any(run.glob(pattern))), None)

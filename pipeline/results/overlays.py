@@ -1,0 +1,73 @@
+"""Outlines of measured and of dropped particles, drawn on the micrograph."""
+
+import cv2
+import numpy as np
+
+from pipeline.intensities import clip_contrast, stretch_to_uint8
+from pipeline.particles.pixel_outlines import outline_polygons, walk_edges
+
+# (red, green, blue): seen on black, grey and white, and told apart by colour-blind readers.
+KEPT_COLOUR = (255, 120, 30)
+BORDER_COLOUR = (70, 190, 250)
+FILTERED_COLOUR = (225, 105, 215)
+WHITE = (255, 255, 255)
+
+# Small images are drawn twice as large, so that outlines do not hide the particles' edges.
+ENLARGE_BELOW = 1600
+# Fractions of a pixel that OpenCV draws with: 2**-4.
+SHIFT = 4
+
+
+def draw_overlay(
+    micrograph: np.ndarray, groups: list[tuple[np.ndarray, tuple]], pixel_size_nm: float | None
+) -> np.ndarray:
+    """Return the micrograph with outlines and a scale bar, uint8 RGB.
+
+    Parameters
+    ----------
+    micrograph : (height, width), any numbers.
+    groups : (label map (height, width), colour) each; later ones are drawn over earlier ones.
+    pixel_size_nm : for the scale bar; None for none.
+    """
+    enlarge = 2 if max(micrograph.shape) < ENLARGE_BELOW else 1
+    grey = stretch_to_uint8(clip_contrast(micrograph, (0.1, 99.9)))
+    size = (grey.shape[1] * enlarge, grey.shape[0] * enlarge)
+    picture = cv2.cvtColor(
+        cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2RGB
+    )
+    for labels, colour in groups:
+        for polygons in outline_polygons(walk_edges(labels)).values():
+            # Pixel corners; OpenCV counts from the centre of the first pixel.
+            corners = [
+                np.rint((polygon[:, ::-1] * enlarge - 0.5) * 2**SHIFT).astype(np.int32)
+                for polygon in polygons
+            ]
+            cv2.polylines(picture, corners, True, colour, enlarge, cv2.LINE_AA, SHIFT)
+    if pixel_size_nm is not None:
+        _draw_scale_bar(picture, pixel_size_nm / enlarge)
+    return picture
+
+
+def scale_bar_length(width_nm: float) -> float:
+    """Return 1, 2 or 5 times a power of ten, the largest up to a fifth of the image's width."""
+    largest = width_nm / 5
+    power = 10.0 ** np.floor(np.log10(largest))
+    return float(power * max(step for step in (1, 2, 5) if step * power <= largest))
+
+
+def _draw_scale_bar(picture: np.ndarray, pixel_size_nm: float) -> None:
+    height, width = picture.shape[:2]
+    length = scale_bar_length(width * pixel_size_nm)
+    text = f"{length:g} nm"
+    bar, thick, margin = round(length / pixel_size_nm), max(height // 200, 2), height // 40
+    left, bottom = width - margin - bar, height - margin
+    scale = height / 1400
+    (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 2)
+    origin = (left + (bar - text_width) // 2, bottom - thick - margin // 2)
+    box = picture[
+        max(origin[1] - text_height - margin // 2, 0) : bottom + margin // 2,
+        max(min(left, origin[0]) - margin // 2, 0) : width - margin // 2,
+    ]
+    box //= 3  # readable on any background
+    cv2.rectangle(picture, (left, bottom - thick), (left + bar - 1, bottom - 1), WHITE, -1)
+    cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, WHITE, 2, cv2.LINE_AA)

@@ -1,0 +1,62 @@
+"""The tables and plots of a run; the unit is in the name of every column or quantity."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.files.csv_tables import write_table
+from pipeline.image_files import whole_file
+from pipeline.particle_shapes import COLUMNS
+from pipeline.particles.size_distribution import summarise
+from pipeline.results.size_plots import COLOURS, plot_size_distribution
+
+# What summary.csv has rows of, and by what the particles count in them.
+SUMMARISED = {
+    "equivalent_diameter": ("number", "surface", "volume"),
+    "min_feret_diameter": ("number", "volume"),
+    "max_feret_diameter": ("number", "volume"),
+    "aspect_ratio": ("number",),
+    "circularity": ("number",),
+    "convexity": ("number",),
+}
+FIGURE_DPI = 200
+SUFFIXES = {"length": "_{unit}", "area": "_{unit}2", "pixel": "_px", "degree": "_deg", "": ""}
+
+
+def column_name(quantity: str, unit: str) -> str:
+    """Return a quantity's column name: ``area`` in "nm" is ``area_nm2``."""
+    return quantity + SUFFIXES[COLUMNS[quantity]].format(unit=unit)
+
+
+def write_result_tables(
+    run_folder: Path,
+    image_rows: list[dict[str, object]],
+    particles: dict[str, np.ndarray],
+    unit: str,
+    seed: int,
+) -> None:
+    """Write particles.csv, images.csv, summary.csv and the plots of the size distribution.
+
+    ``image_rows``: a row an image, all with the same columns; ``particles``: `COLUMNS` and
+    ``image``, the file's name, of all particles; ``seed``: of the bootstrap.
+    """
+    write_table(
+        run_folder / "particles.csv",
+        ["image", *(column_name(name, unit) for name in COLUMNS)],
+        zip(*(particles[name] for name in ("image", *COLUMNS)), strict=True),
+    )
+    write_table(
+        run_folder / "images.csv", image_rows[0], (tuple(row.values()) for row in image_rows)
+    )
+    summary = summarise(SUMMARISED, particles, seed)
+    write_table(
+        run_folder / "summary.csv",
+        summary[0],
+        ((row | {"quantity": column_name(row["quantity"], unit)}).values() for row in summary),
+    )
+    for weighting in COLOURS:
+        figure = plot_size_distribution(particles, weighting, summary, unit)
+        for ending in ("png", "pdf"):
+            path = run_folder / f"size_distribution_by_{weighting}.{ending}"
+            with whole_file(path) as temporary:
+                figure.savefig(temporary, format=ending, dpi=FIGURE_DPI)

@@ -1,0 +1,1 @@
+"""Scores against true masks, and the tables that show them."""

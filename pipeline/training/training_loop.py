@@ -1,0 +1,241 @@
+"""One training loop for the three models: batches ahead, losses, progress, checkpoints, resume."""
+
+import collections
+import concurrent.futures
+import contextlib
+import logging
+import math
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from models import backend
+from pipeline.progress import format_seconds, live_line
+from pipeline.training.training_runs import (
+    load_checkpoint,
+    save_checkpoint,
+    training_went_wrong,
+    write_log,
+)
+
+logger = logging.getLogger(__name__)
+
+STEPS_BETWEEN_FETCHES = 20  # losses stay on the device in between: fetching them waits for it
+THREADS = min(max((os.cpu_count() or 1) // 2, 2), 8)  # that make batches
+PREFETCHED_BATCHES = THREADS + 2
+SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 15.0  # for epochs that take less than that
+
+
+def random_numbers(seed, epoch, step=0, stream=0):
+    """Return NumPy's generator for one step: the same after a resume and on both backends."""
+    return np.random.Generator(
+        np.random.Philox(key=[seed, stream], counter=[0, 0, epoch + 1, step])
+    )
+
+
+def shuffled_indices(count, batch_size, seed, epoch, step, stream=0):
+    """Return the samples of one batch, int (batch_size,).
+
+    Each epoch goes through all ``count`` samples in a new order; its last batch is filled up from
+    the order's start, so that every batch has one size and networks are compiled once.
+    """
+    order = random_numbers(seed, epoch, stream=100 + stream).permutation(count)
+    return np.take(order, np.arange(step * batch_size, (step + 1) * batch_size), mode="wrap")
+
+
+def train(
+    model,
+    make_batch,
+    *,
+    steps_per_epoch,
+    epochs,
+    run_folder,
+    learning_rate=None,
+    optimizers=(),
+    validate=None,
+    after_epoch=None,
+    checkpoint_minutes=10.0,
+    description="",
+    shown=None,
+):
+    """Train ``model`` from its last checkpoint, or from the start, to the last epoch.
+
+    Parameters
+    ----------
+    model : a set-up model with ``train_step(batch) -> dict of scalars``.
+    make_batch : ``make_batch(epoch, step)`` -> tuple of NumPy arrays, a function of its arguments
+        alone; called in background threads.
+    learning_rate : ``learning_rate(epoch)`` for all ``optimizers``; None leaves it as it is.
+    validate : ``validate() -> dict of floats``, logged with the epoch.
+    after_epoch : ``after_epoch(epoch, rows)``, for preview sheets and the best model; ``rows`` are
+        those of the log so far, the newest last.
+    shown : names of the losses in the line an epoch; None shows all.
+    checkpoint_minutes : a checkpoint within an epoch after so long, besides one an epoch.
+
+    Returns the rows of the log, a dict an epoch.
+
+    Raises
+    ------
+    ValueError
+        If a loss is not finite; the last checkpoint is from before that.
+    """
+    run_folder = Path(run_folder)
+    run_folder.mkdir(parents=True, exist_ok=True)
+    state = load_checkpoint(model, run_folder) or {"epoch": 0, "step": 0, "sums": {}, "rows": []}
+    if state["epoch"] or state["step"]:
+        logger.info("going on with epoch %d, step %d", state["epoch"] + 1, state["step"] + 1)
+    run_step = backend.compile_step(model.train_step)
+    save = _saver(model, run_folder, state)
+    time_left = _time_left(
+        state["epoch"] * steps_per_epoch + state["step"], epochs * steps_per_epoch
+    )
+    with (
+        Prefetcher(make_batch, steps_per_epoch, epochs, state["epoch"], state["step"]) as batches,
+        _interrupt_flag() as interrupted,
+    ):
+        while state["epoch"] < epochs:
+            epoch = state["epoch"]
+            done = epoch * steps_per_epoch + state["step"]
+            for optimizer in optimizers if learning_rate else ():
+                optimizer.learning_rate = learning_rate(epoch)
+            pending = []
+            for step in range(state["step"], steps_per_epoch):
+                pending.append(run_step(backend.to_device(batches.next())))
+                state["step"] = step + 1
+                done = epoch * steps_per_epoch + step + 1
+                last = step + 1 == steps_per_epoch
+                if len(pending) == STEPS_BETWEEN_FETCHES or last or interrupted:
+                    _add_losses(state, pending, run_folder)
+                    pending = []
+                    live_line(
+                        f"{description} epoch {epoch + 1} of {epochs}, step {step + 1} of "
+                        f"{steps_per_epoch}, {time_left(done)} left"
+                    )
+                    if not last:
+                        save(after_seconds=0 if interrupted else 60 * checkpoint_minutes)
+                        _stop_if(interrupted)
+            row = _close_epoch(state, steps_per_epoch, validate, run_folder)
+            live_line("")
+            losses = "  ".join(f"{name} {row[name]:.4g}" for name in shown or list(row)[1:])
+            where = f"{description} epoch {epoch + 1} of {epochs}"
+            logger.info("%s, %s left: %s", where, time_left(done), losses)
+            write_log(run_folder / "training_log.csv", state["rows"])
+            if after_epoch:
+                after_epoch(epoch, state["rows"])
+            at_once = interrupted or epoch + 1 == epochs
+            save(after_seconds=0 if at_once else SECONDS_BETWEEN_EPOCH_CHECKPOINTS)
+            if epoch + 1 < epochs:
+                _stop_if(interrupted)
+    return state["rows"]
+
+
+def _close_epoch(state, steps_per_epoch, validate, run_folder):
+    """Append the epoch's mean losses to the log's rows; go on to the next epoch; return the row."""
+    row = {"epoch": state["epoch"] + 1}
+    row |= {name: value / steps_per_epoch for name, value in state["sums"].items()}
+    for name, value in validate().items() if validate else ():
+        _check_finite(name, value, state, run_folder)
+        row[name] = value
+    state["rows"].append(row)
+    state |= {"epoch": state["epoch"] + 1, "step": 0, "sums": {}}
+    return row
+
+
+def _stop_if(interrupted):
+    if interrupted:
+        logger.info("stopped and saved")
+        raise KeyboardInterrupt
+
+
+def _saver(model, run_folder, state):
+    """Return ``save(after_seconds)``: a checkpoint, if the last is at least so long ago."""
+    saved = time.monotonic()
+
+    def save(after_seconds):
+        nonlocal saved
+        if time.monotonic() - saved >= after_seconds:
+            save_checkpoint(model, run_folder, state)
+            saved = time.monotonic()
+
+    return save
+
+
+def _time_left(done_before, total):
+    """Return a function from the number of steps done to the time the others will take."""
+    start = time.monotonic()
+
+    def left(done):
+        each = (time.monotonic() - start) / max(done - done_before, 1)
+        return format_seconds(each * (total - done))
+
+    return left
+
+
+@contextlib.contextmanager
+def _interrupt_flag():
+    """Yield a list that Ctrl-C makes non-empty, so that a step is finished before we stop.
+
+    A second Ctrl-C acts as ever. Outside the main thread signals cannot be caught: no flag then.
+    """
+    flag = []
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+
+    def raise_flag(number, frame):
+        flag.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, raise_flag)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Prefetcher:
+    """Batches in order, made a few ahead in threads while the device computes."""
+
+    def __init__(self, make_batch, steps_per_epoch, epochs, epoch, step):
+        self.pool = concurrent.futures.ThreadPoolExecutor(THREADS, thread_name_prefix="batches")
+        self.waiting = collections.deque()
+        numbers = range(epoch * steps_per_epoch + step, epochs * steps_per_epoch)
+        self.numbers = iter(divmod(number, steps_per_epoch) for number in numbers)
+        self.make_batch = make_batch
+        for _ in range(PREFETCHED_BATCHES):
+            self._order()
+
+    def _order(self):
+        number = next(self.numbers, None)
+        if number is not None:
+            self.waiting.append(self.pool.submit(self.make_batch, *number))
+
+    def next(self):
+        """Return the next batch; an error in ``make_batch`` is raised here."""
+        self._order()
+        return self.waiting.popleft().result()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _add_losses(state, pending, run_folder):
+    sums = state["sums"]
+    for losses in pending:
+        for name, value in losses.items():
+            value = float(keras.ops.convert_to_numpy(value))
+            _check_finite(name, value, state, run_folder)
+            sums[name] = sums.get(name, 0.0) + value
+
+
+def _check_finite(name, value, state, run_folder):
+    if not math.isfinite(value):
+        raise ValueError(training_went_wrong(state, f"the loss {name} is {value}", run_folder))

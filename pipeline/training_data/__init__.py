@@ -1,0 +1,1 @@
+"""What the networks learn from: scenes, outlines and pairs, chosen and varied."""

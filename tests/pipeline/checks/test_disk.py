@@ -1,0 +1,108 @@
+"""Room on the disk: how much a run will write, and what of it is there already."""
+
+import math
+from collections import namedtuple
+
+import pytest
+
+from pipeline.checks import disk as check_disk
+from pipeline.checks.disk import bytes_written, check_disk_space, estimate_bytes
+from pipeline.run_folders import write_json
+from tests.start_process import default_options
+
+OLD, NEW = "2026-01-31_12-00-00", "2026-02-01_12-00-00"
+CALLS = [("3", "train_cyclegan", {"cyclegan_dir": "x", "epochs": 5, "lambda_cycle": (10.0, 10.0)})]
+
+
+def test_the_estimate_grows_with_what_decides_it():
+    options = default_options()
+    published = estimate_bytes(options, 40 * 1024 * 712, (64, 64))
+    # 96.5 million parameters: weights and two moments in three checkpoints, and the model.
+    assert 3.8e9 < published["CYCLEGAN_DIR"] < 6e9
+    assert published["OUTPUT_DIR_UNET"] == 5 * 40 * 1024 * 712
+    for change in ({"CYCLEGAN_FILTERS": 65}, {"NUM_SIMULATED_MASKS": 1001}, {"TILE_SIZE_W": 400}):
+        more = estimate_bytes(options | change, 40 * 1024 * 712, (64, 64))
+        assert more["CYCLEGAN_DIR"] > published["CYCLEGAN_DIR"]
+    assert estimate_bytes(options, 0, (96, 96))["WGAN_DIR"] > published["WGAN_DIR"]
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.mark.parametrize(("free", "problems"), [(10**9, 1), (10**13, 0)])
+def test_a_full_disk(tmp_path, monkeypatch, free, problems):
+    monkeypatch.setattr(check_disk.shutil, "disk_usage", lambda path: Usage(0, 0, free))
+    options = default_options(tmp_path)
+    found = check_disk_space(options, estimate_bytes(options, 10**6, (64, 64)), [])
+    assert len(found) == problems
+    for problem in found:
+        assert f"The disk of {tmp_path} has 1.0 GB free; the run will write about" in problem
+        assert "lower NUM_SIMULATED_MASKS or CYCLEGAN_FILTERS" in problem
+
+
+def make_run(folder, run, size, **options):
+    """Make a run of step 3 with a checkpoint and a preview of this many bytes together."""
+    noted = {"epochs": 5, "lambda_cycle": [10.0, 10.0], "inputs": "unknown"} | options
+    for place in (folder / "Models" / run, folder / "images" / run):
+        place.mkdir(parents=True)
+        (place / "file").write_bytes(bytes(size // 2))
+    write_json(folder / "Models" / run / "options.json", {"options": noted})
+    return size + (folder / "Models" / run / "options.json").stat().st_size
+
+
+def test_of_runs_with_the_same_options_the_largest_counts(tmp_path):
+    large = make_run(tmp_path, OLD, 4000)
+    make_run(tmp_path, NEW, 1000)
+    assert bytes_written("CYCLEGAN_DIR", tmp_path, CALLS) == large
+
+
+def test_old_runs_of_other_options_and_strangers_do_not_count(tmp_path, monkeypatch):
+    make_run(tmp_path, OLD, 4000, epochs=6)
+    (tmp_path / "copy.keras").write_bytes(bytes(4000))
+    unknown = tmp_path / "Models" / NEW
+    unknown.mkdir()
+    (unknown / "model.keras").write_bytes(bytes(4000))
+    assert bytes_written("CYCLEGAN_DIR", tmp_path, CALLS) == 0
+    monkeypatch.setattr(check_disk.shutil, "disk_usage", lambda path: Usage(0, 0, 500))
+    options = {"CYCLEGAN_DIR": tmp_path, "RESUME": True}
+    assert len(check_disk_space(options, {"CYCLEGAN_DIR": 1000}, CALLS)) == 1
+
+
+def test_folders_that_are_emptied_first_count(tmp_path):
+    tiles = tmp_path / "data" / "trainA"
+    tiles.mkdir(parents=True)
+    (tiles / "a.tif").write_bytes(bytes(300))
+    assert bytes_written("CYCLEGAN_DIR", tmp_path, CALLS) == 300
+
+
+def test_a_finished_run_leaves_nothing_to_write(tmp_path, monkeypatch):
+    make_run(tmp_path, OLD, 100, preview_every=3)
+    write_json(tmp_path / "Models" / OLD / "finished.json", {"finished": True})
+    assert bytes_written("CYCLEGAN_DIR", tmp_path, CALLS) == math.inf
+    monkeypatch.setattr(check_disk.shutil, "disk_usage", lambda path: Usage(0, 0, 500))
+    options = {"CYCLEGAN_DIR": tmp_path}
+    estimate = {"CYCLEGAN_DIR": 10**9}
+    assert check_disk_space(options | {"RESUME": True}, estimate, CALLS) == []
+    assert len(check_disk_space(options | {"RESUME": False}, estimate, CALLS)) == 1
+
+
+def test_models_that_are_not_trained_in_this_run_need_no_room(tmp_path):
+    make_run(tmp_path, OLD, 100, epochs=6)
+    write_json(tmp_path / "Models" / OLD / "finished.json", {"finished": True})
+    assert bytes_written("CYCLEGAN_DIR", tmp_path, [("4", "translate_images", {})]) == math.inf
+
+
+@pytest.mark.parametrize(("threshold", "written"), [(-1, True), (9, False)])
+def test_masks_count_unless_they_would_be_moved_aside(tmp_path, threshold, written):
+    calls = [("6b", "segment_images", {"unet_model": None, "threshold": threshold})]
+    write_json(tmp_path / "made_with.json", {"unet_model": [OLD, "hash"], "threshold": -1})
+    (tmp_path / "a.tif").write_bytes(bytes(1000))
+    assert (bytes_written("OUTPUT_DIR_UNET", tmp_path, calls) > 1000) == written
+
+
+@pytest.mark.parametrize("record", ["[1]", "{broken", '{"options": 3}'])
+def test_records_that_cannot_be_read_agree_with_nothing(tmp_path, record):
+    make_run(tmp_path, OLD, 100)
+    (tmp_path / "Models" / OLD / "options.json").write_text(record)
+    assert bytes_written("CYCLEGAN_DIR", tmp_path, CALLS) == 0
+    assert bytes_written("CYCLEGAN_DIR", tmp_path / "nothing", CALLS) == 0

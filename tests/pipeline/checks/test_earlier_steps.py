@@ -1,0 +1,149 @@
+"""What a step reads must be there, or be made in the same run: said before hours of training."""
+
+import pytest
+
+from pipeline.check_inputs import check_inputs
+from pipeline.checks.earlier_steps import check_earlier_steps, check_pairs
+from pipeline.step_table import INPUTS, STEPS
+from tests.start_process import default_options, leave_outputs
+
+
+def calls_of(folder, *numbers, **more):
+    """Return the calls of these steps with their folders in ``folder``, as StartProcess.py's."""
+    folders = {name: f"{folder}/{name}" for name in ("wgan_dir", "cyclegan_dir", "unet_dir")}
+    return [(number, STEPS[number][0], folders | more) for number in numbers]
+
+
+def test_all_steps_need_nothing(tmp_path):
+    masks = f"{tmp_path}/masks"
+    calls = calls_of(tmp_path, *STEPS, match_scenes=True, output_dir=masks, masks_dir=masks)
+    assert not check_earlier_steps(calls)
+    assert not check_earlier_steps(calls_of(tmp_path, "0", "1", "8"))
+
+
+@pytest.mark.parametrize(
+    ("run", "missing"),
+    [
+        (("2",), {"1"}),
+        (("3",), {"0", "2"}),
+        (("0", "1", "2", "3", "4", "6a", "6b"), {"5"}),
+        (("5",), {"2", "4"}),
+        (("6b",), {"6a"}),
+    ],
+)
+def test_each_step_left_out_is_named_once(tmp_path, run, missing):
+    problems = check_earlier_steps(calls_of(tmp_path, *run))
+    assert len(problems) == len(missing)
+    for number in missing:
+        (problem,) = (p for p in problems if f"what step {number} ({STEPS[number][0]}) makes" in p)
+        assert f"add {number} to the steps named on the command line" in problem
+
+
+@pytest.mark.parametrize("number", ["2", "3", "4", "5", "6a", "6b"])
+def test_what_an_earlier_run_left_is_enough(tmp_path, number):
+    ((_, _, keywords),) = calls = calls_of(tmp_path, number)
+    left_out = INPUTS[number] if number != "2" else ("1",)
+    assert len(check_earlier_steps(calls)) == len(left_out)
+    for count, earlier in enumerate(left_out, 1):
+        leave_outputs(earlier, keywords)
+        assert len(check_earlier_steps(calls)) == len(left_out) - count
+
+
+@pytest.mark.parametrize(
+    ("number", "unfinished", "words"),
+    [
+        (
+            "6b",
+            "unet_dir/Models/2026-01-31_12-00-00/Checkpoint_Lowest_Loss.keras",
+            "has finished (model.keras; a renamed one",
+        ),
+        (
+            "4",
+            "cyclegan_dir/Models/2026-01-31_12-00-00/image_to_mask.keras",
+            "has finished (mask_to_image.keras; a renamed one",
+        ),
+        ("4", "cyclegan_dir/data/trainB/made_with.json", "trainB holds no images"),
+        ("3", "cyclegan_dir/data/trainA/.DS_Store", "trainA holds no images"),
+    ],
+)
+def test_what_a_killed_run_left_is_not_enough(tmp_path, number, unfinished, words):
+    path = tmp_path / unfinished
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert words in "\n".join(check_earlier_steps(calls_of(tmp_path, number)))
+
+
+def test_steps_are_held_against_those_before_them_in_the_same_folders(tmp_path):
+    train = calls_of(tmp_path, "6a")
+    for earlier in ("4", "5"):
+        leave_outputs(earlier, train[0][2])
+    assert not check_earlier_steps(train + calls_of(tmp_path, "6b"))
+    assert len(check_earlier_steps(calls_of(tmp_path, "6b") + train)) == 1
+    elsewhere = calls_of(tmp_path, "6b", unet_dir=f"{tmp_path}/other")
+    (problem,) = check_earlier_steps(train + elsewhere)
+    assert f"no run in {tmp_path / 'other' / 'Models'} has finished" in problem
+
+
+@pytest.mark.parametrize(
+    ("run", "number", "missing"),
+    [
+        (("2", "5"), "5", "4"),
+        (("2", "3", "4", "6a", "6b"), "6a", "5"),
+        (("4", "6a"), "6a", "5"),
+    ],
+)
+def test_new_files_are_not_paired_with_those_of_before(tmp_path, run, number, missing):
+    calls = calls_of(tmp_path, *run)
+    for earlier in STEPS:
+        leave_outputs(earlier, {**calls[0][2], "output_dir": f"{tmp_path}/masks"})
+    (problem,) = check_pairs(calls)
+    assert problem.startswith(f"Step {number} ({STEPS[number][0]}) pairs what the steps ")
+    assert f"Add {missing} to the steps named on the command line" in problem
+    with pytest.raises(ValueError, match=rf"so must {missing}\."):
+        check_inputs(default_options(tmp_path), calls)
+
+
+def test_pairs_of_steps_that_need_not_run_again_are_as_before(tmp_path):
+    calls = calls_of(tmp_path, "0", "2", "5", "6a")
+    assert not check_pairs(calls, lambda call: call[0] in ("0", "2"))
+    assert check_pairs(calls, lambda call: call[0] == "0")
+
+
+@pytest.mark.parametrize("run", [tuple(STEPS), ("3", "4"), ("6a", "6b"), ("5", "6a"), ("1", "6b")])
+def test_steps_that_pair_nothing_new_may_run(tmp_path, run):
+    assert not check_pairs(calls_of(tmp_path, *run))
+
+
+def test_measuring_needs_masks(tmp_path):
+    measure = calls_of(tmp_path, "7", masks_dir=f"{tmp_path}/masks")
+    (problem,) = check_earlier_steps(measure)
+    assert f"{tmp_path / 'masks'} does not exist" in problem
+    leave_outputs("6b", {"output_dir": f"{tmp_path}/masks"})
+    assert not check_earlier_steps(measure)
+    for number in ("5", "6b"):
+        calls = calls_of(tmp_path, number, output_dir=f"{tmp_path}/other")
+        for earlier in ("2", "4", "6a"):
+            leave_outputs(earlier, calls[0][2])
+        measure = calls_of(tmp_path, "7", masks_dir=f"{tmp_path}/other")
+        assert check_earlier_steps(measure) and not check_earlier_steps(calls + measure)
+
+
+def test_a_model_that_is_named_is_looked_for_elsewhere(tmp_path):
+    assert not check_earlier_steps(calls_of(tmp_path, "6b", unet_model="2026-01-31_12-00-00"))
+
+
+def test_what_simulating_masks_needs_follows_from_its_options(tmp_path):
+    assert not check_earlier_steps(calls_of(tmp_path, "2", outline_source="augmented"))
+    (problem,) = check_earlier_steps(
+        calls_of(tmp_path, "2", outline_source="augmented", match_scenes=True)
+    )
+    assert problem.startswith("Step 2 (simulate_masks) needs what step 0 ")
+
+
+def test_the_check_of_a_run_says_it_unless_the_step_is_done(tmp_path):
+    options, calls = default_options(tmp_path), calls_of(tmp_path, "6a")
+    with pytest.raises(ValueError, match=r"Step 6a .* needs what step 4 "):
+        check_inputs(options, calls)
+    with pytest.raises(ValueError) as other:
+        check_inputs(options, calls, lambda call: call is calls[0])
+    assert "needs what" not in str(other.value)

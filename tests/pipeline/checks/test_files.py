@@ -1,0 +1,292 @@
+import os
+import shutil
+import sys
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from pipeline.checks.files import check_images, check_named_models, check_true_masks
+from pipeline.image_files import list_images
+from pipeline.run_folders import fingerprint
+
+TILE = (48, 64)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Three whole micrographs of 60 x 80."""
+    folder = tmp_path / "Input Images"
+    folder.mkdir()
+    for number in range(3):
+        tifffile.imwrite(folder / f"{number}.tif", micrograph(number))
+    return folder
+
+
+def micrograph(seed=0, shape=(60, 80), dtype=np.uint8):
+    return np.random.default_rng(seed).integers(1, 200, shape).astype(dtype)
+
+
+def problems_of_images(folder, tile=TILE, image_crop=None):
+    return check_images("INPUT_DIR_IMAGES", folder, image_crop, tile)[0]
+
+
+def test_good_images_have_no_problem_and_give_their_sizes(images):
+    problems, sizes = check_images("INPUT_DIR_IMAGES", images, None, TILE)
+    assert problems == []
+    assert list(sizes.values()) == [(60, 80)] * 3
+
+
+def test_a_missing_folder(tmp_path):
+    (problem,) = problems_of_images(tmp_path / "Imput")
+    assert problem.startswith("INPUT_DIR_IMAGES: The folder ")
+    assert "Imput does not exist. Make it and put images in." in problem
+
+
+def test_an_empty_folder(tmp_path):
+    (problem,) = problems_of_images(tmp_path)
+    assert f"INPUT_DIR_IMAGES: {tmp_path} holds 0 micrographs, at least 1 are needed" in problem
+    assert "Add files ending in .tif, .tiff, .png" in problem
+
+
+def test_a_folder_of_other_files_says_what_is_there(tmp_path):
+    for name in ("a.dm3", "b.DM3", "notes.txt", ".hidden.xyz", "README"):
+        (tmp_path / name).write_text("x")
+    (problem,) = problems_of_images(tmp_path)
+    assert "not read: 2 with .dm3, 1 with .txt, 1 with no ending." in problem
+
+
+def test_unreadable_and_truncated_files(images):
+    (images / "text.png").write_text("this is no image")
+    (images / "empty.jpg").write_bytes(b"")
+    whole = (images / "0.tif").read_bytes()
+    (images / "cut.tif").write_bytes(whole[: len(whole) // 2])
+    problems = problems_of_images(images)
+    assert len(problems) == 3
+    for name, problem in zip(("cut.tif", "empty.jpg", "text.png"), problems, strict=True):
+        assert str(images / name) in problem
+    assert "truncated" in problems[0]
+    assert "cannot be read as an image" in problems[2]
+    assert "export it again" in problems[2]
+
+
+@pytest.mark.parametrize("shape", [(4, 60, 80), (60, 80, 5)])
+def test_a_stack_and_five_channels(images, shape):
+    tifffile.imwrite(images / "a.tif", micrograph(shape=shape), photometric="minisblack")
+    (problem,) = problems_of_images(images)
+    assert f"{images / 'a.tif'} has shape {shape}" in problem
+    assert "expected a grey or RGB image. Export one plane." in problem
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_infinite_values(images, value):
+    image = micrograph(dtype=np.float32)
+    image[5, 5] = value
+    tifffile.imwrite(images / "a.tif", image)
+    (problem,) = problems_of_images(images)
+    assert "a.tif contains NaN or infinite values" in problem
+
+
+def test_images_smaller_than_a_tile_get_the_largest_tile_that_fits(images):
+    tifffile.imwrite(images / "low.tif", micrograph(shape=(47, 90)))
+    tifffile.imwrite(images / "narrow.tif", micrograph(shape=(90, 50)))
+    low, narrow = problems_of_images(images)
+    assert "low.tif has 47 x 90 pixels (height x width, without the info bar)" in low
+    assert "less than a tile of 48 x 64" in low
+    assert "narrow.tif has 90 x 50 pixels" in narrow
+    for problem in (low, narrow):
+        assert "The largest tile that fits every image is 47 x 50" in problem
+        assert "set TILE_SIZE_H to at most 47 and TILE_SIZE_W to at most 50" in problem
+
+
+def test_an_image_too_small_for_any_tile_does_not_lower_the_others(images):
+    tifffile.imwrite(images / "low.tif", micrograph(shape=(47, 90)))
+    tifffile.imwrite(images / "tiny.tif", micrograph(shape=(10, 90)))
+    low, tiny = problems_of_images(images)
+    assert "largest tile that fits every image is 47 x 64" in low
+    assert "tiny.tif has 10 x 90 pixels" in tiny
+    assert "No tile fits, the smallest is 46 x 46: remove it." in tiny
+
+
+def test_the_info_bar_does_not_count(images):
+    problems = problems_of_images(images, image_crop=47)
+    assert len(problems) == 3
+    assert "0.tif has 47 x 80 pixels" in problems[0]
+
+
+def test_how_many_info_bars_are_left_out_is_said(images, caplog):
+    caplog.set_level("INFO")
+    tifffile.imwrite(images / "cropped.tif", micrograph(9, shape=(48, 80)))
+    problems_of_images(images, image_crop=48)
+    assert "info bar left out of 3 of 4 micrographs (IMAGE_CROP)" in caplog.text
+    caplog.clear()
+    problems_of_images(images, image_crop=None)
+    assert "info bar" not in caplog.text
+
+
+def test_more_rows_to_keep_than_there_are(images):
+    problems = problems_of_images(images, image_crop=61)
+    assert len(problems) == 3
+    assert "0.tif" in problems[0]
+    assert "61 rows" in problems[0]
+    assert "the image has 60" in problems[0]
+
+
+def test_without_tiles_small_images_pass(images):
+    tifffile.imwrite(images / "tiny.tif", micrograph(shape=(10, 10)))
+    assert problems_of_images(images, tile=None) == []
+
+
+def test_two_files_with_one_stem(images):
+    cv2.imwrite(str(images / "1.png"), micrograph(1))
+    (problem,) = problems_of_images(images)
+    assert (
+        f"{images / '1.png'} and {images / '1.tif'} have the same name but for the end" in problem
+    )
+    assert "Rename all but one" in problem
+
+
+@pytest.mark.parametrize("other", ["Probe.png", "pro\u0308be.png", "PRÖBE.png"])
+def test_names_that_are_one_on_other_systems(images, other):
+    for name in ("probe.tif", "pr\u00f6be.tif"):
+        tifffile.imwrite(images / name, micrograph())
+    cv2.imencode(".png", micrograph(1))[1].tofile(images / other)
+    (problem,) = problems_of_images(images)
+    assert other in problem and "(or upper and lower case)" in problem
+
+
+def test_a_name_like_a_result_of_another(images):
+    tifffile.imwrite(images / "0_raw.tif", micrograph())
+    (problem,) = problems_of_images(images)
+    assert "0_raw.tif has the name of a result of" in problem
+    assert "Rename one" in problem
+
+
+def test_unusual_names_work(images):
+    long = "x" * 196
+    for name in ("two words.tif", "Größe µ ñ.tif", f"{long}.tif", "UPPER.TIF"):
+        shutil.copy(images / "0.tif", images / name)
+    cv2.imwrite(str(images / "capital.png"), micrograph())
+    (images / "capital.png").rename(images / "capital.PNG")
+    problems, sizes = check_images("INPUT_DIR_IMAGES", images, None, TILE)
+    assert problems == []
+    assert len(sizes) == 8
+
+
+def test_a_name_that_leaves_no_room_for_the_results(images):
+    shutil.copy(images / "0.tif", images / ("x" * 230 + ".tif"))
+    (problem,) = problems_of_images(images)
+    assert "has a name of 234 bytes; allowed are 225" in problem
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow text only")
+def test_a_name_that_is_no_text_is_said_with_the_other_problems(images):
+    latin_1 = os.fsencode(images) + b"/Gr\xf6\xdfe.tif"
+    shutil.copy(images / "0.tif", latin_1)
+    shutil.copy(images / "0.tif", latin_1.replace(b".tif", b".dm\xb5"))
+    (images / "bad.png").write_text("no image")
+    name, bad = problems_of_images(images)
+    assert rf"{images} holds a file named 'Gr\udcf6\udcdfe.tif', which is not UTF-8" in name
+    assert "bad.png cannot be read" in bad
+    assert len(fingerprint(list_images(images))) == 32
+
+
+def test_links_that_lead_nowhere(images):
+    (images / "gone.tif").symlink_to(images.parent / "moved.tif")
+    (images / "loop.tif").symlink_to("loop.tif")
+    (images / "linked.tif").symlink_to("0.tif")
+    (images / ".hidden.tif").symlink_to("nothing.tif")
+    gone, loop = problems_of_images(images)
+    assert f"gone.tif is a link to {images.parent / 'moved.tif'}, which does not exist" in gone
+    assert "loop.tif is a link to loop.tif" in loop
+
+
+def test_a_file_in_place_of_the_folder(images):
+    (problem,) = problems_of_images(images / "0.tif")
+    assert f"INPUT_DIR_IMAGES: {images / '0.tif'} is a file, not a folder." in problem
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(images, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pipeline.image_files.decode", refuse)
+    problem = problems_of_images(images)[0]
+    assert f"{images / '0.tif'} may not be read (Permission denied). Change its perm" in problem
+    assert "damaged" not in problem
+
+
+def test_hidden_files_and_folders_are_ignored(images):
+    (images / ".hidden.tif").write_bytes(b"no image")
+    (images / "folder.tif").mkdir()
+    assert problems_of_images(images) == []
+
+
+def test_few_images_and_flat_images_are_warned_of(images, caplog):
+    (images / "1.tif").unlink()
+    tifffile.imwrite(images / "2.tif", np.full((60, 80), 9, np.uint8))
+    assert problems_of_images(images) == []
+    assert "2.tif is the same value everywhere" in caplog.text
+    assert "2 micrographs are few to train on; results get better from about 3 on" in caplog.text
+
+
+def test_true_masks_may_be_missing_but_must_be_readable(tmp_path, images):
+    assert check_true_masks("TRUE_MASKS_DIR", tmp_path / "nothing") == []
+    assert check_true_masks("TRUE_MASKS_DIR", images) == []
+    (images / "0.tif").write_bytes(b"II*")
+    (problem,) = check_true_masks("TRUE_MASKS_DIR", images)
+    assert "0.tif cannot be read as an image" in problem
+
+
+def test_folders_below_one_that_may_not_be_entered(tmp_path, monkeypatch):
+    def refuse(path, **how):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "stat", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    (problem,) = check_true_masks("TRUE_MASKS_DIR", tmp_path / "closed" / "a")
+    assert "TRUE_MASKS_DIR: the folder" in problem and "(Permission denied)" in problem
+    call = ("4", "translate_images", {"cyclegan_dir": str(tmp_path), "cyclegan_model": "a"})
+    (problem,) = check_named_models([call])
+    assert "one of: none so far" in problem
+
+
+def test_a_folder_without_permission_to_read(images, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("pipeline.checks.files.list_images", refuse)
+    (problem,) = problems_of_images(images)
+    assert f"INPUT_DIR_IMAGES: the folder {images} cannot be read (Permission denied)" in problem
+    assert "change its permission or the option" in problem
+
+
+def test_memory_is_that_of_one_image(tmp_path):
+    whole = micrograph(shape=(1000, 1000))
+    for number in range(12):
+        tifffile.imwrite(tmp_path / f"{number}.tif", whole)
+    tracemalloc.start()
+    try:
+        assert problems_of_images(tmp_path) == []
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # All twelve would be 12 MB.
+    assert peak < 4.5 * whole.nbytes
+
+
+def test_a_named_model_must_be_there(tmp_path):
+    (tmp_path / "Models" / "2026-01-31_12-00-00").mkdir(parents=True)
+
+    def problems_of(name):
+        return check_named_models(
+            [("4", "translate_images", {"cyclegan_dir": str(tmp_path), "cyclegan_model": name})]
+        )
+
+    assert problems_of(None) == problems_of("2026-01-31_12-00-00") == []
+    assert problems_of(3) == problems_of("a/b") == []  # these are said as wrong values
+    (problem,) = problems_of("2026-01-30_12-00-00")
+    assert "translate_images: cyclegan_model is '2026-01-30_12-00-00', but there is no" in problem
+    assert "Allowed is None for the newest, or one of: 2026-01-31_12-00-00." in problem

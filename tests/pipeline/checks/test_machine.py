@@ -1,0 +1,199 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.checks import machine as check_machine
+from pipeline.checks.machine import (
+    check_backend,
+    check_gpus,
+    check_write_permission,
+    count_gpus,
+    existing_parent,
+)
+from tests.start_process import default_options
+
+
+def test_both_backends_are_known(monkeypatch):
+    monkeypatch.setattr(check_machine.importlib.util, "find_spec", lambda name: object())
+    assert check_backend("tensorflow") == check_backend("torch") == check_backend(None) == []
+
+
+def test_an_unknown_backend():
+    (problem,) = check_backend("pytorch")
+    assert 'KERAS_BACKEND is "pytorch"; allowed is "tensorflow" or "torch"' in problem
+    assert "Did you mean torch?" in problem
+
+
+@pytest.mark.parametrize(("name", "other"), [("tensorflow", "torch"), ("torch", "tensorflow")])
+def test_a_backend_that_is_not_installed(monkeypatch, name, other):
+    there = {"keras", other}
+    monkeypatch.setattr(
+        check_machine.importlib.util, "find_spec", lambda package: package in there or None
+    )
+    (problem,) = check_backend(name)
+    assert f'KERAS_BACKEND is "{name}", but the package {name} is not installed here' in problem
+    assert "`pip install -r requirements.txt`" in problem
+    assert f'choose "{other}"' in problem
+
+
+def test_a_backend_without_keras(monkeypatch):
+    monkeypatch.setattr(
+        check_machine.importlib.util, "find_spec", lambda name: None if name == "keras" else name
+    )
+    (problem,) = check_backend("torch")
+    assert "the package keras is not installed" in problem
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "words"),
+    [
+        (0, 2, "USE_GPUS_NO is 2, but this machine has none"),
+        (0, [0], "USE_GPUS_NO is [0], but this machine has none"),
+        (2, 3, "USE_GPUS_NO is 3, but this machine has 2 (numbers 0 to 1)"),
+        (2, [0, 2], "USE_GPUS_NO is [0, 2], but this machine has 2 (numbers 0 to 1)"),
+    ],
+)
+def test_gpus_that_are_not_there(monkeypatch, there, asked, words):
+    monkeypatch.setattr(check_machine, "count_gpus", lambda: there)
+    (problem,) = check_gpus(asked, "auto")
+    assert words in problem
+    assert 'set USE_GPUS_NO to "all", which also works without a GPU' in problem
+
+
+@pytest.mark.parametrize(
+    ("there", "asked"), [(0, "all"), (0, 0), (2, 2), (2, [0, 1]), (None, 8), (None, [7])]
+)
+def test_gpus_that_are_there_or_cannot_be_counted(monkeypatch, there, asked):
+    monkeypatch.setattr(check_machine, "count_gpus", lambda: there)
+    assert check_gpus(asked, "auto") == []
+
+
+def test_whole_images_without_the_gpu_asked_for_are_warned_of(monkeypatch, caplog):
+    monkeypatch.setattr(check_machine, "count_gpus", lambda: 0)
+    assert check_gpus("all", True) == []
+    assert "there is no GPU: the CPU does it" in caplog.text
+
+
+@pytest.fixture
+def devices(tmp_path, monkeypatch):
+    """Return a folder that stands for /dev of a Linux machine with two NVIDIA GPUs."""
+    (tmp_path / "dev").mkdir()
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "null"):
+        (tmp_path / "dev" / name).touch()
+    monkeypatch.setattr(check_machine, "Path", lambda path: tmp_path / path.lstrip("/"))
+    monkeypatch.setattr(check_machine.sys, "platform", "linux")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return tmp_path / "dev"
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [(None, 2), ("", 0), ("-1", 0), ("1", 1), ("0, 1", 2), ("0,1,2", 2), ("GPU-8932f937", 1)],
+)
+def test_hidden_gpus_do_not_count(devices, monkeypatch, visible, count):
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert count_gpus() == count
+
+
+def test_without_a_gpu_there_is_none_whatever_is_visible(devices, monkeypatch):
+    for number in (0, 1):
+        (devices / f"nvidia{number}").unlink()
+    assert count_gpus() == 0
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert count_gpus() == 0
+
+
+@pytest.mark.parametrize("other", ["kfd", "dxg", "nvhost-gpu"])
+def test_gpus_that_are_listed_elsewhere_are_not_counted(devices, other):
+    (devices / other).touch()
+    assert count_gpus() is None
+
+
+def test_gpus_of_other_systems_are_not_counted(devices, monkeypatch):
+    monkeypatch.setattr(check_machine.sys, "platform", "win32")
+    assert count_gpus() is None
+
+
+def test_the_nearest_folder_that_exists(tmp_path):
+    assert existing_parent(tmp_path / "a" / "b") == tmp_path
+    assert existing_parent(tmp_path) == tmp_path
+
+
+def test_no_permission_to_write(tmp_path, monkeypatch):
+    # A superuser may write anywhere, so the answer of the system is replaced.
+    monkeypatch.setattr(os, "access", lambda path, mode: "Results" not in str(path))
+    (tmp_path / "Results").mkdir()
+    (problem,) = check_write_permission(default_options(tmp_path))
+    assert f"RESULTS_DIR is {tmp_path}" in problem
+    assert f"there is no permission to write in {tmp_path / 'Results'}" in problem
+    assert "change the permission or the option" in problem
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="a superuser may write")
+def test_no_permission_to_write_for_a_user(tmp_path):
+    tmp_path.chmod(0o555)
+    problems = check_write_permission(default_options(tmp_path))
+    tmp_path.chmod(0o755)
+    assert "no permission to write" in problems[0]
+
+
+def test_no_permission_to_write_anywhere(tmp_path, monkeypatch):
+    """As the test before, for a superuser, who may write."""
+    monkeypatch.setattr(os, "access", lambda path, mode: tmp_path not in (path, *path.parents))
+    problems = check_write_permission(default_options(tmp_path))
+    assert problems[0].startswith(f"ROOT_DIR is {tmp_path}, but there is no permission to write")
+    assert len(problems) > 5 and all("no permission to write in" in one for one in problems)
+
+
+def test_a_file_where_a_folder_should_be(tmp_path):
+    (tmp_path / "Results").write_text("a file")
+    (problem,) = check_write_permission(default_options(tmp_path))
+    assert f"but {tmp_path / 'Results'} is a file. Allowed is a folder" in problem
+
+
+def test_a_folder_below_one_that_may_not_be_entered(tmp_path, monkeypatch):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    stat, access = os.stat, os.access
+
+    def refuse(path, *how, **more):
+        if closed in Path(os.fsdecode(path)).parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *how, **more)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed and access(path, mode))
+    options = default_options(tmp_path) | {"RESULTS_DIR": str(closed / "a" / "b")}
+    assert existing_parent(closed / "a" / "b") == closed
+    (problem,) = check_write_permission(options)
+    assert f"RESULTS_DIR is {closed / 'a' / 'b'}, but there is no permission to write" in problem
+    assert f"in {closed}. Allowed is a folder of your own" in problem
+
+
+@pytest.mark.parametrize("inner", [".workflow", "1_WGAN/Models", "2_CycleGAN/generate_images/B"])
+def test_folders_of_earlier_runs_must_be_writable_too(tmp_path, monkeypatch, inner):
+    (tmp_path / inner).mkdir(parents=True)
+    assert check_write_permission(default_options(tmp_path)) == []
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / inner)
+    (problem,) = check_write_permission(default_options(tmp_path))
+    assert f"there is no permission to write in {tmp_path / inner}. Allowed" in problem
+    if inner != ".workflow":
+        assert check_write_permission(default_options(tmp_path), {"6b"}) == []
+
+
+@pytest.mark.parametrize(
+    ("there", "chosen", "number"),
+    [(4, "all", 4), (4, 3, 3), (4, [1, 3], 2), (None, 2, 2)]
+    + [(4, case, None) for case in (1, [2], 0, [])]
+    + [(there, "all", None) for there in (None, 0, 1)],
+)
+def test_of_several_gpus_it_is_said_that_the_first_is_used(
+    monkeypatch, caplog, there, chosen, number
+):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(check_machine, "count_gpus", lambda: there)
+    check_machine.tell_of_idle_gpus(chosen)
+    told = f"training uses the first of {number} GPUs; USE_GPUS_NO can name another"
+    assert caplog.messages == ([told] if number else [])

@@ -1,0 +1,133 @@
+import logging
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from pipeline.checks.outlines import check_masks, describe_outline
+
+TILE = (48, 64)
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """Twenty whole outlines."""
+    folder = tmp_path / "Input_Masks"
+    folder.mkdir()
+    for number in range(20):
+        cv2.imwrite(str(folder / f"{number:02d}.png"), outline())
+    return folder
+
+
+def outline(size=32):
+    mask = np.zeros((size, size), np.uint8)
+    cv2.circle(mask, (size // 2, size // 2), size // 4, 255, -1)
+    return mask
+
+
+def problems_of_masks(folder):
+    return check_masks("INPUT_DIR_MASKS", folder, TILE)[0]
+
+
+def test_good_masks_have_no_problem(masks, caplog):
+    problems, largest = check_masks("INPUT_DIR_MASKS", masks, TILE)
+    assert problems == []
+    assert largest == (32, 32)
+    assert not caplog.records or max(record.levelno for record in caplog.records) == logging.INFO
+
+
+def test_masks_need_not_be_exactly_binary(masks):
+    soft = cv2.GaussianBlur(outline(), (5, 5), 1).astype(np.uint16) * 100
+    tifffile.imwrite(masks / "soft.tif", soft)
+    assert problems_of_masks(masks) == []
+
+
+def test_black_outlines_on_white_are_right_where_the_option_says_so(masks):
+    cv2.imwrite(str(masks / "white.png"), outline())
+    for path in sorted(masks.glob("[0-9]*.png")):
+        cv2.imwrite(str(path), 255 - cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+    problems, largest = check_masks("INPUT_DIR_MASKS", masks, TILE, invert=True)
+    assert largest == (32, 32)
+    (problem,) = problems
+    assert problem.startswith(str(masks / "white.png"))
+    assert "a white particle on black. Allowed is black on white" in problem
+    assert "set INVERT_INPUT_MASKS = False" in problem
+
+
+def test_each_fault_of_a_mask_is_said_in_words(masks):
+    wrong = {name: outline() for name in ("border", "empty", "full", "inverted", "two")}
+    wrong["border"][0, :4] = 255
+    wrong["border"][:16, 2:4] = 255
+    wrong["border"][14:18, 2:12] = 255
+    wrong["empty"][:] = 0
+    wrong["full"][:] = 255
+    wrong["inverted"] = 255 - wrong["inverted"]
+    wrong["two"][3, 3] = 255
+    for name, mask in wrong.items():
+        cv2.imwrite(str(masks / f"{name}.png"), mask)
+    problems = dict(zip(sorted(wrong), problems_of_masks(masks), strict=True))
+    for name, problem in problems.items():
+        assert problem.startswith(str(masks / f"{name}.png")), problem
+    assert "shows a particle that touches the frame with 4 pixels" in problems["border"]
+    assert "enlarge the canvas" in problems["border"]
+    assert "shows no particle" in problems["empty"]
+    assert "shows no particle" in problems["full"]
+    assert "is inverted: a black particle on white" in problems["inverted"]
+    assert "set INVERT_INPUT_MASKS = True if all outlines are like that" in problems["inverted"]
+    area = np.count_nonzero(outline())
+    assert f"shows 2 separate particles (of {area}, 1 pixels). Allowed is one" in problems["two"]
+
+
+@pytest.mark.parametrize("rows", [slice(0, 20), slice(0, 32)], ids=["one side", "two sides"])
+def test_an_inverted_particle_that_touches_the_frame_may_be_the_black_one(rows):
+    black = np.zeros((32, 32), bool)
+    black[rows, 12:20] = True
+    problem = describe_outline(~black)
+    assert "touches the frame" in problem or "shows 2 separate particles" in problem
+    assert "Or it is inverted: a black particle on white. Allowed is white on black" in problem
+    assert "set INVERT_INPUT_MASKS = True" in problem
+    assert "a white particle on black. Allowed is black on" in describe_outline(~black, True)
+    assert "inverted" not in describe_outline(black)
+
+
+def test_pixels_that_meet_at_a_corner_are_one_particle():
+    mask = np.zeros((8, 8), bool)
+    mask[2:4, 2:4] = mask[4:6, 4:6] = True
+    assert describe_outline(mask) is None
+
+
+def test_a_hole_is_no_second_particle():
+    mask = outline().astype(bool)
+    mask[15:17, 15:17] = False
+    assert describe_outline(mask) is None
+
+
+@given(arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_every_mask_gets_an_answer(mask):
+    answer = describe_outline(mask)
+    frame = np.ones_like(mask)
+    frame[1:-1, 1:-1] = False
+    if answer is None:
+        assert mask.any()
+        assert not mask[frame].any()
+    else:
+        assert "Allowed is" in answer
+
+
+def test_too_few_masks(masks):
+    for path in list(masks.iterdir())[1:]:
+        path.unlink()
+    (problem,) = problems_of_masks(masks)
+    assert "holds 1 outlines of single particles, at least 2 are needed" in problem
+
+
+def test_few_and_large_masks_are_warned_of(masks, caplog):
+    cv2.imwrite(str(masks / "00.png"), outline(100))
+    (masks / "01.png").unlink()
+    assert problems_of_masks(masks) == []
+    assert "19 outlines are few to learn from; the WGAN gets better from about 20" in caplog.text
+    assert "an outline of 100 x 100 pixels is larger than a tile (48 x 64)" in caplog.text

@@ -1,0 +1,82 @@
+"""Pixel sizes of the images of a run: which unit follows, and what does not go together."""
+
+import logging
+
+import numpy as np
+import pytest
+import tifffile
+
+from pipeline.files.calibration import calibrate, check_pixel_sizes, mixed_scales
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function: name, pixel size in nm or None -> the path of an image that says so."""
+
+    def write_one(name, size_nm=None):
+        path = tmp_path / name
+        known = {
+            "imagej": True,
+            "metadata": {"unit": "nm"},
+            "resolution": (1 / (size_nm or 1),) * 2,
+        }
+        tifffile.imwrite(path, np.zeros((6, 8), np.uint8), **(known if size_nm else {}))
+        return path
+
+    return write_one
+
+
+def test_the_source_is_said(write, caplog):
+    caplog.set_level(logging.INFO)
+    found, unit, warnings = calibrate([write("a.tif", 2.5), write("b.tif", 2.5)], None)
+    assert found == [(2.5, "ImageJ calibration")] * 2
+    assert (unit, warnings) == ("nm", [])
+    assert "pixel size 2.5 nm, from: ImageJ calibration" in caplog.text
+
+
+def test_different_sizes_are_warned_of(write):
+    _, unit, (warning,) = calibrate([write("a.tif", 2.5), write("b.tif", 5)], None)
+    assert unit == "nm"
+    assert "differ (2.5 to 5 nm)" in warning
+
+
+def test_one_image_without_a_size_puts_all_in_pixels(write):
+    found, unit, (warning,) = calibrate([write("a.tif", 2.5), write("b.tif")], None)
+    assert unit == "px"
+    assert found[1] == (None, "none")
+    assert "1 of 2 images carry no pixel size (b.tif)" in warning
+
+
+def test_one_image_without_a_size_beside_different_ones_is_refused(write):
+    paths = [write("a.tif", 2.5), write("b.tif"), write("c.tif", 5)]
+    words = r"1 of 3 images carry no pixel size \(b.tif\), and those of the others differ "
+    with pytest.raises(ValueError, match=words + r"\(2.5 to 5 nm\).*Analyze > Set Scale"):
+        calibrate(paths, None)
+    (problem,) = check_pixel_sizes(paths)
+    assert "b.tif" in problem
+    assert calibrate(paths, 4)[1] == "nm"
+
+
+@pytest.mark.parametrize("sizes", [[], [None, None], [2.5, None, 2.51], [2.5, 5]])
+def test_scales_that_go_together(sizes):
+    assert mixed_scales({f"{index}.tif": size for index, size in enumerate(sizes)}) == []
+
+
+def test_the_option_overrides_files_without_a_size(write):
+    found, unit, warnings = calibrate([write("a.tif"), write("b.tif")], 5)
+    assert found == [(5.0, "option pixel_size_nm")] * 2
+    assert (unit, warnings) == ("nm", [])
+
+
+def test_files_that_contradict_the_option_are_named(write):
+    paths = [write("a.tif", 2.5), write("b.tif", 5.02), write("c.tif"), write("d.tif", 10)]
+    found, unit, (warning,) = calibrate(paths, 5)
+    assert (found, unit) == ([(5.0, "option pixel_size_nm")] * 4, "nm")
+    assert "PIXEL_SIZE_NM is 5, but the metadata of 2 of 4 images say otherwise" in warning
+    assert "(a.tif: 2.5 nm, d.tif: 10 nm). 5 nm is used" in warning
+
+
+def test_metadata_that_the_option_replaces_are_not_complained_of(tmp_path, caplog):
+    (tmp_path / "a.tif").write_bytes(b"no image")
+    assert calibrate([tmp_path / "a.tif"], 5)[2] == []
+    assert caplog.text == ""

@@ -1,0 +1,106 @@
+"""Which masks can be measured, and what is said of the others."""
+
+import numpy as np
+import pytest
+
+from pipeline.files.mask_pairs import find_mask_pairs, read_mask_pair
+from pipeline.image_files import write_image
+
+MICROGRAPH = np.random.default_rng(0).integers(0, 255, (60, 50)).astype(np.uint8)
+MASK = np.zeros((60, 50), np.uint8)
+MASK[10:20, 10:20] = 255
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for name in ("masks", "images"):
+        (tmp_path / name).mkdir()
+    for stem in ("a", "b"):
+        write_image(tmp_path / "masks" / f"{stem}.tif", MASK)
+        write_image(tmp_path / "images" / f"{stem}.png", MICROGRAPH)
+    return tmp_path / "masks", tmp_path / "images"
+
+
+def test_pairs_by_name(folders):
+    pairs, warnings = find_mask_pairs(*folders, None)
+    names = [(mask.name, image.name) for mask, image in pairs]
+    assert names == [("a.tif", "a.png"), ("b.tif", "b.png")]
+    assert warnings == []
+
+
+def test_images_without_a_mask_and_probabilities_are_passed_over(folders):
+    masks, images = folders
+    write_image(images / "c.png", MICROGRAPH)
+    write_image(masks / "a_raw.tif", np.random.default_rng(0).random((60, 50), np.float32))
+    pairs, warnings = find_mask_pairs(masks, images, None)
+    assert len(pairs) == 2 and warnings == []
+
+
+def test_a_mask_that_is_called_raw_is_a_mask_where_there_is_no_other(folders):
+    masks, images = folders
+    write_image(masks / "c_raw.tif", MASK)
+    write_image(images / "c_raw.png", MICROGRAPH)
+    assert len(find_mask_pairs(masks, images, None)[0]) == 3
+
+
+def test_masks_without_a_micrograph_are_warned_of(folders):
+    masks, images = folders
+    write_image(masks / "z.tif", MASK)
+    pairs, (warning,) = find_mask_pairs(masks, images, None)
+    assert len(pairs) == 2
+    assert "1 masks have no micrograph of the same name and were left out: z" in warning
+
+
+def test_no_pair_at_all(folders, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for pair in ((empty, folders[1]), (folders[0], empty)):
+        with pytest.raises(FileNotFoundError, match="has a micrograph of the same name"):
+            find_mask_pairs(*pair, None)
+
+
+def test_all_that_cannot_be_measured_is_listed_at_once(folders):
+    masks, images = folders
+    grey = MASK.copy()
+    grey[0, :3] = (1, 2, 3)
+    write_image(masks / "a.tif", grey)
+    write_image(masks / "b.tif", MASK[:, :-1])
+    for stem in ("c", "d"):
+        write_image(images / f"{stem}.png", MICROGRAPH)
+    write_image(masks / "c.tif", np.vstack([MASK, MASK]))
+    (masks / "d.tif").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="These masks cannot be measured") as raised:
+        find_mask_pairs(masks, images, None)
+    text = str(raised.value)
+    assert "a.tif is not a mask: it has 5 grey values from 0 to 255" in text
+    assert "b.tif has 60 x 49 pixels" in text and "60 x 50; expected the same width" in text
+    assert "c.tif has 120 x 50 pixels" in text
+    assert "d.tif cannot be read as an image" in text
+
+
+def test_long_lists_are_cut(folders):
+    masks, images = folders
+    for number in range(14):
+        write_image(masks / f"{number}.tif", MICROGRAPH)
+        write_image(images / f"{number}.png", MICROGRAPH)
+    with pytest.raises(ValueError, match=r"\.\.\. and 4 more"):
+        find_mask_pairs(masks, images, None)
+
+
+@pytest.mark.parametrize(
+    ("mask_rows", "image_crop", "expected"), [(60, None, 60), (60, 40, 40), (45, None, 45)]
+)
+def test_both_are_cut_to_the_rows_they_share(folders, mask_rows, image_crop, expected):
+    masks, images = folders
+    write_image(masks / "a.tif", MASK[:mask_rows])
+    mask, micrograph = read_mask_pair(masks / "a.tif", images / "a.png", image_crop)
+    np.testing.assert_array_equal(mask, MASK[:expected] > 0)
+    np.testing.assert_array_equal(micrograph, MICROGRAPH[:expected])
+
+
+@pytest.mark.parametrize("high", [1, 255, 65535])
+def test_any_second_value_is_white(folders, high):
+    masks, images = folders
+    write_image(masks / "a.tif", (MASK > 0).astype(np.uint16) * high)
+    find_mask_pairs(masks, images, None)
+    assert read_mask_pair(masks / "a.tif", images / "a.png", None)[0].sum() == 100

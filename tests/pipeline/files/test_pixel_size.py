@@ -1,0 +1,165 @@
+"""Pixel sizes as microscopes and programs write them, each in a file made here."""
+
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+
+from pipeline.files.pixel_size import SOURCES, read_pixel_size
+
+IMAGE = np.zeros((6, 8), np.uint8)
+
+
+def zeiss(size="7.344 nm", exact="7.343750e-009"):
+    numbers = f"0\r\n0\r\n0\r\n{exact}\r\n5.000000e+004\r\n"
+    return f"{numbers}DP_ZOOM\r\nZoom = Off\r\nAP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = {size}\r\n"
+
+
+def write(path, *tags, **options):
+    extra = [(code, 2, 0, text, True) for code, text in tags]
+    tifffile.imwrite(path, IMAGE, extratags=extra, metadata=None, software=False, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "exact", "expected"),
+    [
+        ("7.344 nm", "7.343750e-009", 7.34375),
+        ("1.250 µm", "1.2499e-006", 1249.9),
+        ("500.0 pm", "9.9e-009", 0.5),  # the unnamed number is another one
+    ],
+)
+def test_zeiss(tmp_path, size, exact, expected):
+    # Tifffile decodes what is not ASCII as Windows does.
+    tag = zeiss(size, exact).encode("cp1252")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, IMAGE, extratags=[(34118, 7, len(tag), tag, True)], metadata=None)
+    assert read_pixel_size(path) == (pytest.approx(expected, rel=1e-12), "Zeiss metadata")
+
+
+@pytest.mark.parametrize("tag", [34680, 34682])
+@pytest.mark.parametrize("section", ["Scan", "EScan", "IScan"])
+def test_fei_and_thermo_fisher(tmp_path, tag, section):
+    text = f"[User]\r\nDate=1\r\n[{section}]\r\nPixelWidth=1.35e-009\r\nPixelHeight=1.35e-009\r\n"
+    found = read_pixel_size(write(tmp_path / "a.tif", (tag, text)))
+    assert found == (pytest.approx(1.35), "FEI or Thermo Fisher metadata")
+
+
+def test_olympus_and_jeol(tmp_path):
+    header = struct.pack("<4s6xhhhhh6x32sH", b"SIS0", 0, 0, 1, 1, 100, b"name", 1)
+    body = struct.pack("<10xhdd8xd2x34s32s", -9, 2.5, 2.5, 1000.0, b"camera", b"type")
+    block = header + struct.pack("<hhI", 1, 1, 0) + body
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, IMAGE, byteorder="<", extratags=[(33560, 7, len(block), block, True)], metadata=None
+    )
+    # The block points to its own data by the place in the file, and the tag is that of 4 bytes.
+    content = bytearray(path.read_bytes())
+    start = content.index(b"SIS0")
+    struct.pack_into("<I", content, start + len(header) + 4, start + len(header) + 8)
+    path.write_bytes(content)
+    assert read_pixel_size(path) == (pytest.approx(2.5), "Olympus or JEOL metadata")
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_unit", "expected"),
+    [("nm", 1 / 7.34375, 7.34375), ("um", 400, 2.5), ("\\u00B5m", 400, 2.5), ("micron", 80, 12.5)],
+)
+def test_imagej(tmp_path, unit, per_unit, expected):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, IMAGE, imagej=True, resolution=(per_unit, per_unit), metadata={"unit": unit}
+    )
+    assert read_pixel_size(path) == (pytest.approx(expected, rel=1e-6), "ImageJ calibration")
+
+
+@pytest.mark.parametrize(("unit", "expected"), [("nm", 3.2), ("µm", 3200.0)])
+def test_ome(tmp_path, unit, expected):
+    path = tmp_path / "a.ome.tif"
+    metadata = {"PhysicalSizeX": 3.2, "PhysicalSizeXUnit": unit}
+    metadata |= {"PhysicalSizeY": 3.2, "PhysicalSizeYUnit": unit}
+    tifffile.imwrite(path, IMAGE, ome=True, metadata=metadata)
+    assert read_pixel_size(path) == (pytest.approx(expected), "OME metadata")
+
+
+def test_resolution_in_centimetres(tmp_path):
+    path = write(tmp_path / "a.tif", resolution=(1e7 / 4.5, 1e7 / 4.5), resolutionunit="CENTIMETER")
+    assert read_pixel_size(path) == (pytest.approx(4.5), "TIFF resolution")
+
+
+@pytest.mark.parametrize(
+    ("resolution", "unit"), [((72, 72), "INCH"), ((28.35, 28.35), "CENTIMETER"), ((1, 1), "NONE")]
+)
+def test_resolutions_for_printing_are_no_pixel_size(tmp_path, resolution, unit):
+    path = write(tmp_path / "a.tif", resolution=resolution, resolutionunit=unit)
+    assert read_pixel_size(path) is None
+
+
+def test_the_microscope_comes_before_the_resolution(tmp_path):
+    path = write(
+        tmp_path / "a.tif",
+        (34118, zeiss()),
+        resolution=(1e7 / 4.5, 1e7 / 4.5),
+        resolutionunit="CENTIMETER",
+    )
+    assert read_pixel_size(path) == (7.34375, "Zeiss metadata")
+
+
+def test_each_source_comes_before_those_below_it(tmp_path):
+    # One file that holds four sizes; without its first source, the next is taken.
+    fei = "[Scan]\r\nPixelWidth=2e-009\r\nPixelHeight=2e-009\r\n"
+    sources = {
+        "Zeiss metadata": (34118, 2, 0, zeiss(), True),
+        "FEI or Thermo Fisher metadata": (34682, 2, 0, fei, True),
+        "ImageJ calibration": (270, 2, 0, "ImageJ=1.52i\nunit=um\n", True),
+        "TIFF resolution": None,
+    }
+    path, left = tmp_path / "a.tif", dict(sources)
+    found = []
+    while left:
+        tifffile.imwrite(
+            path,
+            IMAGE,
+            extratags=[tag for tag in left.values() if tag],
+            resolution=(1e4, 1e4),
+            resolutionunit="CENTIMETER",
+            metadata=None,
+        )
+        found.append(read_pixel_size(path)[1])
+        del left[found[-1]]
+    assert found == list(sources)
+    order = list(SOURCES)
+    assert order.index("FEI or Thermo Fisher metadata") < order.index("Olympus or JEOL metadata")
+    assert order.index("ImageJ calibration") < order.index("OME metadata")
+
+
+def test_unreadable_metadata_are_passed_over_with_a_warning(tmp_path, caplog):
+    path = write(
+        tmp_path / "a.tif",
+        (34118, zeiss("7.344 furlong")),
+        resolution=(1e7 / 4.5, 1e7 / 4.5),
+        resolutionunit="CENTIMETER",
+    )
+    assert read_pixel_size(path) == (pytest.approx(4.5), "TIFF resolution")
+    assert "a.tif: Zeiss metadata: the pixel size there cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("size", ["0.0 nm", "-3.0 nm", "12.0 mm"])
+def test_impossible_sizes_are_passed_over(tmp_path, caplog, size):
+    assert read_pixel_size(write(tmp_path / "a.tif", (34118, zeiss(size)))) is None
+    assert "no micrograph has pixels of" in caplog.text
+
+
+def test_pixels_that_are_not_square_are_passed_over(tmp_path, caplog):
+    text = "[Scan]\r\nPixelWidth=1e-9\r\nPixelHeight=2e-9\r\n"
+    assert read_pixel_size(write(tmp_path / "a.tif", (34682, text))) is None
+    assert "not square (1 x 2 nm)" in caplog.text
+
+
+def test_other_formats_and_damaged_files_have_none(tmp_path, caplog):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    (tmp_path / "a.tif").write_bytes(b"no image")
+    assert read_pixel_size(tmp_path / "a.png") is None
+    assert read_pixel_size(tmp_path / "a.tif") is None
+    assert "a.tif: the metadata cannot be read" in caplog.text

@@ -1,0 +1,65 @@
+"""What is dropped, and the count of why."""
+
+import numpy as np
+import pytest
+
+from pipeline.particles.particle_filters import (
+    check_filters,
+    check_unit_of_filters,
+    filter_particles,
+)
+
+COLUMNS = {
+    "label": np.arange(1, 6),
+    "area": np.array([5.0, 10.0, 20.0, 40.0, 80.0]),
+    "convexity": np.array([0.9, 0.5, 0.9, 0.7, 1.0]),
+    "touches_border": np.array([True, False, False, False, True]),
+}
+
+
+def test_a_range_includes_its_ends():
+    stays, dropped = filter_particles(COLUMNS, False, {"area": (10, 40)})
+    assert stays.tolist() == [False, True, True, True, False]
+    assert dropped == {"dropped_by_area": 2}
+
+
+def test_every_particle_is_counted_for_its_first_reason_only():
+    filters = {"area": (10, None), "convexity": (0.8, None)}
+    stays, dropped = filter_particles(COLUMNS, True, filters)
+    assert stays.tolist() == [False, False, True, False, False]
+    # Particle 1 is at the border and too small.
+    assert dropped == {"dropped_at_border": 2, "dropped_by_area": 0, "dropped_by_convexity": 2}
+
+
+def test_without_filters_all_stay():
+    stays, dropped = filter_particles(COLUMNS, False, {})
+    assert stays.all() and dropped == {}
+
+
+@pytest.mark.parametrize(
+    ("filters", "text"),
+    [
+        ({"diameter": (1, 2)}, "'diameter' is not measured. Use one of: centroid_y"),
+        ({"area": (9, 2)}, r"area is \(9, 2\); expected \(smallest, largest\)"),
+        ({"area": (1, 2, 3)}, r"area is \(1, 2, 3\)"),
+        ({"area": ("small", None)}, r"area is \('small', None\)"),
+        ({"area": 50}, "area is 50; expected"),
+    ],
+)
+def test_wrong_filters_are_explained(filters, text):
+    with pytest.raises(ValueError, match=text):
+        check_filters(filters)
+
+
+def test_right_filters_pass():
+    check_filters({"area": (50, None), "convexity": (0.8, 1.0), "touches_border": (None, 0)})
+
+
+def test_filters_of_sizes_have_one_unit():
+    sizes = {"a.tif": 2.5, "b.png": None}
+    for known in ({"a.tif": 2.5}, {"b.png": None}, {}):
+        check_unit_of_filters({"area": (1000, None)}, known)
+    check_unit_of_filters({"convexity": (0.8, None)}, sizes)
+    words = r"filters: area would be in pixels, because 1 of 2 images .*\(b.png\)"
+    with pytest.raises(ValueError, match=words):
+        check_unit_of_filters({"area": (1000, None), "convexity": (0.8, None)}, sizes)

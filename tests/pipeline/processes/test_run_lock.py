@@ -1,0 +1,106 @@
+"""One run at a time in a folder; a dead run's lock is taken over."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.processes import run_lock
+from pipeline.processes.run_lock import identity_of, is_alive, locked
+from pipeline.run_folders import read_json, write_json
+
+
+def test_the_lock_names_its_process_and_is_gone_afterwards(tmp_path):
+    lock = tmp_path / "lock.json"
+    with locked(lock):
+        assert read_json(lock)["run"][0] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_run_is_refused_by_name(tmp_path):
+    lock = tmp_path / "lock.json"
+    with locked(lock):
+        with pytest.raises(BlockingIOError, match=f"process {os.getpid()}"), locked(lock):
+            pass
+        assert lock.exists()
+
+
+def test_a_dead_process_lock_is_taken_over(tmp_path):
+    lock = tmp_path / "lock.json"
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    process.wait()
+    write_json(lock, {"run": [process.pid, 1.0], "step": [process.pid, 1.0]})
+    with locked(lock):
+        assert read_json(lock)["run"][0] == os.getpid()
+
+
+def test_of_two_runs_that_find_a_dead_lock_one_is_refused(tmp_path, monkeypatch):
+    lock = tmp_path / "lock.json"
+    write_json(lock, {"run": None, "step": None})
+    other = {"run": identity_of(os.getpid()), "step": None}
+    wait_or_refuse = run_lock._wait_or_refuse
+
+    def while_the_other_is_faster(path, held):
+        wait_or_refuse(path, held)
+        write_json(lock, other)
+
+    monkeypatch.setattr(run_lock, "_wait_or_refuse", while_the_other_is_faster)
+    with pytest.raises(BlockingIOError, match=f"process {os.getpid()}"), locked(lock):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["lock.json"] and read_json(lock) == other
+
+
+def test_another_process_with_the_same_number_does_not_hold_the_lock(tmp_path):
+    lock = tmp_path / "lock.json"
+    write_json(lock, {"run": [os.getpid(), "another start"], "step": None})
+    with locked(lock):
+        pass
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="start times by the clock here")
+def test_setting_the_clock_ends_no_process(monkeypatch):
+    before = identity_of(os.getpid())
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 1.0)
+    assert is_alive(before) and identity_of(os.getpid()) == before
+
+
+def test_an_orphaned_step_is_waited_for_then_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.processes.run_lock.SECONDS_TO_WAIT_FOR_A_DYING_STEP", 0.1)
+    lock = tmp_path / "lock.json"
+    step = identity_of(os.getpid())
+    write_json(lock, {"run": None, "step": step})
+    with pytest.raises(BlockingIOError, match="A step of an earlier run"), locked(lock):
+        pass
+
+
+def test_a_run_on_another_computer_is_named(tmp_path):
+    lock = tmp_path / "lock.json"
+    write_json(lock, {"computer": "node7", "run": [1234, 1.0], "step": None})
+    with pytest.raises(BlockingIOError, match="computer node7, process 1234"), locked(lock):
+        pass
+    assert lock.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="needs to wait without asking")
+def test_an_ended_process_that_is_still_listed_is_gone(tmp_path):
+    """In containers nobody may ask for the exit codes of a killed run's step."""
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    before = identity_of(process.pid)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert psutil.pid_exists(process.pid)
+    assert identity_of(process.pid) is None and not is_alive(before)
+    write_json(tmp_path / "lock.json", {"run": before, "step": before})
+    with locked(tmp_path / "lock.json"):
+        pass
+    process.wait()
+
+
+def test_a_lock_that_was_cut_off_is_taken_over_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.processes.run_lock.SECONDS_TO_WAIT_FOR_A_DYING_STEP", 0.3)
+    lock = tmp_path / "lock.json"
+    lock.write_text('{"computer": "no')
+    with locked(lock):
+        assert read_json(lock)["run"][0] == os.getpid()

@@ -1,0 +1,68 @@
+"""Outlines lie on the particles' edges, in their group's colour; the scale bar has its length."""
+
+import numpy as np
+import pytest
+
+from pipeline.results.overlays import WHITE, draw_overlay, scale_bar_length
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def square(y, x, size=20, shape=(100, 140)):
+    labels = np.zeros(shape, int)
+    labels[y : y + size, x : x + size] = 1
+    return labels
+
+
+def test_outlines_follow_the_edge_in_the_groups_colour():
+    picture = draw_overlay(
+        np.zeros((100, 140)), [(square(10, 10), RED), (square(50, 90), BLUE)], None
+    )
+    assert picture.shape == (200, 280, 3)
+    assert picture.dtype == np.uint8
+    for colour, (y, x) in ((RED, (10, 10)), (BLUE, (50, 90))):
+        rows, columns = np.nonzero((picture == colour).all(axis=-1))
+        assert (rows.min(), columns.min()) == pytest.approx((2 * y, 2 * x), abs=1.5)
+        assert (rows.max(), columns.max()) == pytest.approx((2 * y + 40, 2 * x + 40), abs=1.5)
+        assert (picture[2 * y + 10 : 2 * y + 30, 2 * x + 10 : 2 * x + 30] == 0).all()
+
+
+def test_later_groups_lie_on_top():
+    picture = draw_overlay(
+        np.zeros((100, 140)), [(square(10, 10), RED)] * 1 + [(square(10, 10), BLUE)], None
+    )
+    assert not (picture == RED).all(axis=-1).any()
+
+
+def test_large_images_keep_their_size():
+    assert draw_overlay(np.zeros((40, 1700)), [], None).shape == (40, 1700, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_any_kind_of_micrograph_is_stretched_to_see_it(dtype):
+    micrograph = np.tile(np.linspace(1, 200, 140), (100, 1)).astype(dtype)
+    picture = draw_overlay(micrograph, [], None)
+    assert picture.min() < 5 and picture.max() > 250
+    assert (picture[..., 0] == picture[..., 2]).all()
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"), [(100, 20), (99, 10), (7520, 1000), (2600, 500), (0.3, 0.05)]
+)
+def test_scale_bars_have_round_lengths_up_to_a_fifth_of_the_width(width, expected):
+    assert scale_bar_length(width) == pytest.approx(expected)
+
+
+def test_the_scale_bar_is_as_long_as_it_says():
+    # 140 pixels of 10 nm: a fifth is 280 nm, the bar 200 nm, 20 pixels, drawn twice as large.
+    picture = draw_overlay(np.zeros((100, 140)), [], 10.0)
+    longest = max(
+        len(run)
+        for row in (picture == WHITE).all(axis=-1)
+        for run in "".join("#" if one else " " for one in row).split()
+    )
+    assert longest == 40
+
+
+def test_a_constant_micrograph_can_be_drawn():
+    assert (draw_overlay(np.full((30, 30), 7), [], None) == 0).all()

@@ -1,0 +1,35 @@
+"""CSV files: units in the names, empty cells for what is unknown, numbers that lose nothing."""
+
+import numpy as np
+
+from pipeline.files.csv_tables import read_table, write_table
+from pipeline.particle_shapes import COLUMNS
+from pipeline.results.result_tables import column_name
+
+
+def test_units_stand_in_the_column_names():
+    assert column_name("area", "nm") == "area_nm2"
+    assert column_name("area", "px") == "area_px2"
+    assert column_name("min_feret_diameter", "nm") == "min_feret_diameter_nm"
+    assert column_name("centroid_x", "nm") == "centroid_x_px"
+    assert column_name("orientation", "nm") == "orientation_deg"
+    assert column_name("convexity", "nm") == "convexity"
+    assert len({column_name(name, "nm") for name in COLUMNS}) == len(COLUMNS)
+
+
+def test_a_table_is_read_back_as_it_was_written(tmp_path):
+    rows = [("a, b", 3, 1 / 3, True), ('"c"', np.int64(7), np.float64(np.nan), np.False_)]
+    write_table(tmp_path / "t.csv", ["name", "n", "x", "flag"], rows)
+    assert read_table(tmp_path / "t.csv") == [
+        {"name": "a, b", "n": "3", "x": "0.333333", "flag": "1"},
+        {"name": '"c"', "n": "7", "x": "", "flag": "0"},
+    ]
+
+
+def test_large_numbers_keep_their_digits(tmp_path):
+    write_table(tmp_path / "t.csv", ["x"], [(123456789.25,), (None,)])
+    assert [row["x"] for row in read_table(tmp_path / "t.csv")] == ["123456789.2", ""]
+
+
+def test_a_missing_table_is_empty(tmp_path):
+    assert read_table(tmp_path / "none.csv") == []

@@ -1,0 +1,48 @@
+"""The sheets and the check of the fakes, with generators of one filter."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from models.cyclegan import build_generator
+from pipeline.image_files import write_image
+from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
+from pipeline.training.network_failures import describe_translations
+
+TILES = {"testA": 3, "testB": 2}
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    random = np.random.default_rng(0)
+    for folder, number in TILES.items():
+        (tmp_path / folder).mkdir()
+        for index in range(number):
+            tile = random.integers(0, 2, (24, 32), np.uint8) * 255
+            write_image(tmp_path / folder / f"{index}.tif", tile)
+    return tmp_path
+
+
+@pytest.fixture
+def model():
+    return SimpleNamespace(
+        gen_a=build_generator(1, residual_blocks=1), gen_b=build_generator(1, residual_blocks=1)
+    )
+
+
+def test_a_sheet_for_each_direction(data_dir, model):
+    sheets = dict(preview_sheets(model, data_dir, False, False))
+    assert list(sheets) == ["A-B-A", "B-A-B"]
+    for sheet in sheets.values():
+        assert sheet.dtype == np.uint8 and sheet.shape[0] > 2 * 24 and sheet.shape[1] > 4 * 32
+
+
+def test_generators_of_one_grey_are_found(data_dir, model):
+    fake_masks, fake_micrographs, masks = translate_test_tiles(model, data_dir, False, False)
+    assert fake_masks.shape == (3, 24, 32) and fake_micrographs.shape == masks.shape == (2, 24, 32)
+    for generator, name in ((model.gen_b, "micrographs"), (model.gen_a, "masks")):
+        last = [layer for layer in generator.layers if layer.weights][-1]
+        last.set_weights([np.zeros(weight.shape, np.float32) for weight in last.weights])
+        problem = describe_translations(*translate_test_tiles(model, data_dir, False, False))
+        assert f"fake {name} are of one grey" in problem

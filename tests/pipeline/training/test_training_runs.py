@@ -1,0 +1,276 @@
+"""Runs on the disk: begun or continued; checkpoints that are whole or not there at all."""
+
+import inspect
+import os
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline import train_cyclegan, train_unet, train_wgan
+from pipeline.image_files import write_image
+from pipeline.run_folders import DISK_IS_FULL, newest_model
+from pipeline.training import training_runs
+from pipeline.training.training_runs import begin_run, finish_run
+
+
+def saved_twice(tmp_path):
+    """Return a small model with two checkpoints, and their folders."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam())
+    model.optimizer.build(model.trainable_variables)
+    for epoch in (1, 2):
+        state = {"epoch": epoch, "step": 0, "sums": {}, "rows": []}
+        training_runs.save_checkpoint(model, tmp_path, state)
+    return model, sorted((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_half_written_checkpoint_is_passed_over(tmp_path):
+    model, _ = saved_twice(tmp_path)
+    (tmp_path / "checkpoints" / "000003_000000").mkdir()
+    state = {"epoch": 2, "step": 0, "sums": {}, "rows": []}
+    assert training_runs.load_checkpoint(model, tmp_path) == state
+    training_runs.save_checkpoint(model, tmp_path, {**state, "epoch": 3})
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["000002_000000", "000003_000000"]
+
+
+@pytest.fixture
+def flushed(tmp_path, monkeypatch):
+    """Return a list that will hold what is flushed to the disk: name and size, where it is then."""
+    found = []
+
+    def fsync(file):
+        status = os.fstat(file)
+        (path,) = [
+            p for p in (tmp_path, *tmp_path.rglob("*")) if os.path.samestat(p.stat(), status)
+        ]
+        found.append((path.relative_to(tmp_path).as_posix(), path.is_file() and status.st_size))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return found
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot open folders")
+def test_a_checkpoint_is_flushed_to_the_disk_before_it_has_its_name(tmp_path, flushed):
+    """After a power failure what has its final name is whole."""
+    _, (_, newest) = saved_twice(tmp_path)
+    sizes = [(newest / name).stat().st_size for name in ("model.weights.h5", "state.json")]
+    assert flushed[-4:] == [
+        ("checkpoints/.part/model.weights.h5", sizes[0]),
+        ("checkpoints/.part/.state.json.part", sizes[1]),
+        ("checkpoints/.part", False),
+        ("checkpoints", False),
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot open folders")
+def test_a_model_is_flushed_to_the_disk_before_it_has_its_name(tmp_path, flushed):
+    model, _ = saved_twice(tmp_path / "run")
+    flushed.clear()
+    training_runs.save_model(model, tmp_path / "model.keras")
+    size = (tmp_path / "model.keras").stat().st_size
+    assert flushed == [(".part_model.keras", size), (".", False)]
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "noise"])
+def test_of_a_damaged_checkpoint_the_one_before_is_taken(tmp_path, damage, caplog):
+    model, (_, newest) = saved_twice(tmp_path)
+    weights = newest / "model.weights.h5"
+    content = weights.read_bytes()
+    if damage == "gone":
+        weights.unlink()
+    else:
+        weights.write_bytes(content[: len(content) // 2] if damage == "cut" else b"x" * 999)
+    assert training_runs.load_checkpoint(model, tmp_path)["epoch"] == 1
+    assert f"the checkpoint {newest} is damaged and passed over" in caplog.text
+
+
+def test_without_a_sound_checkpoint_nothing_is_trained_on(tmp_path):
+    model, folders = saved_twice(tmp_path)
+    for folder in folders:
+        (folder / "model.weights.h5").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"No checkpoint in .* can be read\. .*delete that folder"):
+        training_runs.load_checkpoint(model, tmp_path)
+
+
+def test_a_checkpoint_half_deleted_is_none(tmp_path, monkeypatch):
+    """A kill while one is deleted leaves no state without its weights."""
+    _, (oldest, _) = saved_twice(tmp_path)
+    monkeypatch.setattr(shutil, "rmtree", lambda folder, ignore_errors: None)
+    training_runs._delete_checkpoint(oldest)
+    assert [path.name for path in oldest.iterdir()] == ["model.weights.h5"]
+
+
+@pytest.mark.parametrize("free", [1000, None])
+def test_a_full_disk_stops_before_hdf5_crashes_and_keeps_the_checkpoint(
+    tmp_path, monkeypatch, free
+):
+    resource = pytest.importorskip("resource")
+    model, _ = saved_twice(tmp_path)
+    state = {"epoch": 3, "step": 0, "sums": {}, "rows": []}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if free:  # no room on the disk; else no more allowed in one file, like a quota
+        usage = shutil.disk_usage(tmp_path)._replace(free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    else:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"(No space left|too large).*model\.weights\.h5"
+        ) as error:
+            training_runs.save_checkpoint(model, tmp_path, state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.errno in DISK_IS_FULL
+    assert not list(tmp_path.glob("checkpoints/.part/*"))
+    assert training_runs.load_checkpoint(model, tmp_path)["epoch"] == 2
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    model, _ = saved_twice(tmp_path)
+    weight = model.trainable_weights[0]
+    weight.assign(np.full(weight.shape, np.nan, np.float32))
+    with pytest.raises(ValueError, match="a weight is not finite"):
+        training_runs.save_checkpoint(
+            model, tmp_path, {"epoch": 3, "step": 0, "sums": {}, "rows": []}
+        )
+    assert training_runs.load_checkpoint(model, tmp_path)["epoch"] == 2
+
+
+def finish(run_folder, *models):
+    for name in models or ("model.keras",):
+        (run_folder / name).write_text("a network")
+    finish_run(run_folder)
+
+
+def test_a_run_is_continued_only_with_equal_options(tmp_path):
+    first, finished = begin_run(tmp_path, {"epochs": 3, "range": (0.5, 99.5)})
+    assert not finished
+    same = {"epochs": 3, "range": [0.5, 99.5], "preview_every": 7}
+    assert begin_run(tmp_path, same) == (first, False)
+    assert begin_run(tmp_path, {**same, "epochs": 4})[0] != first
+
+
+def test_without_resume_a_new_run_is_begun_and_the_old_one_stays(tmp_path):
+    old, _ = begin_run(tmp_path, {"epochs": 3})
+    finish(old)
+    before = {path.name: path.read_bytes() for path in old.iterdir()}
+    new, finished = begin_run(tmp_path, {"epochs": 3}, resume=False)
+    assert new.name > old.name and not finished
+    assert {path.name: path.read_bytes() for path in old.iterdir()} == before
+    assert newest_model(tmp_path, "model.keras", "step") == old / "model.keras"
+    assert begin_run(tmp_path, {"epochs": 3}) == (new, False)
+
+
+def test_a_finished_run_is_used_again_unless_another_came_after_it(tmp_path):
+    first, _ = begin_run(tmp_path, {"a": 1})
+    finish(first)
+    assert begin_run(tmp_path, {"a": 1}) == (first, True)
+    second, _ = begin_run(tmp_path, {"a": 2})
+    finish(second)
+    again, finished = begin_run(tmp_path, {"a": 1})
+    assert again not in (first, second) and not finished
+
+
+def test_a_run_that_a_user_renamed_is_neither_continued_nor_in_the_way(tmp_path):
+    first, _ = begin_run(tmp_path, {"a": 1})
+    finish(first)
+    first.rename(tmp_path / "good run")
+    second, finished = begin_run(tmp_path, {"a": 1})
+    assert second.name != "good run" and not finished
+    assert begin_run(tmp_path, {"a": 1}) == (second, False)
+
+
+def test_an_unfinished_run_from_before_a_finished_one_is_not_continued(tmp_path):
+    """The later steps use the latest finished model: it must be the one just asked for."""
+    begin_run(tmp_path, {"a": 1})
+    second, _ = begin_run(tmp_path, {"a": 2})
+    finish(second)
+    again, finished = begin_run(tmp_path, {"a": 1})
+    assert again.name > second.name and not finished
+
+
+def test_a_finished_run_that_lost_a_model_makes_it_again_from_its_checkpoint(tmp_path):
+    models = ("one.keras", "other.keras")
+    run, _ = begin_run(tmp_path, {"a": 1}, models=models)
+    finish(run, *models)
+    assert begin_run(tmp_path, {"a": 1}, models=models) == (run, True)
+    for name in models:
+        (run / name).unlink()
+        assert begin_run(tmp_path, {"a": 1}, models=models) == (run, False)
+        finish(run, *models)
+    assert begin_run(tmp_path, {"a": 1}, models=models) == (run, True)
+
+
+def test_a_run_that_lost_its_best_model_is_begun_anew(tmp_path, caplog):
+    """The last checkpoint is of the last epoch; of a run in its first there is no best one yet."""
+    run, _ = begin_run(tmp_path, {"a": 1}, best="best.keras")
+    assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (run, False)
+    saved_twice(run)
+    finish(run, "model.keras", "best.keras")
+    assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (run, True)
+    (run / "model.keras").unlink()
+    assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (run, False)
+    (run / "best.keras").unlink()
+    again, finished = begin_run(tmp_path, {"a": 1}, best="best.keras")
+    assert again.name > run.name and not finished
+    assert f"run {run.name} has lost best.keras, which no checkpoint holds" in caplog.text
+    assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (again, False)
+
+
+def test_a_run_of_the_other_backend_is_not_continued(tmp_path, monkeypatch):
+    first, _ = begin_run(tmp_path, {"a": 1})
+    monkeypatch.setattr(training_runs.backend, "BACKEND", "another")
+    monkeypatch.setattr(training_runs.backend, "versions", dict)
+    assert begin_run(tmp_path, {"a": 1})[0] != first
+
+
+class BegunError(Exception):
+    """Ends a training step where it has begun its run."""
+
+
+# A training step, and a folder whose images it is trained on.
+TRAINED_ON = [
+    (train_wgan, "train_wgan", "Input_Masks"),
+    (train_cyclegan, "train_cyclegan", "data/trainA"),
+    (train_cyclegan, "train_cyclegan", "data/trainB"),
+    (train_unet, "train_unet", "generate_images/A"),
+    (train_unet, "train_unet", "generate_images/Synthetic_Masks_Filtered"),
+]
+
+
+@pytest.mark.parametrize(("module", "step", "changed"), TRAINED_ON)
+def test_a_network_of_other_images_is_not_taken_for_one_of_these(
+    tmp_path, monkeypatch, module, step, changed
+):
+    """Where one image was changed since, with the same options, under the same name and size."""
+    folders = [folder for *_, folder in TRAINED_ON] + ["data/testA", "data/testB"]
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(3):
+            image = np.zeros((20, 20), np.uint8)
+            image[4 : 8 + number, 5:12] = 255
+            write_image(tmp_path / folder / f"{number}.png", image)
+    train = getattr(module, step)
+    names = inspect.signature(train).parameters
+    options = dict.fromkeys(names, 0) | {"resume": True}
+    options |= {"masks_dir": tmp_path / "Input_Masks", "wgan_dir": tmp_path / "wgan"}
+    options |= {"cyclegan_dir": tmp_path, "unet_dir": tmp_path / "unet"}
+    options = {name: options[name] for name in names}
+    begun = []
+
+    def begin(*arguments, **how):
+        begun.append(begin_run(*arguments, **how))
+        raise BegunError
+
+    monkeypatch.setattr(module, "begin_run", begin)
+    for _ in range(2):
+        with pytest.raises(BegunError):
+            train(**options)
+    assert begun[0] == begun[1]
+    write_image(tmp_path / changed / "1.png", np.flipud(image))
+    with pytest.raises(BegunError):
+        train(**options)
+    assert begun[2] != begun[0]

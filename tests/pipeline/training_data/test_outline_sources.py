@@ -1,0 +1,69 @@
+"""How alike drawn outlines are to given ones, and what is said about it."""
+
+import numpy as np
+import pytest
+from skimage.draw import ellipse
+
+from pipeline.image_files import write_image
+from pipeline.training_data.outline_sources import (
+    compare_outlines,
+    load_outlines,
+    say_how_alike,
+    shapes_of,
+)
+
+
+def ellipses(radii):
+    outlines = np.zeros((len(radii), 64, 64), np.uint8)
+    for outline, pair in zip(outlines, radii, strict=True):
+        outline[ellipse(31.5, 31.5, *pair)] = 255
+    return outlines
+
+
+def test_shapes_of_the_largest_particle_without_its_holes_and_specks():
+    outline = ellipses([(10, 20)])
+    outline[0, 30:33, 30:33] = 0
+    outline[0, 2:5, 2:5] = 255
+    empty = np.zeros_like(outline)
+    shapes = shapes_of(np.concatenate([outline, empty]))
+    assert [len(values) for values in shapes.values()] == [1, 1, 1]
+    assert shapes["diameter in pixels"][0] == pytest.approx(np.sqrt(20 * 40), rel=0.03)
+    # The smoothing takes something off both tips.
+    assert shapes["aspect ratio"][0] == pytest.approx(0.5, abs=0.05)
+    assert shapes["convexity"][0] > 0.95
+
+
+def test_outlines_like_the_given_ones_are_close_and_others_far(caplog):
+    caplog.set_level("INFO")
+    radii = np.random.default_rng(0).uniform(10, 20, (40, 2))
+    given = ellipses(radii)
+    alike = compare_outlines(given, ellipses(radii[::2]), seed=0)
+    assert all(found["distances"]["drawn"] < 0.3 for found in alike.values())
+    say_how_alike(alike)
+    assert "diameter in pixels of your outlines" in caplog.text
+    assert "OUTLINE_SOURCE" not in caplog.text
+
+    noise = np.random.default_rng(1).random((20, 64, 64)) < 0.55
+    ragged = np.where(noise, ellipses(radii[:20] * 1.4), 0)
+    far = compare_outlines(given, ragged, seed=0)
+    say_how_alike(far)
+    assert 'set OUTLINE_SOURCE = "augmented"' in caplog.text
+
+
+def test_a_sample_without_particles_is_as_far_as_can_be(caplog):
+    caplog.set_level("INFO")
+    given = ellipses(np.full((5, 2), 12))
+    found = compare_outlines(given, np.zeros((4, 64, 64), np.uint8), seed=0)
+    assert {one["distances"]["drawn"] for one in found.values()} == {1.0}
+    say_how_alike(found)
+    assert "of the WGAN's unknown" in caplog.text
+
+
+def test_a_folder_without_outlines_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path} holds no images: put outlines"):
+        load_outlines(tmp_path)
+
+
+def test_black_on_white_outlines_are_inverted(tmp_path):
+    write_image(tmp_path / "a.png", 255 - ellipses([(10, 14)])[0])
+    np.testing.assert_array_equal(load_outlines(tmp_path, invert=True), ellipses([(10, 14)]))

@@ -1,0 +1,107 @@
+"""What the training steps feed their networks: arrays with known answers."""
+
+import numpy as np
+import pytest
+
+from pipeline import train_cyclegan, train_unet, train_wgan
+from pipeline.image_files import write_image
+from pipeline.particles.grow_particles import centrality
+from pipeline.training_data import gan_images
+from pipeline.training_data.outline_sources import load_outlines
+
+
+def test_outlines_are_padded_with_background_and_flipped(tmp_path):
+    small, large = np.zeros((6, 4), np.uint8), np.zeros((10, 20), np.uint8)
+    small[0, 0] = large[0, 0] = 255
+    for name, mask in (("a.png", small), ("b.png", large)):
+        write_image(tmp_path / name, mask)
+    outlines = train_wgan.encode_outlines(load_outlines(tmp_path))
+    assert outlines.shape == (8, 16, 32, 1)
+    assert set(np.unique(outlines)) == {-1.0, 1.0}
+    # 6 x 4 centred in 16 x 32 begins at (5, 14); its flips mirror the whole frame.
+    for version, place in enumerate([(5, 14), (5, 17), (10, 14), (10, 17)]):
+        assert [tuple(p) for p in np.argwhere(outlines[2 * version, ..., 0] > 0)] == [place]
+
+
+def test_micrographs_and_masks_round_trip():
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    for flag in (False, True):
+        encoded = gan_images.encode_micrograph(image, flag)
+        assert encoded.min() == -1 and encoded.max() == 1 and encoded.dtype == np.float32
+        np.testing.assert_array_equal(gan_images.decode_micrograph(encoded, flag), image)
+        encoded = gan_images.encode_mask(image, flag)
+        assert encoded.min() == (0 if flag else -1) and encoded.max() == 1
+        np.testing.assert_array_equal(gan_images.decode_mask(encoded, flag), image)
+    assert gan_images.encode_micrograph(image, True)[0, 0, 0] == 1.0
+
+
+def test_learning_rate_is_constant_then_linear():
+    factors = [train_cyclegan.linear_decay(epoch, 8, 0.75) for epoch in range(8)]
+    assert factors == [1, 1, 1, 1, 1, 1, 1.0, 0.5]
+
+
+def test_unet_schedules():
+    steps = train_unet._schedule(1e-3, "STEP_DECAY", 30)
+    assert [steps(epoch) for epoch in (0, 9, 10, 20)] == [1e-3, 1e-3, 5e-4, 2.5e-4]
+    linear = train_unet._schedule(1e-3, "LINEAR_DECAY", 4)
+    assert [linear(epoch) for epoch in range(4)] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
+    assert train_unet._schedule(1e-3, 1e-4, 4)(3) == 1e-3
+    with pytest.raises(ValueError, match="learning_rate_schedule is 'COSINE'"):
+        train_unet._schedule(1e-3, "COSINE", 4)
+
+
+def test_flips_move_image_and_mask_alike():
+    image = np.arange(12.0).reshape(3, 4, 1)
+    expected = (image, image[:, ::-1], image[::-1], image[::-1, ::-1])
+    for version, result in enumerate(expected):
+        for flipped in train_unet.flip((image, image), version):
+            np.testing.assert_array_equal(flipped, result)
+
+
+def test_brightness_and_contrast_vary_each_image_within_bounds():
+    images = np.full((3, 8, 8, 1), 0.5, np.float32)
+    images[:, :4] = 0.3
+    varied = train_unet.vary_brightness_and_contrast(images, np.random.default_rng(0))
+    assert varied.shape == images.shape and varied.dtype == np.float32
+    assert varied.min() >= 0 and varied.max() <= 1
+    contrast = varied[:, 7, 0, 0] - varied[:, 0, 0, 0]
+    assert np.all((contrast > 0.2 * 0.79) & (contrast < 0.2 * 1.21))
+    assert len(set(contrast.round(6))) == 3
+
+
+def test_the_particle_weight_is_background_over_particles(tmp_path):
+    mask = np.zeros((10, 10), np.uint8)
+    mask[:5, :4] = 255
+    write_image(tmp_path / "a.tif", mask)
+    assert train_unet.background_to_particles([(None, tmp_path / "a.tif")]) == 4.0
+    write_image(tmp_path / "a.tif", mask * 0)
+    with pytest.raises(ValueError, match="hold no particle"):
+        train_unet.background_to_particles([(None, tmp_path / "a.tif")])
+
+
+def test_the_target_is_the_mask_or_the_mask_and_the_centrality(tmp_path):
+    labels = np.zeros((24, 30), np.uint16)
+    labels[3:10, 3:10], labels[12:21, 5:25] = 1, 2
+    write_image(tmp_path / "image.tif", np.arange(24 * 30, dtype=np.float32).reshape(24, 30))
+    write_image(tmp_path / "mask.tif", np.uint8(255) * (labels > 0))
+    write_image(tmp_path / "labels.tif", labels)
+    image, mask = train_unet.read_pair(tmp_path / "image.tif", tmp_path / "mask.tif", None, True)
+    same, both = train_unet.read_pair(
+        tmp_path / "image.tif", tmp_path / "labels.tif", None, True, "instances"
+    )
+    np.testing.assert_array_equal(image, same)
+    dark, _ = train_unet.read_pair(tmp_path / "image.tif", tmp_path / "mask.tif", None, False)
+    np.testing.assert_allclose(dark, 1 - image, atol=1e-6)
+    assert mask.shape == (24, 30, 1) and both.shape == (24, 30, 2) and both.dtype == np.float32
+    np.testing.assert_array_equal(both[..., :1], mask)
+    np.testing.assert_array_equal(both[..., 1], centrality(labels))
+    assert train_unet.background_to_particles(
+        [(None, tmp_path / "labels.tif")]
+    ) == train_unet.background_to_particles([(None, tmp_path / "mask.tif")])
+
+
+def test_training_needs_the_earlier_steps(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"run step 4 \(translate_images\) first"):
+        train_unet._training_pairs(tmp_path, train_unet.MASKS)
+    with pytest.raises(FileNotFoundError, match=r"run step 0 \(prepare_images\) first"):
+        train_cyclegan._images_in(tmp_path / "trainA", "step 0 (prepare_images)")
