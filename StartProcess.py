@@ -325,7 +325,9 @@ def steps(run_step):
         # such as {"area": (1000, None), "convexity": (0.8, 1.0)}
         filters={},
         image_crop=IMAGE_CROP,
-        root_dir=ROOT_DIR,  # for the report: training curves and previews
+        wgan_dir=WGAN_DIR,  # these for the report: training curves and previews
+        cyclegan_dir=CYCLEGAN_DIR,
+        unet_dir=UNET_DIR,
         seed=SEED,
     )
     run_step(

@@ -63,7 +63,9 @@ def time_folder(root: Path, images: int) -> tuple[dict[str, tuple[float, float]]
                 exclude_border=True,
                 filters={},
                 image_crop=None,
-                root_dir=root,
+                wgan_dir=root / "1_WGAN",
+                cyclegan_dir=root / "2_CycleGAN",
+                unet_dir=root / "3_UNet",
                 seed=0,
             )
         )

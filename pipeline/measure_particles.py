@@ -27,6 +27,7 @@ from pipeline.particles.particle_filters import (
 from pipeline.particles.size_distribution import weighted_percentiles
 from pipeline.progress import progress
 from pipeline.report.page import write_report
+from pipeline.report.training import CYCLEGAN, UNET, WGAN
 from pipeline.results.imagej_rois import write_label_map, write_roi_set
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_overlay
 from pipeline.results.result_tables import write_result_tables
@@ -52,7 +53,9 @@ def measure_particles(
     exclude_border: bool,
     filters: Mapping[str, tuple],
     image_crop: str | int | None,
-    root_dir: Path,
+    wgan_dir: Path,
+    cyclegan_dir: Path,
+    unet_dir: Path,
     seed: int,
 ) -> Path:
     """Measure the particles of every mask that has a micrograph, and write a report.
@@ -66,7 +69,8 @@ def measure_particles(
     pixel_size_nm : None reads it from the micrographs; without any, all sizes are in pixels.
     filters : quantity -> (smallest, largest), in the units of particles.csv.
     image_crop : as in `pipeline.image_files.read_micrograph`.
-    root_dir : where the networks' runs are, for the report.
+    wgan_dir, cyclegan_dir, unet_dir : where the networks' runs are, for the report; they may be
+        missing.
     seed : of the bootstrap.
 
     Raises
@@ -112,7 +116,8 @@ def measure_particles(
     for warning in warnings:
         logger.warning("%s", warning)
     write_result_tables(folder, image_rows, particles, unit, seed)
-    _write_about(folder, masks_dir, root_dir, unit, warnings, time.monotonic() - started)
+    networks = {WGAN: wgan_dir, CYCLEGAN: cyclegan_dir, UNET: unet_dir}
+    _write_about(folder, masks_dir, networks, unit, warnings, time.monotonic() - started)
     write_report(folder)
     run_folder = name_new_run(folder)
     logger.info("%d particles measured: %s", len(particles["label"]), run_folder / "report.html")
@@ -224,7 +229,7 @@ def _write_pictures(
 def _write_about(
     run_folder: Path,
     masks_dir: Path,
-    root_dir: Path,
+    networks: dict[str, Path],
     unit: str,
     warnings: list[str],
     seconds: float,
@@ -246,7 +251,7 @@ def _write_about(
         # What the step that made the masks noted; None for masks from elsewhere.
         "masks_made_with": read_json(Path(masks_dir) / MADE_WITH),
         # Relative, so that the report can be made again where the folders were moved together.
-        "root_dir": _path_from(run_folder, root_dir),
+        "networks": {name: _path_from(run_folder, path) for name, path in networks.items()},
     }
     write_json(run_folder / "about.json", about)
 

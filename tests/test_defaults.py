@@ -130,7 +130,6 @@ ADVANCED = {
 EVERYWHERE = {
     "images_dir": "INPUT_DIR_IMAGES",
     "results_dir": "RESULTS_DIR",
-    "root_dir": "ROOT_DIR",
     "true_masks_dir": "TRUE_MASKS_DIR",
     "wgan_dir": "WGAN_DIR",
     "cyclegan_dir": "CYCLEGAN_DIR",
@@ -227,10 +226,11 @@ def test_every_option_reaches_the_steps_that_it_is_for(preset):
                 continue
             assert value == options[names[keyword]], (number, keyword)
             reached.add(names[keyword])
-    # The others decide how all steps run, or which.
+    # The others decide how all steps run, which, or where the folders are.
     assert set(OPTIONS) - reached == {
         "PRESET",
         "USE_GPUS_NO",
+        "ROOT_DIR",
         "ALLOW_MEMORY_GROWTH",
         "DETERMINISTIC",
         "USE_XLA",

@@ -58,7 +58,6 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "unet_dir": folder_name,
     "output_dir": folder_name,
     "results_dir": folder_name,
-    "root_dir": folder_name,
     "wgan_model": run_name,
     "cyclegan_model": run_name,
     "unet_model": run_name,

@@ -19,6 +19,7 @@ from pipeline.report.pictures import jpeg_uri
 from pipeline.report.scores import score_section
 from pipeline.report.sizes import size_section
 from pipeline.report.training import (
+    CYCLEGAN,
     preview_section,
     runs_of_masks,
     scene_section,
@@ -33,17 +34,16 @@ LARGEST_PICTURE_BYTES = 300_000
 LARGEST_GALLERY = 60
 
 
-def write_report(run_folder: Path, root_dir: Path | None = None) -> Path:
+def write_report(run_folder: Path) -> Path:
     """Write ``report.html`` into the folder of a finished run of step 7 and return its path.
 
-    It shows what is there: tables, overlays, scores.csv, and from ``root_dir`` the training runs
-    of the networks that made the masks, as far as that was noted, else the newest ones. What is
-    missing is left out, so it can be called again when there is more.
+    It shows what is there: tables, overlays, scores.csv, and from the networks' folders the
+    training runs of those that made the masks, as far as that was noted, else the newest ones. What
+    is missing is left out, so it can be called again when there is more.
 
     Parameters
     ----------
     run_folder : holds particles.csv, images.csv, summary.csv, about.json, ...
-    root_dir : the folder of 1_WGAN, 2_CycleGAN, 3_UNet; None: as the run noted it.
 
     Raises
     ------
@@ -53,22 +53,22 @@ def write_report(run_folder: Path, root_dir: Path | None = None) -> Path:
     run_folder = Path(run_folder)
     about = read_json(run_folder / "about.json")
     images, summary = read_table(run_folder / "images.csv"), read_table(run_folder / "summary.csv")
-    if about is None or not images or not summary or "mean_is" not in summary[0]:
+    whole = about is not None and "networks" in about and images and summary
+    if not whole or "mean_is" not in summary[0]:
         raise FileNotFoundError(
             f"{run_folder} holds no finished measurement of this version (about.json, images.csv, "
             f"summary.csv). Run step 7 (measure_particles) first."
         )
-    if root_dir is None:
-        root_dir = run_folder / about["root_dir"]
-    runs = runs_of_masks(Path(root_dir), about.get("masks_made_with"))
+    folders = {name: run_folder / path for name, path in about["networks"].items()}
+    runs = runs_of_masks(folders, about.get("masks_made_with"))
     sections = [
         size_section(run_folder, summary),
         score_section(run_folder),
         section("Overlays", _gallery(run_folder, images)),
         section("Images", _plain_table(images)),
-        scene_section(Path(root_dir)),
-        training_section(Path(root_dir), runs),
-        preview_section(Path(root_dir), runs),
+        scene_section(folders[CYCLEGAN]),
+        training_section(folders, runs),
+        preview_section(folders, runs),
         section("Options and versions", *_options(run_folder, about)),
     ]
     page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))

@@ -23,7 +23,8 @@ from pipeline.training.preview_sheets import contact_sheet
 
 logger = logging.getLogger(__name__)
 
-WGAN, CYCLEGAN, UNET = "1_WGAN", "2_CycleGAN", "3_UNet"
+# The networks, as a run of step 7 notes their folders.
+WGAN, CYCLEGAN, UNET = "wgan", "cyclegan", "unet"
 NETWORKS = {
     "WGAN: outlines of particles": WGAN,
     "CycleGAN: micrographs and masks": CYCLEGAN,
@@ -39,35 +40,38 @@ PREVIEWS = {
     ),
     "CycleGAN, mask, micrograph, mask again": (CYCLEGAN, "images", "B-A-B_Epoch_*.*"),
 }
-SIMULATED = "2_CycleGAN/data/trainB"
-TRANSLATED = "2_CycleGAN/generate_images/A"
-SCENES = "2_CycleGAN/data/scenes.png"
+# In the folder of the CycleGAN.
+SIMULATED = "data/trainB"
+TRANSLATED = "generate_images/A"
+SCENES = "data/scenes.png"
 EXAMPLES = {
-    "Tiles of the micrographs": "2_CycleGAN/data/testA",
-    "Simulated masks": "2_CycleGAN/data/testB",
+    "Tiles of the micrographs": "data/testA",
+    "Simulated masks": "data/testB",
 }
 EXAMPLES_SHOWN, COLUMNS_OF_EXAMPLES = 4, 2
-PAIRS = "2_CycleGAN/generate_images/pairs.csv"
+PAIRS = "generate_images/pairs.csv"
 LARGEST_SHEET_BYTES = 350_000
 
 
-def runs_of_masks(root_dir: Path, masks_made_with: dict | None) -> dict[str, str]:
+def runs_of_masks(folders: dict[str, Path], masks_made_with: dict | None) -> dict[str, str]:
     """Return the runs of the networks behind masks, by `WGAN`, `CYCLEGAN` and `UNET`.
 
-    That is what the records of the steps say, as long as the fake micrographs that are there are
-    those the UNet learned from; a network that none names is left out. "" is one that was not used:
-    the WGAN, where the given outlines were deformed instead.
+    That is what the records of the steps in the networks' ``folders``, by the same names, say, as
+    long as the fake micrographs that are there are those the UNet learned from; a network that none
+    names is left out. "" is one that was not used: the WGAN, where the given outlines were deformed
+    instead.
     """
     unet = _record(masks_made_with).get("unet_model")
     if not unet:
         return {}
-    learned_from = _record(read_json(root_dir / UNET / "Models" / unet[0] / "options.json"))
+    learned_from = _record(read_json(folders[UNET] / "Models" / unet[0] / "options.json"))
     learned_from = _record(learned_from.get("options")).get("inputs") or [None]
-    fakes = fake_micrographs_folder(root_dir / CYCLEGAN)
+    fakes = fake_micrographs_folder(folders[CYCLEGAN])
     runs = {UNET: unet[0]}
     if fakes.is_dir() and learned_from[0] == fingerprint(list_images(fakes)):
         translated, simulated = (
-            _record(read_json(root_dir / name / MADE_WITH)) for name in (TRANSLATED, SIMULATED)
+            _record(read_json(folders[CYCLEGAN] / name / MADE_WITH))
+            for name in (TRANSLATED, SIMULATED)
         )
         model, outlines = translated.get("model"), simulated.get("outlines")
         runs |= {CYCLEGAN: model[0]} if model else {}
@@ -80,15 +84,16 @@ def _record(content) -> dict:
     return content if isinstance(content, dict) else {}
 
 
-def training_section(root_dir: Path, runs: dict[str, str]) -> tuple[str, str]:
+def training_section(folders: dict[str, Path], runs: dict[str, str]) -> tuple[str, str]:
     """Return the section with options and curves of the networks' ``runs`` (`runs_of_masks`).
 
-    Of a network that is not among them, the newest run is taken. Last come the options of the
-    simulated masks that the networks were trained with.
+    ``folders`` are the networks', by the same names. Of a network without an entry in ``runs``, the
+    newest run is taken. Last come the options of the simulated masks that the networks were trained
+    with.
     """
     content = []
     for name, network in NETWORKS.items():
-        run = _run_to_show(root_dir / network / "Models", "training_log.csv", runs.get(network))
+        run = _run_to_show(folders[network] / "Models", "training_log.csv", runs.get(network))
         if run is None:
             continue
         log = read_training_log(run / "training_log.csv")
@@ -102,20 +107,20 @@ def training_section(root_dir: Path, runs: dict[str, str]) -> tuple[str, str]:
         options = read_json(run / "options.json")
         if isinstance(options, dict):
             content.append(options_list(_one_level(options)))
-    simulated = read_json(root_dir / SIMULATED / MADE_WITH)
+    simulated = read_json(folders[CYCLEGAN] / SIMULATED / MADE_WITH)
     if isinstance(simulated, dict):
         content += ["<h3>Simulated masks</h3>", options_list(_one_level(simulated))]
     return section("Training", *content)
 
 
-def preview_section(root_dir: Path, runs: dict[str, str]) -> tuple[str, str]:
+def preview_section(folders: dict[str, Path], runs: dict[str, str]) -> tuple[str, str]:
     """Return the section with the first and the last preview sheet of each kind.
 
-    ``runs`` as in `training_section`.
+    ``folders`` and ``runs`` as in `training_section`.
     """
     content = []
     for name, (network, folder, pattern) in PREVIEWS.items():
-        run = _run_to_show(root_dir / network / folder, pattern, runs.get(network))
+        run = _run_to_show(folders[network] / folder, pattern, runs.get(network))
         if run is None:
             continue
         sheets = sorted(run.glob(pattern))
@@ -133,22 +138,22 @@ def preview_section(root_dir: Path, runs: dict[str, str]) -> tuple[str, str]:
     return section("Preview sheets", *content)
 
 
-def scene_section(root_dir: Path) -> tuple[str, str]:
+def scene_section(cyclegan_dir: Path) -> tuple[str, str]:
     """Return the section that compares the simulated masks with real and fake micrographs.
 
     It shows a few of both sides, how their scenes are distributed, and how faithful the fakes are.
     """
     content = []
-    drawn = root_dir / SCENES
+    drawn = cyclegan_dir / SCENES
     if drawn.is_file():
         uri = png_uri(drawn.read_bytes())
         content.append(
             plot(uri, "Coverage, agglomerates and particles, simulated and in the micrographs")
         )
-    sheets = [_example_sheet(name, root_dir / folder) for name, folder in EXAMPLES.items()]
+    sheets = [_example_sheet(name, cyclegan_dir / folder) for name, folder in EXAMPLES.items()]
     if any(sheets):
         content.append(f'<div class="pair">{"".join(sheets)}</div>')
-    fidelities = [float(row["fidelity"] or "nan") for row in read_table(root_dir / PAIRS)]
+    fidelities = [float(row["fidelity"] or "nan") for row in read_table(cyclegan_dir / PAIRS)]
     known = [value for value in fidelities if not math.isnan(value)]
     if known:
         low, high = np.percentile(known, (5, 95))

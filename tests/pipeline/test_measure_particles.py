@@ -30,6 +30,10 @@ OPTIONS = {
 }
 
 
+def networks_in(folder):
+    return {f"{name}_dir": folder / name for name in ("wgan", "cyclegan", "unet")}
+
+
 @pytest.fixture
 def measure(tmp_path, monkeypatch):
     """A function: masks (and micrographs) by name, options -> the run's folder."""
@@ -50,7 +54,7 @@ def measure(tmp_path, monkeypatch):
             masks_dir=tmp_path / "masks",
             images_dir=tmp_path / "images",
             results_dir=tmp_path / "Results",
-            root_dir=tmp_path,
+            **networks_in(tmp_path),
             **OPTIONS | options,
         )
 
@@ -193,7 +197,7 @@ def test_each_image_has_the_pixel_size_of_its_own_file(measure, tmp_path):
         masks_dir=tmp_path / "calibrated" / "masks",
         images_dir=tmp_path / "calibrated" / "images",
         results_dir=tmp_path / "Results",
-        root_dir=tmp_path,
+        **networks_in(tmp_path),
         **OPTIONS | {"pixel_size_nm": None},
     )
     # 10 x 10 pixels of 2, 5 and 3 nm.
@@ -222,7 +226,7 @@ def test_it_is_noted_how_the_masks_were_made(measure, tmp_path):
     assert read_json(folder / "about.json")["masks_made_with"] is None
     write_json(tmp_path / "masks" / "made_with.json", {"threshold": -1})
     options = OPTIONS | {"masks_dir": tmp_path / "masks", "images_dir": tmp_path / "images"}
-    again = measure_particles(results_dir=tmp_path / "Results", root_dir=tmp_path, **options)
+    again = measure_particles(results_dir=tmp_path / "Results", **networks_in(tmp_path), **options)
     assert read_json(again / "about.json")["masks_made_with"] == {"threshold": -1}
 
 
@@ -286,7 +290,7 @@ def test_the_seed_gives_the_same_tables(measure, tmp_path):
         masks_dir=tmp_path / "masks",
         images_dir=tmp_path / "images",
         results_dir=tmp_path / "Results",
-        root_dir=tmp_path,
+        **networks_in(tmp_path),
         **OPTIONS,
     )
     assert again != first
@@ -294,12 +298,13 @@ def test_the_seed_gives_the_same_tables(measure, tmp_path):
         assert (first / name).read_bytes() == (again / name).read_bytes()
 
 
-def test_the_report_finds_the_root_through_a_link(measure, tmp_path):
+def test_the_report_finds_the_networks_through_a_link(measure, tmp_path):
     (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
     (tmp_path / "Results").symlink_to(tmp_path / "elsewhere" / "deep")
     run_folder = measure({"a": squares((20, 20))})
-    noted = read_json(run_folder / "about.json")["root_dir"]
-    assert (run_folder / noted).resolve() == tmp_path.resolve()
+    noted = read_json(run_folder / "about.json")["networks"]
+    found = {name: (run_folder / path).resolve() for name, path in noted.items()}
+    assert found == {name: (tmp_path / name).resolve() for name in ("wgan", "cyclegan", "unet")}
 
 
 def test_a_measurement_that_is_stopped_leaves_nothing_under_a_final_name(
@@ -323,7 +328,7 @@ def test_a_measurement_that_is_stopped_leaves_nothing_under_a_final_name(
         (results / f".unfinished_{process.pid}").mkdir()
     (tmp_path / "masks" / "b.tif").unlink()
     options = OPTIONS | {"masks_dir": tmp_path / "masks", "images_dir": tmp_path / "images"}
-    run_folder = measure_particles(results_dir=results, root_dir=tmp_path, **options)
+    run_folder = measure_particles(results_dir=results, **networks_in(tmp_path), **options)
     assert set(results.iterdir()) == {run_folder, results / f".unfinished_{at_work.pid}"}
     at_work.communicate(b"\n")
     assert [path.name for path in (run_folder / "labels").iterdir()] == ["a.tif"]

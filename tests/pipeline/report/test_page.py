@@ -73,7 +73,7 @@ def run_folder(tmp_path):
         "unit": "nm",
         "warnings": ["<careful> here"],
         "versions": {"numpy": "2.4"},
-        "root_dir": "../..",
+        "networks": {"wgan": "../../outlines", "cyclegan": "../../gan", "unet": "../../unet"},
     }
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
     (folder / "options.json").write_text('{"filters": {}, "exclude_border": true}', "utf-8")
@@ -193,10 +193,10 @@ def add_training(root, name, run, epochs):
 
 
 def test_the_newest_training_runs_are_shown(run_folder, tmp_path):
-    add_training(tmp_path, "1_WGAN", "2026-01-01_00-00-00", 3)
-    add_training(tmp_path, "1_WGAN", "2026-01-02_00-00-00", 4)
-    (tmp_path / "1_WGAN" / "Models" / "2026-01-03_00-00-00").mkdir()  # not yet trained
-    add_training(tmp_path, "3_UNet", "2026-01-04_00-00-00", 1)
+    add_training(tmp_path, "outlines", "2026-01-01_00-00-00", 3)
+    add_training(tmp_path, "outlines", "2026-01-02_00-00-00", 4)
+    (tmp_path / "outlines" / "Models" / "2026-01-03_00-00-00").mkdir()  # not yet trained
+    add_training(tmp_path, "unet", "2026-01-04_00-00-00", 1)
     text = read_page(run_folder)
     assert "Run 2026-01-02_00-00-00, 4 epochs" in text
     assert "Run 2026-01-04_00-00-00, 1 epochs" in text
@@ -204,10 +204,10 @@ def test_the_newest_training_runs_are_shown(run_folder, tmp_path):
 
 
 def test_the_training_runs_that_made_the_masks_are_shown(run_folder, tmp_path):
-    for network in ("1_WGAN", "2_CycleGAN", "3_UNet"):
+    for network in ("outlines", "gan", "unet"):
         for day in (1, 2):
             add_training(tmp_path, network, f"2026-01-0{day}_00-00-00", day)
-    sheets = tmp_path / "1_WGAN" / "Output_Images" / "2026-01-02_00-00-00"
+    sheets = tmp_path / "outlines" / "Output_Images" / "2026-01-02_00-00-00"
     sheets.mkdir(parents=True)
     cv2.imencode(".png", np.zeros((40, 40), np.uint8))[1].tofile(sheets / "Epoch_00001.png")
     assert "WGAN, outlines" in read_page(run_folder)
@@ -215,13 +215,13 @@ def test_the_training_runs_that_made_the_masks_are_shown(run_folder, tmp_path):
         ("data/trainB", {"outlines": ""}),  # the user's own, deformed
         ("generate_images/A", {"model": ["2026-01-01_00-00-00", "x"]}),
     ):
-        (tmp_path / "2_CycleGAN" / folder).mkdir(parents=True)
+        (tmp_path / "gan" / folder).mkdir(parents=True)
         text = json.dumps(record)
-        (tmp_path / "2_CycleGAN" / folder / "made_with.json").write_text(text, encoding="utf-8")
-    fake = tmp_path / "2_CycleGAN" / "generate_images" / "A" / "00000.tif"
+        (tmp_path / "gan" / folder / "made_with.json").write_text(text, encoding="utf-8")
+    fake = tmp_path / "gan" / "generate_images" / "A" / "00000.tif"
     fake.write_text("a fake micrograph")
     record = json.dumps({"options": {"inputs": [fingerprint([fake]), "masks"]}})
-    unet = tmp_path / "3_UNet" / "Models" / "2026-01-01_00-00-00"
+    unet = tmp_path / "unet" / "Models" / "2026-01-01_00-00-00"
     (unet / "options.json").write_text(record, encoding="utf-8")
     about = json.loads((run_folder / "about.json").read_text("utf-8"))
     about["masks_made_with"] = {"unet_model": ["2026-01-01_00-00-00", "y"]}
@@ -236,12 +236,12 @@ def test_the_training_runs_that_made_the_masks_are_shown(run_folder, tmp_path):
 
 
 def test_options_are_listed_one_by_one(run_folder, tmp_path):
-    run = tmp_path / "1_WGAN" / "Models" / "2026-01-01_00-00-00"
+    run = tmp_path / "outlines" / "Models" / "2026-01-01_00-00-00"
     run.mkdir(parents=True)
     write_table(run / "training_log.csv", ["epoch", "loss"], [(1, 0.5)])
     record = {"backend": "torch", "options": {"batch_size": 64}, "versions": {"keras": "3"}}
     (run / "options.json").write_text(json.dumps(record), encoding="utf-8")
-    simulated = tmp_path / "2_CycleGAN" / "data" / "trainB"
+    simulated = tmp_path / "gan" / "data" / "trainB"
     simulated.mkdir(parents=True)
     made_with = {"options": {"grid_type": "CUBIC"}}
     (simulated / "made_with.json").write_text(json.dumps(made_with), encoding="utf-8")
@@ -270,7 +270,7 @@ def test_epochs_are_whole_numbers():
 
 
 def test_the_first_and_the_last_preview_sheets_are_shown(run_folder, tmp_path):
-    folder = tmp_path / "2_CycleGAN" / "images" / "2026-01-01_00-00-00"
+    folder = tmp_path / "gan" / "images" / "2026-01-01_00-00-00"
     folder.mkdir(parents=True)
     sheet = np.zeros((40, 160, 3), np.uint8)
     for epoch in (1, 5, 50):
@@ -283,7 +283,7 @@ def test_the_first_and_the_last_preview_sheets_are_shown(run_folder, tmp_path):
 
 def test_simulated_and_real_scenes_are_compared(run_folder, tmp_path):
     assert "Simulated and real scenes" not in read_page(run_folder)
-    drawn = tmp_path / "2_CycleGAN" / "data" / "scenes.png"
+    drawn = tmp_path / "gan" / "data" / "scenes.png"
     drawn.parent.mkdir(parents=True)
     cv2.imencode(".png", np.zeros((40, 160, 3), np.uint8))[1].tofile(drawn)
     text = read_page(run_folder)
@@ -294,10 +294,10 @@ def test_simulated_and_real_scenes_are_compared(run_folder, tmp_path):
 def test_examples_of_both_sides_stand_beside_their_scenes(run_folder, tmp_path):
     """Four of each side, in two columns; without what another tile size or damage left."""
     for folder, grey, count in (("testA", 90, 5), ("testB", 255, 4)):
-        (tmp_path / "2_CycleGAN" / "data" / folder).mkdir(parents=True)
+        (tmp_path / "gan" / "data" / folder).mkdir(parents=True)
         for name in range(count):
             tile = np.full((40, 30), grey, np.uint8)
-            write_image(tmp_path / "2_CycleGAN" / "data" / folder / f"{name}.tif", tile)
+            write_image(tmp_path / "gan" / "data" / folder / f"{name}.tif", tile)
     text = read_page(run_folder)
     assert ">Simulated and real scenes</h2>" in text
     for name, grey in (("Tiles of the micrographs", 90), ("Simulated masks", 255)):
@@ -307,14 +307,14 @@ def test_examples_of_both_sides_stand_beside_their_scenes(run_folder, tmp_path):
         for row in (20, 64):
             for column in (15, 49):
                 assert abs(int(sheet[row, column]) - grey) < 5
-    write_image(tmp_path / "2_CycleGAN" / "data" / "testA" / "1.tif", np.zeros((9, 9), np.uint8))
-    (tmp_path / "2_CycleGAN" / "data" / "testB" / "1.tif").write_bytes(b"damaged")
+    write_image(tmp_path / "gan" / "data" / "testA" / "1.tif", np.zeros((9, 9), np.uint8))
+    (tmp_path / "gan" / "data" / "testB" / "1.tif").write_bytes(b"damaged")
     text = read_page(run_folder)
     assert 'alt="Tiles of the micrographs"' in text and 'alt="Simulated masks"' not in text
 
 
 def test_the_fidelity_of_the_pairs_is_told(run_folder, tmp_path):
-    table = tmp_path / "2_CycleGAN" / "generate_images" / "pairs.csv"
+    table = tmp_path / "gan" / "generate_images" / "pairs.csv"
     table.parent.mkdir(parents=True)
     rows = [("1.tif", 3, 3, 0.9), ("2.tif", 0, 0, float("nan")), ("3.tif", 2, 1, 0.5)]
     write_table(table, ["mask", "parts", "kept", "fidelity"], rows)
