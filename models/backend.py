@@ -189,29 +189,41 @@ def set_up_devices(
     global _use_xla
     _use_xla = False if use_xla == "auto" and deterministic else use_xla
     keep_freed_memory()
-    there = gpu_names()
-    if use_gpus == "all":
-        chosen = list(range(len(there)))
-    else:
-        chosen = list(range(use_gpus)) if isinstance(use_gpus, int) else list(use_gpus)
-        missing = [index for index in chosen if index >= len(there)]
-        if missing:
-            raise ValueError(
-                f'USE_GPUS_NO = {use_gpus!r}, but {BACKEND} finds {len(there)} GPU(s). Use "all", '
-                f"a number up to {len(there)}, or a list of indices below {len(there)}."
-            )
+    chosen = _chosen_gpus(use_gpus)
     if BACKEND == "tensorflow":
-        if deterministic:
-            tf.config.experimental.enable_op_determinism()
-        devices = tf.config.list_physical_devices("GPU")
-        tf.config.set_visible_devices([devices[index] for index in chosen[:1]], "GPU")
-        for index in chosen[:1]:
-            tf.config.experimental.set_memory_growth(devices[index], allow_memory_growth)
-        if independent_networks > 1 and not (chosen and devices):
-            cores = max((os.cpu_count() or 1) // independent_networks, 1)
-            tf.config.threading.set_inter_op_parallelism_threads(independent_networks)
-            tf.config.threading.set_intra_op_parallelism_threads(cores)
+        _set_up_tensorflow(chosen, allow_memory_growth, deterministic, independent_networks)
         return None
+    return _set_up_torch(chosen, deterministic)
+
+
+def _chosen_gpus(use_gpus):
+    """Return the indices of the GPUs that ``use_gpus`` names; ValueError where one is missing."""
+    there = len(gpu_names())
+    if use_gpus == "all":
+        return list(range(there))
+    chosen = list(range(use_gpus)) if isinstance(use_gpus, int) else list(use_gpus)
+    if any(index >= there for index in chosen):
+        raise ValueError(
+            f'USE_GPUS_NO = {use_gpus!r}, but {BACKEND} finds {there} GPU(s). Use "all", '
+            f"a number up to {there}, or a list of indices below {there}."
+        )
+    return chosen
+
+
+def _set_up_tensorflow(chosen, allow_memory_growth, deterministic, independent_networks):
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    devices = tf.config.list_physical_devices("GPU")
+    tf.config.set_visible_devices([devices[index] for index in chosen[:1]], "GPU")
+    for index in chosen[:1]:
+        tf.config.experimental.set_memory_growth(devices[index], allow_memory_growth)
+    if independent_networks > 1 and not chosen:
+        cores = max((os.cpu_count() or 1) // independent_networks, 1)
+        tf.config.threading.set_inter_op_parallelism_threads(independent_networks)
+        tf.config.threading.set_intra_op_parallelism_threads(cores)
+
+
+def _set_up_torch(chosen, deterministic):
     _device_of_process.close()
     _device_of_process.enter_context(keras.device(f"cuda:{chosen[0]}" if chosen else "cpu"))
     torch.set_float32_matmul_precision("high")
