@@ -24,7 +24,7 @@ from pipeline.workflow import run_workflow
 # "quick": a first look, the whole workflow on the shipped examples in 5 to 10 minutes on 2 CPU
 # cores, 10 to 20 without AVX-512.
 # "auto": published where a GPU is found, quick otherwise; says which. (In a folder with networks of
-# the other one it asks before it trains anew.)
+# the other one it asks before it does more than measure.)
 PRESET = "auto"
 # "all", how many (0: the CPU), or a list of their numbers such as [1], the second. One process
 # trains on one GPU, the first of the choice.

@@ -19,9 +19,7 @@ from pipeline.checks.outlines import check_masks
 from pipeline.checks.step_options import check_step_options, wrong_keywords
 from pipeline.files.calibration import check_pixel_sizes
 from pipeline.run_step import runs_network
-from pipeline.step_table import STEPS
-
-__all__ = ["check_inputs", "check_step_options"]
+from pipeline.step_table import STEPS, folders_written
 
 logger = logging.getLogger(__name__)
 
@@ -152,9 +150,9 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         pixels = sum(height * width for height, width in sizes.values())
         estimate = estimate_bytes(options, pixels, outline)
         if calls is not None:
-            handed = {str(value) for _, _, keywords in calls for value in keywords.values()}
+            written = folders_written(calls)
             estimate = {
-                name: size for name, size in estimate.items() if str(options[name]) in handed
+                name: size for name, size in estimate.items() if str(options[name]) in written
             }
         problems += check_disk_space(options, estimate, calls or [])
     return problems

@@ -127,13 +127,16 @@ def measure_particles(
 def _unfinished_folder(results_dir: Path) -> Path:
     """Return this process's folder for a measurement, and remove those of processes that are gone.
 
-    Several processes may measure into one folder.
+    Several processes may measure into one folder, also of other computers, of which it is not known
+    here whether they are gone.
     """
+    prefix = f"{UNFINISHED}{platform.node()}_"
     for folder in results_dir.glob(f"{UNFINISHED}*"):
-        owner = folder.name.removeprefix(UNFINISHED)
-        if not owner.isdigit() or int(owner) == os.getpid() or not psutil.pid_exists(int(owner)):
+        owner = folder.name.removeprefix(prefix)
+        is_ours = owner.isdigit()
+        if is_ours and (int(owner) == os.getpid() or not psutil.pid_exists(int(owner))):
             shutil.rmtree(folder, ignore_errors=True)
-    return results_dir / f"{UNFINISHED}{os.getpid()}"
+    return results_dir / f"{prefix}{os.getpid()}"
 
 
 def _measure_image(

@@ -12,8 +12,6 @@ from pipeline.step_table import STEPS
 
 logger = logging.getLogger(__name__)
 
-# Decided once a run: the processes of the steps read it from here.
-DECIDED = "PARTICLES_PRESET"
 RECORD = "preset.json"
 TRAINING = [number for number, (function, *_) in STEPS.items() if function.startswith("train_")]
 
@@ -27,13 +25,12 @@ def choose_preset(options):
     takes the quick values, so that `check_options` can refuse it with all that is wrong besides.
     """
     name, use_gpus = options.get("PRESET"), options.get("USE_GPUS_NO", "all")
-    chosen = os.environ.get(DECIDED) if name == "auto" else name
-    if name == "auto" and chosen is None:
+    chosen = name
+    if name == "auto":
         wanted = use_gpus != 0
         there = wanted and machine_shows_gpu()
         found = there and backend_finds_gpu()
         chosen = "published" if found else "quick"
-        os.environ[DECIDED] = chosen
         reason = "a GPU found" if found else "no GPU found"
         if not wanted:
             reason = "USE_GPUS_NO is 0, the CPU"

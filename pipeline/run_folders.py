@@ -54,7 +54,8 @@ def new_run_folder(parent: Path) -> Path:
 def name_new_run(finished: Path) -> Path:
     """Rename a folder, finished under another name, to a new run beside it; return that."""
     run_folder = new_run_folder(finished.parent)
-    run_folder.rmdir()
+    if os.name != "posix":  # elsewhere the name stays taken while others look for one
+        run_folder.rmdir()
     rename_for_good(finished, run_folder)
     return run_folder
 
@@ -125,6 +126,26 @@ def newest_model(
             found[-1].name,
         )
     return found[-1] / file_name
+
+
+def training_options(run_folder: Path, made_by: str, again: str) -> dict:
+    """Return the options a network was trained with, from its run's ``options.json``.
+
+    ``made_by`` is the step that trains it, ``again`` the command that trains it anew.
+
+    Raises
+    ------
+    ValueError
+        If the file is gone or damaged.
+    """
+    path = run_folder / "options.json"
+    try:
+        return read_json(path)["options"]
+    except (TypeError, KeyError) as error:  # None where there is no file, or no JSON in it
+        raise ValueError(
+            f"{path} is gone or damaged, and {run_folder} of no use without it: bring it back from "
+            f"a backup, or train anew with `{again}` ({made_by})."
+        ) from error
 
 
 def rename_for_good(temporary: Path, path: Path) -> None:

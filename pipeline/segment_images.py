@@ -18,12 +18,13 @@ from pipeline.run_folders import (
     fingerprint,
     newest_model,
     open_output_folder,
-    read_json,
+    training_options,
 )
 from pipeline.training.network_failures import act_on_failure, describe_probabilities, is_flat
 
 logger = logging.getLogger(__name__)
 
+MADE_BY = "step 6a (train_unet)"
 SMALLEST_PARTICLE = 9  # pixels; what is smaller is noise
 NOT_DECIDING = ("unet_dir", "images_dir", "output_dir", *WITHOUT_EFFECT)
 
@@ -59,7 +60,7 @@ def segment_images(
     model = newest_model(
         Path(unet_dir) / "Models",
         "Checkpoint_Lowest_Loss.keras",
-        "step 6a (train_unet)",
+        MADE_BY,
         run=unet_model,
         finished_by="model.keras",
     )
@@ -79,9 +80,9 @@ def segment_images(
         average_flips=average_flips,
     )
     # As the network was trained; the options may have changed since.
-    trained_with = (read_json(model.with_name("options.json")) or {}).get("options", {})
-    dark_background = trained_with.get("dark_background", True)
-    if list(contrast_range or ()) != list(trained_with.get("contrast_range", contrast_range) or ()):
+    trained_with = training_options(model.parent, MADE_BY, "python StartProcess.py 6")
+    dark_background = trained_with["dark_background"]
+    if list(contrast_range or ()) != list(trained_with["contrast_range"] or ()):
         logger.warning(
             "the contrast range is %s, but the UNet was trained with %s: train it anew, or set "
             "UNET_CONTRAST_OPTIMIZATION_RANGE as it was",

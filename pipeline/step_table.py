@@ -1,5 +1,7 @@
 """The steps: their functions, what they read and what they leave."""
 
+from string import Formatter
+
 # Number, function, and title of each step; the keyword arguments that name the user's own folders.
 STEPS = {
     "0": ("prepare_images", "folders and real tiles", ("images_dir",)),
@@ -13,15 +15,16 @@ STEPS = {
     "7": ("measure_particles", "measuring particles", ("images_dir", "masks_dir")),
     "8": ("score_masks", "scoring masks", ("true_masks_dir", "masks_dir")),
 }
-# What each step reads of which steps before it; of a network the file that is made last.
+# What each step reads of which steps before it; of a network, or of several folders, what is made
+# last.
 INPUTS = {
     "2": {"0": "{cyclegan_dir}/data/trainA", "1": "{wgan_dir}/Models/*/model.keras"},
     "3": {"0": "{cyclegan_dir}/data/trainA", "2": "{cyclegan_dir}/data/trainB"},
     "4": {
         "2": "{cyclegan_dir}/data/trainB",
-        "3": "{cyclegan_dir}/Models/*/mask_to_image.keras",
+        "3": "{cyclegan_dir}/Models/*/image_to_mask.keras",
     },
-    "5": {"2": "{cyclegan_dir}/data/trainB", "4": "{cyclegan_dir}/generate_images/A"},
+    "5": {"2": "{cyclegan_dir}/data/trainB", "4": "{cyclegan_dir}/generate_images/B"},
     "6a": {
         "4": "{cyclegan_dir}/generate_images/A",
         "5": "{cyclegan_dir}/generate_images/Synthetic_Masks_Filtered",
@@ -44,6 +47,7 @@ OUTPUTS = {
         "{cyclegan_dir}/generate_images/A_blurred",
         "{cyclegan_dir}/generate_images/Synthetic_Masks_Filtered",
         "{cyclegan_dir}/generate_images/Synthetic_Labels_Filtered",
+        "{cyclegan_dir}/generate_images/pairs.csv",
         "{output_dir}",
     ),
     "6a": (
@@ -54,3 +58,24 @@ OUTPUTS = {
     "7": ("{results_dir}/*/particles.csv",),
     "8": ("{results_dir}/*/scores.csv",),
 }
+
+
+def file_made_last(network):
+    """Return the file that shows a run of "wgan", "cyclegan" or "unet" to be finished."""
+    start = f"{{{network}_dir}}/Models/*/"
+    patterns = (pattern for needs in INPUTS.values() for pattern in needs.values())
+    return next(pattern.removeprefix(start) for pattern in patterns if pattern.startswith(start))
+
+
+def folders_written(calls):
+    """Return the folders, as the steps' keywords name them, below which a run of them writes.
+
+    ``calls`` are (number, step name, keywords).
+    """
+    return {
+        str(keywords[keyword])
+        for number, _, keywords in calls
+        for pattern in OUTPUTS.get(number, ())
+        for _, keyword, _, _ in Formatter().parse(pattern)
+        if keyword in keywords
+    }

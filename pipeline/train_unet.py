@@ -64,8 +64,8 @@ def train_unet(
     options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "unet_dir", "resume")}
     needs_labels = target == "instances" or gap_weight > 0
     pairs = _training_pairs(Path(cyclegan_dir), LABELS if needs_labels else MASKS)
-    pairs = faithful_pairs(pairs, Path(cyclegan_dir) / "generate_images", least_fidelity)
     options["inputs"] = [fingerprint(column) for column in zip(*pairs, strict=True)]
+    pairs = faithful_pairs(pairs, Path(cyclegan_dir) / "generate_images", least_fidelity)
     run_folder, finished = begin_run(Path(unet_dir) / "Models", options, resume, best=BEST)
     if finished:
         return

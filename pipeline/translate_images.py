@@ -10,7 +10,7 @@ from pipeline.image_files import list_images, read_image, read_micrograph, write
 from pipeline.inference import load_predictor, make_predictor
 from pipeline.intensities import clip_spikes, stretch_to_uint8
 from pipeline.progress import progress
-from pipeline.run_folders import fingerprint, newest_model, open_output_folder, read_json
+from pipeline.run_folders import fingerprint, newest_model, open_output_folder, training_options
 from pipeline.training.network_failures import is_flat
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph
 
@@ -47,7 +47,7 @@ def translate_images(
         finished_by="mask_to_image.keras",
     )
     to_image = to_mask.with_name("mask_to_image.keras")
-    options = _training_options(to_mask.with_name("options.json"))
+    options = training_options(to_mask.parent, MADE_BY, "python StartProcess.py 3 4")
     model = [to_mask.parent.name, fingerprint([to_mask, to_image])]
     made_with = {"model": model, "backend": backend.BACKEND}
 
@@ -89,17 +89,6 @@ def stretch_output(output, span):
     """
     flat = is_flat(output / np.float32(span))
     return np.zeros(output.shape, np.uint8) if flat else stretch_to_uint8(output)
-
-
-def _training_options(path):
-    """Return the options a CycleGAN was trained with, from its run's ``options.json``."""
-    try:
-        return read_json(path)["options"]
-    except (TypeError, KeyError) as error:  # None where there is no file, or no JSON in it
-        raise ValueError(
-            f"{path} is gone or damaged, and {path.parent} of no use without it: bring it back "
-            f"from a backup, or train anew with `python StartProcess.py 3 4` ({MADE_BY})."
-        ) from error
 
 
 def _translate_masks(cyclegan_dir, to_image, made_with, options):

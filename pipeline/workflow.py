@@ -20,6 +20,7 @@ from pipeline.processes.run_lock import locked
 from pipeline.processes.step_process import catch_ends_from_outside, run_in_process
 from pipeline.progress import format_seconds
 from pipeline.run_folders import (
+    MADE_WITH,
     WITHOUT_EFFECT,
     fingerprint,
     is_of_the_system,
@@ -33,6 +34,7 @@ from pipeline.step_table import INPUTS, OUTPUTS, STEPS
 logger = logging.getLogger(__name__)
 
 STATE = ".workflow"
+MEASURES = "7"  # a step on which the preset has no bearing
 
 
 def run_workflow(steps, *, options, selected=()):
@@ -54,7 +56,8 @@ def run_workflow(steps, *, options, selected=()):
     set_up_logging()
     catch_ends_from_outside()
     try:
-        if isinstance(options.get("ROOT_DIR"), str | Path):
+        depends_on_preset = calls is None or any(number != MEASURES for number, *_ in calls)
+        if depends_on_preset and isinstance(options.get("ROOT_DIR"), str | Path):
             known += describe_switch(all_names, Path(options["ROOT_DIR"]) / STATE)
         may_skip = options.get("RESUME") and not selected
         _check_or_exit(options, calls, lambda call: may_skip and _is_done(options, *call), known)
@@ -140,6 +143,8 @@ def _run_unless_finished(folder, number, function, keywords, options, was_asked_
     keywords = dict(keywords)
     if function.startswith("train_"):
         keywords.setdefault("resume", resume)
+    if not resume:
+        _set_aside(number, keywords)
     if records.pop(number, None):
         # If it fails or is stopped, its output is no more what the record says.
         write_json(folder / "steps.json", records)
@@ -156,6 +161,14 @@ def _run_unless_finished(folder, number, function, keywords, options, was_asked_
     logger.info("step %s took %s", number, format_seconds(time.monotonic() - start))
     if interrupted:
         _exit_interrupted(resume)
+
+
+def _set_aside(number, keywords):
+    """Have a step take nothing for its own that is there: without a record it goes aside."""
+    for pattern in OUTPUTS[number]:
+        folder = Path(pattern.format(**keywords))
+        if folder.is_dir():
+            (folder / MADE_WITH).unlink(missing_ok=True)
 
 
 def _exit_interrupted(resume):
@@ -203,7 +216,7 @@ def _why_run(record, made_with, number, keywords):
         if before.get(part) != made_with[part]:
             return f"{word} changed"
     if record["left"] != _listing(number, keywords):
-        return "its output is not as it was left"
+        return "its output is not as it was left: what is missing is made"
     return None
 
 
@@ -214,6 +227,8 @@ def _listing(number, keywords):
         path = Path(pattern.format(**keywords))
         if "*" in pattern:
             files += [run / path.name for run in list_runs(path.parents[1], path.name)[-1:]]
+        elif path.is_file():
+            files.append(path)
         elif path.is_dir():
             files += [file for file in path.iterdir() if not is_of_the_system(file)]
     return _digest(sorted((file.parent.name, file.name, file.stat().st_size) for file in files))

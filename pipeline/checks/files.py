@@ -18,6 +18,7 @@ from pipeline.image_files import (
     stem_of,
 )
 from pipeline.progress import progress
+from pipeline.step_table import file_made_last
 
 logger = logging.getLogger(__name__)
 
@@ -93,21 +94,25 @@ def check_true_masks(option: str, folder: Path) -> list[str]:
 
 
 def check_named_models(calls: Iterable[tuple[str, str, dict]]) -> list[str]:
-    """Return the problems of step calls, (number, step name, keywords), that name a missing run."""
+    """Return the problems of step calls, (number, step name, keywords), that name a run which is
+    missing or not finished.
+    """
     problems = []
     for _, step_name, keywords in calls:
         for network in ("wgan", "cyclegan", "unet"):
             run, folder = keywords.get(f"{network}_model"), keywords.get(f"{network}_dir")
             if run is None or run_name(run) or folder_name(folder):
                 continue
-            models, runs = os.path.join(folder, "Models"), []
+            models, runs, last = os.path.join(folder, "Models"), [], file_made_last(network)
             if os.path.isdir(models) and os.access(models, os.R_OK | os.X_OK):
-                runs = sorted(entry.name for entry in os.scandir(models) if entry.is_dir())
+                paths = (entry.path for entry in os.scandir(models))
+                finished = (path for path in paths if os.path.isfile(os.path.join(path, last)))
+                runs = sorted(map(os.path.basename, finished))
             if run not in runs:
                 problems.append(
-                    f"{step_name}: {network}_model is {run!r}, but there is no such run in "
-                    f"{models}. Allowed is None for the newest, or one of: "
-                    f"{', '.join(runs) or 'none so far'}."
+                    f"{step_name}: {network}_model is {run!r}, but there is no such finished run "
+                    f"(one that holds {last}) in {models}. Allowed is None for the newest, or one "
+                    f"of: {', '.join(runs) or 'none so far'}."
                 )
     return problems
 

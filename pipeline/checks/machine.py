@@ -104,23 +104,24 @@ def check_write_permission(
 ) -> list[str]:
     """Return which of the folders that a run writes cannot be written.
 
-    Networks that none of the steps with these numbers trains may lie in folders without permission.
+    Networks whose folders none of the steps with these numbers writes may lie in folders without
+    permission.
     """
     written = {output for number in numbers for output in OUTPUTS.get(number, ())}
     problems = []
     for name in ("ROOT_DIR", *OUTPUT_FOLDERS):
         if name not in options:
             continue
-        below = []
-        if name == "ROOT_DIR" or any(f"{{{name.lower()}}}" in output for output in written):
-            below = [Path(options[name]) / inner for inner in WRITTEN_BELOW.get(name, ())]
+        is_network = name in WRITTEN_BELOW and name != "ROOT_DIR"
+        is_written = not is_network or any(f"{{{name.lower()}}}" in output for output in written)
+        below = [Path(options[name]) / inner for inner in WRITTEN_BELOW.get(name, ()) if is_written]
         for place in (existing_parent(options[name]), *filter(os.path.exists, below)):
             if not place.is_dir():
                 problems.append(
                     f"{name} is {options[name]}, but {place} is a file. Allowed is a folder: "
                     "rename the file or change the option."
                 )
-            elif not os.access(place, os.W_OK | os.X_OK):
+            elif is_written and not os.access(place, os.W_OK | os.X_OK):
                 problems.append(
                     f"{name} is {options[name]}, but there is no permission to write in {place}. "
                     "Allowed is a folder of your own: change the permission or the option."

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from pipeline.checks.values import measured_ranges
 from pipeline.particle_shapes import COLUMNS
 
 
@@ -15,17 +16,8 @@ def check_filters(filters: Mapping[str, tuple]) -> None:
     ValueError
         If one does not; lists what is allowed.
     """
-    allowed = [name for name in COLUMNS if name != "label"]
-    for quantity, limits in filters.items():
-        if quantity not in allowed:
-            raise ValueError(
-                f"filters: {quantity!r} is not measured. Use one of: {', '.join(allowed)}."
-            )
-        if not _is_range(limits):
-            raise ValueError(
-                f"filters: {quantity} is {limits!r}; expected (smallest, largest), either of "
-                f"which may be None, such as (50, None)."
-            )
+    if words := measured_ranges(filters):
+        raise ValueError(f"filters is {filters!r}; expected {words}.")
 
 
 def check_unit_of_filters(
@@ -49,13 +41,6 @@ def check_unit_of_filters(
             f"{len(pixel_sizes)} images carry no pixel size ({', '.join(without[:5])}"
             f"{' ...' if len(without) > 5 else ''}). Set PIXEL_SIZE_NM, or remove these images."
         )
-
-
-def _is_range(limits: object) -> bool:
-    if not isinstance(limits, list | tuple) or len(limits) != 2:
-        return False
-    given = [one for one in limits if one is not None]
-    return all(isinstance(one, int | float) for one in given) and sorted(given) == given
 
 
 def filter_particles(

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -121,7 +122,18 @@ def test_a_named_model_that_is_not_there_is_said_before_the_run(options):
         if "cyclegan_model" in keywords:
             keywords["cyclegan_model"] = "2026-01-31_12-00-00"
     (problem,) = (one for one in problems_of(options, calls) if "_model is" in one)
-    assert "there is no such run" in problem and "none so far" in problem
+    assert "there is no such finished run" in problem and "none so far" in problem
+
+
+def test_only_what_the_steps_write_needs_room(options, tmp_path, monkeypatch):
+    full = SimpleNamespace(total=10**9, used=10**9 - 10**7, free=10**7)
+    monkeypatch.setattr("pipeline.checks.disk.shutil.disk_usage", lambda place: full)
+    calls = default_calls(options)
+    assert any("GB free; the run will write about" in one for one in problems_of(options, calls))
+    # It is told where the networks are, for its report.
+    measuring = [call for call in calls if call[0] == "7"]
+    leave_outputs("6b", {"output_dir": options["OUTPUT_DIR_UNET"]})
+    check_inputs(options, measuring)
 
 
 def test_only_what_the_steps_need_is_read(options, tmp_path):

@@ -1,6 +1,7 @@
 """The whole step on small images with known particles, and on difficult ones."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -28,6 +29,10 @@ OPTIONS = {
     "image_crop": None,
     "seed": 0,
 }
+
+
+def unfinished(process):
+    return f".unfinished_{platform.node()}_{process}"
 
 
 def networks_in(folder):
@@ -318,18 +323,20 @@ def test_a_measurement_that_is_stopped_leaves_nothing_under_a_final_name(
         with pytest.raises(KeyboardInterrupt):
             measure({"a": squares((20, 20)), "b": squares((40, 40))})
     results = tmp_path / "Results"
-    assert [path.name for path in results.iterdir()] == [f".unfinished_{os.getpid()}"]
+    assert [path.name for path in results.iterdir()] == [unfinished(os.getpid())]
     gone, at_work = (
         subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
         for code in ("pass", "input()")
     )
     gone.communicate()
     for process in (gone, at_work):
-        (results / f".unfinished_{process.pid}").mkdir()
+        (results / unfinished(process.pid)).mkdir()
+    elsewhere = results / f".unfinished_another computer_{gone.pid}"
+    elsewhere.mkdir()
     (tmp_path / "masks" / "b.tif").unlink()
     options = OPTIONS | {"masks_dir": tmp_path / "masks", "images_dir": tmp_path / "images"}
     run_folder = measure_particles(results_dir=results, **networks_in(tmp_path), **options)
-    assert set(results.iterdir()) == {run_folder, results / f".unfinished_{at_work.pid}"}
+    assert set(results.iterdir()) == {run_folder, results / unfinished(at_work.pid), elsewhere}
     at_work.communicate(b"\n")
     assert [path.name for path in (run_folder / "labels").iterdir()] == ["a.tif"]
 

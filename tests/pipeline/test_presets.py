@@ -9,16 +9,6 @@ from pipeline.checks.options import check_options
 from pipeline.run_folders import write_json
 
 
-@pytest.fixture
-def undecided(monkeypatch):
-    """Nothing is decided yet, and what the test decides is forgotten after it.
-
-    Set first, so that there is a value to go back from even where there was none before.
-    """
-    monkeypatch.setenv(presets.DECIDED, "before")
-    monkeypatch.delenv(presets.DECIDED)
-
-
 def test_named_presets_pick_their_value():
     assert presets.choose_preset({"PRESET": "published"})(published=384, quick=128) == 384
     assert presets.choose_preset({"PRESET": "quick"})(published=384, quick=128) == 128
@@ -32,27 +22,21 @@ def test_named_presets_pick_their_value():
         (True, False, 2, "a GPU is there, but torch cannot use it"),
     ],
 )
-def test_auto_looks_for_a_gpu_once(there, found, value, words, undecided, monkeypatch, caplog):
+def test_auto_looks_for_a_gpu(there, found, value, words, monkeypatch, caplog):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setattr(presets, "machine_shows_gpu", lambda: there)
     monkeypatch.setattr(presets, "backend_finds_gpu", lambda: found)
     caplog.set_level("INFO")
     assert presets.choose_preset({"PRESET": "auto"})(published=1, quick=2) == value
     assert words in caplog.text
-    caplog.clear()
-    # A process of a step finds the decision in its environment.
-    monkeypatch.setattr(presets, "machine_shows_gpu", lambda: not there)
-    assert presets.choose_preset({"PRESET": "auto"})(published=1, quick=2) == value
-    assert not caplog.text
 
 
-def test_auto_is_quick_where_the_cpu_is_asked_for(undecided, monkeypatch, caplog):
+def test_auto_is_quick_where_the_cpu_is_asked_for(monkeypatch, caplog):
     monkeypatch.setattr(presets, "machine_shows_gpu", lambda: True)
     monkeypatch.setattr(presets, "backend_finds_gpu", lambda: True)
     caplog.set_level("INFO")
     assert presets.choose_preset({"PRESET": "auto", "USE_GPUS_NO": 0})(published=1, quick=2) == 2
     assert "USE_GPUS_NO is 0, the CPU: quick preset" in caplog.text
-    monkeypatch.delenv(presets.DECIDED)
     assert presets.choose_preset({"PRESET": "auto", "USE_GPUS_NO": [0]})(published=1, quick=2) == 1
 
 
@@ -68,7 +52,8 @@ def test_an_unknown_preset_is_refused_by_the_check_not_before(name, caplog):
 
 def test_auto_does_not_switch_to_another_preset_in_a_folder_with_networks(tmp_path, monkeypatch):
     def options(name, chosen):
-        monkeypatch.setenv(presets.DECIDED, chosen)
+        monkeypatch.setattr(presets, "machine_shows_gpu", lambda: chosen == "published")
+        monkeypatch.setattr(presets, "backend_finds_gpu", lambda: True)
         return {"PRESET": name, "preset": presets.choose_preset({"PRESET": name})}
 
     published, quick = options("auto", "published"), options("auto", "quick")
@@ -88,7 +73,7 @@ def test_auto_does_not_switch_to_another_preset_in_a_folder_with_networks(tmp_pa
 
 
 def test_what_is_no_record_hides_no_other_problem(tmp_path, monkeypatch):
-    monkeypatch.setenv(presets.DECIDED, "quick")
+    monkeypatch.setattr(presets, "machine_shows_gpu", lambda: False)
     options = {"PRESET": "auto", "preset": presets.choose_preset({"PRESET": "auto"})}
     write_json(tmp_path / presets.RECORD, ["no record"])
     (tmp_path / "file").touch()

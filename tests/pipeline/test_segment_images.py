@@ -104,10 +104,10 @@ def segment(tmp_path, monkeypatch):
         image = 100 * network_output()[..., 0] + random.normal(0, 2, SHAPE)
         write_image(images / f"{name}.png", (image + 60).astype(np.uint8))
 
-    def segment(trained_with=None, **changes):
+    def segment(trained_with=None, record=None, **changes):
         shown, made = [], {}
-        if trained_with is not None:
-            (run / "options.json").write_text(json.dumps({"options": trained_with}))
+        options = {"contrast_range": (0.5, 99.5), "dark_background": True} | (trained_with or {})
+        (run / "options.json").write_text(record or json.dumps({"options": options}))
 
         def make_predictor(path, **how):
             assert path == best
@@ -163,10 +163,11 @@ def test_another_contrast_range_than_in_the_training_is_warned_of(
     assert ("UNET_CONTRAST_OPTIMIZATION_RANGE" in caplog.text) == warned
 
 
-def test_a_network_without_a_record_of_its_training_is_not_warned_of(segment, caplog):
-    segment()
-    segment({}, contrast_range=(3, 97))
-    assert not caplog.records
+@pytest.mark.parametrize("record", ["no JSON", "{}", "null"])
+def test_a_network_without_a_record_of_its_training_is_refused(segment, tmp_path, record):
+    """Nobody knows then whether it wants to see bright particles."""
+    with pytest.raises(ValueError, match=r"options\.json is gone or damaged.*StartProcess.py 6`"):
+        segment(record=record)
 
 
 def test_the_options_of_the_segmentation_and_of_the_tiles_count(segment):

@@ -9,6 +9,7 @@ import pytest
 from pipeline import train_unet
 from pipeline.image_files import write_image
 from pipeline.intensities import as_unet_sees
+from pipeline.run_folders import fingerprint
 from pipeline.training.training_loop import random_numbers
 from pipeline.training_data import imaging_variations
 from pipeline.training_data.narrow_gaps import closeness_of_particles
@@ -254,6 +255,10 @@ def test_pairs_of_too_little_fidelity_are_left_out(run, folder):
     seen = run(least_fidelity=0.35)
     images, _ = shown(seen.batches + seen.validation_batches)
     assert {number for number, _ in which(images)} == set(range(4, PAIRS))
+    # By all pairs the report finds the CycleGAN that made them.
+    record = json.loads((seen.run_folder / "options.json").read_text())["options"]
+    fakes = sorted((folder / "generate_images" / "A").glob("*.tif"))
+    assert record["inputs"][0] == fingerprint(fakes)
 
 
 def test_what_was_asked_for_is_recorded(run):

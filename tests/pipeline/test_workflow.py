@@ -11,7 +11,7 @@ import pytest
 from pipeline import workflow
 from pipeline.processes import step_process
 from pipeline.processes.run_lock import identity_of
-from pipeline.run_folders import read_json, write_json
+from pipeline.run_folders import MADE_WITH, read_json, write_json
 from pipeline.run_step import INTERRUPTED
 
 
@@ -83,7 +83,7 @@ def test_missing_output_is_made_again_but_hidden_files_do_not_count(folder):
     (folder / "data" / "trainA" / ".DS_Store").touch()
     assert why(folder, done) is None
     (folder / "data" / "trainA" / "a-0.tif").unlink()
-    assert why(folder, done) == "its output is not as it was left"
+    assert why(folder, done) == "its output is not as it was left: what is missing is made"
 
 
 def test_a_step_runs_again_when_an_earlier_one_left_something_else(tmp_path):
@@ -324,3 +324,47 @@ def test_without_resume_finished_steps_run_and_train_anew(run, folder, monkeypat
     assert "already done" not in caplog.text and "again" not in caplog.text
     assert [job["keywords"].get("resume") for job in jobs[1::2]] == [True, False]
     assert all("resume" not in job["keywords"] for job in jobs[::2])
+
+
+def test_without_resume_nothing_that_is_there_is_taken_for_done(run, folder, monkeypatch):
+    """Files without a record of how they were made are set aside by the step that would write."""
+    kept = folder / "data" / "trainA"
+    for resume in (True, False):
+        write_json(kept / MADE_WITH, {})
+        step_that(monkeypatch, 0)
+        assert run(one_step(folder), resume=resume) == 0
+        assert (kept / MADE_WITH).exists() == resume
+        assert (kept / "a-0.tif").read_bytes() == b"tile"
+
+
+def test_the_table_of_pairs_is_output_too(folder):
+    table = folder / "generate_images" / "pairs.csv"
+    table.parent.mkdir()
+    keywords = {"cyclegan_dir": folder, "output_dir": folder / "masks"}
+    without = workflow._listing("5", keywords)
+    table.write_text("mask,fidelity\n")
+    assert workflow._listing("5", keywords) != without
+
+
+@pytest.mark.parametrize(("selected", "asks"), [((), True), (("6b", "7"), True), (("7",), False)])
+def test_auto_asks_before_all_that_the_preset_has_a_bearing_on(
+    selected, asks, monkeypatch, tmp_path
+):
+    known = []
+    monkeypatch.setattr(workflow, "describe_switch", lambda *arguments: ["another preset"])
+    monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
+    monkeypatch.setattr(workflow, "catch_ends_from_outside", lambda: None)
+
+    def check(options, calls, is_done, problems):
+        known.extend(problems)
+        raise ValueError
+
+    monkeypatch.setattr(workflow, "check_inputs", check)
+
+    def steps(run_step):
+        run_step("6b", "segment_images")
+        run_step("7", "measure_particles")
+
+    with pytest.raises(SystemExit):
+        workflow.run_workflow(steps, options={"ROOT_DIR": tmp_path}, selected=selected)
+    assert known == ["another preset"] * asks

@@ -59,10 +59,11 @@ def test_what_an_earlier_run_left_is_enough(tmp_path, number):
         ),
         (
             "4",
-            "cyclegan_dir/Models/2026-01-31_12-00-00/image_to_mask.keras",
-            "has finished (mask_to_image.keras; a renamed one",
+            "cyclegan_dir/Models/2026-01-31_12-00-00/mask_to_image.keras",
+            "has finished (image_to_mask.keras; a renamed one",
         ),
         ("4", "cyclegan_dir/data/trainB/made_with.json", "trainB holds no images"),
+        ("5", "cyclegan_dir/generate_images/A/00000.tif", "B does not exist"),
         ("3", "cyclegan_dir/data/trainA/.DS_Store", "trainA holds no images"),
     ],
 )

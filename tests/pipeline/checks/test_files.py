@@ -278,7 +278,10 @@ def test_memory_is_that_of_one_image(tmp_path):
 
 
 def test_a_named_model_must_be_there(tmp_path):
-    (tmp_path / "Models" / "2026-01-31_12-00-00").mkdir(parents=True)
+    for name, file in (("31", "image_to_mask.keras"), ("29", "mask_to_image.keras")):
+        run = tmp_path / "Models" / f"2026-01-{name}_12-00-00"
+        run.mkdir(parents=True)
+        (run / file).touch()
 
     def problems_of(name):
         return check_named_models(
@@ -287,6 +290,8 @@ def test_a_named_model_must_be_there(tmp_path):
 
     assert problems_of(None) == problems_of("2026-01-31_12-00-00") == []
     assert problems_of(3) == problems_of("a/b") == []  # these are said as wrong values
-    (problem,) = problems_of("2026-01-30_12-00-00")
-    assert "translate_images: cyclegan_model is '2026-01-30_12-00-00', but there is no" in problem
-    assert "Allowed is None for the newest, or one of: 2026-01-31_12-00-00." in problem
+    for wrong in ("2026-01-30_12-00-00", "2026-01-29_12-00-00"):  # not there, not finished
+        (problem,) = problems_of(wrong)
+        assert f"translate_images: cyclegan_model is '{wrong}', but there is no such fin" in problem
+        assert "(one that holds image_to_mask.keras)" in problem
+        assert "Allowed is None for the newest, or one of: 2026-01-31_12-00-00." in problem

@@ -183,6 +183,14 @@ def test_folders_of_earlier_runs_must_be_writable_too(tmp_path, monkeypatch, inn
         assert check_write_permission(default_options(tmp_path), {"6b"}) == []
 
 
+@pytest.mark.parametrize("network", ["1_WGAN", "2_CycleGAN", "3_UNet"])
+def test_folders_of_networks_that_are_only_read_may_be_closed(tmp_path, monkeypatch, network):
+    (tmp_path / network).mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / network)
+    assert len(check_write_permission(default_options(tmp_path))) == 1
+    assert check_write_permission(default_options(tmp_path), {"6b", "7"}) == []
+
+
 @pytest.mark.parametrize(
     ("there", "chosen", "number"),
     [(4, "all", 4), (4, 3, 3), (4, [1, 3], 2), (None, 2, 2)]

@@ -39,11 +39,12 @@ def test_without_filters_all_stay():
 @pytest.mark.parametrize(
     ("filters", "text"),
     [
-        ({"diameter": (1, 2)}, "'diameter' is not measured. Use one of: centroid_y"),
-        ({"area": (9, 2)}, r"area is \(9, 2\); expected \(smallest, largest\)"),
-        ({"area": (1, 2, 3)}, r"area is \(1, 2, 3\)"),
-        ({"area": ("small", None)}, r"area is \('small', None\)"),
-        ({"area": 50}, "area is 50; expected"),
+        ({"diameter": (1, 2)}, "expected ranges of what is measured: centroid_y"),
+        ({"area": (9, 2)}, r"filters is {'area': \(9, 2\)}; expected ranges by the name"),
+        ({"area": (1, 2, 3)}, r"area': \(1, 2, 3\)"),
+        ({"area": ("small", None)}, r"area': \('small', None\)"),
+        ({"area": (float("nan"), 5)}, r"area': \(nan, 5\)"),
+        ({"area": 50}, "area': 50}; expected"),
     ],
 )
 def test_wrong_filters_are_explained(filters, text):
