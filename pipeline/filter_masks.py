@@ -11,6 +11,7 @@ from skimage import measure
 
 from pipeline.files.csv_tables import write_table
 from pipeline.image_files import (
+    images_made_by,
     list_images,
     pair_by_stem,
     read_image,
@@ -89,10 +90,12 @@ def filter_masks(
         )
     cyclegan_dir = Path(cyclegan_dir)
     translated = cyclegan_dir / "generate_images"
-    simulated = _images_in(cyclegan_dir / "data" / "trainB", STEP_2)
-    pairs = _pairs(simulated, _images_in(translated / FAKES, STEP_4), f"run {STEP_4} again")
-    micrographs = _images_in(Path(images_dir))
-    raw_masks = _images_in(translated / RAW_MASKS, STEP_4)
+    simulated = images_made_by(STEP_2, cyclegan_dir / "data" / "trainB")
+    pairs = _pairs(simulated, images_made_by(STEP_4, translated / FAKES), f"run {STEP_4} again")
+    micrographs = list_images(images_dir)
+    if not micrographs:
+        raise FileNotFoundError(f"{images_dir} holds no images: put the micrographs there.")
+    raw_masks = images_made_by(STEP_4, translated / RAW_MASKS)
     raw_pairs = _pairs(raw_masks, micrographs, f"run {STEP_4} again")
 
     for folder, inputs in ((FAKES, simulated), (RAW_MASKS, micrographs)):
@@ -112,14 +115,6 @@ def fake_micrographs_folder(cyclegan_dir: Path) -> Path:
     translated = Path(cyclegan_dir) / "generate_images"
     blurred = (translated / BLURRED / MADE_WITH).is_file()
     return translated / (BLURRED if blurred else FAKES)
-
-
-def _images_in(folder: Path, made_by: str | None = None) -> list[Path]:
-    images = list_images(folder) if folder.is_dir() else []
-    if not images:
-        what_to_do = f"run {made_by} first, it makes them" if made_by else "put the micrographs in"
-        raise FileNotFoundError(f"There are no images in {folder}: {what_to_do}.")
-    return images
 
 
 def _pairs(first: list[Path], second: list[Path], what_to_do: str) -> list[tuple[Path, Path]]:

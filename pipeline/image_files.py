@@ -39,6 +39,20 @@ def list_images(folder: Path) -> list[Path]:
     )
 
 
+def images_made_by(step: str, folder: Path) -> list[Path]:
+    """Return the images in a folder, sorted by name, which a step before has made.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none; names the step.
+    """
+    images = list_images(folder) if folder.is_dir() else []
+    if not images:
+        raise FileNotFoundError(f"{folder} holds no images: run {step} first, it makes them.")
+    return images
+
+
 def pair_by_stem(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[Path, Path]]:
     """Return the files of two lists in pairs of one stem (name without ending), sorted.
 

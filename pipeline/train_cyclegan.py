@@ -10,7 +10,7 @@ from models.augmentation import draw_chances
 from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
 from pipeline.checks.step_options import check_combinations
-from pipeline.image_files import list_images, read_image, write_image
+from pipeline.image_files import images_made_by, read_image, write_image
 from pipeline.run_folders import fingerprint
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
 from pipeline.training.network_failures import act_on_failure, describe_translations
@@ -63,7 +63,7 @@ def train_cyclegan(
     cyclegan_dir = Path(cyclegan_dir)
     # The test tiles are for the sheets after each epoch: that they are there is looked at now.
     files_a, files_b, _, _ = (
-        _images_in(cyclegan_dir / "data" / f"{kind}{side}", made_by)
+        images_made_by(made_by, cyclegan_dir / "data" / f"{kind}{side}")
         for kind in ("train", "test")
         for side, made_by in (("A", "step 0 (prepare_images)"), ("B", "step 2 (simulate_masks)"))
     )
@@ -130,13 +130,6 @@ def train_cyclegan(
         for network, name in zip((model.gen_b, model.gen_a), MODELS, strict=True):
             save_model(network, run_folder / name)
     finish_run(run_folder)
-
-
-def _images_in(folder, made_by):
-    files = list_images(folder) if folder.is_dir() else []
-    if not files:
-        raise FileNotFoundError(f"{folder} holds no images: run {made_by} first, it makes them.")
-    return files
 
 
 def _steps_per_epoch(files_a, files_b, batch_size):

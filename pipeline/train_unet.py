@@ -9,7 +9,7 @@ import numpy as np
 from models import backend
 from models.multires_unet import build_unet
 from pipeline.filter_masks import FAKES, fake_micrographs_folder
-from pipeline.image_files import list_images, pair_by_stem, read_image
+from pipeline.image_files import images_made_by, list_images, pair_by_stem, read_image
 from pipeline.intensities import as_unet_sees
 from pipeline.particles.grow_particles import centrality
 from pipeline.run_folders import check_made_from, fingerprint
@@ -142,15 +142,10 @@ def train_unet(
 def _training_pairs(cyclegan_dir, masks_name):
     images = fake_micrographs_folder(cyclegan_dir)
     masks = cyclegan_dir / "generate_images" / masks_name
-    for folder, made_by in (
-        (images, "step 4 (translate_images)"),
-        (masks, "step 5 (filter_masks)"),
-    ):
-        if not folder.is_dir() or not list_images(folder):
-            raise FileNotFoundError(
-                f"{folder} holds no images: run {made_by} first, it makes them."
-            )
-    pairs = pair_by_stem(list_images(images), list_images(masks))
+    pairs = pair_by_stem(
+        images_made_by("step 4 (translate_images)", images),
+        images_made_by("step 5 (filter_masks)", masks),
+    )
     fakes = images.with_name(FAKES)
     for folder, inputs in ((images, fakes), (masks, images)):
         if folder != inputs and inputs.is_dir():

@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
-from pipeline.image_files import list_images, read_image, read_micrograph, write_image
+from pipeline.image_files import (
+    images_made_by,
+    list_images,
+    read_image,
+    read_micrograph,
+    write_image,
+)
 from pipeline.inference import load_predictor, make_predictor
 from pipeline.intensities import clip_spikes, stretch_to_uint8
 from pipeline.progress import progress
@@ -93,11 +99,7 @@ def stretch_output(output, span):
 
 def _translate_masks(cyclegan_dir, to_image, made_with, options):
     masks_dir = cyclegan_dir / "data" / "trainB"
-    masks = list_images(masks_dir) if masks_dir.is_dir() else []
-    if not masks:
-        raise FileNotFoundError(
-            f"{masks_dir} holds no masks: run step 2 (simulate_masks) first, it makes them."
-        )
+    masks = images_made_by("step 2 (simulate_masks)", masks_dir)
     folder = open_output_folder(
         cyclegan_dir / "generate_images" / "A", {**made_with, "inputs": fingerprint(masks)}
     )
