@@ -60,7 +60,7 @@ PIXEL_SIZE_NM = None
 # Every random choice follows from it. Change it to see how much a result owes to chance.
 SEED = 42
 # True: go on where a run was stopped, skip what is finished. False: every step again, all networks
-# trained afresh (the earlier models are kept).
+# trained afresh (what was there is kept beside).
 RESUME = True
 # A training that is killed goes on from its last checkpoint; within long epochs there is one every
 # so many minutes, besides one an epoch (of short epochs, one every 15 seconds).
