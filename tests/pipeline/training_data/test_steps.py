@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline import train_cyclegan, train_unet, train_wgan
-from pipeline.image_files import write_image
+from pipeline.image_files import images_made_by, write_image
 from pipeline.particles.grow_particles import centrality
 from pipeline.training_data import gan_images
 from pipeline.training_data.outline_sources import load_outlines
@@ -104,4 +104,4 @@ def test_training_needs_the_earlier_steps(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"run step 4 \(translate_images\) first"):
         train_unet._training_pairs(tmp_path, train_unet.MASKS)
     with pytest.raises(FileNotFoundError, match=r"run step 0 \(prepare_images\) first"):
-        train_cyclegan._images_in(tmp_path / "trainA", "step 0 (prepare_images)")
+        images_made_by("step 0 (prepare_images)", tmp_path / "trainA")
