@@ -12,9 +12,6 @@ from skimage.filters import threshold_li, threshold_otsu
 
 from pipeline.particles.touching_particles import numbered, split_touching_particles, widened
 
-# Of a label map: the share of the numbers up to the largest that occur, and of a number's pixels
-# that have the same number on the right and below, in the median.
-LEAST_OCCURRING, LEAST_INSIDE = 0.5, 0.25
 SLIT_RADIUS = 2  # pixels; slits of up to four are closed
 
 
@@ -83,30 +80,6 @@ def to_four_connected(mask: np.ndarray) -> np.ndarray:
 def label_particles(mask: np.ndarray) -> np.ndarray:
     """Number the 4-connected particles of a mask: int32 (height, width), 0 the background."""
     return cv2.connectedComponents((np.asarray(mask) != 0).astype(np.uint8), connectivity=4)[1]
-
-
-def is_label_map(image: np.ndarray) -> bool:
-    """Tell a label map, each particle its number, from a mask of grey levels.
-
-    Numbers are areas, and most of those up to the largest occur. The greys of smoothed edges are
-    lines, and end in 8 bits with white, 255.
-
-    Parameters
-    ----------
-    image : (height, width), any dtype. False for other than integers from 0, and for fewer than
-        two numbers besides the background, 0: that is a mask.
-    """
-    if image.dtype.kind not in "ui" or image.min() < 0:
-        return False
-    numbers, areas = np.unique(image[image > 0], return_counts=True)
-    if len(numbers) < 2 or len(numbers) < LEAST_OCCURRING * int(numbers[-1]):
-        return False
-    if image.dtype.itemsize == 1 and numbers[-1] == 255:
-        return False
-    pixels, right, below = image[:-1, :-1], image[:-1, 1:], image[1:, :-1]
-    inside = pixels[(pixels == right) & (pixels == below)].astype(np.int64)
-    shares = np.bincount(inside, minlength=int(numbers[-1]) + 1)[numbers] / areas
-    return bool(np.median(shares) >= LEAST_INSIDE)
 
 
 def number_anew(labels: np.ndarray) -> np.ndarray:

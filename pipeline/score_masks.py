@@ -14,7 +14,8 @@ import numpy as np
 from pipeline.files.mask_pairs import list_masks
 from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
 from pipeline.intensities import normalise
-from pipeline.particle_masks import is_label_map, segment_particles
+from pipeline.particle_masks import segment_particles
+from pipeline.particles.label_maps import describe_numbers, is_label_map
 from pipeline.progress import progress
 from pipeline.report.page import write_report
 from pipeline.run_folders import fingerprint, list_runs, new_run_folder, read_json
@@ -149,6 +150,8 @@ def _read_mask(path: Path) -> np.ndarray:
     image = read_image(path)
     if is_label_map(image):
         return image.astype(np.int32)
+    if problem := describe_numbers(image):
+        raise ValueError(f"{path} {problem}")
     n_values = len(np.unique(image))
     if n_values > 2 and path.suffix.lower() not in (".jpg", ".jpeg"):
         raise ValueError(

@@ -12,7 +12,7 @@ from pipeline.image_files import (
     read_micrograph,
     stem_of,
 )
-from pipeline.particle_masks import is_label_map
+from pipeline.particles.label_maps import describe_numbers, is_label_map
 
 PROBLEMS_SHOWN = 10
 
@@ -91,11 +91,12 @@ def _problems(mask_path: Path, image_path: Path, image_crop: str | int | None) -
     values = np.unique(mask)
     is_binary = len(values) == 1 or (len(values) == 2 and values[0] == 0)
     if not is_binary and not is_label_map(mask):
-        problems.append(
-            f"{mask_path} is not a mask: it has {len(values)} grey values from {values[0]} to "
-            f"{values[-1]}; expected black (0) and one other value, or the numbers of particles "
-            f"from 1 on. Threshold it first, or number them anew."
+        problem = describe_numbers(mask) or (
+            f"is not a mask: it has {len(values)} grey values from {values[0]} to {values[-1]}; "
+            f"expected black (0) and one other value, or the numbers of particles from 1 on. "
+            f"Threshold it first, or number them anew."
         )
+        problems.append(f"{mask_path} {problem}")
     if mask.shape[1] != width or mask.shape[0] > height:
         problems.append(
             f"{mask_path} has {mask.shape[0]} x {mask.shape[1]} pixels, {image_path} {height} x "

@@ -14,7 +14,6 @@ from pipeline.particle_masks import (
     contrast_correlation,
     fill_holes,
     filter_particles,
-    is_label_map,
     label_particles,
     mean_intensities,
     number_anew,
@@ -299,40 +298,6 @@ def test_contrast_correlation_is_that_of_the_two_images():
     assert contrast_correlation(mask, 255 - micrograph) == pytest.approx(-expected)
     assert contrast_correlation(mask, np.zeros(mask.shape)) == 0
     assert np.isnan(contrast_correlation(np.ones(mask.shape), micrograph))
-
-
-def touching_squares(number: int, size: int = 6) -> np.ndarray:
-    """Return ``number`` numbered squares in rows of ten that touch, under a row of background."""
-    rows = -(-number // 10)
-    numbers = np.arange(1, 10 * rows + 1).reshape(rows, 10)
-    labels = np.kron(np.where(numbers <= number, numbers, 0), np.ones((size, size), int))
-    return np.pad(labels, ((3, 0), (0, 0)))
-
-
-@pytest.mark.parametrize(
-    ("number", "dtype"),
-    [(2, np.uint8), (254, np.uint8), (255, np.uint16), (700, np.int32), (30, np.uint64)],
-)
-def test_label_maps_are_told(number, dtype):
-    labels = touching_squares(number).astype(dtype)
-    assert is_label_map(labels)
-    labels[labels == 1] = 0  # as an editor leaves it
-    assert is_label_map(labels) == (number > 2)
-    assert is_label_map(touching_squares(number, size=2).astype(dtype))
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
-def test_masks_are_no_label_maps(dtype):
-    mask = disks((20, 20, 15), (40, 60, 12))
-    smoothed = np.rint(cv2.GaussianBlur(mask * 255.0, (0, 0), 2)).astype(dtype)
-    assert len(np.unique(smoothed)) > 128
-    classes = np.where(mask, 255, 0).astype(dtype)
-    classes[:, 45:] //= 2  # 127: another class, or half transparent
-    for image in (mask.astype(dtype), mask.astype(dtype) * 200, smoothed, smoothed // 2, classes):
-        assert not is_label_map(image)
-    assert not is_label_map(np.random.default_rng(0).integers(0, 200, (50, 60)).astype(dtype))
-    assert not is_label_map(touching_squares(9).astype(np.float32))
-    assert not is_label_map(-touching_squares(9))
 
 
 def test_labels_are_numbered_anew_in_their_order():

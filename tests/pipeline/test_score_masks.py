@@ -195,6 +195,13 @@ def test_true_masks_may_be_label_maps_of_touching_particles(tmp_path, caplog):
     assert "1 true masks are label maps: each number is a particle" in caplog.text
 
 
+def test_maps_of_classes_are_refused(tmp_path):
+    save(tmp_path / "predicted", MASKS)
+    save(tmp_path / "true", {"a": np.where(MASKS["a"] > 0, 2, 1).astype(np.uint8)})
+    with pytest.raises(ValueError, match=r"a\.tif looks like a map of classes, not of particles"):
+        run(tmp_path)
+
+
 def test_probabilities_of_another_range_are_refused(tmp_path):
     save(tmp_path / "true", MASKS)
     save(tmp_path / "predicted", {**MASKS, "a_raw": MASKS["a"], "b_raw": MASKS["b"]})

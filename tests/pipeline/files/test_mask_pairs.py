@@ -78,6 +78,19 @@ def test_all_that_cannot_be_measured_is_listed_at_once(folders):
     assert "d.tif cannot be read as an image" in text
 
 
+def test_maps_of_classes_and_full_8_bit_label_maps_are_refused_with_what_to_do(folders):
+    masks, images = folders
+    write_image(masks / "a.tif", np.where(MASK > 0, 2, 1).astype(np.uint8))
+    numbers = np.kron(np.arange(256).reshape(16, 16), np.ones((3, 3), int)).astype(np.uint8)
+    write_image(masks / "b.tif", numbers)
+    write_image(images / "b.png", np.zeros((48, 48), np.uint8))
+    with pytest.raises(ValueError, match="These masks cannot be measured") as raised:
+        find_mask_pairs(masks, images, None)
+    text = str(raised.value)
+    assert "a.tif looks like a map of classes, not of particles: its numbers are 1 to 2" in text
+    assert "b.tif holds the numbers 1 to 255 in 8 bits" in text and "as 16 bit" in text
+
+
 def test_long_lists_are_cut(folders):
     masks, images = folders
     for number in range(14):
