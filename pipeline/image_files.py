@@ -13,7 +13,7 @@ import tifffile
 
 from pipeline.files.decoders import TIFF_ENDINGS, decode, header_size
 from pipeline.files.info_bar import crop_info_bar
-from pipeline.intensities import normalise
+from pipeline.intensities import above_half
 from pipeline.run_folders import rename_for_good
 
 IMAGE_ENDINGS = (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".gif")
@@ -159,9 +159,10 @@ def read_micrograph(path: Path, image_crop: str | int | None = "auto") -> np.nda
 def read_mask(path: Path, invert: bool = False) -> np.ndarray:
     """Return a mask as bool (height, width): above half of its own range of values.
 
-    With ``invert`` what is dark, at most half of the range, is the particle.
+    With ``invert`` what is dark, at most half of the range, is the particle. Of a constant mask
+    0 is dark, all else is not (`above_half`).
     """
-    return (normalise(read_image(path)) > 0.5) != invert
+    return above_half(read_image(path)) != invert
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

@@ -37,6 +37,17 @@ def normalise(image: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndar
     return scaled.astype(np.float32, copy=False)
 
 
+def above_half(image: np.ndarray) -> np.ndarray:
+    """Return where a mask is above half of its own range of values, bool; a constant: above 0.
+
+    So a mask that is all white is all particle, and one that is all black has none.
+    """
+    image = np.asarray(image)
+    if image.size == 0 or image.max() == image.min():
+        return image > 0
+    return normalise(image) > 0.5
+
+
 def clip_contrast(image: np.ndarray, contrast_range: tuple[float, float] | None) -> np.ndarray:
     """Clip an image to two of its percentiles.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.files.mask_pairs import list_masks
 from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
-from pipeline.intensities import normalise
+from pipeline.intensities import above_half
 from pipeline.particle_masks import segment_particles
 from pipeline.particles.label_maps import describe_numbers, is_label_map
 from pipeline.progress import progress
@@ -159,7 +159,7 @@ def _read_mask(path: Path) -> np.ndarray:
             f"label map of integers: 0 the background, 1, 2, ... the particles. Threshold it, or "
             f"number the particles anew."
         )
-    return normalise(image) > 0.5 if n_values > 1 else image > 0
+    return above_half(image)
 
 
 def _read_probability(mask_path: Path) -> np.ndarray:

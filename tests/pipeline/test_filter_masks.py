@@ -149,6 +149,16 @@ def test_without_label_maps_particles_are_the_connected_regions(folders):
     assert all(np.array_equal(read_image(path), square(VISIBLE)) for path in written)
 
 
+def test_a_white_mask_without_label_map_is_one_particle(folders):
+    for path in list_images(folders / "2_CycleGAN" / "data" / "labelsB"):
+        path.unlink()
+    path = folders / "2_CycleGAN" / "data" / "trainB" / "00001.tif"
+    write_image(path, np.full((40, 60), 255, np.uint8))
+    write_image(generated(folders, "A") / path.name, micrograph(1, background=200, particle=60))
+    run(folders)
+    assert read_image(generated(folders, "Synthetic_Masks_Filtered") / path.name).all()
+
+
 def test_bright_background_keeps_dark_particles(folders):
     for seed, path in enumerate(list_images(generated(folders, "A"))):
         write_image(path, micrograph(seed, 200, 60))

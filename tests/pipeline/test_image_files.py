@@ -30,8 +30,14 @@ COLOUR = RNG.integers(0, 256, (20, 30, 3), np.uint8)
 def test_mask_is_above_half_of_its_range(tmp_path):
     write_image(tmp_path / "a.tif", np.array([[10, 20, 21, 30]], np.uint8))
     np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), [[False, False, True, True]])
-    write_image(tmp_path / "a.tif", np.full((2, 2), 255, np.uint8))
-    assert not read_mask(tmp_path / "a.tif").any()  # constant: no particle
+
+
+@pytest.mark.parametrize("white", [1, 255])
+def test_a_constant_mask_is_all_particle_if_white_and_none_if_black(tmp_path, white):
+    for value, is_particle in ((white, True), (0, False)):
+        write_image(tmp_path / "a.tif", np.full((2, 2), value, np.uint8))
+        assert (read_mask(tmp_path / "a.tif") == is_particle).all()
+        assert (read_mask(tmp_path / "a.tif", invert=True) != is_particle).all()
 
 
 def test_micrograph_is_cropped(tmp_path):
