@@ -16,9 +16,9 @@ from pipeline import PROGRAM, VERSION
 from pipeline.files.calibration import calibrate
 from pipeline.files.mask_pairs import find_mask_pairs, list_masks, read_mask_pair
 from pipeline.image_files import write_image
-from pipeline.particle_shapes import labels_at_edge, to_label_map
 from pipeline.particle_shapes import measure_particles as measure_labels
-from pipeline.particles.border_correction import inclusion_weights
+from pipeline.particle_shapes import to_label_map
+from pipeline.particles.border_correction import empty_frame, inclusion_weights
 from pipeline.particles.particle_filters import (
     check_filters,
     check_unit_of_filters,
@@ -152,10 +152,9 @@ def _measure_image(
     """
     labels = to_label_map(mask)
     columns = measure_labels(labels, micrograph, pixel_size, exclude_border=False)
-    at_edge = labels_at_edge(labels, skip_empty_line=True)
-    columns["touches_border"] = np.isin(columns["label"], at_edge)
     if exclude_border:
-        columns["inclusion_weight"] = inclusion_weights(columns, labels.shape)
+        frame = empty_frame(labels)
+        columns["inclusion_weight"] = inclusion_weights(columns, labels.shape, frame)
     stays, dropped = filter_particles(columns, exclude_border, filters)
     kept = {name: values[stays] for name, values in columns.items()}
     row = {

@@ -3,7 +3,11 @@
 import numpy as np
 
 from pipeline.particle_masks import label_particles
-from pipeline.particles.border_correction import inclusion_weights
+from pipeline.particles.border_correction import (
+    empty_frame,
+    inclusion_weights,
+    labels_at_edge,
+)
 from pipeline.particles.feret_diameters import angle_of, convex_hull, max_feret, rectangles
 from pipeline.particles.pixel_outlines import outline_polygons, perimeters, signed_area, walk_edges
 
@@ -103,7 +107,8 @@ def measure_particles(
     mask_or_labels : (height, width); see `to_label_map`.
     intensity_image : (height, width), any numbers; without it ``mean_intensity`` is NaN.
     pixel_size : length of a pixel's side in the unit wanted.
-    exclude_border : leave out particles that touch the image's edge: their size is unknown.
+    exclude_border : leave out particles that touch the image's edge (`labels_at_edge`): their size
+        is unknown.
 
     Returns
     -------
@@ -128,35 +133,24 @@ def measure_particles(
         )
     if not 0 < pixel_size < np.inf:
         raise ValueError(f"pixel_size is {pixel_size}; allowed is a number above 0.")
+    at_edge, frame = labels_at_edge(labels), empty_frame(labels)
     if exclude_border:
-        labels = np.where(np.isin(labels, labels_at_edge(labels)), 0, labels)
+        labels = np.where(np.isin(labels, at_edge), 0, labels)
     edges = walk_edges(labels)
     columns = _regions(labels, intensity_image)
+    columns["touches_border"] = np.isin(columns["label"], at_edge)
     columns |= _hulls_and_ferets(outline_polygons(edges))
     outlines = perimeters(edges)
     columns["perimeter"] = np.array([outlines[label] for label in columns["label"].tolist()])
     columns |= _shape_factors(columns)
     columns["inclusion_weight"] = np.ones(len(columns["label"]))
     if exclude_border:
-        columns["inclusion_weight"] = inclusion_weights(columns, labels.shape)
+        columns["inclusion_weight"] = inclusion_weights(columns, labels.shape, frame)
     scale = {"length": pixel_size, "area": pixel_size**2}
     return {
         name: columns[name] * scale[kind] if kind in scale else columns[name]
         for name, kind in COLUMNS.items()
     }
-
-
-def labels_at_edge(labels: np.ndarray, skip_empty_line: bool = False) -> np.ndarray:
-    """Return the labels in the outermost rows and columns of a label map (height, width).
-
-    ``skip_empty_line``: where an outermost row or column is empty, the next one counts. Some
-    programs leave a frame of one pixel empty, which would hide all particles that are cut.
-    """
-    found = []
-    for turned in (labels, labels[::-1], labels.T, labels.T[::-1]):
-        line = turned[:1]
-        found.append(turned[1:2] if skip_empty_line and not line.any() else line)
-    return np.setdiff1d(np.concatenate([line.ravel() for line in found]), 0)
 
 
 def _regions(labels: np.ndarray, intensity_image: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -188,7 +182,6 @@ def _regions(labels: np.ndarray, intensity_image: np.ndarray | None) -> dict[str
         "mean_intensity": no_intensity
         if intensity_image is None
         else mean(np.asarray(intensity_image)[y, x]),
-        "touches_border": np.isin(label, labels_at_edge(labels)),
     }
 
 

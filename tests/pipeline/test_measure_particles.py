@@ -132,6 +132,17 @@ def test_a_frame_of_empty_pixels_hides_no_cut_particle(measure):
     folder = measure({"a": squares((1, 30), (50, 1), (50, 60))})
     (row,) = read_table(folder / "images.csv")
     assert (row["dropped_at_border"], row["particles_measured"]) == ("2", "1")
+    (particle,) = read_table(folder / "particles.csv")
+    # Without the frame, and what ends at it.
+    weight = 120 * 160 / ((118 - 10 - 1) * (158 - 10 - 1))
+    assert float(particle["inclusion_weight"]) == pytest.approx(weight, rel=1e-5)
+
+
+def test_particles_near_the_edge_of_a_sparse_image_stay(measure):
+    """No particle is at the edge, and one is a pixel away from it: that is whole."""
+    folder = measure({"a": squares((1, 30), (50, 60))})
+    (row,) = read_table(folder / "images.csv")
+    assert (row["dropped_at_border"], row["particles_measured"]) == ("0", "2")
 
 
 def test_border_particles_stay_on_demand(measure):
@@ -149,7 +160,7 @@ def test_particles_stand_for_those_that_the_edge_cuts(measure):
     folder = measure({"a": mask}, image_crop=115)
     weights = [float(row["inclusion_weight"]) for row in read_table(folder / "particles.csv")]
     # Width and height of the image that was measured, without the info bar.
-    expected = [160 * 115 / (150 * 105), 160 * 115 / (100 * 55)]
+    expected = [160 * 115 / (149 * 104), 160 * 115 / (99 * 54)]
     assert weights == pytest.approx(expected, rel=1e-5)
     (image,) = read_table(folder / "images.csv")
     # Pixels of 2 nm.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops_table
 
-from pipeline.particle_shapes import COLUMNS, labels_at_edge, measure_particles, to_label_map
+from pipeline.particle_shapes import COLUMNS, measure_particles, to_label_map
 
 Y, X = np.mgrid[:160, :200]
 
@@ -163,15 +163,14 @@ def test_particles_at_the_border_are_left_out_or_marked():
     assert not everything["touches_border"][everything["centroid_y"] == 9].all()
 
 
-def test_an_empty_line_at_the_edge_is_skipped_on_demand():
-    labels = np.zeros((10, 10), int)
-    labels[1:3, 4:6] = 1  # row 0 is empty
-    labels[5:7, 0:2] = 2  # column 0 is not
-    labels[8, 1:3] = 3  # row 9 is empty; column 1 does not count as the edge
-    labels[4:6, 7:9] = 4  # column 9 is empty
-    labels[6, 4] = 5
-    assert labels_at_edge(labels).tolist() == [2]
-    assert labels_at_edge(labels, skip_empty_line=True).tolist() == [1, 2, 3, 4]
+def test_particles_cut_by_an_empty_frame_are_left_out_or_marked():
+    mask = np.zeros((20, 20), bool)
+    for y, x in ((1, 5), (10, 1), (8, 8)):
+        mask[y : y + 3, x : x + 3] = True
+    inside = measure_particles(mask)
+    assert inside["centroid_x"].tolist() == [9] and not inside["touches_border"].any()
+    everything = measure_particles(mask, exclude_border=False)
+    assert everything["touches_border"].tolist() == [True, False, True]
 
 
 def test_touching_corners_do_not_join_particles():

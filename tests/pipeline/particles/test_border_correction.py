@@ -5,22 +5,68 @@ import pytest
 from scipy.stats import norm
 
 from pipeline.particle_shapes import measure_particles
-from pipeline.particles.border_correction import inclusion_weights
+from pipeline.particles.border_correction import (
+    empty_frame,
+    inclusion_weights,
+    labels_at_edge,
+)
 from pipeline.particles.size_distribution import WEIGHTING_POWERS, summarise
 
 MEDIAN, LOG_SD = 30, 0.3
 HEIGHT, WIDTH = 160, 220
 
 
+def box(height, width):
+    return {"bounding_box_height": np.array([height]), "bounding_box_width": np.array([width])}
+
+
 def test_the_weight_of_a_box():
     columns = {"bounding_box_height": np.array([30, 1]), "bounding_box_width": np.array([50, 1])}
-    expected = [100 * 200 / (70 * 150), 100 * 200 / (99 * 199)]
+    expected = [100 * 200 / (69 * 149), 100 * 200 / (98 * 198)]
     np.testing.assert_allclose(inclusion_weights(columns, (100, 200)), expected)
+    expected = [100 * 200 / (67 * 147), 100 * 200 / (96 * 196)]
+    np.testing.assert_allclose(inclusion_weights(columns, (100, 200), frame=1), expected)
 
 
-def test_a_box_as_large_as_the_image_has_a_finite_weight():
-    columns = {"bounding_box_height": np.array([10]), "bounding_box_width": np.array([20])}
-    assert inclusion_weights(columns, (10, 20)) == [200]
+@pytest.mark.parametrize(("frame", "size"), [(0, (4, 3)), (0, (1, 1)), (0, (8, 7)), (1, (4, 3))])
+def test_the_weight_is_that_of_the_positions_without_touching_the_edge(frame, size):
+    """Of a box in every position, cut by the edge, and by the frame that is left empty."""
+    height, width = 11, 13
+    kept = 0
+    for top in range(1 - size[0], height):
+        for left in range(1 - size[1], width):
+            labels = np.zeros((height, width), int)
+            labels[max(top, 0) : top + size[0], max(left, 0) : left + size[1]] = 1
+            if frame:
+                labels[5, 1], labels[9, 6] = 2, 3  # others, that end at the frame
+                labels[[0, -1]] = labels[:, [0, -1]] = 0
+            kept += 1 in labels and 1 not in labels_at_edge(labels)
+    weight = inclusion_weights(box(*size), (height, width), frame)
+    assert weight == pytest.approx(height * width / kept)
+
+
+@pytest.mark.parametrize("size", [(10, 20), (9, 19), (8, 18)])
+def test_a_box_as_large_as_the_image_has_a_finite_weight(size):
+    assert inclusion_weights(box(*size), (10, 20)) == [200]
+
+
+def test_only_an_empty_frame_all_round_is_skipped():
+    labels = np.zeros((10, 12), int)
+    labels[1:3, 4:6] = 1  # row 0 is empty
+    labels[6, 4] = 2
+    assert empty_frame(labels) == 0 and labels_at_edge(labels).tolist() == []
+    labels[1:8, 1] = 1  # ends at two lines, but is one particle
+    assert empty_frame(labels) == 0
+    labels[4:6, 9:11] = 3  # ends at column 10, too
+    assert empty_frame(labels) == 1 and labels_at_edge(labels).tolist() == [1, 3]
+    labels[5:7, 0:2] = 4  # column 0 is not empty
+    assert empty_frame(labels) == 0 and labels_at_edge(labels).tolist() == [4]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (2, 5), (3, 3)])
+def test_tiny_images_have_an_edge(shape):
+    assert labels_at_edge(np.zeros(shape, int)).tolist() == []
+    assert labels_at_edge(np.ones(shape, int)).tolist() == [1]
 
 
 def test_the_box_is_that_of_the_pixels_whatever_their_size():
@@ -28,7 +74,7 @@ def test_the_box_is_that_of_the_pixels_whatever_their_size():
     mask[10:14, 20:30], mask[5:14, 25] = True, True
     table = measure_particles(mask, pixel_size=2.5)
     assert (table["bounding_box_height"], table["bounding_box_width"]) == ([9], [10])
-    assert table["inclusion_weight"] == pytest.approx(50 * 60 / (41 * 50))
+    assert table["inclusion_weight"] == pytest.approx(50 * 60 / (40 * 49))
 
 
 def test_particles_count_alike_where_those_at_the_edge_stay():
@@ -38,13 +84,17 @@ def test_particles_count_alike_where_those_at_the_edge_stay():
 
 
 def drop_disks(random, number):
-    """Return the columns of log-normal disks dropped round a frame, without those it cuts."""
+    """Return the columns of log-normal disks dropped round an image, without those at its edge.
+
+    A disk holds the pixels whose centres it holds; those at the edge are half a pixel inside.
+    """
     diameter = random.lognormal(np.log(MEDIAN), LOG_SD, number)
     margin = diameter.max()
     centres = random.uniform(-margin, np.add((HEIGHT, WIDTH), margin)[:, None], (2, number))
     y, x = centres
     radius = diameter / 2
-    whole = (radius < y) & (y < HEIGHT - radius) & (radius < x) & (x < WIDTH - radius)
+    inner = radius + 0.5
+    whole = (inner < y) & (y < HEIGHT - inner) & (inner < x) & (x < WIDTH - inner)
     box = {f"bounding_box_{side}": diameter[whole] for side in ("height", "width")}
     return {
         "equivalent_diameter": diameter[whole],
