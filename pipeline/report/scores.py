@@ -9,6 +9,7 @@ from pipeline.report.parts import numbers, section, table
 from pipeline.scoring.score_table import (
     ALL_IMAGES,
     AS_SAVED,
+    SWEEP,
     TABLE,
     best_thresholds,
     describe_errors,
@@ -63,4 +64,4 @@ def _best(thresholds: list[dict[str, str]]) -> str:
         f"{escape(TABLE[score])} {value:.3f} at {escape(segmentation)}"
         for score, (segmentation, value) in best.items()
     )
-    return f'<p class="note">Best: {named}.</p>' if named else ""
+    return f'<p class="note">Best: {named} ({escape(SWEEP)}).</p>' if named else ""

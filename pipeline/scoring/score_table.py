@@ -31,6 +31,11 @@ TABLE = {
     "d50_error": "D50 err.",
     "d90_error": "D90 err.",
 }
+# What is to be said beside the best of the thresholds.
+SWEEP = (
+    "at the thresholds particles are split by the distance-map watershed; with "
+    'UNET_TARGET = "instances" the masks as saved are not'
+)
 BEST_BY = ("iou", "instance_iou", "youden", "ap_50")
 
 
@@ -109,5 +114,8 @@ def log_scores(rows: list[dict]) -> None:
     logger.info("masks as saved: %s", describe_errors(overall[0]))
     ratio = overall[0]["number_ratio_above_9_px"]
     logger.info("of particles above 9 px, as D10 to D90 are: n/n true %.3f", ratio)
-    for score, (segmentation, value) in best_thresholds(rows).items():
+    best = best_thresholds(rows)
+    if best:
+        logger.info("%s:", SWEEP)
+    for score, (segmentation, value) in best.items():
         logger.info("best %s: %.3f at %s", TABLE[score], value, segmentation)

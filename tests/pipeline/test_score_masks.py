@@ -73,6 +73,7 @@ def test_identical_folders_score_one_over_all_images_and_in_each(tmp_path, caplo
     assert "2 of 3 masks" in caplog.text and "scored as saved only" in caplog.text
     assert "Scores over all 2 images" in caplog.text
     assert "above 9 px, as D10 to D90 are: n/n true 1.000" in caplog.text
+    assert "watershed" not in caplog.text  # of the thresholds, of which there are none
 
 
 def test_thresholds_of_the_probability_are_scored_and_the_best_is_named(tmp_path, caplog):
@@ -89,6 +90,7 @@ def test_thresholds_of_the_probability_are_scored_and_the_best_is_named(tmp_path
     assert overall["threshold 1.0"]["recall"] == "0"
     assert overall["threshold 1.0"]["d50_error"] == ""  # undefined
     assert "best IoU: 1.000 at threshold 0.5" in caplog.text
+    assert 'distance-map watershed; with UNET_TARGET = "instances" the masks' in caplog.text
 
 
 @pytest.mark.parametrize(

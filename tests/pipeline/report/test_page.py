@@ -163,6 +163,7 @@ def test_scores_appear_when_they_are_there(run_folder):
     shown = [score in text for score in ("0.4711", "0.4722", "0.4733", "0.4744", "0.4755")]
     assert shown == [True, True, False, True, False]
     assert "Best: IoU 0.472 at threshold 0.5," in text
+    assert "at the thresholds particles are split by the distance-map watershed" in text
     assert (
         "Masks as saved: of 9 true particles 1 found, 2 missed, 3 merged, 4 split, 5 misshapen; "
         "2 of 7 predicted ones invented."
