@@ -33,11 +33,11 @@ preset = choose_preset(globals())
 
 # --- General ------------------------------------------------------------------------------------
 ROOT_DIR = "./"  # where all folders below are; change it to keep several data sets apart
-INPUT_DIR_IMAGES = f"{ROOT_DIR}/Input_Images"
-INPUT_DIR_MASKS = f"{ROOT_DIR}/Input_Masks"
-OUTPUT_DIR_CYCLEGAN = f"{ROOT_DIR}/Output_Masks_CycleGAN"
-OUTPUT_DIR_UNET = f"{ROOT_DIR}/Output_Masks_UNet"
-RESULTS_DIR = f"{ROOT_DIR}/Results"
+INPUT_DIR_IMAGES = f"{ROOT_DIR}/Input_Images"  # your micrographs, which are never changed
+INPUT_DIR_MASKS = f"{ROOT_DIR}/Input_Masks"  # your outlines of single particles
+OUTPUT_DIR_CYCLEGAN = f"{ROOT_DIR}/Output_Masks_CycleGAN"  # masks by the CycleGAN, to compare with
+OUTPUT_DIR_UNET = f"{ROOT_DIR}/Output_Masks_UNet"  # the masks that are measured
+RESULTS_DIR = f"{ROOT_DIR}/Results"  # tables, plots and report, a folder for each measurement
 TRUE_MASKS_DIR = f"{ROOT_DIR}/True_Masks"  # for scoring only; may be missing
 
 # Change these first: a tile should show several whole particles with background beside them, 8 to
@@ -85,7 +85,9 @@ USE_XLA = "auto"  # tensorflow: compile training steps; "auto": on a GPU, unless
 # yours, each time deformed a little; step 1 can be commented out then. At its end step 1 tells
 # which are more like yours: with as few epochs as in "quick", the augmented ones.
 OUTLINE_SOURCE = preset(published="wgan", quick="augmented")
+# Outlines a step learns from (each comes with three flips); there need not be more than there are.
 WGAN_BATCH_SIZE = preset(published=64, quick=16)
+# Times it sees all outlines. Raise it until those in 1_WGAN/Output_Images look like yours.
 WGAN_EPOCHS = preset(published=1000, quick=10)
 
 # --- Step 2: simulated masks --------------------------------------------------------------------
@@ -96,8 +98,9 @@ MAX_PARTICLE_OVERLAP = 0.5  # share of a new particle that may lie on earlier on
 MATCH_SCENES = True
 
 # --- Step 3: CycleGAN ---------------------------------------------------------------------------
-# Raise the batch size until the GPU's memory is full.
+# Tiles a step learns from. Raise it until the GPU's memory is full.
 CYCLEGAN_BATCH_SIZE = preset(published=5, quick=1)
+# Times it sees all tiles and masks. Raise it until the fakes in 2_CycleGAN/images fit their masks.
 CYCLEGAN_EPOCHS = preset(published=50, quick=10)
 # True leads the input around the networks to their output: good where epochs are few.
 CYCLEGAN_USE_SKIPS = preset(published=False, quick=True)
@@ -105,7 +108,9 @@ CYCLEGAN_FILTERS = preset(published=64, quick=8)  # of the first convolution
 GAUSSIAN_BLUR_AMOUNT = 0.0  # sigma in pixels, on the fake micrographs; 0 for none
 
 # --- Step 6: MultiRes UNet ----------------------------------------------------------------------
-UNET_BATCH_SIZE = 5
+UNET_BATCH_SIZE = 5  # tiles a step learns from; raise it until the GPU's memory is full
+# Times it sees all pairs, in four flips. Raise it if val_loss in 3_UNet's training_log.csv still
+# falls at the end.
 UNET_EPOCHS = preset(published=50, quick=4)
 # "mask", as published: particles are split at narrow places of the mask. "instances": the network
 # learns where each particle's centre is too, and particles are grown from there.
@@ -124,9 +129,9 @@ UNET_FILTERS = preset(published=16, quick=8)  # of the first block
 USE_DATALOADER = True  # False loads all training images into memory first
 
 # --- Folders of the steps, as in the published workflow -----------------------------------------
-WGAN_DIR = f"{ROOT_DIR}/1_WGAN"
-CYCLEGAN_DIR = f"{ROOT_DIR}/2_CycleGAN"
-UNET_DIR = f"{ROOT_DIR}/3_UNet"
+WGAN_DIR = f"{ROOT_DIR}/1_WGAN"  # its networks, and previews of its outlines
+CYCLEGAN_DIR = f"{ROOT_DIR}/2_CycleGAN"  # its networks, its data, previews, what it translates
+UNET_DIR = f"{ROOT_DIR}/3_UNet"  # its networks
 
 
 def steps(run_step):
@@ -154,10 +159,10 @@ def steps(run_step):
         epochs=WGAN_EPOCHS,
         latent_size=128,  # random numbers an outline is drawn from
         critic_steps=3,  # critic updates per generator update
-        gradient_penalty_weight=10.0,
-        learning_rate=2e-4,
-        beta_1=0.5,
-        beta_2=0.9,
+        gradient_penalty_weight=10.0,  # keeps the critic smooth; raise it if its losses run away
+        learning_rate=2e-4,  # of both networks' Adam; lower it if the losses jump
+        beta_1=0.5,  # Adam's decay of the mean gradient
+        beta_2=0.9,  # and of its square; the betas are seldom changed
         preview_every=20,  # epochs
         checkpoint_minutes=CHECKPOINT_MINUTES,
         precision=PRECISION,
@@ -226,8 +231,8 @@ def steps(run_step):
         augment_discriminators=False,  # True: shift, cut and shade what they see, if tiles are few
         generator_ema=0.0,  # such as 0.999: use the exponential moving average of the weights
         pool_size=50,  # earlier fakes shown to the discriminators; 0 for none
-        learning_rate=2e-4,
-        beta_1=0.5,
+        learning_rate=2e-4,  # of all four networks' Adam; lower it if the losses jump
+        beta_1=0.5,  # Adam's decay of the mean gradient; seldom changed
         constant_learning_rate_share=0.75,  # of the epochs; then linear to 0
         checkpoint_minutes=CHECKPOINT_MINUTES,
         precision=PRECISION,
@@ -243,8 +248,8 @@ def steps(run_step):
         whole_image=RUN_INFERENCE_ON_WHOLE_IMAGE,
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
-        min_overlap=2,
-        manage_overlap_mode=2,  # 0 maximum, 1 average, 2 crop
+        min_overlap=2,  # pixels, as in step 0; of tiles, where the image is not taken as a whole
+        manage_overlap_mode=2,  # where tiles overlap: 0 maximum, 1 average, 2 crop
         use_gpu_for_whole_image=USE_GPU_FOR_WHOLE_IMAGE_INFERENCE,
         image_crop=IMAGE_CROP,
     )
@@ -283,7 +288,7 @@ def steps(run_step):
         # (2_CycleGAN/generate_images/pairs.csv has their fidelity)
         least_fidelity=0.0,
         validation_share=0.2,  # of the pairs, not trained on, to find the best epoch by
-        learning_rate=1e-3,
+        learning_rate=1e-3,  # Adam's, at the start; lower it if the losses jump
         # "STEP_DECAY", "LINEAR_DECAY", or a weight decay such as 1e-4
         learning_rate_schedule=preset(published="STEP_DECAY", quick="LINEAR_DECAY"),
         batch_norm_momentum=preset(published=0.99, quick=0.9),  # smaller for short trainings
@@ -301,8 +306,8 @@ def steps(run_step):
         whole_image=RUN_INFERENCE_ON_WHOLE_IMAGE,
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
-        min_overlap=2,
-        manage_overlap_mode=2,  # 0 maximum, 1 average, 2 crop
+        min_overlap=2,  # pixels, as in step 0; of tiles, where the image is not taken as a whole
+        manage_overlap_mode=2,  # where tiles overlap: 0 maximum, 1 average, 2 crop
         use_gpu_for_whole_image=USE_GPU_FOR_WHOLE_IMAGE_INFERENCE,
         average_flips=UNET_TEST_TIME_FLIPS,
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
@@ -336,6 +341,7 @@ def steps(run_step):
         masks_dir=OUTPUT_DIR_UNET,
         true_masks_dir=TRUE_MASKS_DIR,
         results_dir=RESULTS_DIR,
+        # these two as in step 6b, for the masks at each threshold
         watershed_lines=True,
         min_distance=preset(published=9, quick=5),
     )
