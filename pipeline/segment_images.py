@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 MADE_BY = "step 6a (train_unet)"
 SMALLEST_PARTICLE = 9  # pixels; what is smaller is noise
+# Of masks that are split at narrow places, not of those grown from centres.
+OF_SPLITTING = ("watershed_lines", "min_distance")
 NOT_DECIDING = ("unet_dir", "images_dir", "output_dir", *WITHOUT_EFFECT)
 
 
@@ -64,6 +66,11 @@ def segment_images(
         run=unet_model,
         finished_by="model.keras",
     )
+    # As the network was trained; the options may have changed since.
+    trained_with = training_options(model.parent, MADE_BY, "python StartProcess.py 6")
+    if trained_with.get("target") == "instances":
+        logger.info('UNET_TARGET = "instances": %s and %s have no effect', *OF_SPLITTING)
+        options = {name: value for name, value in options.items() if name not in OF_SPLITTING}
     micrographs = list_images(images_dir)
     options |= {"unet_model": [model.parent.name, fingerprint([model])]}
     options |= {"inputs": fingerprint(micrographs), "backend": backend.BACKEND}
@@ -79,8 +86,6 @@ def segment_images(
         use_gpu=use_gpu_for_whole_image,
         average_flips=average_flips,
     )
-    # As the network was trained; the options may have changed since.
-    trained_with = training_options(model.parent, MADE_BY, "python StartProcess.py 6")
     dark_background = trained_with["dark_background"]
     if list(contrast_range or ()) != list(trained_with["contrast_range"] or ()):
         logger.warning(

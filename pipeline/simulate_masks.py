@@ -45,6 +45,8 @@ ARRANGEMENT = (
     "perlin_noise_frequency",
     "max_overlap",
 )
+# Of these, those that the coverage of the micrographs decides where it is to be matched.
+DECIDED_BY_SCENES = ("perlin_noise_threshold", "min_no_of_particles", "max_no_of_particles")
 
 NUMBER_OF_TEST_MASKS = 5
 # Outlines drawn from the WGAN: about as many as one image shows particles, for each image, up to
@@ -121,6 +123,11 @@ def simulate_masks(
                 f"{data_dir / 'trainA'} holds no tiles to match the simulated masks with: run "
                 "step 0 (prepare_images) first, it makes them, or set MATCH_SCENES = False."
             )
+        logger.info(
+            "MATCH_SCENES: how much is covered is measured in the micrographs, so %s, %s and %s "
+            "have no effect",
+            *DECIDED_BY_SCENES,
+        )
         made_with["tiles"] = fingerprint(tiles)
     masks_dir, labels_dir, test_dir = (
         open_output_folder(data_dir / name, made_with) for name in ("trainB", "labelsB", "testB")
@@ -151,9 +158,11 @@ def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:
 
 def _made_with(options: dict, source: Path, number: int) -> dict:
     """Return all that decides the masks."""
-    folders = ("wgan_dir", "cyclegan_dir", "masks_dir", "wgan_model")
+    without_effect = ("wgan_dir", "cyclegan_dir", "masks_dir", "wgan_model")
+    if options["match_scenes"]:
+        without_effect += DECIDED_BY_SCENES
     return {
-        "options": {name: value for name, value in options.items() if name not in folders},
+        "options": {name: value for name, value in options.items() if name not in without_effect},
         "number_of_masks": number,
         "outlines": source.parent.name if source.is_file() else "",
         "outlines_fingerprint": fingerprint([source] if source.is_file() else list_images(source)),

@@ -191,3 +191,16 @@ def test_the_options_of_the_segmentation_and_of_the_tiles_count(segment):
     }
     *_, made = count(whole_image=False, average_flips=True)
     assert (made["whole_image"], made["average_flips"]) == (False, True)
+
+
+@pytest.mark.parametrize(("target", "again"), [("instances", False), ("mask", True)])
+def test_options_of_splitting_make_nothing_anew_where_particles_are_grown(
+    segment, caplog, target, again
+):
+    caplog.set_level("INFO")
+    assert segment({"target": target})[1]
+    words = 'UNET_TARGET = "instances": watershed_lines and min_distance have no effect'
+    assert (words in caplog.text) == (not again)
+    for changes in ({"watershed_lines": False}, {"min_distance": 5}):
+        assert bool(segment({"target": target}, **changes)[1]) == again
+    assert segment({"target": target}, threshold=50)[1]

@@ -116,8 +116,9 @@ def test_the_same_options_give_the_same_bytes_and_another_seed_others(run):
     data = run()
     files = sorted([*(data / "trainB").glob("*.tif"), *(data / "labelsB").glob("*.tif")])
     first = [path.read_bytes() for path in files]
-    run(seed=4)
-    assert [path.read_bytes() for path in files] != first
+    for change in ({"seed": 4}, {"perlin_noise_threshold": 0.3}):
+        run(**change)
+        assert [path.read_bytes() for path in files] != first
     run()
     assert [path.read_bytes() for path in files] == first
 
@@ -142,10 +143,18 @@ def test_masks_match_the_micrographs_where_they_are_to(run, tmp_path, caplog, mo
     ratio = found["d50_single_simulated_px"] / found["d50_single_micrographs_px"]
     assert 0.85 < ratio < 1.15
     assert "scaling_mu matched to the micrographs" in caplog.text
+    assert (
+        "so perlin_noise_threshold, min_no_of_particles and max_no_of_particles have no effect"
+        in caplog.text
+    )
     assert read_image(data / "scenes.png").size
     masks = {path.name: path.read_bytes() for path in (data / "trainB").glob("*.tif")}
     (data / "trainB" / "00003.tif").unlink()
-    run(**options)
+    kept = data / "trainB" / "00004.tif"
+    time = kept.stat().st_mtime_ns
+    without_effect = {"perlin_noise_threshold": 0.3, "max_no_of_particles": 300}
+    run(**options, **without_effect)
+    assert kept.stat().st_mtime_ns == time
     assert {path.name: path.read_bytes() for path in (data / "trainB").glob("*.tif")} == masks
 
 
