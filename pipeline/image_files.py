@@ -14,6 +14,7 @@ import tifffile
 from pipeline.files.decoders import TIFF_ENDINGS, decode, header_size
 from pipeline.files.info_bar import crop_info_bar
 from pipeline.intensities import above_half
+from pipeline.progress import counted
 from pipeline.run_folders import rename_for_good
 
 IMAGE_ENDINGS = (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".gif")
@@ -66,8 +67,8 @@ def pair_by_stem(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[Pa
     if lonely:
         shown = ", ".join(lonely[:5]) + (" ..." if len(lonely) > 5 else "")
         raise ValueError(
-            f"{len(lonely)} files have no partner of the same name (the ending may differ): "
-            f"{shown}. Add the missing partners or remove these files."
+            f"{counted(len(lonely), 'file has', 'files have')} no partner of the same name (the "
+            f"ending may differ): {shown}. Add what is missing, or remove what is too much."
         )
     return [(first[stem], second[stem]) for stem in sorted(first)]
 

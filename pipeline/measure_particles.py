@@ -25,7 +25,7 @@ from pipeline.particles.particle_filters import (
     filter_particles,
 )
 from pipeline.particles.size_distribution import weighted_percentiles
-from pipeline.progress import progress
+from pipeline.progress import counted, progress
 from pipeline.report.page import write_report
 from pipeline.report.training import CYCLEGAN, UNET, WGAN
 from pipeline.results.imagej_rois import write_label_map, write_roi_set
@@ -120,7 +120,8 @@ def measure_particles(
     _write_about(folder, masks_dir, networks, unit, warnings, time.monotonic() - started)
     write_report(folder)
     run_folder = name_new_run(folder)
-    logger.info("%d particles measured: %s", len(particles["label"]), run_folder / "report.html")
+    number = counted(len(particles["label"]), "particle")
+    logger.info("%s measured: %s", number, run_folder / "report.html")
     return run_folder
 
 

@@ -15,7 +15,7 @@ from pipeline.image_files import (
     write_image,
 )
 from pipeline.intensities import clip_spikes, stretch_to_uint8
-from pipeline.progress import progress
+from pipeline.progress import counted, progress
 from pipeline.run_folders import fingerprint, open_output_folder
 from pipeline.tiles import tile_positions
 
@@ -103,12 +103,13 @@ def prepare_images(
         crops.append(_try_crops(image, index, tile_size, dark_background, tries, seed))
     if with_spikes:
         logger.info(
-            "%d micrographs (such as %s) have single pixels far outside the range of all others, "
-            "as of X-rays: clipped",
-            len(with_spikes),
+            "single pixels far outside the range of all others, as of X-rays, were clipped in %s "
+            "(such as %s)",
+            counted(len(with_spikes), "micrograph"),
             with_spikes[0],
         )
-    logger.info("%d tiles show particles; %d are wanted", len(names), num_tiles)
+    shown = counted(len(names), "tile shows", "tiles show")
+    logger.info("%s particles; wanted: %d", shown, num_tiles)
     number, rng = max(num_tiles - len(names), 0), _random_numbers(seed, len(paths))
     chosen = _choose_crops(np.concatenate(crops), number, rng)
     names += _write_crops(chosen, paths, image_crop, tile_size, train_dir)
@@ -236,8 +237,8 @@ def _choose_crops(crops: np.ndarray, number: int, rng: np.random.Generator) -> n
     background = np.count_nonzero(chosen["contrast"] < 0)
     if background:
         logger.warning(
-            "only %d of %d random crops show enough particles: the rule is relaxed, and the %d "
-            "that come nearest are taken too. Check DARK_BACKGROUND and the tile size.",
+            "only %d of %d random crops show enough particles: the rule is relaxed, and of the "
+            "others the nearest, %d, are taken too. Check DARK_BACKGROUND and the tile size.",
             np.count_nonzero(crops["contrast"] >= 0),
             len(crops),
             background,

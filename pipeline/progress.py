@@ -21,6 +21,11 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d} h"
 
 
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """Return a number with its word: "1 file", "2 files"; ``several`` where an s is not enough."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
 def live_line(text: str) -> None:
     """Show a line that the next one replaces; nothing where the output is no terminal."""
     if sys.stderr.isatty():

@@ -16,7 +16,7 @@ from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
 from pipeline.intensities import above_half
 from pipeline.particle_masks import segment_particles
 from pipeline.particles.label_maps import describe_numbers, is_label_map
-from pipeline.progress import progress
+from pipeline.progress import counted, progress
 from pipeline.report.page import write_report
 from pipeline.run_folders import fingerprint, list_runs, new_run_folder, read_json
 from pipeline.scoring.score_table import AS_SAVED, log_scores, score_rows, write_scores
@@ -111,10 +111,12 @@ def score_folders(
                 raise ValueError(f"{mask_path} and {true_path}: {error}") from error
     if cropped:
         logger.info(
-            "%d pairs differ in height: scored on the rows both have, from the top", cropped
+            "%s in height: scored on the rows both have, from the top",
+            counted(cropped, "pair differs", "pairs differ"),
         )
     if label_maps:
-        logger.info("%d true masks are label maps: each number is a particle", label_maps)
+        kinds = counted(label_maps, "true mask is a label map", "true masks are label maps")
+        logger.info("%s: each number is a particle", kinds)
     return score_rows(comparisons)
 
 

@@ -11,6 +11,7 @@ from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
 from pipeline.checks.step_options import check_combinations
 from pipeline.image_files import images_made_by, read_image, write_image
+from pipeline.progress import counted
 from pipeline.run_folders import fingerprint
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
 from pipeline.training.network_failures import act_on_failure, describe_translations
@@ -77,9 +78,9 @@ def train_cyclegan(
     image_shape = (*read_image(files_a[0]).shape, 1)
     batch_size = min(batch_size, max(len(files_a), len(files_b)))
     logger.info(
-        "%d micrograph tiles, %d masks, %d x %d pixels, batches of %d",
-        len(files_a),
-        len(files_b),
+        "%s, %s, %d x %d pixels, batches of %d",
+        counted(len(files_a), "micrograph tile"),
+        counted(len(files_b), "mask"),
         *image_shape[:2],
         batch_size,
     )

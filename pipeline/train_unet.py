@@ -12,6 +12,7 @@ from pipeline.filter_masks import FAKES, fake_micrographs_folder
 from pipeline.image_files import images_made_by, list_images, pair_by_stem, read_image
 from pipeline.intensities import as_unet_sees
 from pipeline.particles.grow_particles import centrality
+from pipeline.progress import counted
 from pipeline.run_folders import check_made_from, fingerprint
 from pipeline.training.training_loop import Prefetcher, random_numbers, shuffled_indices, train
 from pipeline.training.training_runs import begin_run, finish_run, save_model
@@ -79,8 +80,8 @@ def train_unet(
     samples = len(training) * FLIPS
     batch_size = min(batch_size, samples)
     logger.info(
-        "%d pairs to train on, %d to validate, each in %d flips; a particle pixel weighs %.2f",
-        len(training),
+        "%s to train on, %d to validate, each in %d flips; a particle pixel weighs %.2f",
+        counted(len(training), "pair"),
         len(validation),
         FLIPS,
         particle_weight,

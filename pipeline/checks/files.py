@@ -17,7 +17,7 @@ from pipeline.image_files import (
     read_micrograph,
     stem_of,
 )
-from pipeline.progress import progress
+from pipeline.progress import counted, progress
 from pipeline.step_table import file_made_last
 
 logger = logging.getLogger(__name__)
@@ -56,8 +56,8 @@ def check_images(
         logger.info("info bar left out of %d of %d micrographs (IMAGE_CROP)", cut, len(sizes))
     if 0 < len(sizes) < FEW_IMAGES:
         logger.warning(
-            "%s: %d micrographs are few to train on; results get better from about %d on.",
-            *(folder, len(sizes), FEW_IMAGES),
+            "%s: %s few to train on; results get better from about %d on.",
+            *(folder, counted(len(sizes), "micrograph is", "micrographs are"), FEW_IMAGES),
         )
     return problems + (_check_tiles(sizes, tile) if tile else []), sizes
 
@@ -156,7 +156,7 @@ def list_and_check_names(
         )
         seen = ", ".join(f"{count} with {ending}" for ending, count in sorted(others.items()))
         problems.append(
-            f"{option}: {folder} holds {len(paths)} {what}, at least {fewest} are needed. Add "
+            f"{option}: {folder} holds too few {what}: {len(paths)}, of at least {fewest}. Add "
             f"files ending in {', '.join(IMAGE_ENDINGS)}"
             + (f"; other files there are not read: {seen}." if seen else ".")
         )

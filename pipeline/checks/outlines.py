@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.checks.files import Size, in_one_line, list_and_check_names
 from pipeline.image_files import read_mask
-from pipeline.progress import progress
+from pipeline.progress import counted, progress
 
 logger = logging.getLogger(__name__)
 
@@ -92,9 +92,10 @@ def describe_outline(mask: np.ndarray, inverted: bool = False) -> str | None:
             f"a file of its own, and erase specks.{inversion}"
         )
     if frame.any():
+        pixels = counted(np.count_nonzero(frame), "pixel")
         return (
-            f"shows a particle that touches the frame with {np.count_nonzero(frame)} pixels, so "
-            "that its outline is cut off. Allowed is a whole particle with black all round: "
+            f"shows a particle that touches the frame with {pixels}, so that its outline is cut "
+            "off. Allowed is a whole particle with black all round: "
             f"enlarge the canvas if the particle is whole, else remove the file.{inversion}"
         )
     return None

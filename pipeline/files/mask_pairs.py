@@ -13,6 +13,7 @@ from pipeline.image_files import (
     stem_of,
 )
 from pipeline.particles.label_maps import describe_numbers, is_label_map
+from pipeline.progress import counted
 
 PROBLEMS_SHOWN = 10
 
@@ -60,7 +61,8 @@ def find_mask_pairs(
     warnings = []
     if lonely:
         warnings.append(
-            f"{len(lonely)} masks have no micrograph of the same name and were left out: "
+            f"{counted(len(lonely), 'mask has', 'masks have')} no micrograph of the same name, "
+            f"left out: "
             f"{', '.join(lonely[:5])}{' ...' if len(lonely) > 5 else ''}."
         )
     return pairs, warnings

@@ -6,6 +6,7 @@ from string import Template
 
 from pipeline.files.csv_tables import read_table
 from pipeline.image_files import whole_file
+from pipeline.progress import counted
 from pipeline.report.parts import (
     number,
     numbers,
@@ -106,8 +107,9 @@ def _key_figures(images: list[dict], summary: list[dict], about: dict) -> str:
         known = sorted(float(size) for size in sizes if size)
         pixel = f"{known[0]:g} to {known[-1]:g} nm" + (", some unknown" if "" in sizes else "")
     found = sum(int(row["particles_found"]) for row in images)
+    in_images = counted(len(images), "image")
     figures = [
-        ("Particles measured", by_number["n"], f"of {found} found, in {len(images)} images"),
+        ("Particles measured", by_number["n"], f"of {found} found, in {in_images}"),
         ("Median diameter D50", value("D50"), interval("D50")),
         ("Mean diameter", value("mean"), f"standard deviation {value('sd')}"),
         ("Pixel size", pixel, ", ".join(sources)),

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.files.csv_tables import read_table
 from pipeline.filter_masks import fake_micrographs_folder
 from pipeline.image_files import list_images, read_image
+from pipeline.progress import counted
 from pipeline.report.parts import options_list, picture, plot, section
 from pipeline.report.pictures import (
     jpeg_uri,
@@ -101,7 +102,7 @@ def training_section(folders: dict[str, Path], runs: dict[str, str]) -> tuple[st
         epochs = len(next(iter(log.values()), ()))
         content += [
             f"<h3>{name}</h3>",
-            f'<p class="note">Run {escape(run.name)}, {epochs} epochs.</p>',
+            f'<p class="note">Run {escape(run.name)}, {counted(epochs, "epoch")}.</p>',
             plot(png_uri(curves), f"Training curves, {name}", "plot curves") if curves else "",
         ]
         options = read_json(run / "options.json")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.files.csv_tables import write_table
+from pipeline.progress import counted
 from pipeline.scoring.error_kinds import KINDS
 from pipeline.scoring.scores import compute_scores, pool
 
@@ -106,7 +107,8 @@ def log_scores(rows: list[dict]) -> None:
     """Log the scores over all images as a table, a line for each segmentation."""
     overall = [row for row in rows if row["image"] == ALL_IMAGES]
     n_images = len({row["image"] for row in rows} - {ALL_IMAGES, MEAN_OVER_IMAGES})
-    logger.info("Scores over all %d images with a true mask:", n_images)
+    images = counted(n_images, "image", "images")
+    logger.info("Scores over %s with a true mask:", images if n_images == 1 else f"all {images}")
     logger.info("%s", f"{'':14}" + "".join(f"{name:>9}" for name in TABLE.values()))
     for row in overall:
         scores = "".join(f"{row[score]:9.3f}" for score in TABLE)

@@ -122,14 +122,15 @@ def describe_probabilities(empty: list[str], number: int, threshold: float) -> s
     """
     if len(empty) < number:
         return None
+    all_of_them = f"any of {number} micrographs" if number > 1 else "the only micrograph"
     if threshold >= 0:
         return (
-            f"No particle is left in any of {number} micrographs above the threshold of step 6b, "
+            f"No particle is left in {all_of_them} above the threshold of step 6b, "
             f"{threshold}. Lower it, or give -1 for Otsu's. If that finds none either, the UNet "
             "has failed, and this text then says what to do."
         )
     return (
-        f"The UNet has failed: it finds no particle in any of {number} micrographs. Its "
+        f"The UNet has failed: it finds no particle in {all_of_them}. Its "
         "probability is the same all over, or hardly anywhere above one half, or it takes no place "
         "for the inside of a particle. Compare the fake micrographs in "
         "2_CycleGAN/generate_images/A with yours: if they differ in brightness or texture, train "

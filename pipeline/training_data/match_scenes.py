@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.image_files import read_image, whole_file
-from pipeline.progress import progress
+from pipeline.progress import counted, progress
 from pipeline.run_folders import write_json
 from simulate.outlines import GAP
 from simulate.scenes import (
@@ -97,9 +97,8 @@ def fit_options(scenes: list, make_simulator, options: dict) -> dict:
             options = options | {name: float(options[name] * factor) for name in SCALES}
     if not enough:
         logger.warning(
-            "%d single particles in the micrographs, %d in the simulated masks: too few to fit "
-            "the scale",
-            number,
+            "%s in the micrographs, %d in the simulated masks: too few to fit the scale",
+            counted(number, "single particle"),
             len(unscaled),
         )
     return options

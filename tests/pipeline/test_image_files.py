@@ -173,9 +173,9 @@ def test_pairs(tmp_path):
     images = [tmp_path / "b.tif", tmp_path / "a.png"]
     masks = [tmp_path / "a.tif", tmp_path / "b.TIF"]
     assert pair_by_stem(images, masks) == [(images[1], masks[0]), (images[0], masks[1])]
-    with pytest.raises(ValueError, match=r"1 files have no partner .*b\.TIF"):
+    with pytest.raises(ValueError, match=r"1 file has no partner .*b\.TIF"):
         pair_by_stem(images[1:], masks)
-    with pytest.raises(ValueError, match=r"1 files have no partner .*a\.png"):
+    with pytest.raises(ValueError, match=r"1 file has no partner .*a\.png"):
         pair_by_stem(images, masks[1:])
     with pytest.raises(ValueError, match=r"a\.png and .*a\.tif have the same name but for"):
         pair_by_stem([*images, masks[0]], masks)

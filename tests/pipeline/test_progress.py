@@ -9,6 +9,16 @@ import pytest
 from pipeline import progress
 
 
+def test_numbers_with_their_word():
+    assert [progress.counted(number, "file") for number in (0, 1, 2)] == [
+        "0 files",
+        "1 file",
+        "2 files",
+    ]
+    assert progress.counted(1, "mask has", "masks have") == "1 mask has"
+    assert progress.counted(2, "mask has", "masks have") == "2 masks have"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

@@ -13,6 +13,7 @@ from pipeline import score_masks as step
 from pipeline.image_files import write_image
 from pipeline.run_folders import fingerprint
 from pipeline.score_masks import main, score_folders, score_masks
+from pipeline.scoring.score_table import log_scores
 
 SHAPE = (96, 128)
 
@@ -166,8 +167,13 @@ def test_a_mask_without_info_bar_is_scored_against_a_truth_with_it(tmp_path, cap
     save(tmp_path / "true", MASKS)
     save(tmp_path / "predicted", {name: mask[:80] for name, mask in MASKS.items()})
     rows = score_folders(tmp_path / "predicted", tmp_path / "true", True, 9)
+    log_scores(rows)
     assert rows[0]["iou"] == rows[0]["ap_50"] == 1
-    assert "2 pairs differ in height" in caplog.text
+    assert "2 pairs differ in height" in caplog.text and "over all 2 images" in caplog.text
+    for folder in ("predicted", "true"):
+        (tmp_path / folder / "b.tif").unlink()
+    log_scores(score_folders(tmp_path / "predicted", tmp_path / "true", True, 9))
+    assert "1 pair differs in height" in caplog.text and "Scores over 1 image with" in caplog.text
 
 
 def test_masks_that_do_not_fit_are_refused_by_name(tmp_path):
@@ -194,7 +200,7 @@ def test_true_masks_may_be_label_maps_of_touching_particles(tmp_path, caplog):
     rows = score_folders(tmp_path / "predicted", tmp_path / "true", True, 9)
     assert [row["n_true"] for row in rows] == [3, 1.5, 2, 1]
     assert all(row["ap_50_95"] == row["iou"] == 1 for row in rows)
-    assert "1 true masks are label maps: each number is a particle" in caplog.text
+    assert "1 true mask is a label map: each number is a particle" in caplog.text
 
 
 def test_maps_of_classes_are_refused(tmp_path):

@@ -47,7 +47,9 @@ def test_a_missing_folder(tmp_path):
 
 def test_an_empty_folder(tmp_path):
     (problem,) = problems_of_images(tmp_path)
-    assert f"INPUT_DIR_IMAGES: {tmp_path} holds 0 micrographs, at least 1 are needed" in problem
+    assert (
+        f"INPUT_DIR_IMAGES: {tmp_path} holds too few micrographs: 0, of at least 1. Add" in problem
+    )
     assert "Add files ending in .tif, .tiff, .png" in problem
 
 

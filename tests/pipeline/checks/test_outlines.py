@@ -122,7 +122,7 @@ def test_too_few_masks(masks):
     for path in list(masks.iterdir())[1:]:
         path.unlink()
     (problem,) = problems_of_masks(masks)
-    assert "holds 1 outlines of single particles, at least 2 are needed" in problem
+    assert "holds too few outlines of single particles: 1, of at least 2. Add" in problem
 
 
 def test_few_and_large_masks_are_warned_of(masks, caplog):

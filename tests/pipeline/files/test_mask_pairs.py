@@ -48,7 +48,7 @@ def test_masks_without_a_micrograph_are_warned_of(folders):
     write_image(masks / "z.tif", MASK)
     pairs, (warning,) = find_mask_pairs(masks, images, None)
     assert len(pairs) == 2
-    assert "1 masks have no micrograph of the same name and were left out: z" in warning
+    assert "1 mask has no micrograph of the same name, left out: z" in warning
 
 
 def test_no_pair_at_all(folders, tmp_path):

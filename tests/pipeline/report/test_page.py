@@ -200,7 +200,7 @@ def test_the_newest_training_runs_are_shown(run_folder, tmp_path):
     add_training(tmp_path, "unet", "2026-01-04_00-00-00", 1)
     text = read_page(run_folder)
     assert "Run 2026-01-02_00-00-00, 4 epochs" in text
-    assert "Run 2026-01-04_00-00-00, 1 epochs" in text
+    assert "Run 2026-01-04_00-00-00, 1 epoch." in text
     assert "2026-01-01" not in text and "CycleGAN:" not in text
 
 
@@ -228,11 +228,11 @@ def test_the_training_runs_that_made_the_masks_are_shown(run_folder, tmp_path):
     about["masks_made_with"] = {"unet_model": ["2026-01-01_00-00-00", "y"]}
     (run_folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
     text = read_page(run_folder)
-    assert text.count("Run 2026-01-01_00-00-00, 1 epochs") == 2
+    assert text.count("Run 2026-01-01_00-00-00, 1 epoch.") == 2
     assert "Run 2026-01-02_00-00-00" not in text and "WGAN, outlines" not in text
     fake.write_text("of another CycleGAN, trained since")
     text = read_page(run_folder)
-    assert text.count("Run 2026-01-01_00-00-00, 1 epochs") == 1
+    assert text.count("Run 2026-01-01_00-00-00, 1 epoch.") == 1
     assert text.count("Run 2026-01-02_00-00-00, 2 epochs") == 2
 
 

@@ -91,6 +91,7 @@ def test_flat_probabilities_are_found():
     one_small_particle[500:506, 300:306] = 0.6
     assert not is_flat(one_small_particle)
     assert describe_probabilities(["a.tif"], 2, -1) is None
+    assert "the only micrograph. Its" in describe_probabilities(["a.tif"], 1, -1)
     assert "any of 2 micrographs" in describe_probabilities(["a.tif", "b.tif"], 2, -1)
     assert "the threshold of step 6b, 255." in describe_probabilities(["a.tif", "b.tif"], 2, 255)
 
