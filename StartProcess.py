@@ -124,7 +124,8 @@ UNET_VARY_IMAGING = True
 # How many times more a pixel counts in the UNet's loss where particles touch (less where they are
 # farther apart), so that it learns to keep them apart. Published: 0.
 UNET_GAP_WEIGHT = 10.0
-UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)  # percentiles; 0 or 100 switches it off
+# Percentiles the micrographs are clipped to; a 0 or a 100 switches it off, on both sides.
+UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)
 UNET_FILTERS = preset(published=16, quick=8)  # of the first block
 USE_DATALOADER = True  # False loads all training images into memory first
 

@@ -75,11 +75,22 @@ def clip_contrast(image: np.ndarray, contrast_range: tuple[float, float] | None)
             f"contrast range {tuple(contrast_range)}: expected two percentiles in increasing "
             f"order between 0 and 100, such as (0.5, 99.5)."
         )
-    if low == 0 or high == 100:
+    if describe_unclipped(contrast_range):
         return image
     image = np.asarray(image)
     exact = np.float32 if image.dtype.itemsize < 4 or image.dtype == np.float32 else np.float64
     return np.clip(image.astype(exact), *np.percentile(image, (low, high)).astype(exact))
+
+
+def describe_unclipped(contrast_range: tuple[float, float]) -> str | None:
+    """Return the words for a contrast range that clips nothing; None for one that clips."""
+    low, high = contrast_range
+    if low > 0 and high < 100:
+        return None
+    return (
+        f"no contrast range is applied, as {tuple(contrast_range)} reaches to 0 or 100: for one, "
+        f"both bounds must lie inside of 0 and 100, such as (0.5, 99.5)"
+    )
 
 
 def clip_spikes(image: np.ndarray) -> np.ndarray:
@@ -127,8 +138,9 @@ def as_unet_sees(
 
     Parameters
     ----------
-    micrograph : any shape, integers or floats.
-    contrast_range : see ``clip_contrast``, which raises the errors.
+    micrograph : (height, width), integers or floats.
+    contrast_range : see ``clip_contrast``, which raises the errors. Where it clips nothing, single
+        pixels far outside the range of all others are clipped (``clip_spikes``).
     dark_background : whether particles are bright; if not, it is negated, so that they are.
 
     Returns
@@ -136,4 +148,7 @@ def as_unet_sees(
     float32 in [0, 1], the same shape.
     """
     bounds = (0.0, 1.0) if dark_background else (1.0, 0.0)
-    return normalise(clip_contrast(micrograph, contrast_range), *bounds)
+    clipped = clip_contrast(micrograph, contrast_range)
+    if contrast_range is None or describe_unclipped(contrast_range):
+        clipped = clip_spikes(clipped)
+    return normalise(clipped, *bounds)

@@ -9,7 +9,7 @@ from skimage.filters import threshold_otsu
 from models import backend
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
-from pipeline.intensities import as_unet_sees, stretch_to_uint8
+from pipeline.intensities import as_unet_sees, describe_unclipped, stretch_to_uint8
 from pipeline.particle_masks import label_particles, segment_particles, to_four_connected
 from pipeline.particles.grow_particles import grow_particles
 from pipeline.progress import progress
@@ -94,6 +94,8 @@ def segment_images(
             contrast_range,
             trained_with["contrast_range"],
         )
+    if contrast_range and (words := describe_unclipped(contrast_range)):
+        logger.info("%s", words)
     for file in progress(missing, "micrographs segmented"):
         micrograph = read_micrograph(file, image_crop)
         output = predict(as_unet_sees(micrograph, contrast_range, dark_background)[..., None])

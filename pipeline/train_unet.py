@@ -10,7 +10,7 @@ from models import backend
 from models.multires_unet import build_unet
 from pipeline.filter_masks import FAKES, fake_micrographs_folder
 from pipeline.image_files import images_made_by, list_images, pair_by_stem, read_image
-from pipeline.intensities import as_unet_sees
+from pipeline.intensities import as_unet_sees, describe_unclipped
 from pipeline.particles.grow_particles import centrality
 from pipeline.progress import counted
 from pipeline.run_folders import check_made_from, fingerprint
@@ -71,6 +71,8 @@ def train_unet(
     if finished:
         return
 
+    if contrast_range and (words := describe_unclipped(contrast_range)):
+        logger.info("%s", words)
     order = random_numbers(seed, 0, stream=300).permutation(len(pairs))
     number_for_validation = round(len(pairs) * validation_share)
     number_for_validation = min(max(number_for_validation, 1), len(pairs) - 1)

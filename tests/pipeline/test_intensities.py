@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from pipeline.intensities import clip_contrast, clip_spikes, normalise, stretch_to_uint8
+from pipeline.intensities import (
+    as_unet_sees,
+    clip_contrast,
+    clip_spikes,
+    describe_unclipped,
+    normalise,
+    stretch_to_uint8,
+)
 
 FLOATS = st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False)
 
@@ -123,3 +130,27 @@ def test_what_is_larger_than_a_spike_is_none(size):
     image = (micrograph_of_a_camera() / 10).astype(np.uint16)
     image[30 : 30 + size, 30 : 30 + size] = 60000
     assert clip_spikes(image) is image
+
+
+@pytest.mark.parametrize("contrast_range", [None, (0, 100), (0, 99.5), (0.5, 100)])
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_hot_pixels_leave_the_contrast_to_the_unet_where_no_range_does(
+    contrast_range, dark_background
+):
+    image = micrograph_of_a_camera().astype(np.uint16)
+    hot = image.copy()
+    hot[30, 40] = 60000
+    expected, found = (as_unet_sees(one, contrast_range, dark_background) for one in (image, hot))
+    assert np.count_nonzero(expected != found) <= 1
+    bounds = (0, 1) if dark_background else (1, 0)
+    np.testing.assert_array_equal(expected, normalise(image, *bounds))
+
+
+def test_a_contrast_range_that_clips_nothing_is_described():
+    assert describe_unclipped((0.5, 99.5)) is None
+    for contrast_range in ((0, 99.5), (0.5, 100), [0, 100]):
+        words = describe_unclipped(contrast_range)
+        assert f"no contrast range is applied, as {tuple(contrast_range)} reaches" in words
+        assert "both bounds must lie inside of 0 and 100" in words
+        image = np.arange(100).reshape(10, 10)
+        assert clip_contrast(image, contrast_range) is image

@@ -204,3 +204,12 @@ def test_options_of_splitting_make_nothing_anew_where_particles_are_grown(
     for changes in ({"watershed_lines": False}, {"min_distance": 5}):
         assert bool(segment({"target": target}, **changes)[1]) == again
     assert segment({"target": target}, threshold=50)[1]
+
+
+@pytest.mark.parametrize(
+    ("contrast_range", "said"), [((0, 99.5), True), ((0.5, 99.5), False), (None, False)]
+)
+def test_a_contrast_range_that_clips_nothing_is_said(segment, caplog, contrast_range, said):
+    caplog.set_level("INFO")
+    segment({"contrast_range": contrast_range}, contrast_range=contrast_range)
+    assert ("no contrast range is applied, as (0, 99.5) reaches" in caplog.text) == said

@@ -194,6 +194,14 @@ def test_the_particle_weight_is_that_of_the_pairs_trained_on(run):
     assert (filters, others) == (2, [5, 0.9, False])
 
 
+def test_a_contrast_range_that_clips_nothing_is_said(run, caplog):
+    caplog.set_level("INFO")
+    run(contrast_range=(10, 90))
+    assert "contrast range" not in caplog.text
+    run(contrast_range=(10, 100))
+    assert "no contrast range is applied, as (10, 100) reaches to 0 or 100" in caplog.text
+
+
 @pytest.mark.parametrize("contrast_range", [None, (0.5, 99.5), (25, 75)])
 @pytest.mark.parametrize("dark_background", [True, False])
 def test_images_are_shown_as_the_options_say(run, contrast_range, dark_background):
