@@ -118,6 +118,9 @@ UNET_TARGET = "instances"
 # True: the mean of what the network says of an image and its three flips. "rotations": of those
 # turned by a right angle, too. Better, and four and eight times the work. Published: False.
 UNET_TEST_TIME_FLIPS = "rotations"
+# How many times larger than it is the UNet is shown a micrograph: gaps of a pixel, which it would
+# paint over, become wider. Its square is the work, and the memory. Published: 1.
+UNET_TEST_TIME_MAGNIFICATION = 1.25
 # True: each fake micrograph is blurred, shaded and given noise differently each time the UNet sees
 # it, so that it learns nothing real ones do not have. Published: False.
 UNET_VARY_IMAGING = True
@@ -311,6 +314,7 @@ def steps(run_step):
         manage_overlap_mode=2,  # where tiles overlap: 0 maximum, 1 average, 2 crop
         use_gpu_for_whole_image=USE_GPU_FOR_WHOLE_IMAGE_INFERENCE,
         average_flips=UNET_TEST_TIME_FLIPS,
+        magnification=UNET_TEST_TIME_MAGNIFICATION,
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
         threshold=-1,  # of the stretched probability, 0 to 255; negative: Otsu
         # these two are without effect on UNET_TARGET = "instances"

@@ -6,6 +6,7 @@ import zipfile
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import keras
 import numpy as np
 
@@ -84,14 +85,17 @@ def make_predictor(
     manage_overlap_mode,
     use_gpu="auto",
     average_flips=False,
+    magnification=1.0,
 ):
-    """Return ``predict(image (h, w, 1) float32) -> (h, w, 1) float32`` for the network at ``path``.
+    """Return ``predict(image (h, w, 1) float32) -> (h, w, c) float32`` for the network at ``path``.
 
     ``use_gpu`` counts for whole images only: True, False, or "auto" (the GPU where the image fits
     into its memory, else the CPU, said once). ``average_flips`` True averages over the image and
     its three flips, "rotations" over all its eight orientations, for four and eight times the work.
+    The network is shown the image, or each tile, enlarged by ``magnification``, from 1, for its
+    square of the work and memory.
     """
-    more = (min_overlap, manage_overlap_mode, use_gpu)
+    more = (min_overlap, manage_overlap_mode, use_gpu, magnification)
     predict = _make_single_predictor(path, whole_image, tile_height, tile_width, *more)
     if not average_flips:
         return predict
@@ -115,11 +119,22 @@ def make_predictor(
 
 
 def _make_single_predictor(
-    path, whole_image, tile_height, tile_width, min_overlap, manage_overlap_mode, use_gpu
+    path,
+    whole_image,
+    tile_height,
+    tile_width,
+    min_overlap,
+    manage_overlap_mode,
+    use_gpu,
+    magnification,
 ):
     if not backend.has_gpu():
         logger.info("no GPU in use: computing on the CPU")
-    predict_batch = load_predictor(path, use_gpu=not whole_image or use_gpu)
+
+    def load(use_gpu):
+        return _magnified(load_predictor(path, use_gpu=use_gpu), magnification)
+
+    predict_batch = load(not whole_image or use_gpu)
     if not whole_image:
         return lambda image: _predict_by_tiles(
             predict_batch, image, tile_height, tile_width, min_overlap, manage_overlap_mode
@@ -140,11 +155,32 @@ def _make_single_predictor(
                     height,
                     width,
                 )
-                on_cpu = load_predictor(path, use_gpu=False)
+                on_cpu = load(False)
         with backend.on_cpu():
             return on_cpu(image[None])[0]
 
     return predict
+
+
+def _magnified(predict_batch, magnification):
+    """Return ``predict(images (b, h, w, 1)) -> (b, h, w, c)``, which shows them enlarged."""
+    if magnification == 1:
+        return predict_batch
+
+    def predict(batch):
+        height, width = batch.shape[1:3]
+        larger = round(width * magnification), round(height * magnification)
+        outputs = predict_batch(_resize(batch, larger, cv2.INTER_CUBIC))
+        return _resize(outputs, (width, height), cv2.INTER_AREA)
+
+    return predict
+
+
+def _resize(images, size, interpolation):
+    """Return images (b, h, w, c) at another size, which OpenCV wants as (width, height)."""
+    resized = [cv2.resize(image, size, interpolation=interpolation) for image in images]
+    width, height = size
+    return np.stack(resized).reshape(len(images), height, width, images.shape[-1])
 
 
 def _predict_by_tiles(

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from skimage.exposure import histogram
 from skimage.filters import threshold_otsu
 
 from models import backend
@@ -28,6 +29,8 @@ MADE_BY = "step 6a (train_unet)"
 SMALLEST_PARTICLE = 9  # pixels; what is smaller is noise
 # Of masks that are split at narrow places, not of those grown from centres.
 OF_SPLITTING = ("watershed_lines", "min_distance")
+# By how much of the range of probabilities particles are likelier than the background, at least.
+LEAST_CONTRAST = 1 / 3
 NOT_DECIDING = ("unet_dir", "images_dir", "output_dir", *WITHOUT_EFFECT)
 
 
@@ -44,6 +47,7 @@ def segment_images(
     manage_overlap_mode,
     use_gpu_for_whole_image,
     average_flips,
+    magnification,
     contrast_range,
     threshold,
     watershed_lines,
@@ -85,6 +89,7 @@ def segment_images(
         manage_overlap_mode=manage_overlap_mode,
         use_gpu=use_gpu_for_whole_image,
         average_flips=average_flips,
+        magnification=magnification,
     )
     dark_background = trained_with["dark_background"]
     if list(contrast_range or ()) != list(trained_with["contrast_range"] or ()):
@@ -131,13 +136,44 @@ def segment_output(output, threshold, watershed_lines, min_distance):
     if shows_no_particle(probability, threshold):
         return np.zeros(probability.shape, np.uint8)
     stretched = stretch_to_uint8(probability)
+    if threshold < 0:
+        threshold = otsu_threshold(stretched)
     if output.shape[-1] == 1:
         return segment_particles(stretched, threshold, watershed_lines, min_distance)
-    if threshold < 0:
-        threshold = threshold_otsu(stretched)
     labels = grow_particles(stretched, output[..., 1], threshold)
     particles = label_particles(to_four_connected(labels > 0))
     # The lines between particles leave crumbs, which are none.
     is_particle = np.bincount(particles.ravel()) >= SMALLEST_PARTICLE
     is_particle[0] = False
     return is_particle[particles].astype(np.uint8) * 255
+
+
+def otsu_threshold(probability: np.ndarray) -> float:
+    """Return Otsu's threshold, of the brighter pixels alone where it cuts the background in two.
+
+    A few particles in a large image weigh less than the background's noise does. But the means of
+    the classes are then closer than `LEAST_CONTRAST` of the range of values; so what is above is
+    cut again, until they are not. Without any contrast nothing is above the threshold.
+
+    Parameters
+    ----------
+    probability : any shape; integers, or floats, whose range is divided into 256 bins.
+
+    Source: Otsu, IEEE Trans. Syst. Man Cybern. 9 (1979) 62.
+    """
+    lowest, highest = probability.min(), probability.max()
+    if lowest == highest:
+        return highest
+    counts, values = histogram(probability, source_range="image")
+    least_contrast = LEAST_CONTRAST * (float(highest) - float(lowest))
+    while len(values) > 1:
+        threshold = threshold_otsu(hist=(counts, values))
+        above = values > threshold
+        darker, brighter = (
+            np.average(values[part], weights=counts[part]) for part in (~above, above)
+        )
+        if brighter - darker >= least_contrast:
+            return threshold
+        first = np.flatnonzero(above & (counts > 0))[0]
+        counts, values = counts[first:], values[first:]
+    return values[-1]

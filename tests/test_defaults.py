@@ -58,6 +58,7 @@ OPTIONS = {
     "MATCH_SCENES": True,
     "UNET_TARGET": "instances",
     "UNET_TEST_TIME_FLIPS": "rotations",
+    "UNET_TEST_TIME_MAGNIFICATION": 1.25,
     "UNET_VARY_IMAGING": True,
     "UNET_GAP_WEIGHT": 10.0,
 }
@@ -180,6 +181,7 @@ FROM_ABOVE = {
     "6b": {
         "output_dir": "OUTPUT_DIR_UNET",
         "average_flips": "UNET_TEST_TIME_FLIPS",
+        "magnification": "UNET_TEST_TIME_MAGNIFICATION",
         "contrast_range": "UNET_CONTRAST_OPTIMIZATION_RANGE",
     },
     "7": {"masks_dir": "OUTPUT_DIR_UNET", "pixel_size_nm": "PIXEL_SIZE_NM"},

@@ -85,6 +85,7 @@ def test_the_ways_that_were_chosen_were_taken_by_all_steps(finished):
     expected |= {
         "UNET_TARGET": "mask" if AS_PUBLISHED else "instances",
         "UNET_TEST_TIME_FLIPS": False if AS_PUBLISHED else "rotations",
+        "UNET_TEST_TIME_MAGNIFICATION": 1 if AS_PUBLISHED else 1.25,
         "UNET_GAP_WEIGHT": 0.0 if AS_PUBLISHED else 10.0,
     }
     simulated = the_json(folder, "2_CycleGAN/data/trainB/made_with.json")
@@ -99,6 +100,7 @@ def test_the_ways_that_were_chosen_were_taken_by_all_steps(finished):
         "MATCH_SCENES": simulated["options"]["match_scenes"],
         "UNET_TARGET": unet["target"],
         "UNET_TEST_TIME_FLIPS": segmented["average_flips"],
+        "UNET_TEST_TIME_MAGNIFICATION": segmented["magnification"],
         "UNET_VARY_IMAGING": unet["vary_imaging"],
         "UNET_GAP_WEIGHT": unet["gap_weight"],
     } == expected

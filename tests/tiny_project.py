@@ -36,6 +36,7 @@ PUBLISHED = {
     "MATCH_SCENES": False,
     "UNET_TARGET": "mask",
     "UNET_TEST_TIME_FLIPS": False,
+    "UNET_TEST_TIME_MAGNIFICATION": 1,
     "UNET_VARY_IMAGING": False,
     "UNET_GAP_WEIGHT": 0.0,
 }

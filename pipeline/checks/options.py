@@ -33,6 +33,7 @@ UNET_TARGET = one_of("mask", "instances")
 OUTLINE_SOURCE = one_of("wgan", "augmented")
 WHEN_FAILED = one_of("stop", "warn")
 TEST_TIME_FLIPS = one_of(True, "rotations", False)
+MAGNIFICATION = number(1, 4)
 GPU_FOR_WHOLE_IMAGE = one_of("auto", True, False)
 
 # Every option on top of StartProcess.py and what it may be. A new option gets its line here.
@@ -81,6 +82,7 @@ OPTION_CHECKS: dict[str, Check] = {
     "UNET_FILTERS": UNET_FILTERS,
     "UNET_TARGET": UNET_TARGET,
     "UNET_TEST_TIME_FLIPS": TEST_TIME_FLIPS,
+    "UNET_TEST_TIME_MAGNIFICATION": MAGNIFICATION,
     "UNET_VARY_IMAGING": YES_NO,
     "UNET_GAP_WEIGHT": WEIGHT,
     "USE_DATALOADER": YES_NO,

@@ -21,9 +21,12 @@ from pipeline.particles.touching_particles import (
     widened,
 )
 
-# Of a centre, in 255ths of the centrality of the innermost pixel:
-LEAST_RISE = 45  # from the valley to a neighbour up to it
-LEAST_HEIGHT = 90
+LEAST_CENTRALITY = 0.35  # of a centre
+LEAST_RATIO = 1.45  # of a centre's to that of the valley before a higher one, `NOISE` on both
+NOISE = 0.1  # of the centrality, as a network gives it
+# As many levels as 8 bits hold, of equal ratios.
+LEVELS = 255 / np.log1p(1 / NOISE)
+LEAST_RISE = round(np.log(LEAST_RATIO) * LEVELS)
 ROWS_AT_A_TIME = 512
 
 
@@ -51,9 +54,10 @@ def centrality(labels: np.ndarray) -> np.ndarray:
 def find_centres(central: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return markers of the particles: int32 (h, w), 1, 2, ... at their centres, else 0.
 
-    A centre is a maximum of the map of at least `LEAST_HEIGHT` that rises by `LEAST_RISE` above
-    the valley to any higher one: its dynamics. What rises less is shading within a particle, what
-    is lower no particle: residues have rims but nothing that the network takes for an inside.
+    A centre is a maximum of the map of at least `LEAST_CENTRALITY` that is `LEAST_RATIO` times as
+    central as the valley to any higher one: its dynamics, of the logarithm, as the higher a
+    maximum, the deeper is the shading within a particle. What rises less is shading, what is lower
+    no particle: residues have rims but nothing that the network takes for an inside.
     Source: Grimaud, "A new measure of contrast: the dynamics", Proc. SPIE 1769 (1992).
 
     Parameters
@@ -61,14 +65,19 @@ def find_centres(central: np.ndarray, mask: np.ndarray) -> np.ndarray:
     central : float (h, w), 0 to 1 how central the network holds each pixel to be, smoothed.
     mask : bool (h, w), where there are particles at all.
     """
-    height = np.rint(np.clip(central, 0, 1) * 255).astype(np.uint8) * mask
+    height = to_levels(np.clip(central, 0, 1)) * mask
     # Cut down by the rise and grown back under the map: what stays missing are the domes.
     cut = cv2.subtract(height, LEAST_RISE)
     dome = height - reconstruction(cut, height).astype(np.uint8)
     count, domes = cv2.connectedComponents((dome > 0).astype(np.uint8))
     is_centre = np.zeros(count, np.int32)
-    is_centre[domes[(dome == LEAST_RISE) & (height >= LEAST_HEIGHT)]] = 1
+    is_centre[domes[(dome == LEAST_RISE) & (height >= to_levels(LEAST_CENTRALITY))]] = 1
     return (is_centre * np.cumsum(is_centre, dtype=np.int32))[domes]
+
+
+def to_levels(central):
+    """Return centralities, 0 to 1, as uint8 levels, each the same ratio above the one before."""
+    return np.rint(np.log1p(np.asarray(central) / NOISE) * LEVELS).astype(np.uint8)
 
 
 def grow_particles(probability: np.ndarray, central: np.ndarray, threshold: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 import tracemalloc
 import zipfile
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -33,6 +34,32 @@ def test_every_way_gives_the_same_image(halving_network, whole_image, mode):
         halving_network, whole_image=whole_image, manage_overlap_mode=mode, **TILING
     )
     np.testing.assert_allclose(predict(image), image / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("whole_image", [True, False])
+def test_the_network_is_shown_the_image_enlarged(halving_network, monkeypatch, whole_image):
+    load, sizes = inference.load_predictor, []
+
+    def load_and_watch(path, use_gpu):
+        predict = load(path, use_gpu)
+        return lambda batch: sizes.append(batch.shape[1:3]) or predict(batch).repeat(2, axis=-1)
+
+    monkeypatch.setattr(inference, "load_predictor", load_and_watch)
+    predict = make_predictor(
+        halving_network,
+        whole_image=whole_image,
+        manage_overlap_mode=2,
+        average_flips="rotations",
+        magnification=1.5,
+        **TILING,
+    )
+    image = np.zeros((51, 41, 1), np.float32)
+    cv2.circle(image, (25, 20), 11, 1, -1)  # in the centre of no axis
+    image = cv2.GaussianBlur(image, (0, 0), 2.0)[..., None]
+    output = predict(image)
+    assert set(sizes) == ({(76, 62), (62, 76)} if whole_image else {(36, 24), (24, 36)})
+    assert output.shape == (51, 41, 2) and output.dtype == np.float32
+    np.testing.assert_allclose(output, (image / 2).repeat(2, axis=-1), atol=0.01)
 
 
 @pytest.mark.parametrize("whole_image", [True, False])

@@ -4,12 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.filters import threshold_otsu
 
 from pipeline import segment_images as step
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
 from pipeline.particle_masks import label_particles, to_four_connected
-from pipeline.segment_images import segment_output
+from pipeline.segment_images import otsu_threshold, segment_output
 
 RUN = "2026-01-31_12-00-00"
 SHAPE = (60, 120)
@@ -51,6 +54,31 @@ def test_particles_are_grown_over_what_otsus_threshold_leaves():
     assert alike(mask, expected) > 0.94  # but for a line between two, and smoothed rims
     areas = np.bincount(label_particles(mask).ravel())[1:]
     assert sorted(areas) == pytest.approx([np.pi * 64, np.pi * 196, np.pi * 196], rel=0.1)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_single_particle_is_told_from_a_noisy_background(channels):
+    """Otsu's threshold itself would cut the background in two: the particle is 0.0006 of it."""
+    output = np.zeros((400, 500, channels), np.float32)
+    output[..., 0] = np.random.default_rng(0).normal(0.4, 0.02, (400, 500))
+    particle = np.hypot(*np.ogrid[-100:300, -70:430]) <= 6
+    output[particle] = 0.9
+    assert np.count_nonzero(output[..., 0] > threshold_otsu(output[..., 0])) > 0.2 * particle.size
+    mask = segment_output(output, -1, True, 9)
+    assert np.count_nonzero((mask > 0) != particle) <= 12
+
+
+def test_noise_alone_is_background():
+    noise = np.random.default_rng(0).normal(0.4, 0.02, (400, 500))
+    assert np.count_nonzero(noise > otsu_threshold(noise)) < 10
+
+
+@given(share=st.floats(0.02, 0.98), seed=st.integers(0, 2**32 - 1))
+def test_where_particles_stand_out_otsus_threshold_is_that_of_all_pixels(share, seed):
+    random = np.random.default_rng(seed)
+    image = (random.random((30, 40)) < share) * 160 + random.normal(40, 6, (30, 40)).clip(0, 80)
+    image = np.rint(image).astype(np.uint8)
+    assert otsu_threshold(image) == threshold_otsu(image)
 
 
 @pytest.mark.parametrize(("threshold", "halo"), [(50, 3), (100, 0), (254, 0)])
@@ -117,6 +145,7 @@ def segment(tmp_path, monkeypatch):
         monkeypatch.setattr(step, "make_predictor", make_predictor)
         options = {"unet_dir": tmp_path, "images_dir": images, "output_dir": tmp_path / "masks"}
         options |= {"unet_model": None, "whole_image": True, "average_flips": False}
+        options |= {"magnification": 1.25}
         options |= {"tile_height": 64, "tile_width": 48, "min_overlap": 2, "manage_overlap_mode": 1}
         options |= {"use_gpu_for_whole_image": False, "contrast_range": (0.5, 99.5)}
         options |= {"threshold": -1, "watershed_lines": True, "min_distance": 9}
@@ -188,6 +217,7 @@ def test_the_options_of_the_segmentation_and_of_the_tiles_count(segment):
         "manage_overlap_mode": 1,
         "use_gpu": False,
         "average_flips": False,
+        "magnification": 1.25,
     }
     *_, made = count(whole_image=False, average_flips=True)
     assert (made["whole_image"], made["average_flips"]) == (False, True)

@@ -122,6 +122,7 @@ def segment(tmp_path, monkeypatch):
         options |= {"whole_image": True, "average_flips": False, "contrast_range": (0.5, 99.5)}
         options |= {"tile_height": 64, "tile_width": 64, "min_overlap": 2, "manage_overlap_mode": 2}
         options |= {"threshold": -1, "watershed_lines": True, "min_distance": 9}
+        options |= {"magnification": 1.25}
         options |= {"unet_dir": tmp_path, "images_dir": tmp_path / "images"}
         options |= {"output_dir": tmp_path / "masks"}
         segment_images.segment_images(**options, when_failed=when_failed)
