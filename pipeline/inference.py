@@ -1,6 +1,7 @@
 """Run a network over micrographs of any size: whole, or by tiles; on the GPU where it fits."""
 
 import contextlib
+import functools
 import logging
 import zipfile
 from itertools import islice
@@ -45,9 +46,16 @@ def load_predictor(path, use_gpu):
 
     NumPy in and out, float32. Devices and errors are those of ``load_network``.
     """
+    if not backend.has_gpu():
+        _say_once("no GPU in use: computing on the CPU")
     network = load_network(path, use_gpu)
     with _device(use_gpu):
         return fast_inference.prepare(network)
+
+
+@functools.cache
+def _say_once(words):
+    logger.info(words)
 
 
 def _device(use_gpu):
@@ -128,9 +136,6 @@ def _make_single_predictor(
     use_gpu,
     magnification,
 ):
-    if not backend.has_gpu():
-        logger.info("no GPU in use: computing on the CPU")
-
     def load(use_gpu):
         return _magnified(load_predictor(path, use_gpu=use_gpu), magnification)
 
