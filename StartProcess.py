@@ -78,7 +78,9 @@ ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once
 # True: the same bits every time, and slower: by GPU kernels that repeat themselves; with torch on a
 # CPU by one thread.
 DETERMINISTIC = False
-USE_XLA = "auto"  # tensorflow: compile training steps; "auto": on a GPU, unless DETERMINISTIC
+# tensorflow: compile training steps; "auto": on a GPU, unless DETERMINISTIC, with which True does
+# not go.
+USE_XLA = "auto"
 
 # --- Step 1: the WGAN learns outlines -----------------------------------------------------------
 # Where step 2 takes its outlines from. "wgan", as published: those the WGAN draws. "augmented":

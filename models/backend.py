@@ -175,7 +175,7 @@ def set_up_devices(
     independent_networks : tensorflow on a CPU only; how many networks of a step can be computed
         at the same time. Each gets its share of the cores: one small convolution cannot use many.
     use_xla : tensorflow only; True, False, or "auto": for training steps on a GPU, unless they are
-        to be deterministic, which not all of XLA's kernels are.
+        to be deterministic, which not all of XLA's kernels are. So True does not go with that.
 
     Returns
     -------
@@ -184,9 +184,14 @@ def set_up_devices(
     Raises
     ------
     ValueError
-        If a GPU is asked for that is not there.
+        If a GPU is asked for that is not there, or XLA for steps that are to be deterministic.
     """
     global _use_xla
+    if use_xla is True and deterministic:
+        raise ValueError(
+            "DETERMINISTIC = True does not go with USE_XLA = True: not all of XLA's kernels repeat "
+            'themselves. Use "auto" or False for USE_XLA, or DETERMINISTIC = False.'
+        )
     _use_xla = False if use_xla == "auto" and deterministic else use_xla
     keep_freed_memory()
     chosen = _chosen_gpus(use_gpus)

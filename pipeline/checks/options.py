@@ -145,7 +145,7 @@ def check_options(options: dict[str, object]) -> list[str]:
         for name, allowed in wrong.items()
     ]
     right = {name: value for name, value in options.items() if name not in wrong}
-    return problems + _check_crop(right) + _check_folders(right)
+    return problems + _check_crop(right) + _check_xla(right) + _check_folders(right)
 
 
 def _check_crop(options: dict[str, object]) -> list[str]:
@@ -155,6 +155,16 @@ def _check_crop(options: dict[str, object]) -> list[str]:
             f"IMAGE_CROP keeps {rows} rows, fewer than a tile has (TILE_SIZE_H is {height}). "
             f"Allowed is TILE_SIZE_H up to IMAGE_CROP: set TILE_SIZE_H to {rows} or less, or "
             'IMAGE_CROP to "auto".'
+        ]
+    return []
+
+
+def _check_xla(options: dict[str, object]) -> list[str]:
+    if options.get("DETERMINISTIC") and options.get("USE_XLA") is True:
+        return [
+            "DETERMINISTIC is True and USE_XLA is True, but not all of XLA's kernels repeat "
+            'themselves. Allowed with DETERMINISTIC = True is USE_XLA = "auto" or False: change '
+            "one of the two."
         ]
     return []
 

@@ -127,9 +127,9 @@ def test_networks_share_the_cores_of_a_cpu(use_gpus, networks, asked):
         ("auto", False, True, True),
         ("auto", False, False, False),
         ("auto", True, True, False),
-        (True, True, True, True),
         (True, False, False, True),
         (False, False, True, False),
+        (False, True, True, False),
     ],
 )
 def test_steps_are_compiled_by_xla_where_asked(
@@ -141,6 +141,12 @@ def test_steps_are_compiled_by_xla_where_asked(
     assert backend.compile_step(None)["jit_compile"] is compiled
     for own_choice in (False, True):
         assert backend.compile_step(None, use_xla=own_choice)["jit_compile"] is own_choice
+
+
+def test_xla_is_refused_where_the_same_bits_are_asked_for(asked):
+    with pytest.raises(ValueError, match="DETERMINISTIC = True does not go with USE_XLA = True"):
+        backend.set_up_devices(0, deterministic=True, use_xla=True)
+    assert not asked
 
 
 @pytest.mark.skipif(TENSORFLOW, reason="cuDNN's search is PyTorch's")

@@ -101,6 +101,14 @@ def test_a_tile_must_fit_into_the_rows_that_are_kept(options):
     assert "set TILE_SIZE_H to 300 or less" in problem
 
 
+def test_xla_does_not_go_with_deterministic(options):
+    (problem,) = check_options(options | {"DETERMINISTIC": True, "USE_XLA": True})
+    assert problem.startswith("DETERMINISTIC is True and USE_XLA is True, but not all of XLA's")
+    assert 'Allowed with DETERMINISTIC = True is USE_XLA = "auto" or False' in problem
+    for deterministic, use_xla in ((True, "auto"), (True, False), (False, True)):
+        assert check_options(options | {"DETERMINISTIC": deterministic, "USE_XLA": use_xla}) == []
+
+
 def test_an_output_folder_must_not_be_an_input_folder(options, tmp_path):
     (problem,) = check_options(
         options | {"OUTPUT_DIR_UNET": tmp_path / "Input_Images" / ".." / "Input_Images"}
