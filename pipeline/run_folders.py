@@ -184,6 +184,12 @@ def read_json(path: Path):
         return None
 
 
+def read_record(path: Path) -> dict:
+    """Return the object in a JSON file, empty where there is none or something else."""
+    content = read_json(path)
+    return content if isinstance(content, dict) else {}
+
+
 def fingerprint(files: Iterable[Path]) -> str:
     """Return a hash over the names and contents of files, in the order of their names."""
     digest = hashlib.blake2b(digest_size=16)
@@ -200,7 +206,7 @@ def check_made_from(folder: Path, inputs: str, again: str) -> None:
     ``inputs`` is a fingerprint, in a record alone or in a list; ``again`` is what to do. A folder
     without a record is the user's, who may have picked the files.
     """
-    made_from = (read_json(Path(folder) / MADE_WITH) or {}).get("inputs", inputs)
+    made_from = read_record(Path(folder) / MADE_WITH).get("inputs", inputs)
     if inputs not in (made_from if isinstance(made_from, list) else [made_from]):
         raise ValueError(
             f"{folder} was made from other files than those there now: {again}. (If you picked the "

@@ -25,7 +25,7 @@ from pipeline.run_folders import (
     fingerprint,
     is_of_the_system,
     list_runs,
-    read_json,
+    read_record,
     write_json,
 )
 from pipeline.run_step import INTERRUPTED, in_words, set_up_logging, why_ended
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 STATE = ".workflow"
 MEASURES = "7"  # a step on which the preset has no bearing
+# What a step was made with, by name, and the word for one of them.
+PARTS = {"keywords": "option", "inputs": "input", "upstream": "step"}
 
 
 def run_workflow(steps, *, options, selected=()):
@@ -120,7 +122,7 @@ def _select(calls, selected):
 def _is_done(options, number, _, keywords):
     """Return whether a step is finished, as far as can be said before its keywords are checked."""
     try:
-        records = read_json(Path(options["ROOT_DIR"]) / STATE / "steps.json") or {}
+        records = _read_records(Path(options["ROOT_DIR"]) / STATE)
         made_with = _made_with(number, keywords, records)
         return _why_run(records.get(number), made_with, number, keywords) is None
     except (KeyError, TypeError, ValueError, OSError):
@@ -130,7 +132,7 @@ def _is_done(options, number, _, keywords):
 def _run_unless_finished(folder, number, function, keywords, options, was_asked_for, tell_lock):
     resume = options["RESUME"]
     title = f"Step {number} of {list(STEPS)[-1]}: {STEPS[number][1]}"
-    records = read_json(folder / "steps.json") or {}
+    records = _read_records(folder)
     made_with = _made_with(number, keywords, records)
     why = _why_run(records.get(number), made_with, number, keywords)
     if resume and not was_asked_for and why is None:
@@ -155,12 +157,29 @@ def _run_unless_finished(folder, number, function, keywords, options, was_asked_
         sys.exit(code if code > 0 else 1)
     if code:
         _exit_interrupted(resume)
-    records = read_json(folder / "steps.json") or {}
+    records = _read_records(folder)
     records[number] = {"made_with": made_with, "left": _listing(number, keywords)}
     write_json(folder / "steps.json", records)
     logger.info("step %s took %s", number, format_seconds(time.monotonic() - start))
     if interrupted:
         _exit_interrupted(resume)
+
+
+def _read_records(folder):
+    """Return the records of the finished steps, by number; a damaged one is as none."""
+    records = read_record(folder / "steps.json")
+    return {number: record for number, record in records.items() if _is_record(record)}
+
+
+def _is_record(record):
+    made_with = record.get("made_with") if isinstance(record, dict) else None
+    return (
+        isinstance(made_with, dict)
+        and all(
+            isinstance(made_with.get(part), dict) for part in ("keywords", "inputs", "upstream")
+        )
+        and "left" in record
+    )
 
 
 def _set_aside(number, keywords):
@@ -208,7 +227,7 @@ def _why_run(record, made_with, number, keywords):
     if record is None:
         return "not done yet"
     before = record["made_with"]
-    for part, word in (("keywords", "option"), ("inputs", "input"), ("upstream", "step")):
+    for part, word in PARTS.items():
         for name, value in made_with[part].items():
             if before[part].get(name) != value:
                 return f"{word} {name} changed"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.run_folders import read_json, write_json
+from pipeline.run_folders import read_record, write_json
 
 SECONDS_TO_WAIT_FOR_A_DYING_STEP = 5.0
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -28,7 +28,7 @@ def locked(path):
     """
     content = {"computer": platform.node(), "run": identity_of(os.getpid()), "step": None}
     while not _create(path, content):
-        held = read_json(path) or {}
+        held = _read(path)
         _wait_or_refuse(path, held)
         _remove(path, held)
 
@@ -52,12 +52,25 @@ def _create(path, content):
     return True
 
 
+def _read(path):
+    """Return what a lock says, nothing where it is cut off or damaged."""
+    held = read_record(path)
+    is_whole = all(held.get(name) is None or _is_identity(held[name]) for name in ("run", "step"))
+    return held if is_whole else {}
+
+
+def _is_identity(value):
+    return (
+        isinstance(value, list) and len(value) == 2 and isinstance(value[0], int) and value[0] > 0
+    )
+
+
 def _remove(path, held):
     """Remove a lock with this content; one that another run has put there meanwhile stays."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):
         os.replace(path, aside)
-        if (read_json(aside) or {}) == held:
+        if _read(aside) == held:
             aside.unlink()
         else:
             os.replace(aside, path)
@@ -107,7 +120,7 @@ def _wait_or_refuse(path, held):
             "stop it, or set another ROOT_DIR."
         )
     end = time.monotonic() + SECONDS_TO_WAIT_FOR_A_DYING_STEP
-    # A lock without content may be one that is just being written.
+    # A lock without (whole) content may be one that is just being written.
     while is_alive(held.get("step")) or (not held and time.monotonic() < end):
         if time.monotonic() > end:
             raise BlockingIOError(

@@ -120,6 +120,8 @@ def test_a_folder_made_from_other_files_is_refused(tmp_path):
         folder = open_output_folder(tmp_path / "b", {"inputs": recorded})
         with pytest.raises(ValueError, match=r"b was made from other files .*: run step 5\."):
             check_made_from(folder, inputs, "run step 5")
+    write_json(folder / run_folders.MADE_WITH, ["damaged"])
+    check_made_from(folder, inputs, "as without a record")
 
 
 def test_fingerprint_follows_names_and_contents(tmp_path):

@@ -78,6 +78,20 @@ def test_whether_a_step_is_done_can_be_asked_before_anything_is_checked(folder):
     assert not workflow._is_done({}, "0", "prepare_images", keywords)
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [[1, 2], {"0": 7}, {"0": {}}, {"0": {"made_with": {"keywords": []}, "left": ""}}, "record"],
+)
+def test_a_damaged_record_is_as_none(folder, damaged):
+    done, keywords = record(folder)
+    (folder / ".workflow").mkdir()
+    write_json(folder / ".workflow" / "steps.json", damaged)
+    assert workflow._read_records(folder / ".workflow") == {}
+    assert not workflow._is_done({"ROOT_DIR": folder}, "0", "prepare_images", keywords)
+    write_json(folder / ".workflow" / "steps.json", {"3": 7, "0": done})
+    assert workflow._read_records(folder / ".workflow") == {"0": done}
+
+
 def test_missing_output_is_made_again_but_hidden_files_do_not_count(folder):
     done, _ = record(folder)
     (folder / "data" / "trainA" / ".DS_Store").touch()

@@ -104,3 +104,13 @@ def test_a_lock_that_was_cut_off_is_taken_over_after_a_while(tmp_path, monkeypat
     lock.write_text('{"computer": "no')
     with locked(lock):
         assert read_json(lock)["run"][0] == os.getpid()
+
+
+@pytest.mark.parametrize("content", [12345, [1, 2], {"run": 5}, {"step": [-1, "x"]}, {"run": [2]}])
+def test_a_lock_that_was_damaged_is_taken_over_too(tmp_path, monkeypatch, content):
+    monkeypatch.setattr("pipeline.processes.run_lock.SECONDS_TO_WAIT_FOR_A_DYING_STEP", 0.3)
+    lock = tmp_path / "lock.json"
+    write_json(lock, content)
+    with locked(lock):
+        assert read_json(lock)["run"][0] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
