@@ -4,39 +4,25 @@ What was done is kept in ``ROOT_DIR/.workflow``: ``steps.json`` (what each finis
 with and what it left), ``preset.json``, ``log.txt``, and ``lock.json`` while a run is on.
 """
 
-import hashlib
-import json
 import logging
-import os
 import sys
 import time
 from pathlib import Path
 
-from pipeline import VERSION
 from pipeline.check_inputs import check_inputs
-from pipeline.image_files import list_images
 from pipeline.presets import describe_changes, describe_switch, note_preset
 from pipeline.processes.run_lock import locked
 from pipeline.processes.step_process import catch_ends_from_outside, run_in_process
 from pipeline.progress import format_seconds
-from pipeline.run_folders import (
-    MADE_WITH,
-    WITHOUT_EFFECT,
-    fingerprint,
-    is_of_the_system,
-    list_runs,
-    read_record,
-    write_json,
-)
+from pipeline.run_folders import MADE_WITH, write_json
 from pipeline.run_step import INTERRUPTED, in_words, set_up_logging, why_ended
-from pipeline.step_table import INPUTS, OUTPUTS, STEPS
+from pipeline.step_records import new_record, read_records, what_decides, why_run
+from pipeline.step_table import OUTPUTS, STEPS
 
 logger = logging.getLogger(__name__)
 
-STATE = ".workflow"
+STATE, RECORDS = ".workflow", "steps.json"
 MEASURES = "7"  # a step on which the preset has no bearing
-# What a step was made with, by name, and the word for one of them.
-PARTS = {"keywords": "option", "inputs": "input", "upstream": "step"}
 
 
 def run_workflow(steps, *, options, selected=()):
@@ -122,9 +108,9 @@ def _select(calls, selected):
 def _is_done(options, number, _, keywords):
     """Return whether a step is finished, as far as can be said before its keywords are checked."""
     try:
-        records = _read_records(Path(options["ROOT_DIR"]) / STATE)
-        made_with = _made_with(number, keywords, records)
-        return _why_run(records.get(number), made_with, number, keywords) is None
+        records = read_records(Path(options["ROOT_DIR"]) / STATE / RECORDS)
+        made_with = what_decides(number, keywords, records)
+        return why_run(records.get(number), made_with, number, keywords) is None
     except (KeyError, TypeError, ValueError, OSError):
         return False
 
@@ -132,9 +118,9 @@ def _is_done(options, number, _, keywords):
 def _run_unless_finished(folder, number, function, keywords, options, was_asked_for, tell_lock):
     resume = options["RESUME"]
     title = f"Step {number} of {list(STEPS)[-1]}: {STEPS[number][1]}"
-    records = _read_records(folder)
-    made_with = _made_with(number, keywords, records)
-    why = _why_run(records.get(number), made_with, number, keywords)
+    records = read_records(folder / RECORDS)
+    made_with = what_decides(number, keywords, records)
+    why = why_run(records.get(number), made_with, number, keywords)
     if resume and not was_asked_for and why is None:
         logger.info("%s: already done with the same options and inputs", title)
         return
@@ -149,7 +135,7 @@ def _run_unless_finished(folder, number, function, keywords, options, was_asked_
         _set_aside(number, keywords)
     if records.pop(number, None):
         # If it fails or is stopped, its output is no more what the record says.
-        write_json(folder / "steps.json", records)
+        write_json(folder / RECORDS, records)
     code, interrupted = run_in_process(folder, number, function, keywords, options, tell_lock)
     if code and not interrupted:
         why = why_ended(code, function, keywords)
@@ -157,29 +143,12 @@ def _run_unless_finished(folder, number, function, keywords, options, was_asked_
         sys.exit(code if code > 0 else 1)
     if code:
         _exit_interrupted(resume)
-    records = _read_records(folder)
-    records[number] = {"made_with": made_with, "left": _listing(number, keywords)}
-    write_json(folder / "steps.json", records)
+    records = read_records(folder / RECORDS)
+    records[number] = new_record(made_with, number, keywords)
+    write_json(folder / RECORDS, records)
     logger.info("step %s took %s", number, format_seconds(time.monotonic() - start))
     if interrupted:
         _exit_interrupted(resume)
-
-
-def _read_records(folder):
-    """Return the records of the finished steps, by number; a damaged one is as none."""
-    records = read_record(folder / "steps.json")
-    return {number: record for number, record in records.items() if _is_record(record)}
-
-
-def _is_record(record):
-    made_with = record.get("made_with") if isinstance(record, dict) else None
-    return (
-        isinstance(made_with, dict)
-        and all(
-            isinstance(made_with.get(part), dict) for part in ("keywords", "inputs", "upstream")
-        )
-        and "left" in record
-    )
 
 
 def _set_aside(number, keywords):
@@ -194,64 +163,3 @@ def _exit_interrupted(resume):
     first = "" if resume else "set RESUME = True and "
     logger.info("interrupted; %srun StartProcess.py again to go on here", first)
     sys.exit(INTERRUPTED)
-
-
-def _made_with(number, keywords, records):
-    """Return what decides a step's output: its keywords, the user's files, the earlier steps."""
-    inputs = {}
-    for name in STEPS[number][2]:
-        path = Path(keywords[name])
-        inputs[name] = fingerprint(list_images(path)) if path.is_dir() else None
-    earlier = INPUTS.get(number, ())
-    if keywords.get("outline_source") == "augmented":
-        earlier = [step for step in earlier if step != "1"]  # the WGAN is not looked at
-    upstream = {step: _digest(records.get(step)) for step in earlier}
-    backend = os.environ.get("KERAS_BACKEND")
-    deciding = {
-        name: value
-        for name, value in keywords.items()
-        if name not in WITHOUT_EFFECT and not name.endswith("_dir")
-    }
-    content = {
-        "keywords": deciding,
-        "inputs": inputs,
-        "upstream": upstream,
-        "backend": backend,
-        "version": VERSION,
-    }
-    return json.loads(json.dumps(content, default=str))
-
-
-def _why_run(record, made_with, number, keywords):
-    """Return in words why a step must run, or None if it is finished as it would be made now."""
-    if record is None:
-        return "not done yet"
-    before = record["made_with"]
-    for part, word in PARTS.items():
-        for name, value in made_with[part].items():
-            if before[part].get(name) != value:
-                return f"{word} {name} changed"
-    for part, word in (("backend", "the backend"), ("version", "this program's version")):
-        if before.get(part) != made_with[part]:
-            return f"{word} changed"
-    if record["left"] != _listing(number, keywords):
-        return "its output is not as it was left: what is missing is made"
-    return None
-
-
-def _listing(number, keywords):
-    """Return a digest of the names and sizes of a step's output files."""
-    files = []
-    for pattern in OUTPUTS[number]:
-        path = Path(pattern.format(**keywords))
-        if "*" in pattern:
-            files += [run / path.name for run in list_runs(path.parents[1], path.name)[-1:]]
-        elif path.is_file():
-            files.append(path)
-        elif path.is_dir():
-            files += [file for file in path.iterdir() if not is_of_the_system(file)]
-    return _digest(sorted((file.parent.name, file.name, file.stat().st_size) for file in files))
-
-
-def _digest(content):
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

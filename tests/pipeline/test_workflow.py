@@ -1,4 +1,4 @@
-"""Which steps run, and why; what is recorded of a finished one."""
+"""Which steps run; what is recorded of a finished one."""
 
 import errno
 import logging
@@ -13,17 +13,12 @@ from pipeline.processes import step_process
 from pipeline.processes.run_lock import identity_of
 from pipeline.run_folders import MADE_WITH, read_json, write_json
 from pipeline.run_step import INTERRUPTED
-
-
-def record(tmp_path, **changes):
-    keywords = {"images_dir": str(tmp_path / "images"), "tile_height": 64, "cyclegan_dir": tmp_path}
-    keywords |= changes
-    made_with = workflow._made_with("0", keywords, {})
-    return {"made_with": made_with, "left": workflow._listing("0", keywords)}, keywords
+from pipeline.step_records import new_record, what_decides
 
 
 @pytest.fixture
 def folder(tmp_path):
+    """A folder with input and output of step 0."""
     for name in ("images", "data/trainA", "data/testA"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "images" / "a.tif").write_bytes(b"one")
@@ -31,42 +26,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def why(folder, done, **changes):
-    now, keywords = record(folder, **changes)
-    return workflow._why_run(done, now["made_with"], "0", keywords)
-
-
-def test_a_finished_step_is_done_until_something_changes(folder):
-    done, _ = record(folder)
-    assert why(folder, done) is None
-    assert why(folder, None) == "not done yet"
-    assert why(folder, done, tile_height=32) == "option tile_height changed"
-    (folder / "images" / "b.tif").write_bytes(b"two")
-    assert why(folder, done) == "input images_dir changed"
-
-
-def test_a_finished_step_is_run_again_by_another_backend_or_version(folder, monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
-    done, _ = record(folder)
-    with monkeypatch.context() as patch:
-        patch.setenv("KERAS_BACKEND", "tensorflow")
-        assert why(folder, done) == "the backend changed"
-    with monkeypatch.context() as patch:
-        patch.setattr(workflow, "VERSION", "another")
-        assert why(folder, done) == "this program's version changed"
-    assert why(folder, done) is None
-
-
-def test_options_without_effect_and_moved_folders_change_nothing(folder):
-    done, _ = record(folder, preview_every=20)
-    assert why(folder, done, preview_every=5) is None
-    moved = folder.with_name("moved")
-    folder.rename(moved)
-    assert why(moved, done) is None
-
-
 def test_whether_a_step_is_done_can_be_asked_before_anything_is_checked(folder):
-    done, keywords = record(folder)
+    keywords = {"images_dir": folder / "images", "tile_height": 64, "cyclegan_dir": folder}
+    done = new_record(what_decides("0", keywords, {}), "0", keywords)
     assert not workflow._is_done({"ROOT_DIR": folder}, "0", "prepare_images", keywords)
     (folder / ".workflow").mkdir()
     write_json(folder / ".workflow" / "steps.json", {"0": done})
@@ -76,83 +38,6 @@ def test_whether_a_step_is_done_can_be_asked_before_anything_is_checked(folder):
     )
     assert not workflow._is_done({"ROOT_DIR": folder}, "0", "prepare_images", {})
     assert not workflow._is_done({}, "0", "prepare_images", keywords)
-
-
-@pytest.mark.parametrize(
-    "damaged",
-    [[1, 2], {"0": 7}, {"0": {}}, {"0": {"made_with": {"keywords": []}, "left": ""}}, "record"],
-)
-def test_a_damaged_record_is_as_none(folder, damaged):
-    done, keywords = record(folder)
-    (folder / ".workflow").mkdir()
-    write_json(folder / ".workflow" / "steps.json", damaged)
-    assert workflow._read_records(folder / ".workflow") == {}
-    assert not workflow._is_done({"ROOT_DIR": folder}, "0", "prepare_images", keywords)
-    write_json(folder / ".workflow" / "steps.json", {"3": 7, "0": done})
-    assert workflow._read_records(folder / ".workflow") == {"0": done}
-
-
-def test_missing_output_is_made_again_but_hidden_files_do_not_count(folder):
-    done, _ = record(folder)
-    (folder / "data" / "trainA" / ".DS_Store").touch()
-    assert why(folder, done) is None
-    (folder / "data" / "trainA" / "a-0.tif").unlink()
-    assert why(folder, done) == "its output is not as it was left: what is missing is made"
-
-
-def test_a_step_runs_again_when_an_earlier_one_left_something_else(tmp_path):
-    first = {"0": {"made_with": 1, "left": "x"}, "2": {"made_with": 2, "left": "y"}}
-    second = {**first, "2": {"made_with": 2, "left": "z"}}
-    keywords = {"cyclegan_dir": str(tmp_path), "epochs": 1}
-    before = workflow._made_with("3", keywords, first)
-    after = workflow._made_with("3", keywords, second)
-    assert workflow._why_run({"made_with": before}, after, "3", keywords) == "step 2 changed"
-
-
-def test_step_2_does_not_wait_for_a_wgan_it_does_not_use(tmp_path):
-    records = {"0": {"made_with": 1, "left": "x"}, "1": {"made_with": 2, "left": "y"}}
-    keywords = {"masks_dir": str(tmp_path), "outline_source": "augmented"}
-    before = workflow._made_with("2", keywords, records)
-    records["1"]["left"] = "z"
-    after = workflow._made_with("2", keywords, records)
-    assert after == before
-    keywords["outline_source"] = "wgan"
-    before = workflow._made_with("2", keywords, records)
-    records["1"]["left"] = "y"
-    after = workflow._made_with("2", keywords, records)
-    assert workflow._why_run({"made_with": before}, after, "2", keywords) == "step 1 changed"
-
-
-def test_only_the_latest_run_counts_as_a_training_step_output(tmp_path):
-    keywords = {"wgan_dir": str(tmp_path)}
-    for run in ("2026-01-01_00-00-00", "2026-01-02_00-00-00"):
-        (tmp_path / "Models" / run).mkdir(parents=True)
-        (tmp_path / "Models" / run / "model.keras").write_text(run)
-    both = workflow._listing("1", keywords)
-    (tmp_path / "Models" / "2026-01-01_00-00-00" / "model.keras").unlink()
-    assert workflow._listing("1", keywords) == both
-
-
-@pytest.mark.parametrize(
-    ("step", "keyword", "models"),
-    [
-        ("1", "wgan_dir", ("model.keras",)),
-        ("3", "cyclegan_dir", ("image_to_mask.keras", "mask_to_image.keras")),
-        ("6a", "unet_dir", ("model.keras", "Checkpoint_Lowest_Loss.keras")),
-    ],
-)
-def test_a_training_step_runs_again_when_any_of_its_models_is_gone(step, keyword, models, tmp_path):
-    folder = tmp_path / "Models" / "2026-01-01_00-00-00"
-    folder.mkdir(parents=True)
-    for name in models:
-        (folder / name).write_text("a network")
-    keywords = {keyword: str(tmp_path)}
-    whole = workflow._listing(step, keywords)
-    for name in models:
-        (folder / name).rename(tmp_path / "away")
-        assert workflow._listing(step, keywords) != whole
-        (tmp_path / "away").rename(folder / name)
-    assert workflow._listing(step, keywords) == whole
 
 
 def test_steps_are_selected_by_number():
@@ -315,6 +200,19 @@ def test_a_step_that_runs_again_says_why(run, folder, monkeypatch, caplog):
     assert "folders and real tiles again (input images_dir changed)" in caplog.text
 
 
+def test_what_was_overwritten_by_a_file_of_the_same_size_is_noticed(
+    run, folder, monkeypatch, caplog
+):
+    step_that(monkeypatch, 0, 0)
+    assert run(one_step(folder)) == 0
+    overwritten = folder / "data" / "trainA" / "a-0.tif"
+    overwritten.write_bytes(b"TILE")
+    os.utime(overwritten, ns=(1, 1))  # also where the clock has not ticked since
+    assert run(one_step(folder)) == 0
+    assert "already done" not in caplog.text
+    assert "again (its output is not as it was left" in caplog.text
+
+
 def test_without_resume_finished_steps_run_and_train_anew(run, folder, monkeypatch, caplog):
     jobs = []
 
@@ -349,15 +247,6 @@ def test_without_resume_nothing_that_is_there_is_taken_for_done(run, folder, mon
         assert run(one_step(folder), resume=resume) == 0
         assert (kept / MADE_WITH).exists() == resume
         assert (kept / "a-0.tif").read_bytes() == b"tile"
-
-
-def test_the_table_of_pairs_is_output_too(folder):
-    table = folder / "generate_images" / "pairs.csv"
-    table.parent.mkdir()
-    keywords = {"cyclegan_dir": folder, "output_dir": folder / "masks"}
-    without = workflow._listing("5", keywords)
-    table.write_text("mask,fidelity\n")
-    assert workflow._listing("5", keywords) != without
 
 
 @pytest.mark.parametrize(("selected", "asks"), [((), True), (("6b", "7"), True), (("7",), False)])

@@ -1,0 +1,138 @@
+"""What is recorded of a finished step: what it was made with, and what it left.
+
+``made_with`` is what decides the step's output; the records of the steps before are in it, by a
+digest. ``left`` is a digest of the output's names and contents. ``seen``, of its names, sizes and
+times, tells without reading thousands of images that nothing has changed.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline import VERSION
+from pipeline.image_files import list_images
+from pipeline.run_folders import (
+    WITHOUT_EFFECT,
+    fingerprint,
+    is_of_the_system,
+    list_runs,
+    read_record,
+)
+from pipeline.step_table import INPUTS, OUTPUTS, STEPS
+
+# The parts of what a step was made with that are by name, and the word for one of them.
+PARTS = {"keywords": "option", "inputs": "input", "upstream": "step"}
+
+
+def read_records(path: Path) -> dict[str, dict]:
+    """Return the records of the finished steps, by number; a damaged one is as none."""
+    return {number: record for number, record in read_record(path).items() if _is_record(record)}
+
+
+def _is_record(record) -> bool:
+    if not isinstance(record, dict) or not isinstance(record.get("made_with"), dict):
+        return False
+    return "left" in record and all(
+        isinstance(record["made_with"].get(part), dict) for part in PARTS
+    )
+
+
+def what_decides(number: str, keywords: dict, records: dict[str, dict]) -> dict:
+    """Return what decides a step's output: its keywords, the user's files, the earlier steps."""
+    inputs = {}
+    for name in STEPS[number][2]:
+        path = Path(keywords[name])
+        inputs[name] = fingerprint(list_images(path)) if path.is_dir() else None
+    earlier = INPUTS.get(number, ())
+    if keywords.get("outline_source") == "augmented":
+        earlier = [step for step in earlier if step != "1"]  # the WGAN is not looked at
+    upstream = {step: _digest(_without_times(records.get(step))) for step in earlier}
+    backend = os.environ.get("KERAS_BACKEND")
+    deciding = {
+        name: value
+        for name, value in keywords.items()
+        if name not in WITHOUT_EFFECT and not name.endswith("_dir")
+    }
+    content = {
+        "keywords": deciding,
+        "inputs": inputs,
+        "upstream": upstream,
+        "backend": backend,
+        "version": VERSION,
+    }
+    return json.loads(json.dumps(content, default=str))
+
+
+def new_record(made_with: dict, number: str, keywords: dict) -> dict:
+    """Return the record of a step that has just finished."""
+    files = _output_files(number, keywords)
+    seen = _listing(files, _size_and_time)  # first: what changes from here on is noticed
+    return {"made_with": made_with, "left": _listing(files, _content), "seen": seen}
+
+
+def why_run(record: dict | None, made_with: dict, number: str, keywords: dict) -> str | None:
+    """Return in words why a step must run, or None if it is finished as it would be made now."""
+    if record is None:
+        return "not done yet"
+    before = record["made_with"]
+    for part, word in PARTS.items():
+        for name, value in made_with[part].items():
+            if before[part].get(name) != value:
+                return f"{word} {name} changed"
+    for part, word in (("backend", "the backend"), ("version", "this program's version")):
+        if before.get(part) != made_with[part]:
+            return f"{word} changed"
+    if not _is_as_left(record, _output_files(number, keywords)):
+        return "its output is not as it was left: what is missing is made"
+    return None
+
+
+def _is_as_left(record: dict, files: list[Path]) -> bool:
+    if "seen" not in record:  # as earlier versions recorded it, by names and sizes alone
+        return record["left"] == _listing(files, _size)
+    # A folder that was copied has other times.
+    return record["seen"] == _listing(files, _size_and_time) or (
+        record["left"] == _listing(files, _content)
+    )
+
+
+def _output_files(number: str, keywords: dict) -> list[Path]:
+    """Return a step's output files, of those in run folders the latest."""
+    files = []
+    for pattern in OUTPUTS[number]:
+        path = Path(pattern.format(**keywords))
+        if "*" in pattern:
+            files += [run / path.name for run in list_runs(path.parents[1], path.name)[-1:]]
+        elif path.is_file():
+            files.append(path)
+        elif path.is_dir():
+            files += [file for file in path.iterdir() if not is_of_the_system(file)]
+    return files
+
+
+def _listing(files: list[Path], describe: Callable[[Path], object]) -> str:
+    """Return a digest of the files' names and of what ``describe`` tells of each."""
+    return _digest(sorted((file.parent.name, file.name, describe(file)) for file in files))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _content(path: Path) -> str:
+    return fingerprint([path]) if path.is_file() else ""  # nothing for a folder of the user's
+
+
+def _without_times(record: dict | None) -> dict | None:
+    return record and {name: value for name, value in record.items() if name != "seen"}
+
+
+def _digest(content) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

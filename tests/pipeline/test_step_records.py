@@ -1,0 +1,205 @@
+"""When a finished step is done, and why it is run again."""
+
+import os
+import shutil
+
+import pytest
+
+from pipeline import step_records
+from pipeline.run_folders import write_json
+
+CHANGED = "its output is not as it was left: what is missing is made"
+
+
+def keywords_of(folder, changes):
+    return {
+        "images_dir": str(folder / "images"),
+        "tile_height": 64,
+        "cyclegan_dir": folder,
+        **changes,
+    }
+
+
+def record(folder, **changes):
+    keywords = keywords_of(folder, changes)
+    made_with = step_records.what_decides("0", keywords, {})
+    return step_records.new_record(made_with, "0", keywords)
+
+
+def left(number, keywords):
+    return step_records.new_record({}, number, keywords)["left"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("images", "data/trainA", "data/testA"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "images" / "a.tif").write_bytes(b"one")
+    (tmp_path / "data" / "trainA" / "a-0.tif").write_bytes(b"tile")
+    return tmp_path
+
+
+def why(folder, done, **changes):
+    keywords = keywords_of(folder, changes)
+    made_with = step_records.what_decides("0", keywords, {})
+    return step_records.why_run(done, made_with, "0", keywords)
+
+
+def test_a_finished_step_is_done_until_something_changes(folder):
+    done = record(folder)
+    assert why(folder, done) is None
+    assert why(folder, None) == "not done yet"
+    assert why(folder, done, tile_height=32) == "option tile_height changed"
+    (folder / "images" / "b.tif").write_bytes(b"two")
+    assert why(folder, done) == "input images_dir changed"
+
+
+def test_a_finished_step_is_run_again_by_another_backend_or_version(folder, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    done = record(folder)
+    with monkeypatch.context() as patch:
+        patch.setenv("KERAS_BACKEND", "tensorflow")
+        assert why(folder, done) == "the backend changed"
+    with monkeypatch.context() as patch:
+        patch.setattr(step_records, "VERSION", "another")
+        assert why(folder, done) == "this program's version changed"
+    assert why(folder, done) is None
+
+
+def test_options_without_effect_and_moved_folders_change_nothing(folder):
+    done = record(folder, preview_every=20)
+    assert why(folder, done, preview_every=5) is None
+    moved = folder.with_name("moved")
+    folder.rename(moved)
+    assert why(moved, done) is None
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [[1, 2], {"0": 7}, {"0": {}}, {"0": {"made_with": {"keywords": []}, "left": ""}}, "record"],
+)
+def test_a_damaged_record_is_as_none(folder, damaged):
+    done = record(folder)
+    write_json(folder / "steps.json", damaged)
+    assert step_records.read_records(folder / "steps.json") == {}
+    write_json(folder / "steps.json", {"3": 7, "0": done})
+    assert step_records.read_records(folder / "steps.json") == {"0": done}
+
+
+def test_missing_output_is_made_again_but_hidden_files_do_not_count(folder):
+    done = record(folder)
+    (folder / "data" / "trainA" / ".DS_Store").touch()
+    assert why(folder, done) is None
+    (folder / "data" / "trainA" / "a-0.tif").unlink()
+    assert why(folder, done) == CHANGED
+
+
+def test_output_of_other_content_and_the_same_size_is_noticed(folder):
+    done = record(folder)
+    tile = folder / "data" / "trainA" / "a-0.tif"
+    tile.write_bytes(b"TILE")
+    os.utime(tile, ns=(1, 1))  # also where the clock has not ticked since
+    assert why(folder, done) == CHANGED
+    tile.write_bytes(b"tile")
+    assert why(folder, done) is None
+
+
+def test_a_copied_folder_is_done_though_its_times_are_others(folder):
+    done = record(folder)
+    copy = folder.with_name("copy")
+    shutil.copytree(folder, copy, copy_function=shutil.copyfile)
+    for path in copy.rglob("*.tif"):
+        os.utime(path, ns=(1, 1))
+    assert why(copy, done) is None
+
+
+def test_output_that_was_not_touched_is_not_read_again(folder, monkeypatch):
+    done = record(folder)
+    monkeypatch.setattr(step_records, "_content", lambda path: pytest.fail(f"{path} was read"))
+    assert why(folder, done) is None
+
+
+def test_the_time_of_the_output_does_not_make_the_next_steps_run_again(folder):
+    keywords = {"cyclegan_dir": str(folder), "epochs": 1}
+    before = step_records.what_decides("3", keywords, {"0": record(folder)})
+    os.utime(folder / "data" / "trainA" / "a-0.tif", ns=(1, 1))
+    assert step_records.what_decides("3", keywords, {"0": record(folder)}) == before
+    (folder / "data" / "trainA" / "a-0.tif").write_bytes(b"TILE")
+    assert step_records.what_decides("3", keywords, {"0": record(folder)}) != before
+
+
+def test_records_of_before_contents_were_noted_are_by_sizes(folder):
+    """A finished project need not be trained anew; its digests were those of names and sizes."""
+    tile = folder / "data" / "trainA" / "a-0.tif"
+    of_before = step_records._digest([["trainA", "a-0.tif", 4]])
+    done = {"made_with": record(folder)["made_with"], "left": of_before}
+    upstream = step_records.what_decides("3", {"cyclegan_dir": folder}, {"0": done})["upstream"]
+    assert upstream["0"] == step_records._digest(done)
+    tile.write_bytes(b"TILE")
+    assert why(folder, done) is None
+    tile.write_bytes(b"longer")
+    assert why(folder, done) == CHANGED
+
+
+def test_a_step_runs_again_when_an_earlier_one_left_something_else(tmp_path):
+    first = {"0": {"made_with": 1, "left": "x"}, "2": {"made_with": 2, "left": "y"}}
+    second = {**first, "2": {"made_with": 2, "left": "z"}}
+    keywords = {"cyclegan_dir": str(tmp_path), "epochs": 1}
+    before = step_records.what_decides("3", keywords, first)
+    after = step_records.what_decides("3", keywords, second)
+    assert step_records.why_run({"made_with": before}, after, "3", keywords) == "step 2 changed"
+
+
+def test_step_2_does_not_wait_for_a_wgan_it_does_not_use(tmp_path):
+    records = {"0": {"made_with": 1, "left": "x"}, "1": {"made_with": 2, "left": "y"}}
+    keywords = {"masks_dir": str(tmp_path), "outline_source": "augmented"}
+    before = step_records.what_decides("2", keywords, records)
+    records["1"]["left"] = "z"
+    after = step_records.what_decides("2", keywords, records)
+    assert after == before
+    keywords["outline_source"] = "wgan"
+    before = step_records.what_decides("2", keywords, records)
+    records["1"]["left"] = "y"
+    after = step_records.what_decides("2", keywords, records)
+    assert step_records.why_run({"made_with": before}, after, "2", keywords) == "step 1 changed"
+
+
+def test_only_the_latest_run_counts_as_a_training_step_output(tmp_path):
+    keywords = {"wgan_dir": str(tmp_path)}
+    for run in ("2026-01-01_00-00-00", "2026-01-02_00-00-00"):
+        (tmp_path / "Models" / run).mkdir(parents=True)
+        (tmp_path / "Models" / run / "model.keras").write_text(run)
+    both = left("1", keywords)
+    (tmp_path / "Models" / "2026-01-01_00-00-00" / "model.keras").unlink()
+    assert left("1", keywords) == both
+
+
+@pytest.mark.parametrize(
+    ("step", "keyword", "models"),
+    [
+        ("1", "wgan_dir", ("model.keras",)),
+        ("3", "cyclegan_dir", ("image_to_mask.keras", "mask_to_image.keras")),
+        ("6a", "unet_dir", ("model.keras", "Checkpoint_Lowest_Loss.keras")),
+    ],
+)
+def test_a_training_step_runs_again_when_any_of_its_models_is_gone(step, keyword, models, tmp_path):
+    folder = tmp_path / "Models" / "2026-01-01_00-00-00"
+    folder.mkdir(parents=True)
+    for name in models:
+        (folder / name).write_text("a network")
+    keywords = {keyword: str(tmp_path)}
+    whole = left(step, keywords)
+    for name in models:
+        (folder / name).rename(tmp_path / "away")
+        assert left(step, keywords) != whole
+        (tmp_path / "away").rename(folder / name)
+    assert left(step, keywords) == whole
+
+
+def test_the_table_of_pairs_is_output_too(folder):
+    table = folder / "generate_images" / "pairs.csv"
+    table.parent.mkdir()
+    keywords = {"cyclegan_dir": folder, "output_dir": folder / "masks"}
+    without = left("5", keywords)
+    table.write_text("mask,fidelity\n")
+    assert left("5", keywords) != without
