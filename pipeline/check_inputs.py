@@ -17,6 +17,7 @@ from pipeline.checks.machine import (
 from pipeline.checks.options import OPTION_CHECKS, check_options, wrong_values
 from pipeline.checks.outlines import check_masks
 from pipeline.checks.step_options import check_step_options, wrong_keywords
+from pipeline.checks.values import UNKNOWN
 from pipeline.files.calibration import check_pixel_sizes
 from pipeline.run_step import runs_network
 from pipeline.step_table import STEPS, folders_written
@@ -47,7 +48,8 @@ def check_inputs(
     ----------
     options : the names in upper case of StartProcess.py, with their values.
     calls : (number, step name, keywords) of the steps that will run; only the input these need is
-        read. None for all steps, their advanced options unknown.
+        read. Of a keyword whose value is UNKNOWN the name alone is checked. None for all steps,
+        their advanced options unknown.
     is_done : whether a call need not run, so that what it reads may be gone.
     known : problems that were found before.
 
@@ -65,6 +67,7 @@ def check_inputs(
         right.get("USE_GPUS_NO", "all"), right.get("USE_GPU_FOR_WHOLE_IMAGE_INFERENCE", "auto")
     )
     problems += _check_calls(calls or [], {(repr(options[name]), wrong[name]) for name in wrong})
+    calls = None if calls is None else [_without_unknown(call) for call in calls]
     # Whether a step is done takes reading all input: only looked at where something is missing.
     if calls and check_earlier_steps(calls):
         problems += check_earlier_steps([call for call in calls if not is_done(call)])
@@ -81,6 +84,12 @@ def check_inputs(
     logger.info("options and input files checked: no problem found")
     if calls is None or any(runs_network(function, keywords) for _, function, keywords in calls):
         tell_of_idle_gpus(options.get("USE_GPUS_NO", "all"))
+
+
+def _without_unknown(call: Call) -> Call:
+    number, step_name, keywords = call
+    known = {name: value for name, value in keywords.items() if value is not UNKNOWN}
+    return number, step_name, known
 
 
 def _check_calls(calls: list[Call], said: set[tuple[str, str]]) -> list[str]:

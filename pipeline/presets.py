@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 
+from pipeline.checks.options import suggest
 from pipeline.run_folders import read_json, write_json
 from pipeline.step_table import STEPS
 
 logger = logging.getLogger(__name__)
 
 RECORD = "preset.json"
+NAMES = {"published", "quick"}
 TRAINING = [number for number, (function, *_) in STEPS.items() if function.startswith("train_")]
 
 
@@ -39,9 +41,16 @@ def choose_preset(options):
             reason = f'a GPU is there, but {backend} cannot use it (README, "With a GPU")'
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         logger.info("%s: %s preset", reason, chosen)
-    pick = functools.partial(_pick, chosen)
+    problems = []
+    pick = functools.partial(_pick, chosen, problems)
+    pick.problems = problems
     pick.chosen, pick.chosen_by = chosen, {"PRESET": name, "USE_GPUS_NO": use_gpus}
     return pick
+
+
+def describe_wrong_calls(options):
+    """Return a line for each call of ``preset`` so far that did not name both presets."""
+    return list(getattr(options.get("preset"), "problems", []))
 
 
 def describe_changes(options):
@@ -88,8 +97,19 @@ def note_preset(options, state_folder):
         write_json(state_folder / RECORD, {"preset": chosen})
 
 
-def _pick(chosen, *, published, quick):
-    return published if chosen == "published" else quick
+def _pick(chosen, problems, *unnamed, **values):
+    """Return the value of the preset; note a call that does not name both, and return any value."""
+    if not unnamed and values.keys() == NAMES:
+        return values["published" if chosen == "published" else "quick"]
+    given = [*map(repr, unnamed), *(f"{name}={value!r}" for name, value in values.items())]
+    hints = "".join(suggest(name, NAMES - values.keys()) for name in values if name not in NAMES)
+    problem = (
+        f"preset({', '.join(given)}) does not name both presets; allowed is preset(published=..., "
+        f"quick=...).{hints} Correct it in StartProcess.py."
+    )
+    if problem not in problems:  # the steps may be looked at more than once
+        problems.append(problem)
+    return next(iter([*values.values(), *unnamed]), None)
 
 
 def machine_shows_gpu():

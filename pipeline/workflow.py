@@ -10,7 +10,14 @@ import time
 from pathlib import Path
 
 from pipeline.check_inputs import check_inputs
-from pipeline.presets import describe_changes, describe_switch, note_preset
+from pipeline.checks.options import describe_missing_names
+from pipeline.checks.values import UNKNOWN
+from pipeline.presets import (
+    describe_changes,
+    describe_switch,
+    describe_wrong_calls,
+    note_preset,
+)
 from pipeline.processes.run_lock import locked
 from pipeline.processes.step_process import catch_ends_from_outside, run_in_process
 from pipeline.progress import format_seconds
@@ -35,10 +42,11 @@ def run_workflow(steps, *, options, selected=()):
         is kept; with RESUME, steps that are finished with the same options and inputs are skipped.
     selected : numbers of the steps to run, such as ("3", "6a"); "6" is both; none is all.
     """
-    calls, missing_name = _collect(steps)
+    calls, missing_names = _collect(steps)
     # Without all calls, what all steps need is checked.
-    calls = None if missing_name else _select(calls, selected)
-    known = describe_changes(options)
+    calls = None if calls is None else _select(calls, selected)
+    known = describe_missing_names(missing_names)
+    known += describe_wrong_calls(options) + describe_changes(options)
     all_names = options
     options = {name: value for name, value in options.items() if name.isupper()}
     set_up_logging()
@@ -49,8 +57,6 @@ def run_workflow(steps, *, options, selected=()):
             known += describe_switch(all_names, Path(options["ROOT_DIR"]) / STATE)
         may_skip = options.get("RESUME") and not selected
         _check_or_exit(options, calls, lambda call: may_skip and _is_done(options, *call), known)
-        if missing_name:
-            raise missing_name  # no option: a name in the steps themselves
         folder = Path(options["ROOT_DIR"]) / STATE
         folder.mkdir(parents=True, exist_ok=True)
         set_up_logging(folder / "log.txt")
@@ -73,16 +79,34 @@ def run_workflow(steps, *, options, selected=()):
 
 
 def _collect(steps):
-    """Return the calls, (number, function name, keywords), and the error where a name is missing.
+    """Return the calls, (number, function name, keywords), and the names that are missing there.
 
-    An option that is misspelt at its definition is such a name.
+    An option that is misspelt at its definition is such a name. UNKNOWN stands for its value, so
+    that it hides nothing else that is wrong; where that does not do, the calls are None.
     """
-    calls = []
+    names, missing = steps.__globals__, []
     try:
-        steps(lambda number, function, **keywords: calls.append((number, function, keywords)))
-    except NameError as error:
-        return calls, error
-    return calls, None
+        while True:
+            try:
+                return _list_calls(steps), missing
+            except NameError as error:
+                if error.name is None or error.name in names:  # not one of StartProcess.py
+                    raise
+                missing.append(error.name)
+                names[error.name] = UNKNOWN
+            except (TypeError, ValueError, AttributeError, LookupError):
+                if not missing:
+                    raise
+                return None, missing  # a step computes with what is not known
+    finally:
+        for name in missing:
+            names.pop(name, None)
+
+
+def _list_calls(steps):
+    calls = []
+    steps(lambda number, function, **keywords: calls.append((number, function, keywords)))
+    return calls
 
 
 def _check_or_exit(options, calls, is_done, known):

@@ -283,9 +283,37 @@ def test_a_name_that_is_missing_in_the_steps_alone_is_said(tmp_path):
     text = script.read_text(encoding="utf-8")
     script.write_text(text.replace("num_tiles=NUM_SIMULATED_MASKS", "num_tiles=NUM"), "utf-8")
     code, output = run_script(folder)
-    assert code == 1
-    assert "NameError: name 'NUM' is not defined" in output
+    assert code == 2
+    assert "1 problem found" in output
+    assert "The calls of the steps use the name NUM, which StartProcess.py does not" in output
+    assert "Traceback" not in output
     assert not (folder / ".workflow").exists()
+
+
+def test_a_misspelt_option_hides_no_problem_in_the_step_calls(tmp_path):
+    folder = make_project(tmp_path / "wrong")
+    script = folder / "StartProcess.py"
+    text = script.read_text(encoding="utf-8")
+    for before, after in (
+        ("SEED = 42", "SEEED = 42"),
+        ("critic_steps=3", "critic_step=3"),
+        ("preset(published=4, quick=6)", "preset(publishd=4, quick=6)"),
+    ):
+        assert text.count(before) == 1
+        text = text.replace(before, after)
+    script.write_text(text, encoding="utf-8")
+    code, output = run_script(folder)
+    assert code == 2
+    assert "Traceback" not in output
+    assert "5 problems found" in output
+    for words in (
+        "SEEED is no option of StartProcess.py. Did you mean SEED?",
+        "SEED is missing in StartProcess.py",
+        "train_wgan: critic_step is no option of this step. Did you mean critic_steps?",
+        "train_wgan: the option critic_steps is missing",
+        "preset(publishd=4, quick=6) does not name both presets",
+    ):
+        assert words in output
 
 
 def test_an_unknown_step_is_refused(tmp_path):

@@ -3,9 +3,19 @@
 import difflib
 import itertools
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.checks.values import Check, either, folder_name, number, one_of, pair, several
+from pipeline.checks.values import (
+    UNKNOWN,
+    Check,
+    either,
+    folder_name,
+    number,
+    one_of,
+    pair,
+    several,
+)
 from pipeline.checks.values import whole_number as whole
 
 YES_NO = one_of(True, False)
@@ -111,7 +121,8 @@ def describe_wrong_value(name: str, value: object, allowed: str) -> str:
 
 def wrong_values(values: dict[str, object], checks: dict[str, Check]) -> dict[str, str]:
     """Return, by name, what would be allowed for every value that does not pass its check."""
-    found = {name: checks[name](value) for name, value in values.items() if name in checks}
+    known = {name: value for name, value in values.items() if value is not UNKNOWN}
+    found = {name: checks[name](value) for name, value in known.items() if name in checks}
     return {name: allowed for name, allowed in found.items() if allowed is not None}
 
 
@@ -120,6 +131,19 @@ def suggest(name: str, known) -> str:
     by_lower_case = {one.lower(): one for one in known}
     nearest = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.6)
     return f" Did you mean {by_lower_case[nearest[0]]}?" if nearest else ""
+
+
+def describe_missing_names(names: Iterable[str]) -> list[str]:
+    """Return a line for each missing name that the step calls use and that is no option.
+
+    Of a missing option `check_options` tells.
+    """
+    return [
+        f"The calls of the steps use the name {name}, which StartProcess.py does not define."
+        f"{suggest(name, OPTION_CHECKS)} Correct it, or define it above the steps."
+        for name in names
+        if name not in OPTION_CHECKS
+    ]
 
 
 def check_options(options: dict[str, object]) -> list[str]:

@@ -31,6 +31,7 @@ from pipeline.checks.options import (
     wrong_values,
 )
 from pipeline.checks.values import (
+    UNKNOWN,
     Check,
     either,
     folder_name,
@@ -207,7 +208,11 @@ def check_step_options(step_name: str, keywords: dict[str, object]) -> list[str]
         f"{step_name}: {describe_wrong_value(name, keywords[name], allowed)} {where}"
         for name, allowed in wrong.items()
     ]
-    right = {name: value for name, value in keywords.items() if name not in wrong}
+    right = {
+        name: value
+        for name, value in keywords.items()
+        if name not in wrong and value is not UNKNOWN
+    }
     return problems + [f"{step_name}: {problem}" for problem in check_combinations(right)]
 
 

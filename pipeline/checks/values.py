@@ -11,6 +11,9 @@ from numbers import Integral, Real
 
 Check = Callable[[object], str | None]
 
+# Stands for the value of a name that StartProcess.py does not define: no check looks at it.
+UNKNOWN = object()
+
 
 def _make_check(is_allowed: Callable[[object], bool], words: str) -> Check:
     return lambda value: None if is_allowed(value) else words

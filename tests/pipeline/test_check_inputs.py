@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 from pipeline.check_inputs import check_inputs
+from pipeline.checks.values import UNKNOWN
 from pipeline.step_table import INPUTS
 from tests.start_process import default_calls, default_options, leave_outputs
 
@@ -104,6 +105,16 @@ def test_advanced_options_are_checked_with_the_others(options):
             keywords["grid_type"] = "SQUARE"
     problems = problems_of(options, calls)
     assert any("simulate_masks: grid_type is 'SQUARE'" in problem for problem in problems)
+
+
+def test_of_a_value_that_is_not_known_nothing_is_said(options):
+    calls = default_calls(options)
+    for _, _, keywords in calls:
+        keywords |= {name: UNKNOWN for name in keywords if name not in ("grid_type", "threshold")}
+    check_inputs(options, calls)
+    calls[2][2]["grid_type"] = "SQUARE"
+    (problem,) = problems_of(options, calls)
+    assert "grid_type is 'SQUARE'" in problem
 
 
 @pytest.mark.parametrize("number", ["7a", 7])

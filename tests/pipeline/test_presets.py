@@ -15,6 +15,26 @@ def test_named_presets_pick_their_value():
 
 
 @pytest.mark.parametrize(
+    ("given", "named", "words", "value"),
+    [
+        ((), {"publishd": 384, "quick": 128}, "preset(publishd=384, quick=128) does not name", 384),
+        ((384, 128), {}, "preset(384, 128) does not name both presets; allowed is preset(", 384),
+        ((), {"quick": 128}, "preset(quick=128) does not name both presets", 128),
+        ((), {"published": 1, "quick": 2, "slow": 3}, "slow=3) does not name both", 1),
+        ((), {}, "preset() does not name both presets", None),
+    ],
+)
+def test_a_call_that_does_not_name_both_presets_is_a_problem(given, named, words, value):
+    preset = presets.choose_preset({"PRESET": "published"})
+    assert presets.describe_wrong_calls({"preset": preset}) == []
+    assert preset(*given, **named) == preset(*given, **named) == value
+    (problem,) = presets.describe_wrong_calls({"preset": preset})
+    assert words in problem
+    assert ("Did you mean published?" in problem) == ("publishd" in named)
+    assert presets.describe_wrong_calls({}) == []
+
+
+@pytest.mark.parametrize(
     ("there", "found", "value", "words"),
     [
         (False, False, 2, "no GPU found: quick preset"),

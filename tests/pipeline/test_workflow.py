@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import workflow
+from pipeline.checks.values import UNKNOWN
 from pipeline.processes import step_process
 from pipeline.processes.run_lock import identity_of
 from pipeline.run_folders import MADE_WITH, read_json, write_json
@@ -38,6 +39,38 @@ def test_whether_a_step_is_done_can_be_asked_before_anything_is_checked(folder):
     )
     assert not workflow._is_done({"ROOT_DIR": folder}, "0", "prepare_images", {})
     assert not workflow._is_done({}, "0", "prepare_images", keywords)
+
+
+def steps_of(text):
+    """Return ``steps(run_step)`` of a script with this line, and the script's names."""
+    names = {"EPOCHS": 5}
+    exec(f"def steps(run_step):\n    {text}", names)
+    return names["steps"], names
+
+
+@pytest.mark.parametrize(
+    ("text", "calls", "missing"),
+    [
+        ("run_step('1', 'train', epochs=EPOCHS)", [("1", "train", {"epochs": 5})], []),
+        (
+            "run_step('1', 'train', epochs=EPOCS, seed=SEED, invert=not DARK)",
+            [("1", "train", {"epochs": UNKNOWN, "seed": UNKNOWN, "invert": False})],
+            ["EPOCS", "SEED", "DARK"],
+        ),
+        ("run_step('1', 'train', epochs=2 * EPOCS)", None, ["EPOCS"]),
+    ],
+)
+def test_missing_names_do_not_hide_the_calls(text, calls, missing):
+    steps, names = steps_of(text)
+    before = dict(names)
+    assert workflow._collect(steps) == (calls, missing)
+    assert names == before
+
+
+@pytest.mark.parametrize("text", ["run_step('1', 'train', epochs=2 * 'a', b=2 + 'a')", "x = x + 1"])
+def test_other_errors_in_the_steps_are_the_scripts_own(text):
+    with pytest.raises((TypeError, UnboundLocalError)):
+        workflow._collect(steps_of(text)[0])
 
 
 def test_steps_are_selected_by_number():

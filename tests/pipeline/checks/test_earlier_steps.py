@@ -146,5 +146,5 @@ def test_the_check_of_a_run_says_it_unless_the_step_is_done(tmp_path):
     with pytest.raises(ValueError, match=r"Step 6a .* needs what step 4 "):
         check_inputs(options, calls)
     with pytest.raises(ValueError) as other:
-        check_inputs(options, calls, lambda call: call is calls[0])
+        check_inputs(options, calls, lambda call: call == calls[0])
     assert "needs what" not in str(other.value)
