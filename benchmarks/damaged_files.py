@@ -1,6 +1,7 @@
 """Small image files, whole, damaged at random, or with headers that promise far too much."""
 
 import io
+import lzma
 import struct
 import zlib
 
@@ -78,6 +79,29 @@ def damage(content: bytes, kind: str, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
+def make_bombs(megabytes: int) -> list[tuple[str, bytes]]:
+    """Return TIFFs of 64 x 64 pixels whose only strip inflates to so many megabytes."""
+    content = bytes(megabytes * 2**20)
+    deflated, lzma_packed = zlib.compress(content, 1), lzma.compress(content, preset=0)
+    return [
+        (".tif", _tiff_of_strips(64, compression, packed, len(packed)))
+        for compression, packed in ((8, deflated), (32946, deflated), (34925, lzma_packed))
+    ]
+
+
+def _tiff_of_strips(side: int, compression: int, content: bytes, length: int, strips=1) -> bytes:
+    """Return a TIFF whose header promises so many pixels a side, and strips of this length."""
+    entries = [(256, side), (257, side), (258, 8), (259, compression), (262, 1)]
+    entries += [(273, 200), (277, 1), (278, side), (279, length)]
+    counts = [strips if tag in (273, 279) else 1 for tag, _ in entries]
+    tiff = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    tiff += b"".join(
+        struct.pack("<HHII", tag, 4, count, value)
+        for (tag, value), count in zip(entries, counts, strict=True)
+    )
+    return (tiff + bytes(4)).ljust(200, b"\0") + content
+
+
 def make_promises(pixels_a_side: int) -> list[tuple[str, bytes]]:
     """Return files of a few bytes whose headers promise ``pixels_a_side`` squared pixels."""
     side = pixels_a_side
@@ -93,17 +117,11 @@ def make_promises(pixels_a_side: int) -> list[tuple[str, bytes]]:
     jpeg = bytearray(_with_pillow(np.zeros((8, 8), np.uint8), "JPEG"))
     place = jpeg.index(b"\xff\xc0") + 5
     jpeg[place : place + 4] = struct.pack(">HH", side, side)
-    tiffs = []
-    for compression, strips in ((1, 1), (8, 1), (5, 1), (1, 2**30)):
-        entries = [(256, side), (257, side), (258, 8), (259, compression), (262, 1)]
-        entries += [(273, 200), (277, 1), (278, side), (279, 100)]
-        counts = [strips if tag in (273, 279) else 1 for tag, _ in entries]
-        tiff = b"II*\0" + struct.pack("<IH", 8, len(entries))
-        tiff += b"".join(
-            struct.pack("<HHII", tag, 4, count, value)
-            for (tag, value), count in zip(entries, counts, strict=True)
-        )
-        tiffs.append((".tif", (tiff + bytes(4)).ljust(200, b"\0") + zlib.compress(bytes(9**5))))
+    packed = zlib.compress(bytes(9**5))
+    tiffs = [
+        (".tif", _tiff_of_strips(side, compression, packed, 100, strips))
+        for compression, strips in ((1, 1), (8, 1), (5, 1), (1, 2**30))
+    ]
     return [
         *tiffs,
         (".png", png),

@@ -1,8 +1,9 @@
 """Feed the image reader damaged files: each must give a clear error or a right result.
 
-Small TIFF, PNG, JPEG, BMP and GIF files are cut off, have bits flipped, bytes overwritten or
-headers that promise far too many pixels. They are read in a process of its own, so that a hang or
-a crash is seen and counted. The last line is the result in JSON.
+Small TIFF, PNG, JPEG, BMP and GIF files are cut off, have bits flipped, bytes overwritten,
+headers that promise far too many pixels, or inflate to far more than those promise. They are read
+in a process of its own, so that a hang or a crash is seen and counted. The last line is the result
+in JSON.
 
     python benchmarks/fuzz_readers.py --files 3000
 """
@@ -24,7 +25,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.damaged_files import DAMAGES, damage, make_originals, make_promises
+from benchmarks.damaged_files import (
+    DAMAGES,
+    damage,
+    make_bombs,
+    make_originals,
+    make_promises,
+)
 from benchmarks.measuring import print_json
 from pipeline.image_files import image_size, read_image
 
@@ -32,7 +39,7 @@ SECONDS_ALLOWED = 120.0  # for one small file, also on a busy machine; longer is
 # A damaged file is decoded only up to a fixed number of pixels per byte of the file.
 MEGABYTES_ALLOWED = 400
 # What is right where not both a clear error and a right result are.
-ALLOWED = {"whole": ("right",), "promise": ("error",)}
+ALLOWED = {"whole": ("right",), "promise": ("error",), "bomb": ("error",)}
 
 
 def judge(path: Path, original: np.ndarray | None) -> str:
@@ -98,6 +105,8 @@ def list_tasks(files: int, rng: np.random.Generator):
     for side in (20_000, 33_000, 65_000):
         for ending, content in make_promises(side):
             yield ending, content, "promise", None
+    for ending, content in make_bombs(megabytes=MEGABYTES_ALLOWED):
+        yield ending, content, "bomb", None
     for number in range(files):
         ending, content, image = originals[number % len(originals)]
         kind = str(rng.choice(DAMAGES))

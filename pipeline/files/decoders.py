@@ -8,6 +8,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from pipeline.files.inflated_sizes import check_inflated_sizes
+
 TIFF_ENDINGS = (".tif", ".tiff")
 PILLOW_FORMATS = ("PNG", "BMP", "JPEG", "GIF")
 
@@ -122,6 +124,7 @@ def _is_grey_or_rgb(page: tifffile.TiffPage) -> bool:
 def _read_tiff(path: Path) -> np.ndarray:
     with tifffile.TiffFile(path) as tiff:
         page = _only_page(tiff, path)
+        check_inflated_sizes(tiff, page, path)
         try:
             image = page.asarray()
         except (ValueError, ImportError) as error:

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from benchmarks.damaged_files import DAMAGES, damage, make_originals, make_promises
+from benchmarks.damaged_files import (
+    DAMAGES,
+    damage,
+    make_bombs,
+    make_originals,
+    make_promises,
+)
 from benchmarks.fuzz_readers import MEGABYTES_ALLOWED, ask, judge, must_be_equal, run, start_reader
 from pipeline.checks.files import check_images
 from pipeline.image_files import image_size, read_image
@@ -72,6 +78,19 @@ def test_a_header_that_promises_a_billion_pixels_takes_no_memory(tmp_path, endin
         tracemalloc.start()
         try:
             with pytest.raises(ValueError, match=r"claims 33000 x 33000 pixels|cannot be read"):
+                read_image(path)
+            assert tracemalloc.get_traced_memory()[1] < 5e6
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_strip_that_inflates_to_more_than_promised_is_refused_in_little_memory(tmp_path):
+    for number, (ending, content) in enumerate(make_bombs(megabytes=64)):
+        path = tmp_path / f"{number}{ending}"
+        path.write_bytes(content)
+        tracemalloc.start()
+        try:
+            with pytest.raises(ValueError, match=r"tif is damaged: .* more than the 4096 bytes"):
                 read_image(path)
             assert tracemalloc.get_traced_memory()[1] < 5e6
         finally:
