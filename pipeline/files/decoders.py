@@ -17,11 +17,13 @@ PILLOW_FORMATS = ("PNG", "BMP", "JPEG", "GIF")
 PILLOW_READS_WHOLE = {("bool", 1), ("uint8", 1), ("uint8", 3), ("uint16", 1), ("float32", 1)}
 
 # A damaged header may promise any size. This many pixels are read (23,000 x 23,000) of this many
-# bytes in memory, and no more pixels for each byte of the file than the strongest compression of
-# these formats reaches.
+# bytes in memory; above 64 MB, no more pixels for each byte of the file than the strongest
+# compression of these formats reaches on a micrograph. (Of a bilevel mask without a particle a byte
+# may hold more than 100,000.)
 MAX_PIXELS = 2**29
 MAX_BYTES = 2**31
 MAX_PIXELS_PER_BYTE = 4000
+BYTES_ALWAYS_ALLOWED = 2**26
 
 # Sizes are checked here, before decoding; Pillow's own limit is lower and only warns.
 Image.MAX_IMAGE_PIXELS = None
@@ -51,10 +53,12 @@ def decode(path: Path) -> np.ndarray:
     return _read_tiff(path) if path.suffix.lower() in TIFF_ENDINGS else _read_with_pillow(path)
 
 
-def _check_size(height: int, width: int, bytes_per_pixel: int, path: Path) -> None:
+def _check_size(height: int, width: int, bytes_per_pixel: int, path: Path, is_jpeg: bool) -> None:
     size = path.stat().st_size
-    pixels_allowed = min(MAX_PIXELS, MAX_BYTES // bytes_per_pixel, MAX_PIXELS_PER_BYTE * size)
-    if height * width > pixels_allowed:
+    by_file_size = MAX_PIXELS_PER_BYTE * size
+    if not is_jpeg:  # of which decoders fill up with grey what is missing
+        by_file_size = max(by_file_size, BYTES_ALWAYS_ALLOWED // bytes_per_pixel)
+    if height * width > min(MAX_PIXELS, MAX_BYTES // bytes_per_pixel, by_file_size):
         raise ValueError(
             f"{path} claims {height} x {width} pixels of {bytes_per_pixel} bytes in a file of "
             f"{size} bytes. The file is damaged, or larger than the {MAX_PIXELS} pixels and "
@@ -66,7 +70,7 @@ def _check_header(image: Image.Image, path: Path) -> None:
     """Check what the header of an image that Pillow opened promises."""
     is_deep = ";16" in str(image.tile)  # the raw mode, such as RGB;16B
     bytes_per_pixel = len(image.getbands()) * (2 if is_deep else 1)
-    _check_size(image.height, image.width, bytes_per_pixel, path)
+    _check_size(image.height, image.width, bytes_per_pixel, path, image.format == "JPEG")
     frames = getattr(image, "n_frames", 1)
     if image.format == "PNG" and frames > 1:
         raise _wrong_shape(path, (frames, image.height, image.width))
@@ -82,9 +86,10 @@ def _only_page(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
     """Return the page that holds the image, after checking what its header promises."""
     page = tiff.pages.first
     bytes_per_pixel = page.samplesperpixel * max(1, page.bitspersample // 8)
-    _check_size(page.imagelength, page.imagewidth, bytes_per_pixel, path)
+    is_jpeg = page.compression in (tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG)
+    _check_size(page.imagelength, page.imagewidth, bytes_per_pixel, path, is_jpeg)
     if page.is_tiled:
-        _check_size(page.tilelength, page.tilewidth, bytes_per_pixel, path)
+        _check_size(page.tilelength, page.tilewidth, bytes_per_pixel, path, is_jpeg)
     # Reduced pages are thumbnails of the first.
     pages = 1 + sum(not other.is_reduced for other in tiff.pages[1:])
     if tiff.is_imagej:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from pipeline.files import decoders
 from pipeline.image_files import image_size, read_image
@@ -31,6 +32,50 @@ def test_headers_that_promise_too_much(tmp_path, size):
         for read in (read_image, image_size):
             with pytest.raises(ValueError, match=rf"{name} claims {size[0]} x {size[1]} pixels"):
                 read(tmp_path / name)
+
+
+@pytest.mark.parametrize("side", [2048, 4096])
+@pytest.mark.parametrize(
+    ("name", "compression"),
+    [("a.png", None), ("g4.tif", "group4"), ("zip.tif", "tiff_deflate"), ("gif.gif", None)],
+)
+def test_bilevel_masks_without_a_particle_are_small_files_and_sound(
+    tmp_path, name, compression, side
+):
+    path = tmp_path / name
+    how = {"compression": compression} if compression else {}
+    Image.new("1", (side, side)).save(path, **how)
+    assert side**2 > decoders.MAX_PIXELS_PER_BYTE * path.stat().st_size or name == "gif.gif"
+    assert image_size(path) == (side, side)
+    assert not read_image(path).any()
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [("u1", 8192), ("u2", 5792), ("f8", 2896)])
+def test_a_small_file_may_promise_64_megabytes(tmp_path, dtype, allowed):
+    tifffile.imwrite(tmp_path / "a.tif", GREY.astype(dtype), compression="zlib")
+    for side, is_too_much in ((allowed, False), (allowed + 1, True)):
+        with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
+            for tag in ("ImageLength", "ImageWidth", "RowsPerStrip"):
+                tiff.pages[0].tags[tag].overwrite(side)
+        words = rf"claims {side} x {side} pixels" if is_too_much else "cannot be read"
+        with pytest.raises(ValueError, match=words):
+            read_image(tmp_path / "a.tif")
+
+
+def test_a_jpeg_that_holds_far_less_than_it_promises_is_refused(tmp_path):
+    """Decoders fill up with grey what is missing before its end."""
+    Image.fromarray(GREY).save(tmp_path / "a.jpg")
+    content = bytearray((tmp_path / "a.jpg").read_bytes())
+    place = content.index(b"\xff\xc0") + 5
+    content[place : place + 4] = struct.pack(">HH", 4000, 4000)
+    (tmp_path / "a.jpg").write_bytes(content)
+    Image.fromarray(GREY).save(tmp_path / "a.tif", compression="jpeg")
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tiff:
+        for tag in ("ImageLength", "ImageWidth", "RowsPerStrip"):
+            tiff.pages[0].tags[tag].overwrite(4000)
+    for name in ("a.jpg", "a.tif"):
+        with pytest.raises(ValueError, match=rf"{name} claims 4000 x 4000 pixels"):
+            read_image(tmp_path / name)
 
 
 @pytest.fixture
