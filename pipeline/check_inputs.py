@@ -15,7 +15,7 @@ from pipeline.checks.machine import (
     tell_of_idle_gpus,
 )
 from pipeline.checks.options import OPTION_CHECKS, check_options, wrong_values
-from pipeline.checks.outlines import check_masks
+from pipeline.checks.outlines import check_masks, largest_scale
 from pipeline.checks.step_options import check_step_options, wrong_keywords
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.calibration import check_pixel_sizes
@@ -151,6 +151,7 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
             Path(options["INPUT_DIR_MASKS"]),
             tile,
             options.get("INVERT_INPUT_MASKS") is True,
+            largest_scale(options, calls or []),
         )
         problems += found
     if is_needed("TRUE_MASKS_DIR", {"score_masks"}):

@@ -1,14 +1,18 @@
 """The outline masks: each must show one whole particle, white on black."""
 
+import inspect
 import logging
+import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from pipeline.checks.files import Size, in_one_line, list_and_check_names
+from pipeline.checks.step_options import wrong_keywords
 from pipeline.image_files import read_mask
 from pipeline.progress import counted, progress
+from simulate.outlines import OPENING, prepare_particle, scale_limits
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +21,7 @@ FEWEST_OUTLINES, FEW_OUTLINES = 2, 20
 
 
 def check_masks(
-    option: str, folder: Path, tile: Size | None, invert: bool = False
+    option: str, folder: Path, tile: Size | None, invert: bool = False, scale: float = 1.0
 ) -> tuple[list[str], Size]:
     """Read every outline mask and return the problems and the largest (height, width).
 
@@ -26,11 +30,13 @@ def check_masks(
     option : name of the option that gives ``folder``, for the messages.
     tile : (height, width) of the tiles in pixels, None if unknown; larger outlines are warned of.
     invert : INVERT_INPUT_MASKS, True where the outlines are black on white.
+    scale : the largest at which the outlines are used. Those of which nothing is left then are
+        warned of; where none is left, they are problems.
     """
     paths, problems = list_and_check_names(
         option, folder, FEWEST_OUTLINES, "outlines of single particles"
     )
-    largest, usable = (0, 0), 0
+    largest, usable, too_small = (0, 0), 0, []
     for path in progress(paths, "outlines checked") if paths else ():
         try:
             mask = read_mask(path, invert)
@@ -43,6 +49,18 @@ def check_masks(
             continue
         usable += 1
         largest = max(largest[0], mask.shape[0]), max(largest[1], mask.shape[1])
+        if not prepare_particle(np.where(mask, 255, 0).astype(np.uint8), scale, 0.0).area:
+            too_small.append(f"{path} {describe_too_small(scale)}")
+    if usable and len(too_small) == usable:
+        problems += too_small
+    else:
+        for line in too_small:
+            logger.warning("%s", line)
+    _warn_of_few_and_large(folder, usable, largest, tile)
+    return problems, largest
+
+
+def _warn_of_few_and_large(folder: Path, usable: int, largest: Size, tile: Size | None) -> None:
     if FEWEST_OUTLINES <= usable < FEW_OUTLINES:
         logger.warning(
             "%s: %d outlines are few to learn from; the WGAN gets better from about %d on.",
@@ -54,7 +72,32 @@ def check_masks(
             "the micrographs' scale: crop them to the particle, or take larger tiles.",
             *(folder, *largest, *tile),
         )
-    return problems, largest
+
+
+def largest_scale(options: dict[str, object], calls: list[tuple[str, str, dict]]) -> float:
+    """Return the largest scale at which outlines are used, as far as options and calls tell.
+
+    The outlines that the WGAN draws must be large enough as they are, unless step 1 only warns.
+    """
+    only_warned_of = options.get("WHEN_A_NETWORK_FAILS") == "warn"
+    if options.get("OUTLINE_SOURCE", "wgan") == "wgan" and not only_warned_of:
+        return 1.0
+    names = inspect.signature(scale_limits).parameters
+    for _, step_name, keywords in calls:
+        scaling = {name: keywords[name] for name in names if name in keywords}
+        if len(scaling) == len(names) and not wrong_keywords(step_name, scaling):
+            return max(1.0, scale_limits(**scaling)[1])
+    return 1.0
+
+
+def describe_too_small(scale: float) -> str:
+    """Return the words for an outline of which nothing is left at the largest scale in use."""
+    side = math.ceil(len(OPENING) / scale)
+    return (
+        "shows a particle of which step 2 has nothing left after smoothing. Allowed is one into "
+        f"which a square of {side} x {side} pixels fits: enlarge the masks and micrographs alike, "
+        "or remove the file."
+    )
 
 
 def describe_outline(mask: np.ndarray, inverted: bool = False) -> str | None:

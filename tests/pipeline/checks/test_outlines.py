@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pipeline.checks.outlines import check_masks, describe_outline
+from pipeline.checks.outlines import check_masks, describe_outline, largest_scale
+from tests.start_process import default_calls, default_options
 
 TILE = (48, 64)
 
@@ -104,6 +105,56 @@ def test_a_hole_is_no_second_particle():
     mask = outline().astype(bool)
     mask[15:17, 15:17] = False
     assert describe_outline(mask) is None
+
+
+def write_disks(folder, radii):
+    for number, radius in enumerate(radii):
+        mask = np.zeros((32, 32), np.uint8)
+        cv2.circle(mask, (16, 16), radius, 255, -1)
+        cv2.imwrite(str(folder / f"{number:02d}.png"), mask)
+
+
+def test_outlines_of_which_nothing_is_left_are_problems_where_all_are_so(masks):
+    write_disks(masks, [3] * 20)
+    problems = problems_of_masks(masks)
+    assert len(problems) == 20
+    assert problems[5].startswith(
+        f"{masks / '05.png'} shows a particle of which step 2 has nothing"
+    )
+    assert "a square of 9 x 9 pixels fits: enlarge the masks and micrographs alike" in problems[5]
+
+
+def test_a_few_outlines_too_small_are_warned_of_by_name(masks, caplog):
+    write_disks(masks, [3, 4])
+    assert problems_of_masks(masks) == []
+    warned = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    assert [one.split(" shows a particle of which")[0] for one in warned] == [
+        str(masks / "00.png"),
+        str(masks / "01.png"),
+    ]
+
+
+def test_outlines_need_not_be_larger_than_their_largest_scale_asks(masks):
+    write_disks(masks, [5] * 20)
+    assert len(problems_of_masks(masks)) == 20
+    assert check_masks("INPUT_DIR_MASKS", masks, TILE, scale=1.3)[0] == []
+    write_disks(masks, [3] * 20)
+    problems, _ = check_masks("INPUT_DIR_MASKS", masks, TILE, scale=1.3)
+    assert len(problems) == 20 and "a square of 7 x 7 pixels fits" in problems[0]
+
+
+def test_the_largest_scale_is_that_of_step_2():
+    options = default_options() | {"OUTLINE_SOURCE": "augmented"}
+    calls = default_calls(options)
+    assert largest_scale(options, calls) == pytest.approx(1.3)
+    assert largest_scale(options, []) == 1
+    assert largest_scale({}, calls) == 1
+    assert largest_scale(options | {"OUTLINE_SOURCE": "wgan"}, calls) == 1
+    only_warned_of = {"OUTLINE_SOURCE": "wgan", "WHEN_A_NETWORK_FAILS": "warn"}
+    assert largest_scale(options | only_warned_of, calls) == pytest.approx(1.3)
+    keywords = next(keywords for _, name, keywords in calls if name == "simulate_masks")
+    keywords["scaling_sigma"] = "much"  # which is said elsewhere
+    assert largest_scale(options, calls) == 1
 
 
 @given(arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
