@@ -155,7 +155,8 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         )
         problems += found
     if is_needed("TRUE_MASKS_DIR", {"score_masks"}):
-        problems += check_true_masks("TRUE_MASKS_DIR", Path(options["TRUE_MASKS_DIR"]))
+        images_dir = options.get("INPUT_DIR_IMAGES") if _scores_what_it_segments(calls) else None
+        problems += check_true_masks("TRUE_MASKS_DIR", options["TRUE_MASKS_DIR"], images_dir)
     if options.keys() >= OPTION_CHECKS.keys():
         pixels = sum(height * width for height, width in sizes.values())
         estimate = estimate_bytes(options, pixels, outline)
@@ -166,6 +167,13 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
             }
         problems += check_disk_space(options, estimate, calls or [])
     return problems
+
+
+def _scores_what_it_segments(calls: list[Call] | None) -> bool:
+    """Return whether step 8 scores the masks that step 6b makes: there are no others then."""
+    keywords = {step_name: keywords for _, step_name, keywords in calls or []}
+    made = keywords.get("segment_images", {}).get("output_dir")
+    return made is not None and made == keywords.get("score_masks", {}).get("masks_dir")
 
 
 def _measures_all_by_metadata(calls: list[Call]) -> bool:

@@ -79,8 +79,11 @@ def _check_tiles(sizes: dict[Path, Size], tile: Size) -> list[str]:
     ]
 
 
-def check_true_masks(option: str, folder: Path) -> list[str]:
-    """Read every true mask and return the problems; without the folder nothing is scored."""
+def check_true_masks(option: str, folder: Path, images_dir: Path | None = None) -> list[str]:
+    """Read every true mask and return the problems; without the folder nothing is scored.
+
+    ``images_dir`` holds the micrographs whose masks will be scored, None if that is not known.
+    """
     with contextlib.suppress(PermissionError):  # which is told below
         if not Path(folder).exists():
             return []
@@ -90,7 +93,25 @@ def check_true_masks(option: str, folder: Path) -> list[str]:
             read_image(path)
         except (ValueError, OSError) as error:
             problems.append(in_one_line(error))
-    return problems
+    return problems + (_check_partners(option, folder, images_dir) if images_dir else [])
+
+
+def _check_partners(option: str, folder: Path, images_dir: Path) -> list[str]:
+    """Return the problem if true masks have no micrograph: step 8 would find no mask of it."""
+    try:
+        true_masks, micrographs = list_images(folder), list_images(images_dir)
+    except OSError:  # which is told of each folder by itself
+        return []
+    stems = {stem_of(path) for path in micrographs}
+    lonely = [path.name for path in true_masks if stem_of(path) not in stems]
+    if not lonely or not stems:
+        return []
+    shown = ", ".join(lonely[:5]) + (" ..." if len(lonely) > 5 else "")
+    return [
+        f"{option}: {len(lonely)} true masks in {folder} have no micrograph of the same name (the "
+        f"ending may differ) in {images_dir}, so that step 8 would have nothing to compare them "
+        f"with: {shown}. Add the micrographs, rename the true masks, or remove them."
+    ]
 
 
 def check_named_models(calls: Iterable[tuple[str, str, dict]]) -> list[str]:

@@ -201,6 +201,21 @@ def test_micrographs_that_perhaps_have_no_mask_may_differ_in_scale(options):
     check_inputs(options, [step_7])
 
 
+def test_a_true_mask_without_a_micrograph_is_said_before_anything_is_trained(options):
+    folder = Path(options["TRUE_MASKS_DIR"])
+    folder.mkdir()
+    for name in ("0.png", "nothere.png"):
+        cv2.imwrite(str(folder / name), np.zeros((60, 80), np.uint8))
+    calls = default_calls(options)
+    (problem,) = problems_of(options, calls)
+    assert "nothing to compare them with: nothere.png" in problem
+    # Masks of other micrographs may be there already.
+    step_8 = [call for call in calls if call[0] == "8"]
+    check_inputs(options, step_8)
+    step_8[0][2]["masks_dir"] = "elsewhere"
+    check_inputs(options, calls)
+
+
 def test_no_network_library_is_imported():
     code = (
         "import sys, pipeline.check_inputs\n"

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from pipeline.checks.files import check_images, check_named_models, check_true_masks
-from pipeline.image_files import list_images
+from pipeline.image_files import list_images, write_image
 from pipeline.run_folders import fingerprint
 
 TILE = (48, 64)
@@ -240,6 +240,18 @@ def test_true_masks_may_be_missing_but_must_be_readable(tmp_path, images):
     (images / "0.tif").write_bytes(b"II*")
     (problem,) = check_true_masks("TRUE_MASKS_DIR", images)
     assert "0.tif cannot be read as an image" in problem
+
+
+def test_true_masks_need_a_micrograph_where_its_mask_is_to_be_made(tmp_path, images):
+    folder = tmp_path / "True"
+    folder.mkdir()
+    for name in ("0.png", "nothere.tif"):
+        write_image(folder / name, np.zeros((60, 80), np.uint8))
+    assert check_true_masks("TRUE_MASKS_DIR", folder) == []
+    (problem,) = check_true_masks("TRUE_MASKS_DIR", folder, images)
+    assert problem.startswith(f"TRUE_MASKS_DIR: 1 true masks in {folder} have no micrograph of the")
+    assert "nothing to compare them with: nothere.tif. Add the micrographs" in problem
+    assert check_true_masks("TRUE_MASKS_DIR", folder, tmp_path / "gone") == []
 
 
 def test_folders_below_one_that_may_not_be_entered(tmp_path, monkeypatch):
