@@ -18,6 +18,12 @@ from simulate.outlines import CROSS, GAP
 # Closes the gap that separates touching particles in a simulated mask, and the shadow between those
 # of a micrograph.
 CLOSING = np.ones((2 * GAP + 1, 2 * GAP + 1), np.uint8)
+SMOOTHING = 1.0  # sigma, pixels, of a micrograph before its threshold
+# How far particles are brighter than the background, in the median: in standard deviations of the
+# noise from pixel to pixel, or, as noise that is strong widens both, of the darker side itself.
+# Mere noise cut at its middle has 1.3 and 2.3.
+LEAST_OVER_NOISE, LEAST_OVER_SPREAD = 4, 3.5
+NORMAL_DEVIATION = 0.6745  # median distance from the middle, in standard deviations
 SMALLEST_PARTICLE = 30  # pixels; below that it may be noise
 # Share of its convex hull that a single particle fills at least; or of what stands alone, where
 # labels say which particle is which.
@@ -33,15 +39,52 @@ def foreground_of_micrograph(micrograph: np.ndarray, dark_background: bool) -> n
     """Return where a micrograph shows particles: bool (h, w), by Li's threshold, without specks.
 
     ``micrograph`` is uint8 (h, w). Edges shine and interiors may be as dark as the background, so
-    gaps are closed and holes filled, as `foreground_of_labels` does.
+    gaps are closed and holes filled, as `foreground_of_labels` does. Nothing is foreground where
+    no threshold tells more than the noise.
     Source: Li and Tam, Pattern Recognition Letters 19 (1998).
     """
     # Negated where particles are dark: Li's threshold is made for a dark background.
-    smooth = cv2.GaussianBlur(micrograph if dark_background else 255 - micrograph, (0, 0), 1.0)
-    if smooth.min() == smooth.max():
-        return np.zeros(smooth.shape, bool)
-    bright = (smooth > threshold_li(smooth)).astype(np.uint8)
-    return _close_and_fill(cv2.morphologyEx(bright, cv2.MORPH_OPEN, CROSS))
+    bright = _brighter_part(micrograph if dark_background else 255 - micrograph)
+    return _close_and_fill(cv2.morphologyEx(bright.astype(np.uint8), cv2.MORPH_OPEN, CROSS))
+
+
+def _brighter_part(image: np.ndarray) -> np.ndarray:
+    """Return what is brighter than the background of an image, uint8 (h, w): bool.
+
+    Li's threshold divides whatever it is given: where particles are few, or none, it ends in the
+    middle of the background's noise. A threshold whose sides do not stand apart is therefore looked
+    for anew, from higher greys on, where few bright pixels decide.
+    """
+    smooth = cv2.GaussianBlur(image, (0, 0), SMOOTHING)
+    smooth -= smooth.min()
+    # Not rounded, as the noise may be less than a grey.
+    greys = cv2.GaussianBlur(image.astype(np.float32), (0, 0), SMOOTHING)
+    start, earlier, noise = smooth.mean(), None, _noise(greys)
+    while start < smooth.max():
+        threshold = threshold_li(smooth, initial_guess=lambda _, start=start: start)
+        bright = smooth > threshold
+        if threshold != earlier and _stand_apart(greys[bright], greys[~bright], noise):
+            return bright
+        start, earlier = smooth[smooth > start].mean(), threshold
+    return np.zeros(smooth.shape, bool)
+
+
+def _noise(greys: np.ndarray) -> float:
+    """Return the standard deviation that noise has in an image smoothed by `SMOOTHING`.
+
+    It is that of the differences of neighbouring pixels, by their median size: edges are few, and
+    neither particles nor shading, which go over many pixels, count.
+    """
+    size = np.mean([np.median(np.abs(np.diff(greys, axis=axis))) for axis in (0, 1)])
+    correlation = np.exp(-1 / (4 * SMOOTHING**2))  # of neighbours in white noise, smoothed
+    return float(size / NORMAL_DEVIATION / np.sqrt(2 * (1 - correlation)))
+
+
+def _stand_apart(brighter: np.ndarray, darker: np.ndarray, noise: float) -> bool:
+    middle = np.median(darker)
+    spread = np.median(np.abs(darker - middle)) / NORMAL_DEVIATION
+    least = min(LEAST_OVER_NOISE * noise, LEAST_OVER_SPREAD * spread)
+    return bool(np.median(brighter) - middle >= max(least, 1))  # less than a grey is rounding
 
 
 def foreground_of_labels(labels: np.ndarray) -> np.ndarray:

@@ -4,15 +4,24 @@ import cv2
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp
+from skimage.filters import threshold_li
 
 from pipeline.intensities import stretch_to_uint8
+from pipeline.tiles import iterate_tiles
 from simulate.examples import make_examples
+from simulate.outlines import CROSS
 from simulate.scenes import (
     foreground_of_labels,
     foreground_of_micrograph,
     ks_distance,
     measure_scene,
 )
+
+
+@pytest.fixture(scope="module")
+def examples():
+    """Return pairs of a synthetic micrograph and its labels."""
+    return [(micrograph, labels) for _, micrograph, labels in make_examples(1)[:3]]
 
 
 def disks(centres, radius, shape=(120, 160)):
@@ -31,9 +40,62 @@ def test_the_foreground_of_a_micrograph_is_where_its_particles_are(dark_backgrou
     assert np.mean(found != true) < 0.01
 
 
-def test_dark_particles_are_found_as_bright_ones_are():
-    _, micrograph, _ = make_examples(1)[0]
-    micrograph = stretch_to_uint8(micrograph)
+def scattered(number, contrast, noise=10, shape=(200, 200)):
+    """Return where ``number`` disks are, bool, and a micrograph of them, float; ``contrast`` in
+    standard deviations of the noise."""
+    random = np.random.default_rng(number)
+    true = disks(random.integers(20, 180, (number, 2)).tolist(), 10, shape)
+    return true, 80 + noise * (contrast * true + random.normal(size=shape))
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+@pytest.mark.parametrize(("number", "contrast"), [(1, 10), (1, 4), (3, 6), (20, 2), (60, 1.2)])
+def test_few_particles_are_told_from_noise(number, contrast, dark_background):
+    true, image = scattered(number, contrast)
+    image = np.rint(image if dark_background else 255 - image).astype(np.uint8)
+    found = foreground_of_micrograph(image, dark_background)
+    true = foreground_of_labels(true)
+    assert np.count_nonzero(found & true) > 0.85 * np.count_nonzero(found | true)
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+@pytest.mark.parametrize("extent", [0, 1, 2])  # of the grain, sigma in pixels
+@pytest.mark.parametrize("noise", [0.5, 1, 10, 25])
+def test_noise_shows_no_particle(noise, extent, dark_background):
+    random = np.random.default_rng(0).normal(size=(200, 200))
+    random = cv2.GaussianBlur(random, (0, 0), extent) if extent else random
+    image = np.clip(np.rint(120 + noise * random / random.std()), 0, 255).astype(np.uint8)
+    assert foreground_of_micrograph(image, dark_background).mean() < 0.002
+
+
+def test_where_particles_are_many_it_is_li_s_threshold_that_tells_them(examples):
+    for micrograph, labels in examples:
+        for tile, true in zip(
+            iterate_tiles(micrograph, 128, 128, 0), iterate_tiles(labels, 128, 128, 0), strict=True
+        ):
+            if np.mean(true > 0) < 0.05:
+                continue
+            tile = stretch_to_uint8(tile[..., 0])
+            smooth = cv2.GaussianBlur(tile, (0, 0), 1.0)
+            bright = (smooth > threshold_li(smooth)).astype(np.uint8)
+            opened = cv2.morphologyEx(bright, cv2.MORPH_OPEN, CROSS)
+            np.testing.assert_array_equal(
+                foreground_of_micrograph(tile, True), foreground_of_labels(opened)
+            )
+
+
+def test_an_agglomerate_that_fills_the_tile_is_not_taken_for_noise():
+    # Convex particles side by side, brighter to their rims, and two dark gaps.
+    y, x = np.mgrid[:128, :128]
+    domes = np.hypot((y % 32) - 15.5, (x % 32) - 15.5)
+    image = 100 + 6 * domes + np.random.default_rng(0).normal(0, 8, domes.shape)
+    image[60:64, 30:60] = image[90:96, 80:84] = 20
+    found = foreground_of_micrograph(np.clip(np.rint(image), 0, 255).astype(np.uint8), True)
+    assert found.mean() > 0.6
+
+
+def test_dark_particles_are_found_as_bright_ones_are(examples):
+    micrograph = stretch_to_uint8(examples[0][0])
     bright, dark = (
         foreground_of_micrograph(image, dark_background)
         for image, dark_background in ((micrograph, True), (255 - micrograph, False))

@@ -52,6 +52,18 @@ def test_inverted_contrast_is_unfaithful():
     assert measure_fidelity(label_map(SQUARE), inverted, dark_background=True) < 0.15
 
 
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_a_single_particle_is_faithful_where_it_is_shown(dark_background):
+    image = np.random.default_rng(0).normal(60, 8, (200, 200))
+    labels = np.zeros(image.shape, np.uint16)
+    labels[90:110, 90:110] = 1
+    for shown, fidelity in ((labels > 0, 1.0), (np.zeros_like(labels, bool), 0.0)):
+        fake = np.clip(np.rint(image + 80 * shown), 0, 255).astype(np.uint8)
+        fake = fake if dark_background else 255 - fake
+        found = measure_fidelity(labels, fake, dark_background)
+        assert found == pytest.approx(fidelity, abs=0.08)
+
+
 def test_the_gap_between_touching_particles_is_no_error():
     left, right = np.s_[10:30, 10:29], np.s_[10:30, 31:50]
     found = measure_fidelity(label_map(left, right), draw(np.s_[10:30, 10:50]), True)
