@@ -187,8 +187,9 @@ def filter_particles(
     """
     if micrograph.min() == micrograph.max():
         return np.zeros_like(labels)
-    # Integers are counted in a histogram of all their values: too many at 32 bit.
-    countable = micrograph.dtype.itemsize <= 2
+    # scikit-image counts integers in a histogram of all their values, too many at 32 bit, and
+    # subtracts the minimum in their own type, too small for the range of signed ones.
+    countable = micrograph.dtype in (np.uint8, np.uint16)
     threshold = threshold_li(micrograph if countable else micrograph.astype(np.float64))
     means = mean_intensities(labels, micrograph)
     keep = means >= threshold if dark_background else means <= threshold

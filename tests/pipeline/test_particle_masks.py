@@ -278,6 +278,27 @@ def test_filter_keeps_bright_or_dark_particles_and_their_numbers(dark_background
     assert np.array_equal(kept, np.where(labels == 4, 0, labels))
 
 
+def squares(intensities, background, dtype, noise=4):
+    """Return a label map of squares in rows of four, and a micrograph of them."""
+    labels = np.zeros((24 * len(intensities) // 4 + 8, 104), np.uint16)
+    micrograph = np.full(labels.shape, background, np.float64)
+    for index, intensity in enumerate(intensities):
+        row, column = 8 + 24 * (index // 4), 8 + 24 * (index % 4)
+        place = np.s_[row : row + 16, column : column + 16]
+        labels[place], micrograph[place] = index + 1, intensity
+    micrograph += noise * np.random.default_rng(0).normal(size=labels.shape)
+    return labels, np.rint(micrograph).astype(dtype)
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_micrographs_of_signed_integers_are_filtered_over_their_whole_range(dark_background):
+    labels, micrograph = squares([29000, 31000, -29000, 30000], -30000, np.int16, noise=300)
+    expected = np.where(labels == 3, 0, labels)
+    for dtype in (np.int16, np.int32, np.float32):
+        image = micrograph.astype(dtype) if dark_background else -micrograph.astype(dtype)
+        np.testing.assert_array_equal(filter_particles(labels, image, dark_background), expected)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("dark_background", [True, False])
 def test_a_constant_micrograph_shows_no_particle(dark_background, dtype):
