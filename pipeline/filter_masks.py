@@ -54,9 +54,9 @@ def filter_masks(
     """Filter the simulated masks by the fake micrographs, the raw masks by the real micrographs.
 
     A particle stays if the micrograph's mean intensity under it, holes filled, is at least Li's
-    threshold of that micrograph (at most, where the background is bright). Of one that others cut
-    into parts, each part is judged by itself. Masks are written as uint8, 0 or 255, with the holes
-    filled.
+    threshold of that micrograph, which is negated where the background is bright. Of one that
+    others cut into parts, each part is judged by itself. Masks are written as uint8, 0 or 255, with
+    the holes filled.
 
     - ``data/trainB`` with ``generate_images/A``: to ``generate_images/Synthetic_Masks_Filtered``,
       and the label maps (of ``data/labelsB``, where they are) to ``Synthetic_Labels_Filtered``.

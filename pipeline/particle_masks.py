@@ -11,6 +11,7 @@ from scipy.ndimage import find_objects
 from skimage.filters import threshold_li, threshold_otsu
 
 from pipeline.particles.touching_particles import numbered, split_touching_particles, widened
+from simulate.scenes import with_bright_particles
 
 SLIT_RADIUS = 2  # pixels; slits of up to four are closed
 
@@ -177,7 +178,7 @@ def filter_particles(
     labels : (height, width), integers, 0 the background.
     micrograph : (height, width), any unit.
     dark_background : True keeps a particle if its mean intensity is at least Li's threshold of
-        the micrograph; False if it is at most that.
+        the micrograph; False does the same with the negated micrograph.
 
     Returns
     -------
@@ -187,12 +188,8 @@ def filter_particles(
     """
     if micrograph.min() == micrograph.max():
         return np.zeros_like(labels)
-    # scikit-image counts integers in a histogram of all their values, too many at 32 bit, and
-    # subtracts the minimum in their own type, too small for the range of signed ones.
-    countable = micrograph.dtype in (np.uint8, np.uint16)
-    threshold = threshold_li(micrograph if countable else micrograph.astype(np.float64))
-    means = mean_intensities(labels, micrograph)
-    keep = means >= threshold if dark_background else means <= threshold
+    micrograph = with_bright_particles(micrograph, dark_background)
+    keep = mean_intensities(labels, micrograph) >= threshold_li(micrograph)
     keep[0] = False
     return np.where(keep[labels], labels, labels.dtype.type(0))
 

@@ -43,9 +43,21 @@ def foreground_of_micrograph(micrograph: np.ndarray, dark_background: bool) -> n
     no threshold tells more than the noise.
     Source: Li and Tam, Pattern Recognition Letters 19 (1998).
     """
-    # Negated where particles are dark: Li's threshold is made for a dark background.
-    bright = _brighter_part(micrograph if dark_background else 255 - micrograph)
+    bright = _brighter_part(with_bright_particles(micrograph, dark_background))
     return _close_and_fill(cv2.morphologyEx(bright.astype(np.uint8), cv2.MORPH_OPEN, CROSS))
+
+
+def with_bright_particles(micrograph: np.ndarray, dark_background: bool) -> np.ndarray:
+    """Return a micrograph as Li's threshold wants it: negated where particles are dark, for it is
+    made for a dark background.
+
+    ``micrograph`` is (h, w), integers or floats. uint8 and uint16 stay what they are, all others
+    become float64: scikit-image counts integers in a histogram of all their values, too many at
+    32 bit, and subtracts the minimum in their own type, too small for the range of signed ones.
+    """
+    if micrograph.dtype not in (np.uint8, np.uint16):
+        return micrograph.astype(np.float64) * (1 if dark_background else -1)
+    return micrograph if dark_background else np.iinfo(micrograph.dtype).max - micrograph
 
 
 def _brighter_part(image: np.ndarray) -> np.ndarray:

@@ -44,13 +44,16 @@ def plain_four_connected(mask):
 
 
 def plain_fill_and_filter(mask, micrograph, dark_background):
-    """Return the mask of the filled particles as bright, or dark, as Li's threshold: bool."""
+    """Return the mask of the filled particles as bright as Li's threshold, of the negated
+    micrograph where the background is bright: bool."""
+    if not dark_background:
+        micrograph = micrograph.max() - micrograph
     threshold = threshold_li(micrograph)
     kept = np.zeros(mask.shape, bool)
     for region in regionprops(label(mask, connectivity=1)):
         filled = np.zeros(mask.shape, bool)
         filled[region.slice] = region.image_filled
         mean = micrograph[filled].mean()
-        if mean >= threshold if dark_background else mean <= threshold:
+        if mean >= threshold:
             kept |= filled
     return kept

@@ -299,6 +299,23 @@ def test_micrographs_of_signed_integers_are_filtered_over_their_whole_range(dark
         np.testing.assert_array_equal(filter_particles(labels, image, dark_background), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32, np.float32])
+def test_dark_particles_are_kept_as_bright_ones_of_the_negated_micrograph_are(dtype):
+    labels, micrograph = squares(np.linspace(60, 160, 16), 200, dtype)
+    kept = filter_particles(labels, micrograph, False)
+    # The published threshold, of the micrograph as it is, misses the four palest.
+    np.testing.assert_array_equal(kept, labels)
+    negated = micrograph.max() - micrograph
+    np.testing.assert_array_equal(filter_particles(labels, negated, True), kept)
+    labels[:8, 50:90] = 17  # background
+    for image in (micrograph, negated):
+        for dark_background in (True, False):
+            kept = filter_particles(labels, image, dark_background)
+            other = filter_particles(labels, image.max() - image, not dark_background)
+            assert 0 < np.count_nonzero(kept) < np.count_nonzero(labels)
+            np.testing.assert_array_equal(kept, other)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("dark_background", [True, False])
 def test_a_constant_micrograph_shows_no_particle(dark_background, dtype):
