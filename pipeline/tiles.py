@@ -138,8 +138,7 @@ def stitch_tiles(
             image_part, tile_part = _without_overlap(position, tile_size, image_shape, margins)
             stitched[image_part] = tile[tile_part]
         return stitched
-    limits = np.finfo(first.dtype) if first.dtype.kind == "f" else np.iinfo(first.dtype)
-    stitched[:] = limits.min
+    stitched[:] = _lowest(first.dtype)
     for (row, column), tile in places:
         part = stitched[row : row + tile_size[0], column : column + tile_size[1]]
         np.maximum(part, tile, out=part)
@@ -178,13 +177,22 @@ def _without_overlap(position, tile_size, image_shape, margins) -> tuple[tuple, 
     return tuple(image_part), tuple(tile_part)
 
 
+def _lowest(dtype: np.dtype) -> float:
+    if dtype.kind == "f":
+        return -np.inf
+    return False if dtype.kind == "b" else np.iinfo(dtype).min
+
+
 def _average(places, image_shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return the running mean of the tiles: exact where they agree, in any dtype."""
-    exact = np.float32 if dtype == np.float32 or dtype.itemsize < 4 else np.float64
+    """Return the running mean of the tiles: exact where they agree, but for integers beyond 2^53.
+
+    Means are rounded to the nearest value of the dtype; half of a bool is False.
+    """
+    exact = np.result_type(dtype, np.float32)
     mean = np.zeros(image_shape, exact)
     count = np.zeros(image_shape[:2] + (1,) * (len(image_shape) - 2), np.uint8)
     for (row, column), tile in places:
         part = np.s_[row : row + tile.shape[0], column : column + tile.shape[1]]
         count[part] += 1
         mean[part] += (tile - mean[part]) / count[part]
-    return mean if dtype == exact else np.rint(mean).astype(dtype)
+    return (mean if dtype.kind == "f" else np.rint(mean)).astype(dtype, copy=False)

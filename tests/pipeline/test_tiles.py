@@ -30,14 +30,26 @@ def test_offsets_by_hand(size, tile, min_overlap, offsets):
 
 
 axes = st.tuples(st.integers(1, 40), st.integers(0, 60)).map(lambda pair: (pair[0], sum(pair)))
-dtypes = st.sampled_from([np.uint8, np.uint16, np.uint32, np.float32, np.float64])
+UNSIGNED = ["bool", "uint8", "uint16", "uint32", "uint64"]
+SIGNED = ["int8", "int16", "int32", "int64", "float16", "float32", "float64"]
+dtypes = st.sampled_from(UNSIGNED + SIGNED)
+# From lowest to highest as far as a mean of float64 is exact.
+RANGES = {"bool": (0, 2), "uint64": (0, 2**53), "int64": (-(2**53), 2**53)}
+
+
+def random_image(seed, shape, dtype):
+    """Return an image of values all over the range of its dtype (of floats: -30,000 to 30,000)."""
+    rng = np.random.default_rng(seed)
+    if dtype.kind == "f":
+        return rng.uniform(-3e4, 3e4, shape).astype(dtype)
+    low, high = RANGES.get(dtype.name) or (np.iinfo(dtype).min, int(np.iinfo(dtype).max) + 1)
+    return rng.integers(low, high, shape, np.int64).astype(dtype)
 
 
 @given(axes, axes, st.integers(0, 5), st.integers(1, 3), dtypes, st.sampled_from([0, 1, 2]))
 def test_split_then_stitch_is_the_identity(vertical, horizontal, overlap, channels, dtype, mode):
     (tile_height, height), (tile_width, width) = vertical, horizontal
-    values = np.random.default_rng(height * 100 + width).random((height, width, channels))
-    image = (values * 1e9 - (5e8 if dtype in (np.float32, np.float64) else 0)).astype(dtype)
+    image = random_image(height * 100 + width, (height, width, channels), np.dtype(dtype))
     tiles = split_into_tiles(image, tile_height, tile_width, overlap)
     assert tiles.shape[1:] == (tile_height, tile_width, channels)
     stitched = stitch_tiles(tiles, height, width, overlap, mode)
@@ -66,9 +78,17 @@ def test_overlaps_are_managed_as_said(mode, row):
     np.testing.assert_array_equal(stitched[..., 0], [row, row])
 
 
-def test_maximum_keeps_negative_values():
-    image = np.full((7, 9, 1), -3, np.int16)
+@pytest.mark.parametrize(("value", "dtype"), [(-3, np.int16), (-np.inf, np.float32)])
+def test_maximum_keeps_negative_values(value, dtype):
+    image = np.full((7, 9, 1), value, dtype)
     np.testing.assert_array_equal(stitch_tiles(split_into_tiles(image, 4, 4, 1), 7, 9, 1, 0), image)
+
+
+def test_an_average_of_half_floats_is_not_rounded():
+    tiles = np.stack([np.full((2, 6, 1), value, np.float16) for value in (0.25, 0.5)])
+    stitched = stitch_tiles(tiles, 2, 10, 0, 1)
+    assert stitched.dtype == np.float16
+    assert stitched[0, :, 0].tolist() == [0.25] * 4 + [0.375] * 2 + [0.5] * 4
 
 
 def test_tiles_may_come_one_by_one():
