@@ -30,6 +30,7 @@ from pipeline.progress import progress
 from pipeline.run_folders import MADE_WITH, check_made_from, fingerprint, open_output_folder
 from pipeline.training.network_failures import act_on_failure, describe_contrast
 from pipeline.training_data.pair_fidelity import PAIRS_TABLE, describe_fidelity, measure_fidelity
+from simulate.mask_image import LARGEST_LABEL
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,8 @@ def filter_masks(
     FileNotFoundError
         If an input is missing; names the step that makes it.
     ValueError
-        If files do not belong together, or no particle stays in any of the fake micrographs.
+        If files do not belong together, a mask holds more particles than uint16 can number, or no
+        particle stays in any of the fake micrographs.
     """
     if not (math.isfinite(gaussian_blur_amount) and gaussian_blur_amount >= 0):
         raise ValueError(
@@ -193,13 +195,24 @@ def _label_maps(folder: Path, masks: list[Path]) -> dict[str, Path]:
 
 def _read_labels(mask_path: Path, labels_path: Path | None) -> np.ndarray:
     if labels_path is None:
-        return label_particles(read_mask(mask_path))
+        return _number_particles(mask_path)
     labels, mask = read_image(labels_path), read_image(mask_path)
     if labels.dtype not in (np.uint8, np.uint16) or not np.array_equal(labels > 0, mask > 0):
         raise ValueError(
             f"{labels_path} ({labels.shape}, {labels.dtype}) is not the label map of {mask_path}: "
             f"expected uint16 {mask.shape}, above 0 where the mask is. Run {STEP_2} again, or "
             f"delete {labels_path.parent} if the masks are your own."
+        )
+    return labels
+
+
+def _number_particles(mask_path: Path) -> np.ndarray:
+    labels = label_particles(read_mask(mask_path))
+    if (number := labels.max()) > LARGEST_LABEL:
+        raise ValueError(
+            f"{mask_path} ({labels.shape[0]} x {labels.shape[1]}) holds {number} particles; a "
+            f"label map can number {LARGEST_LABEL}. If these are particles, not noise, make the "
+            f"tiles smaller and run {STEP_4} again."
         )
     return labels
 

@@ -133,6 +133,26 @@ def test_parts_of_one_particle_are_judged_by_themselves(folders):
         assert np.array_equal(labels, 3 * square(VISIBLE))
 
 
+def test_more_particles_than_a_label_map_can_number_are_an_error(folders):
+    for path in list_images(folders / "2_CycleGAN" / "data" / "labelsB"):
+        path.unlink()
+    dots = np.zeros((512, 516), np.uint8)
+    dots[::2, ::2] = 255  # 256 x 258, each by itself
+
+    def run_with_dots():
+        write_image(folders / "2_CycleGAN" / "data" / "trainB" / "00000.tif", dots)
+        write_image(generated(folders, "A") / "00000.tif", dots)
+        run(folders)
+
+    with pytest.raises(ValueError, match=r"00000.tif \(512 x 516\) holds 66048 .* number 65535"):
+        run_with_dots()
+    dots[:, 512:] = dots[0, 0] = 0
+    run_with_dots()
+    labels = read_image(generated(folders, "Synthetic_Labels_Filtered") / "00000.tif")
+    assert labels.max() == 65535
+    np.testing.assert_array_equal(labels > 0, dots > 0)
+
+
 def test_rerun_gives_the_same_files(folders):
     run(folders, gaussian_blur_amount=1.5)
     first = contents(folders)
