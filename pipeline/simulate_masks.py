@@ -16,14 +16,22 @@ from pipeline.progress import progress
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder
 from pipeline.training_data.match_scenes import (
     coverage_of_image,
+    describe_small_particles,
     fit_options,
     measure_micrographs,
+    median_diameter,
     report_match,
 )
 from pipeline.training_data.outline_sources import AUGMENTED, draw_from_wgan, load_outlines
 from simulate.augment_outlines import augment_outlines
 from simulate.mask_image import random_generator, simulate_label_map
-from simulate.outlines import Particle, prepare_library, scale_limits
+from simulate.outlines import (
+    Particle,
+    prepare_library,
+    prepare_particle,
+    scale_limits,
+    typical_core_diameter,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +61,7 @@ NUMBER_OF_TEST_MASKS = 5
 # a number beyond which more outlines would not make the masks more diverse.
 OUTLINES_PER_MASK = 128
 MOST_OUTLINES = 1024
+TYPICAL_OUTLINES = 200  # looked at to know what is made of them at a scale
 # The random numbers of the library; those of image i have the number i.
 LIBRARY_STREAM = 2**63
 # What the first masks show of a wrong option is shown before the others are made.
@@ -186,12 +195,15 @@ def _simulate_label_maps(
     simulate = make_simulator(options)
     _check_library(simulate.args[0], source, len(outlines))
     if scenes is not None:
-        fitted = fit_options(scenes, make_simulator, options)
+        core_diameter = _make_core_diameter(outlines, options["scaling_mu"])
+        fitted = fit_options(scenes, make_simulator, core_diameter, options)
         for name in ("perlin_noise_frequency", *SCALING):
             if fitted[name] != options[name]:
                 logger.info("%s matched to the micrographs: %.3g", name, fitted[name])
         coverages = {index: coverage_of_image(scenes, index) for index in indices}
-        simulate = partial(_simulate_covered, make_simulator(fitted), coverages)
+        simulate = make_simulator(fitted)
+        _check_fitted_library(simulate.args[0], median_diameter(scenes))
+        simulate = partial(_simulate_covered, simulate, coverages)
     label_maps = run_in_processes(simulate, indices, number_of_processes(len(indices)))
     if len(indices) < number:  # some were made before, and checked
         return label_maps
@@ -216,6 +228,12 @@ def _make_simulator(make_library, outlines: np.ndarray, options: dict) -> partia
         largest_scale=scale_limits(**scaling)[1],
         **{name: options[name] for name in ARRANGEMENT},
     )
+
+
+def _make_core_diameter(outlines: np.ndarray, scale: float):
+    """Return ``core_diameter(scale)`` of typical outlines, those that hold a particle now."""
+    typical = [outline for outline in outlines if prepare_particle(outline, scale, 0.0).area]
+    return cache(partial(typical_core_diameter, typical[:TYPICAL_OUTLINES]))
 
 
 def _simulate_covered(simulate: partial, coverages: dict[int, float], index: int) -> np.ndarray:
@@ -248,6 +266,16 @@ def _check_library(library: list[list[Particle]], source: Path, number: int) -> 
     if (empty := np.mean(areas == 0)) > 0.5:
         logger.warning(
             "%.0f %% of the outlines from %s hold no particle. %s", 100 * empty, source, what_to_do
+        )
+
+
+def _check_fitted_library(library: list[list[Particle]], diameter: float) -> None:
+    """Raise a ValueError if no particle has a core at the scale of the micrographs, where single
+    ones have a median ``diameter`` in pixels."""
+    if not any(particle.area for group in library for particle in group):
+        raise ValueError(
+            "No outline holds a particle at the scale of the micrographs: "
+            f"{describe_small_particles(diameter)}."
         )
 
 

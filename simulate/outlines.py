@@ -119,6 +119,13 @@ def prepare_particle(outline: np.ndarray, scale: float, angle: float) -> Particl
     )
 
 
+def typical_core_diameter(outlines: list[np.ndarray], scale: float) -> float:
+    """Return the median diameter, pixels, of circles as large as the cores that outlines, uint8
+    (height, width), leave at a scale; 0 where most leave none, or there is no outline."""
+    areas = [prepare_particle(outline, scale, 0.0).area for outline in outlines]
+    return 2 * math.sqrt(np.median(areas or [0]) / math.pi)
+
+
 def transform_outline(outline: np.ndarray, scale: float, angle: float) -> np.ndarray:
     """Return an outline scaled and rotated (degrees, counterclockwise) about its centre.
 

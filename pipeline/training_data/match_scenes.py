@@ -6,6 +6,7 @@ tiles are measured: how much of each is covered, in how large agglomerates, by h
 """
 
 import logging
+import math
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,9 @@ FREQUENCY_STEPS = (
 )
 SCALES = ("scaling_mu", "scaling_sigma", "min_scaling", "max_scaling")
 FEWEST_SINGLE = 10  # single particles, below which their size says little
+WIDEST, HALVINGS = 16, 12  # how far a fitted scale is looked for, and how often it is halved
+# Pixels; the simulation's opening leaves cores of 9 at least (8 became 9, 10 were met).
+SMALLEST_DIAMETER = 10
 FAR_APART = 0.4  # Kolmogorov-Smirnov distance of the coverages from which on it is said
 GOLDEN_RATIO = (1 + 5**0.5) / 2
 
@@ -63,18 +67,22 @@ def coverage_of_image(scenes: list, index: int) -> float:
     return float(np.quantile([scene.coverage for scene in scenes], share))
 
 
-def fit_options(scenes: list, make_simulator, options: dict) -> dict:
+def fit_options(scenes: list, make_simulator, core_diameter, options: dict) -> dict:
     """Return options of step 2 with the scale and the noise frequency that fit the real scenes.
 
     Parameters
     ----------
     scenes : of the real tiles.
     make_simulator : ``make_simulator(options)`` -> ``simulate(index, coverage=...)`` -> label map.
+    core_diameter : ``core_diameter(scale)`` -> what is made of a typical outline at that scale,
+        pixels; 0 where nothing is left of it.
     options : of step 2; ``perlin_noise_frequency``, ``scaling_mu``, ``scaling_sigma``,
         ``min_scaling`` and ``max_scaling`` are fitted.
     """
     chord, diameter, number = _pooled(scenes)
-    unscaled = []  # diameters of the outlines of single simulated particles, from all tries
+    if number >= FEWEST_SINGLE and diameter < SMALLEST_DIAMETER:
+        logger.warning("%s", describe_small_particles(diameter))
+    found = []  # sizes of single simulated particles over those of the cores, from all tries
 
     def simulate_sample(tried, number):
         simulate = make_simulator(tried)
@@ -82,26 +90,60 @@ def fit_options(scenes: list, make_simulator, options: dict) -> dict:
             measure_labels(simulate(index, coverage=coverage_of_image(scenes, index)))
             for index in range(number)
         ]
-        for scene in sample:
-            # A particle is its outline, scaled, less the gap on either side.
-            unscaled.extend((scene.diameters + 2 * GAP) / tried["scaling_mu"])
+        if core := core_diameter(tried["scaling_mu"]):
+            for scene in sample:
+                # With the gap on either side, sizes are in proportion to the scale.
+                found.extend((scene.diameters + 2 * GAP) / (core + 2 * GAP))
         return sample
 
     for steps in progress(FREQUENCY_STEPS, "rounds of matching masks to the micrographs"):
         if options["use_perlin_noise"] and np.isfinite(chord):
             options = _fit_frequency(simulate_sample, options, chord, steps)
         simulate_sample(options, SCALE_SAMPLE)
-        enough = min(number, len(unscaled)) >= FEWEST_SINGLE
+        enough = min(number, len(found)) >= FEWEST_SINGLE
         if enough:
-            factor = (diameter + 2 * GAP) / (np.median(unscaled) * options["scaling_mu"])
+            wanted = (diameter + 2 * GAP) / np.median(found) - 2 * GAP
+            factor = _scale_for(core_diameter, wanted, options["scaling_mu"])
+            factor /= options["scaling_mu"]
             options = options | {name: float(options[name] * factor) for name in SCALES}
     if not enough:
         logger.warning(
             "%s in the micrographs, %d in the simulated masks: too few to fit the scale",
             counted(number, "single particle"),
-            len(unscaled),
+            len(found),
         )
     return options
+
+
+def describe_small_particles(diameter: float) -> str:
+    """Return what to do about particles in the micrographs too small to be simulated (pixels)."""
+    return (
+        f"the particles in your micrographs are about {diameter:.0f} px across; at least "
+        f"{SMALLEST_DIAMETER} px are needed, for simulated ones cannot be smaller: enlarge the "
+        f"micrographs, e.g. {math.ceil(max(2, SMALLEST_DIAMETER / diameter))}x"
+    )
+
+
+def median_diameter(scenes: list) -> float:
+    """Return the median diameter of the single particles of Scenes; NaN where there are none."""
+    return _pooled(scenes)[1]
+
+
+def _scale_for(core_diameter, wanted: float, scale: float) -> float:
+    """Return the scale at which a typical outline leaves a core of the diameter that is wanted.
+
+    It is looked for within a factor of ``WIDEST`` of ``scale``, by halving. Where no core is as
+    small, it is the smallest scale that leaves one: of small outlines the simulation's opening
+    leaves less than in proportion, and then nothing.
+    """
+    low, high = scale / WIDEST, scale * WIDEST
+    for _ in range(HALVINGS):
+        middle = np.sqrt(low * high)
+        if core_diameter(middle) < wanted:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def _fit_frequency(simulate_sample, options, chord, steps):
@@ -112,7 +154,10 @@ def _fit_frequency(simulate_sample, options, chord, steps):
 
     highest = min(options["tile_height"], options["tile_width"]) / 2  # a cell of two pixels
     tried = [min(options["perlin_noise_frequency"] * step, highest) for step in steps]
-    return options | {"perlin_noise_frequency": min(tried, key=misfit)}
+    misfits = [misfit(frequency) for frequency in tried]
+    if np.isinf(misfits).all():
+        return options
+    return options | {"perlin_noise_frequency": tried[int(np.argmin(misfits))]}
 
 
 def _pooled(scenes):

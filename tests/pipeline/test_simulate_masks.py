@@ -290,6 +290,25 @@ def test_full_masks_are_an_error(run, monkeypatch):
         )
 
 
+def test_outlines_too_small_at_the_scale_of_the_micrographs_are_an_error(
+    run, tmp_path, monkeypatch
+):
+    def far_too_small(scenes, make_simulator, core_diameter, options):
+        assert core_diameter(1.0) == pytest.approx(16, abs=1)  # disks of 20 less 2 on either side
+        assert core_diameter(0.3) == 0
+        return options | {"scaling_mu": 0.3, "scaling_sigma": 0.03}
+
+    monkeypatch.setattr(step, "fit_options", far_too_small)
+    tiles = tmp_path / "2_CycleGAN" / "data" / "trainA"
+    tiles.mkdir(parents=True)
+    tile = np.random.default_rng(0).normal(60, 4, (96, 128))
+    tile[disk((40, 60), 4)] = 180
+    write_image(tiles / "0.tif", tile.astype(np.uint8))
+    with pytest.raises(ValueError, match=r"^No outline holds .* 9 px across; at least 10 px"):
+        run(match_scenes=True)
+    assert names(tmp_path / "2_CycleGAN" / "data" / "trainB") == []
+
+
 def test_augmented_outlines_need_no_wgan(run, tmp_path, monkeypatch):
     monkeypatch.setattr(inference, "load_network", None)
     with pytest.raises(FileNotFoundError, match="Input_Masks does not exist"):

@@ -12,6 +12,7 @@ from simulate.outlines import (
     prepare_library,
     prepare_particle,
     transform_outline,
+    typical_core_diameter,
 )
 from tests.simulate.plain_simulation import plain_carve_core, plain_transform
 
@@ -208,3 +209,11 @@ def test_every_outline_is_used_equally_often():
 def test_unknown_rotation_is_an_error():
     with pytest.raises(ValueError, match=r"use_random_rotation is True; .*'RANDOM', 'PERLIN'"):
         prepare_library(np.random.default_rng(0), BAR, True, **SCALING)
+
+
+def test_small_outlines_lose_more_to_the_opening_than_the_gap():
+    outlines = [outline_of(disk((32, 32), radius)) for radius in (18, 20, 22)]
+    assert typical_core_diameter(outlines, 1.0) == pytest.approx(40 - 4, abs=0.8)
+    assert typical_core_diameter(outlines, 0.5) == pytest.approx(20 - 4, abs=0.8)
+    assert 0 < typical_core_diameter(outlines, 0.33) < 13.2 - 4
+    assert typical_core_diameter(outlines, 0.25) == typical_core_diameter([], 1.0) == 0

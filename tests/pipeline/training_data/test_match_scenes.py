@@ -1,11 +1,14 @@
-"""The fit of the noise's frequency to agglomerates, with scenes whose chord is known."""
+"""The fit of the noise's frequency to agglomerates, and of the scale to particles, with scenes
+whose chord, or diameter, is known."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from pipeline.training_data.match_scenes import FREQUENCY_SAMPLE, _fit_frequency
+from pipeline.training_data import match_scenes
+from pipeline.training_data.match_scenes import FREQUENCY_SAMPLE, _fit_frequency, fit_options
+from simulate.scenes import Scene
 
 STEPS = (0.5, 0.7, 1.0, 1.4, 2.0)
 OPTIONS = {"perlin_noise_frequency": 8.0, "tile_height": 64, "tile_width": 96, "seed": 1}
@@ -38,3 +41,56 @@ def test_a_frequency_of_which_masks_are_empty_is_not_taken():
         return scenes if tried["perlin_noise_frequency"] >= 8 else [scenes[1]]
 
     assert _fit_frequency(empty_below_8, OPTIONS, 20, STEPS)["perlin_noise_frequency"] == 8
+
+
+def test_the_frequency_stays_where_all_masks_are_empty():
+    def empty(tried, number):
+        return simulate_sample(tried, number)[1:2]
+
+    assert _fit_frequency(empty, OPTIONS, 20, STEPS) == OPTIONS
+
+
+def made_of(outline):
+    """Return the diameter of what is left of an outline, pixels: small ones lose more."""
+    if outline < 12.5:
+        return 0.0
+    return min(outline - 4, 5.6 + 1.7 * (outline - 13))
+
+
+def fit(monkeypatch, wanted):
+    """Return options fitted to particles that are ``wanted`` pixels wide, from outlines of 26."""
+
+    def simulator(tried):
+        def simulate(index, coverage):
+            return made_of(26 * tried["scaling_mu"]) * np.random.default_rng(index).uniform(
+                0.9, 1.1
+            )
+
+        return simulate
+
+    def measure(diameter):
+        return Scene(0.2, np.nan, np.array([diameter] if diameter else []))
+
+    monkeypatch.setattr(match_scenes, "measure_labels", measure)
+    scenes = [Scene(0.2, np.nan, np.full(2, wanted)) for _ in range(20)]
+    options = {"use_perlin_noise": False, "scaling_mu": 1.0, "scaling_sigma": 0.1}
+    options |= {"min_scaling": 0.75, "max_scaling": 1.25}
+    return fit_options(scenes, simulator, lambda scale: made_of(26 * scale), options)
+
+
+@pytest.mark.parametrize("wanted", [8, 9, 10, 12, 14, 20, 30, 40])
+def test_the_scale_is_that_at_which_particles_are_made_as_large_as_wanted(monkeypatch, wanted):
+    fitted = fit(monkeypatch, float(wanted))
+    assert made_of(26 * fitted["scaling_mu"]) == pytest.approx(wanted, rel=0.03)
+    # The others keep their proportion to it.
+    assert fitted["scaling_sigma"] == pytest.approx(0.1 * fitted["scaling_mu"])
+
+
+def test_particles_too_small_to_be_made_are_as_small_as_can_be_and_warned_of(monkeypatch, caplog):
+    fitted = fit(monkeypatch, 4.0)
+    assert 26 * fitted["scaling_mu"] == pytest.approx(12.5, rel=0.01)
+    assert "are about 4 px across; at least 10 px are needed" in caplog.text
+    assert "enlarge the micrographs, e.g. 3x" in caplog.text
+    caplog.clear()
+    fit(monkeypatch, 20.0)
+    assert not caplog.text
