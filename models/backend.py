@@ -187,7 +187,7 @@ def set_up_devices(
         If a GPU is asked for that is not there, or XLA for steps that are to be deterministic.
     """
     global _use_xla
-    if use_xla is True and deterministic:
+    if BACKEND == "tensorflow" and use_xla is True and deterministic:
         raise ValueError(
             "DETERMINISTIC = True does not go with USE_XLA = True: not all of XLA's kernels repeat "
             'themselves. Use "auto" or False for USE_XLA, or DETERMINISTIC = False.'

@@ -166,8 +166,8 @@ def _filter_simulated_masks(cyclegan_dir, pairs, dark_background, when_failed) -
         correlations.append(contrast_correlation(parts, micrograph))
         fidelity = measure_fidelity(labels, micrograph, dark_background)
         rows.append((mask_path.name, _count(parts), _count(kept), fidelity))
-        write_image(labels_dir / f"{mask_path.stem}.tif", label_of_part[kept])
-        write_image(masks_dir / f"{mask_path.stem}.tif", _to_mask(kept))
+        _write_new(labels_dir / f"{mask_path.stem}.tif", label_of_part[kept])
+        _write_new(masks_dir / f"{mask_path.stem}.tif", _to_mask(kept))
     write_table(translated / PAIRS_TABLE, ["mask", "parts", "kept", "fidelity"], rows)
     _, parts, kept, fidelities = zip(*rows, strict=True)
     before, after = sum(parts), sum(kept)
@@ -261,8 +261,14 @@ def _filter_raw_masks(pairs, output_dir, segmentation, dark_background, image_cr
         kept = filter_particles(labels, micrograph, dark_background)
         before += _count(labels)
         after += _count(kept)
-        write_image(output_dir / f"{raw_path.stem}.tif", _to_mask(kept))
+        _write_new(output_dir / f"{raw_path.stem}.tif", _to_mask(kept))
     logger.info("%d of %d particles found by the CycleGAN show in the micrographs", after, before)
+
+
+def _write_new(path: Path, image: np.ndarray) -> None:
+    """Write an image that is not there: one that is was made alike, or corrected by hand since."""
+    if not path.exists():
+        write_image(path, image)
 
 
 def _check_size(mask, mask_path: Path, micrograph, micrograph_path: Path) -> None:

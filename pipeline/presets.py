@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from pipeline.checks.options import suggest
-from pipeline.run_folders import read_json, write_json
+from pipeline.run_folders import read_record, write_json
 from pipeline.step_table import STEPS
 
 logger = logging.getLogger(__name__)
@@ -78,10 +78,10 @@ def describe_switch(options, state_folder):
     if options.get("PRESET") != "auto" or chosen is None:
         return []
     try:
-        before, done = (read_json(state_folder / name) or {} for name in (RECORD, "steps.json"))
-        before, has_networks = before.get("preset", chosen), any(step in done for step in TRAINING)
-    except (OSError, ValueError, AttributeError):  # it cannot be read, or is no record
+        before, done = (read_record(state_folder / name) for name in (RECORD, "steps.json"))
+    except (OSError, ValueError):  # it cannot be read
         return []
+    before, has_networks = before.get("preset", chosen), any(step in done for step in TRAINING)
     if before == chosen or not has_networks:
         return []
     return [

@@ -29,6 +29,8 @@ WITHOUT_EFFECT = (
     "use_gpu_for_whole_image",
     "when_failed",
 )
+# Of step 2, where it matches the scenes: how much is placed is measured in the micrographs.
+DECIDED_BY_SCENES = ("perlin_noise_threshold", "min_no_of_particles", "max_no_of_particles")
 
 
 def new_run_folder(parent: Path) -> Path:
@@ -238,7 +240,7 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     made_with = json.loads(json.dumps({"version": VERSION, **made_with}, default=str))
-    earlier = read_json(folder / MADE_WITH)
+    earlier = read_record(folder / MADE_WITH) or None
     content = [path for path in folder.iterdir() if not is_of_the_system(path)]
     if content and earlier != made_with:
         aside = None

@@ -131,6 +131,8 @@ def less_memory(function, keywords):
         return (
             "Set RUN_INFERENCE_ON_WHOLE_IMAGE = False: micrographs are then computed tile by tile."
         )
+    if keywords.get("magnification", 1) > 1:
+        return "Set UNET_TEST_TIME_MAGNIFICATION = 1, or end other programs."
     if function in BATCH_SIZES:
         return (
             f"Use a smaller {BATCH_SIZES[function]} or smaller tiles, or, on a GPU, PRECISION = "

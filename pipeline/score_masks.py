@@ -18,7 +18,7 @@ from pipeline.particle_masks import segment_particles
 from pipeline.particles.label_maps import describe_numbers, is_label_map
 from pipeline.progress import counted, progress
 from pipeline.report.page import write_report
-from pipeline.run_folders import fingerprint, list_runs, new_run_folder, read_json
+from pipeline.run_folders import fingerprint, list_runs, new_run_folder, read_record
 from pipeline.scoring.score_table import AS_SAVED, log_scores, score_rows, write_scores
 from pipeline.scoring.scores import compare_masks, crop_to_common_rows
 
@@ -76,7 +76,7 @@ def score_masks(
 def _newest_measurement(results_dir: Path, masks: str) -> Path | None:
     """Return the newest finished folder of step 7 that measured masks of this fingerprint."""
     for folder in reversed(list_runs(results_dir)):
-        if (read_json(folder / "about.json") or {}).get("masks") == masks:
+        if read_record(folder / "about.json").get("masks") == masks:
             return folder
     return None
 

@@ -13,13 +13,19 @@ from pipeline.checks.step_options import check_step_options
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.processes.worker_processes import number_of_processes, run_in_processes
 from pipeline.progress import progress
-from pipeline.run_folders import fingerprint, newest_model, open_output_folder
+from pipeline.run_folders import (
+    DECIDED_BY_SCENES,
+    fingerprint,
+    newest_model,
+    open_output_folder,
+)
 from pipeline.training_data.match_scenes import (
     coverage_of_image,
     describe_small_particles,
     fit_options,
     measure_micrographs,
     median_diameter,
+    middle_scale,
     report_match,
 )
 from pipeline.training_data.outline_sources import AUGMENTED, draw_from_wgan, load_outlines
@@ -53,8 +59,6 @@ ARRANGEMENT = (
     "perlin_noise_frequency",
     "max_overlap",
 )
-# Of these, those that the coverage of the micrographs decides where it is to be matched.
-DECIDED_BY_SCENES = ("perlin_noise_threshold", "min_no_of_particles", "max_no_of_particles")
 
 NUMBER_OF_TEST_MASKS = 5
 # Outlines drawn from the WGAN: about as many as one image shows particles, for each image, up to
@@ -195,7 +199,7 @@ def _simulate_label_maps(
     simulate = make_simulator(options)
     _check_library(simulate.args[0], source, len(outlines))
     if scenes is not None:
-        core_diameter = _make_core_diameter(outlines, options["scaling_mu"])
+        core_diameter = _make_core_diameter(outlines, middle_scale(options))
         fitted = fit_options(scenes, make_simulator, core_diameter, options)
         for name in ("perlin_noise_frequency", *SCALING):
             if fitted[name] != options[name]:
@@ -232,8 +236,8 @@ def _make_simulator(make_library, outlines: np.ndarray, options: dict) -> partia
 
 def _make_core_diameter(outlines: np.ndarray, scale: float):
     """Return ``core_diameter(scale)`` of typical outlines, those that hold a particle now."""
-    typical = [outline for outline in outlines if prepare_particle(outline, scale, 0.0).area]
-    return cache(partial(typical_core_diameter, typical[:TYPICAL_OUTLINES]))
+    typical = (outline for outline in outlines if prepare_particle(outline, scale, 0.0).area)
+    return cache(partial(typical_core_diameter, list(islice(typical, TYPICAL_OUTLINES))))
 
 
 def _simulate_covered(simulate: partial, coverages: dict[int, float], index: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from pathlib import Path
 from pipeline import VERSION
 from pipeline.image_files import list_images
 from pipeline.run_folders import (
+    DECIDED_BY_SCENES,
     WITHOUT_EFFECT,
     fingerprint,
     is_of_the_system,
@@ -50,10 +51,11 @@ def what_decides(number: str, keywords: dict, records: dict[str, dict]) -> dict:
         earlier = [step for step in earlier if step != "1"]  # the WGAN is not looked at
     upstream = {step: _digest(_without_times(records.get(step))) for step in earlier}
     backend = os.environ.get("KERAS_BACKEND")
+    without_effect = WITHOUT_EFFECT + (DECIDED_BY_SCENES if keywords.get("match_scenes") else ())
     deciding = {
         name: value
         for name, value in keywords.items()
-        if name not in WITHOUT_EFFECT and not name.endswith("_dir")
+        if name not in without_effect and not name.endswith("_dir")
     }
     content = {
         "keywords": deciding,
@@ -70,6 +72,16 @@ def new_record(made_with: dict, number: str, keywords: dict) -> dict:
     files = _output_files(number, keywords)
     seen = _listing(files, _size_and_time)  # first: what changes from here on is noticed
     return {"made_with": made_with, "left": _listing(files, _content), "seen": seen}
+
+
+def with_times_of_now(record: dict, number: str, keywords: dict) -> dict:
+    """Return the record of a step that is as it was left, so that next time a look at times does.
+
+    In a folder that was copied all files have other times than those in the record.
+    """
+    if "seen" not in record:  # as earlier versions recorded it
+        return record
+    return record | {"seen": _listing(_output_files(number, keywords), _size_and_time)}
 
 
 def why_run(record: dict | None, made_with: dict, number: str, keywords: dict) -> str | None:

@@ -23,7 +23,13 @@ from pipeline.processes.step_process import catch_ends_from_outside, run_in_proc
 from pipeline.progress import format_seconds
 from pipeline.run_folders import MADE_WITH, write_json
 from pipeline.run_step import INTERRUPTED, in_words, set_up_logging, why_ended
-from pipeline.step_records import new_record, read_records, what_decides, why_run
+from pipeline.step_records import (
+    new_record,
+    read_records,
+    what_decides,
+    why_run,
+    with_times_of_now,
+)
 from pipeline.step_table import OUTPUTS, STEPS
 
 logger = logging.getLogger(__name__)
@@ -147,6 +153,9 @@ def _run_unless_finished(folder, number, function, keywords, options, was_asked_
     why = why_run(records.get(number), made_with, number, keywords)
     if resume and not was_asked_for and why is None:
         logger.info("%s: already done with the same options and inputs", title)
+        record = with_times_of_now(records[number], number, keywords)
+        if record != records[number]:
+            write_json(folder / RECORDS, records | {number: record})
         return
     if resume and why and number in records:
         title += f" again ({why})"

@@ -56,7 +56,8 @@ def with_bright_particles(micrograph: np.ndarray, dark_background: bool) -> np.n
     32 bit, and subtracts the minimum in their own type, too small for the range of signed ones.
     """
     if micrograph.dtype not in (np.uint8, np.uint16):
-        return micrograph.astype(np.float64) * (1 if dark_background else -1)
+        greys = micrograph.astype(np.float64)
+        return greys if dark_background else np.negative(greys, out=greys)
     return micrograph if dark_background else np.iinfo(micrograph.dtype).max - micrograph
 
 

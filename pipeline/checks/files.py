@@ -108,9 +108,9 @@ def _check_partners(option: str, folder: Path, images_dir: Path) -> list[str]:
         return []
     shown = ", ".join(lonely[:5]) + (" ..." if len(lonely) > 5 else "")
     return [
-        f"{option}: {len(lonely)} true masks in {folder} have no micrograph of the same name (the "
-        f"ending may differ) in {images_dir}, so that step 8 would have nothing to compare them "
-        f"with: {shown}. Add the micrographs, rename the true masks, or remove them."
+        f"{option}: {counted(len(lonely), 'true mask')} in {folder} without a micrograph of the "
+        f"same name (the ending may differ) in {images_dir}, so that step 8 would have nothing to "
+        f"compare with: {shown}. Add the micrographs, rename the true masks, or remove them."
     ]
 
 

@@ -184,7 +184,8 @@ def _check_crop(options: dict[str, object]) -> list[str]:
 
 
 def _check_xla(options: dict[str, object]) -> list[str]:
-    if options.get("DETERMINISTIC") and options.get("USE_XLA") is True:
+    is_torch = os.environ.get("KERAS_BACKEND") == "torch"  # which has no XLA
+    if options.get("DETERMINISTIC") and options.get("USE_XLA") is True and not is_torch:
         return [
             "DETERMINISTIC is True and USE_XLA is True, but not all of XLA's kernels repeat "
             'themselves. Allowed with DETERMINISTIC = True is USE_XLA = "auto" or False: change '

@@ -11,8 +11,14 @@ from numbers import Integral, Real
 
 Check = Callable[[object], str | None]
 
+
+class _Unknown:
+    def __format__(self, how: str) -> str:
+        raise TypeError("the value is not known")
+
+
 # Stands for the value of a name that StartProcess.py does not define: no check looks at it.
-UNKNOWN = object()
+UNKNOWN = _Unknown()
 
 
 def _make_check(is_allowed: Callable[[object], bool], words: str) -> Check:

@@ -22,6 +22,7 @@ from pipeline.run_folders import (
     list_runs,
     new_run_folder,
     read_json,
+    read_record,
     rename_for_good,
     write_json,
 )
@@ -49,7 +50,7 @@ def begin_run(models_dir, options, resume=True, *, models=("model.keras",), best
     versions = {PROGRAM: VERSION, **backend.versions()}
     record = {"options": options, "backend": backend.BACKEND, "versions": versions}
     for folder in reversed(list_runs(models_dir)) if resume else ():
-        same = _deciding(read_json(folder / "options.json") or {}) == _deciding(record)
+        same = _deciding(read_record(folder / "options.json")) == _deciding(record)
         lost = [name for name in (*models, best) if name and not (folder / name).is_file()]
         finished = (folder / "finished.json").exists() and not lost
         if same and best in lost and _epochs_done(folder):
@@ -75,7 +76,7 @@ def begin_run(models_dir, options, resume=True, *, models=("model.keras",), best
 def _epochs_done(run_folder):
     """Return how many epochs the newest checkpoint of a run has behind it, 0 without one."""
     states = sorted(Path(run_folder).glob("checkpoints/[0-9]*/state.json"))
-    return (read_json(states[-1]) or {}).get("epoch", 0) if states else 0
+    return read_record(states[-1]).get("epoch", 0) if states else 0
 
 
 def _deciding(record):

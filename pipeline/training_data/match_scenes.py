@@ -5,6 +5,7 @@ leave some out, and its pairs then teach the UNet wrong. So before anything is s
 tiles are measured: how much of each is covered, in how large agglomerates, by how large particles.
 """
 
+import inspect
 import logging
 import math
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from pipeline.image_files import read_image, whole_file
 from pipeline.progress import counted, progress
 from pipeline.run_folders import write_json
-from simulate.outlines import GAP
+from simulate.outlines import GAP, scale_limits
 from simulate.scenes import (
     foreground_of_labels,
     foreground_of_micrograph,
@@ -90,7 +91,7 @@ def fit_options(scenes: list, make_simulator, core_diameter, options: dict) -> d
             measure_labels(simulate(index, coverage=coverage_of_image(scenes, index)))
             for index in range(number)
         ]
-        if core := core_diameter(tried["scaling_mu"]):
+        if core := core_diameter(middle_scale(tried)):
             for scene in sample:
                 # With the gap on either side, sizes are in proportion to the scale.
                 found.extend((scene.diameters + 2 * GAP) / (core + 2 * GAP))
@@ -103,8 +104,8 @@ def fit_options(scenes: list, make_simulator, core_diameter, options: dict) -> d
         enough = min(number, len(found)) >= FEWEST_SINGLE
         if enough:
             wanted = (diameter + 2 * GAP) / np.median(found) - 2 * GAP
-            factor = _scale_for(core_diameter, wanted, options["scaling_mu"])
-            factor /= options["scaling_mu"]
+            scale = middle_scale(options)
+            factor = _scale_for(core_diameter, wanted, scale) / scale
             options = options | {name: float(options[name] * factor) for name in SCALES}
     if not enough:
         logger.warning(
@@ -122,6 +123,12 @@ def describe_small_particles(diameter: float) -> str:
         f"{SMALLEST_DIAMETER} px are needed, for simulated ones cannot be smaller: enlarge the "
         f"micrographs, e.g. {math.ceil(max(2, SMALLEST_DIAMETER / diameter))}x"
     )
+
+
+def middle_scale(options: dict) -> float:
+    """Return the scale in the middle of those that the options of step 2 allow."""
+    names = inspect.signature(scale_limits).parameters
+    return sum(scale_limits(**{name: options[name] for name in names})) / 2
 
 
 def median_diameter(scenes: list) -> float:

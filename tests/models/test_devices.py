@@ -143,6 +143,7 @@ def test_steps_are_compiled_by_xla_where_asked(
         assert backend.compile_step(None, use_xla=own_choice)["jit_compile"] is own_choice
 
 
+@pytest.mark.skipif(not TENSORFLOW, reason="XLA is TensorFlow's")
 def test_xla_is_refused_where_the_same_bits_are_asked_for(asked):
     with pytest.raises(ValueError, match="DETERMINISTIC = True does not go with USE_XLA = True"):
         backend.set_up_devices(0, deterministic=True, use_xla=True)

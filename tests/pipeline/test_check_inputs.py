@@ -208,7 +208,7 @@ def test_a_true_mask_without_a_micrograph_is_said_before_anything_is_trained(opt
         cv2.imwrite(str(folder / name), np.zeros((60, 80), np.uint8))
     calls = default_calls(options)
     (problem,) = problems_of(options, calls)
-    assert "nothing to compare them with: nothere.png" in problem
+    assert "nothing to compare with: nothere.png" in problem
     # Masks of other micrographs may be there already.
     step_8 = [call for call in calls if call[0] == "8"]
     check_inputs(options, step_8)

@@ -160,6 +160,21 @@ def test_rerun_gives_the_same_files(folders):
     assert contents(folders) == first
 
 
+def test_a_mask_corrected_by_hand_stays(folders):
+    run(folders)
+    masks = [
+        folders / "Output_Masks_CycleGAN" / "ü.tif",
+        generated(folders, "Synthetic_Masks_Filtered") / "00001.tif",
+        generated(folders, "Synthetic_Labels_Filtered") / "00002.tif",
+    ]
+    corrected = [255 * (read_image(path) == 0).astype(np.uint8) for path in masks]
+    for path, mask in zip(masks, corrected, strict=True):
+        write_image(path, mask)
+    run(folders)
+    for path, mask in zip(masks, corrected, strict=True):
+        np.testing.assert_array_equal(read_image(path), mask)
+
+
 def test_without_label_maps_particles_are_the_connected_regions(folders):
     for path in list_images(folders / "2_CycleGAN" / "data" / "labelsB"):
         path.unlink()

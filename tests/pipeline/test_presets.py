@@ -99,6 +99,10 @@ def test_what_is_no_record_hides_no_other_problem(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     for folder in (tmp_path, tmp_path / "file" / ".workflow", Path("a\0b")):
         assert presets.describe_switch(options, folder) == []
+    write_json(tmp_path / presets.RECORD, {"preset": "published"})
+    for no_records in (7, True, ["1", "3"]):
+        write_json(tmp_path / "steps.json", no_records)
+        assert presets.describe_switch(options, tmp_path) == []
 
 
 def test_a_preset_set_below_the_options_it_decides_is_a_problem():

@@ -163,6 +163,16 @@ def test_what_another_version_made_is_made_again(tmp_path, monkeypatch):
     assert not (folder / "image.tif").exists()
 
 
+@pytest.mark.parametrize("damaged", ["7", "[]", "no JSON"])
+def test_what_lost_its_record_is_moved_aside(tmp_path, damaged):
+    folder = open_output_folder(tmp_path / "out", {"a": 1})
+    (folder / "image.tif").write_text("perhaps mine")
+    (folder / "made_with.json").write_text(damaged)
+    open_output_folder(folder, {"a": 1})
+    (kept,) = (tmp_path / "Earlier_Results").glob("*/image.tif")
+    assert kept.read_text() == "perhaps mine"
+
+
 def test_the_version_is_that_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert (project["name"], project["version"]) == (PROGRAM, VERSION)

@@ -51,6 +51,13 @@ def test_what_helps_against_full_memory_depends_on_the_step(function, whole_imag
     assert f"because memory ran out. {advice}" in run_step.why_ended(-9, function, keywords)
 
 
+def test_what_is_magnified_needs_less_memory_as_it_is():
+    keywords = {"whole_image": False, "magnification": 1.25}
+    advice = run_step.less_memory("segment_images", keywords)
+    assert advice.startswith("Set UNET_TEST_TIME_MAGNIFICATION = 1")
+    assert "MAGNIFICATION" not in run_step.less_memory("segment_images", {"magnification": 1})
+
+
 def test_what_a_backend_says_of_full_memory_is_understood():
     if backend.BACKEND == "torch":
         with pytest.raises(RuntimeError) as full:

@@ -113,6 +113,15 @@ def test_a_copied_folder_is_done_though_its_times_are_others(folder):
     assert why(copy, done) is None
 
 
+def test_a_copied_folder_is_read_once(folder, monkeypatch):
+    done = record(folder)
+    os.utime(folder / "data" / "trainA" / "a-0.tif", ns=(1, 1))
+    noted = step_records.with_times_of_now(done, "0", keywords_of(folder, {}))
+    assert noted | {"seen": done["seen"]} == done
+    monkeypatch.setattr(step_records, "_content", lambda path: pytest.fail(f"{path} was read"))
+    assert why(folder, noted) is None
+
+
 def test_output_that_was_not_touched_is_not_read_again(folder, monkeypatch):
     done = record(folder)
     monkeypatch.setattr(step_records, "_content", lambda path: pytest.fail(f"{path} was read"))
@@ -148,6 +157,18 @@ def test_a_step_runs_again_when_an_earlier_one_left_something_else(tmp_path):
     before = step_records.what_decides("3", keywords, first)
     after = step_records.what_decides("3", keywords, second)
     assert step_records.why_run({"made_with": before}, after, "3", keywords) == "step 2 changed"
+
+
+def test_options_that_the_scenes_decide_change_nothing_where_they_are_matched(tmp_path):
+    keywords = {"masks_dir": str(tmp_path), "perlin_noise_threshold": 0.5, "match_scenes": True}
+    changed = keywords | {"perlin_noise_threshold": 0.6}
+    assert step_records.what_decides("2", keywords, {}) == step_records.what_decides(
+        "2", changed, {}
+    )
+    published = {"match_scenes": False}
+    assert step_records.what_decides("2", keywords | published, {}) != step_records.what_decides(
+        "2", changed | published, {}
+    )
 
 
 def test_step_2_does_not_wait_for_a_wgan_it_does_not_use(tmp_path):

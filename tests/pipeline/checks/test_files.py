@@ -249,8 +249,10 @@ def test_true_masks_need_a_micrograph_where_its_mask_is_to_be_made(tmp_path, ima
         write_image(folder / name, np.zeros((60, 80), np.uint8))
     assert check_true_masks("TRUE_MASKS_DIR", folder) == []
     (problem,) = check_true_masks("TRUE_MASKS_DIR", folder, images)
-    assert problem.startswith(f"TRUE_MASKS_DIR: 1 true masks in {folder} have no micrograph of the")
-    assert "nothing to compare them with: nothere.tif. Add the micrographs" in problem
+    assert problem.startswith(
+        f"TRUE_MASKS_DIR: 1 true mask in {folder} without a micrograph of the"
+    )
+    assert "nothing to compare with: nothere.tif. Add the micrographs" in problem
     assert check_true_masks("TRUE_MASKS_DIR", folder, tmp_path / "gone") == []
 
 

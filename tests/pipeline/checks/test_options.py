@@ -101,7 +101,10 @@ def test_a_tile_must_fit_into_the_rows_that_are_kept(options):
     assert "set TILE_SIZE_H to 300 or less" in problem
 
 
-def test_xla_does_not_go_with_deterministic(options):
+def test_xla_does_not_go_with_deterministic(options, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")  # which has no XLA
+    assert check_options(options | {"DETERMINISTIC": True, "USE_XLA": True}) == []
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     (problem,) = check_options(options | {"DETERMINISTIC": True, "USE_XLA": True})
     assert problem.startswith("DETERMINISTIC is True and USE_XLA is True, but not all of XLA's")
     assert 'Allowed with DETERMINISTIC = True is USE_XLA = "auto" or False' in problem

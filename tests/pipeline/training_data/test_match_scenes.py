@@ -57,14 +57,16 @@ def made_of(outline):
     return min(outline - 4, 5.6 + 1.7 * (outline - 13))
 
 
-def fit(monkeypatch, wanted):
-    """Return options fitted to particles that are ``wanted`` pixels wide, from outlines of 26."""
+def fit(monkeypatch, wanted, normal=True):
+    """Return options fitted to particles that are ``wanted`` pixels wide, from outlines of 26.
+
+    Scales that are not normal are uniform, with a middle of twice ``scaling_mu``.
+    """
 
     def simulator(tried):
         def simulate(index, coverage):
-            return made_of(26 * tried["scaling_mu"]) * np.random.default_rng(index).uniform(
-                0.9, 1.1
-            )
+            spread = np.random.default_rng(index).uniform(0.9, 1.1)
+            return made_of(26 * match_scenes.middle_scale(tried)) * spread
 
         return simulate
 
@@ -74,7 +76,7 @@ def fit(monkeypatch, wanted):
     monkeypatch.setattr(match_scenes, "measure_labels", measure)
     scenes = [Scene(0.2, np.nan, np.full(2, wanted)) for _ in range(20)]
     options = {"use_perlin_noise": False, "scaling_mu": 1.0, "scaling_sigma": 0.1}
-    options |= {"min_scaling": 0.75, "max_scaling": 1.25}
+    options |= {"min_scaling": 1.5, "max_scaling": 2.5, "use_normal_distribution": normal}
     return fit_options(scenes, simulator, lambda scale: made_of(26 * scale), options)
 
 
@@ -84,6 +86,13 @@ def test_the_scale_is_that_at_which_particles_are_made_as_large_as_wanted(monkey
     assert made_of(26 * fitted["scaling_mu"]) == pytest.approx(wanted, rel=0.03)
     # The others keep their proportion to it.
     assert fitted["scaling_sigma"] == pytest.approx(0.1 * fitted["scaling_mu"])
+
+
+@pytest.mark.parametrize("wanted", [9, 12, 20])
+def test_of_uniform_scales_the_middle_counts(monkeypatch, wanted):
+    fitted = fit(monkeypatch, float(wanted), normal=False)
+    assert made_of(26 * 2 * fitted["scaling_mu"]) == pytest.approx(wanted, rel=0.03)
+    assert fitted["max_scaling"] == pytest.approx(2.5 * fitted["scaling_mu"])
 
 
 def test_particles_too_small_to_be_made_are_as_small_as_can_be_and_warned_of(monkeypatch, caplog):
