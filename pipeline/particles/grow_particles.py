@@ -22,7 +22,7 @@ from pipeline.particles.touching_particles import (
 )
 
 LEAST_CENTRALITY = 0.35  # of a centre
-LEAST_RATIO = 1.45  # of a centre's to that of the valley before a higher one, `NOISE` on both
+LEAST_RATIO = 1.5  # of a centre's to that of the valley before a higher one, `NOISE` on both
 NOISE = 0.1  # of the centrality, as a network gives it
 # As many levels as 8 bits hold, of equal ratios.
 LEVELS = 255 / np.log1p(1 / NOISE)
