@@ -32,6 +32,7 @@ from pipeline.training_data.outline_sources import AUGMENTED, draw_from_wgan, lo
 from simulate.augment_outlines import augment_outlines
 from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import (
+    SCALING,
     Particle,
     prepare_library,
     prepare_particle,
@@ -41,13 +42,6 @@ from simulate.outlines import (
 
 logger = logging.getLogger(__name__)
 
-SCALING = (
-    "use_normal_distribution",
-    "scaling_mu",
-    "scaling_sigma",
-    "min_scaling",
-    "max_scaling",
-)
 ARRANGEMENT = (
     "grid_type",
     "grid_spacing_factor",

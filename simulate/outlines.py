@@ -27,6 +27,16 @@ GAP = 2  # pixels, and erosions
 Particle = namedtuple("Particle", "core footprint top left area")
 
 
+# The options that `scale_limits` takes.
+SCALING = (
+    "use_normal_distribution",
+    "scaling_mu",
+    "scaling_sigma",
+    "min_scaling",
+    "max_scaling",
+)
+
+
 def scale_limits(
     *,
     use_normal_distribution: bool,

@@ -1,6 +1,5 @@
 """The outline masks: each must show one whole particle, white on black."""
 
-import inspect
 import logging
 import math
 from pathlib import Path
@@ -12,7 +11,7 @@ from pipeline.checks.files import Size, in_one_line, list_and_check_names
 from pipeline.checks.step_options import wrong_keywords
 from pipeline.image_files import read_mask
 from pipeline.progress import counted, progress
-from simulate.outlines import OPENING, prepare_particle, scale_limits
+from simulate.outlines import OPENING, SCALING, prepare_particle, scale_limits
 
 logger = logging.getLogger(__name__)
 
@@ -82,10 +81,9 @@ def largest_scale(options: dict[str, object], calls: list[tuple[str, str, dict]]
     only_warned_of = options.get("WHEN_A_NETWORK_FAILS") == "warn"
     if options.get("OUTLINE_SOURCE", "wgan") == "wgan" and not only_warned_of:
         return 1.0
-    names = inspect.signature(scale_limits).parameters
     for _, step_name, keywords in calls:
-        scaling = {name: keywords[name] for name in names if name in keywords}
-        if len(scaling) == len(names) and not wrong_keywords(step_name, scaling):
+        scaling = {name: keywords[name] for name in SCALING if name in keywords}
+        if len(scaling) == len(SCALING) and not wrong_keywords(step_name, scaling):
             return max(1.0, scale_limits(**scaling)[1])
     return 1.0
 

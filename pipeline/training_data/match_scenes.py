@@ -5,7 +5,6 @@ leave some out, and its pairs then teach the UNet wrong. So before anything is s
 tiles are measured: how much of each is covered, in how large agglomerates, by how large particles.
 """
 
-import inspect
 import logging
 import math
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from pipeline.image_files import read_image, whole_file
 from pipeline.progress import counted, progress
 from pipeline.run_folders import write_json
-from simulate.outlines import GAP, scale_limits
+from simulate.outlines import GAP, SCALING, scale_limits
 from simulate.scenes import (
     foreground_of_labels,
     foreground_of_micrograph,
@@ -127,8 +126,7 @@ def describe_small_particles(diameter: float) -> str:
 
 def middle_scale(options: dict) -> float:
     """Return the scale in the middle of those that the options of step 2 allow."""
-    names = inspect.signature(scale_limits).parameters
-    return sum(scale_limits(**{name: options[name] for name in names})) / 2
+    return sum(scale_limits(**{name: options[name] for name in SCALING})) / 2
 
 
 def median_diameter(scenes: list) -> float:

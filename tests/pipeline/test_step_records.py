@@ -30,15 +30,6 @@ def left(number, keywords):
     return step_records.new_record({}, number, keywords)["left"]
 
 
-@pytest.fixture
-def folder(tmp_path):
-    for name in ("images", "data/trainA", "data/testA"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "images" / "a.tif").write_bytes(b"one")
-    (tmp_path / "data" / "trainA" / "a-0.tif").write_bytes(b"tile")
-    return tmp_path
-
-
 def why(folder, done, **changes):
     keywords = keywords_of(folder, changes)
     made_with = step_records.what_decides("0", keywords, {})

@@ -17,16 +17,6 @@ from pipeline.run_step import INTERRUPTED
 from pipeline.step_records import new_record, what_decides
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A folder with input and output of step 0."""
-    for name in ("images", "data/trainA", "data/testA"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "images" / "a.tif").write_bytes(b"one")
-    (tmp_path / "data" / "trainA" / "a-0.tif").write_bytes(b"tile")
-    return tmp_path
-
-
 def test_whether_a_step_is_done_can_be_asked_before_anything_is_checked(folder):
     keywords = {"images_dir": folder / "images", "tile_height": 64, "cyclegan_dir": folder}
     done = new_record(what_decides("0", keywords, {}), "0", keywords)
