@@ -68,7 +68,8 @@ CHECKPOINT_MINUTES = 10
 # "mixed_bfloat16" should need half the memory on GPUs since 2020. On a CPU it is slower. (With
 # "float32" such GPUs round the inputs of convolutions to 10 bits, their TF32 format.)
 PRECISION = "float32"
-# What to do if a network has learned nothing: "stop" with advice, or "warn" and go on.
+# What to do if a network has learned nothing, or simulated masks are all empty or all full: "stop"
+# with advice, or "warn" and go on.
 WHEN_A_NETWORK_FAILS = "stop"
 
 # --- Devices ------------------------------------------------------------------------------------
@@ -213,6 +214,7 @@ def steps(run_step):
         match_scenes=MATCH_SCENES,
         dark_background=DARK_BACKGROUND,
         seed=SEED,
+        when_failed=WHEN_A_NETWORK_FAILS,
     )
     run_step(
         "3",

@@ -15,10 +15,12 @@ from pipeline.processes.worker_processes import number_of_processes, run_in_proc
 from pipeline.progress import progress
 from pipeline.run_folders import (
     DECIDED_BY_SCENES,
+    WITHOUT_EFFECT,
     fingerprint,
     newest_model,
     open_output_folder,
 )
+from pipeline.training.network_failures import act_on_failure
 from pipeline.training_data.match_scenes import (
     coverage_of_image,
     describe_small_particles,
@@ -96,6 +98,7 @@ def simulate_masks(
     match_scenes,
     dark_background,
     seed,
+    when_failed,
 ) -> None:
     """Write simulated masks to ``data/trainB`` and their label maps to ``data/labelsB``.
 
@@ -104,13 +107,15 @@ def simulate_masks(
     WGAN, or, for ``outline_source`` "augmented", made by deforming those in ``masks_dir``. With
     ``match_scenes`` the masks get the coverage, the agglomerates and the particles of the tiles in
     ``data/trainA`` (see ``match_scenes.py``). ``data/scenes.json`` and ``scenes.png`` compare both.
+    ``when_failed``, "stop" or "warn", is what to do if the first masks are all empty, or all full.
 
     Raises
     ------
     FileNotFoundError
         If there is no trained WGAN, or no outline, as ``outline_source`` needs it.
     ValueError
-        If an option is out of its range, or the WGAN or the options give no usable masks.
+        If an option is out of its range, no outline holds a particle, or the first masks are
+        empty or full and ``when_failed`` is "stop".
     """
     options = dict(locals())
     if problems := check_step_options("simulate_masks", options):
@@ -165,7 +170,7 @@ def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:
 
 def _made_with(options: dict, source: Path, number: int) -> dict:
     """Return all that decides the masks."""
-    without_effect = ("wgan_dir", "cyclegan_dir", "masks_dir", "wgan_model")
+    without_effect = ("wgan_dir", "cyclegan_dir", "masks_dir", "wgan_model", *WITHOUT_EFFECT)
     if options["match_scenes"]:
         without_effect += DECIDED_BY_SCENES
     return {
@@ -278,11 +283,17 @@ def _check_fitted_library(library: list[list[Particle]], diameter: float) -> Non
 
 
 def _checked(label_maps: Iterator[np.ndarray], options: dict) -> Iterator:
-    """Return the label maps; raise a ValueError if the first are all empty, or all full."""
+    """Return the label maps, once the first of them are known to be neither empty nor full."""
     first = list(islice(label_maps, MASKS_TO_CHECK))
-    covered = [float(np.mean(labels > 0)) for labels in first]
+    act_on_failure(_describe_coverage(first, options), options["when_failed"])
+    return chain(first, label_maps)
+
+
+def _describe_coverage(label_maps: list[np.ndarray], options: dict) -> str | None:
+    """Return what is wrong if the label maps are all empty, or all full."""
+    covered = [float(np.mean(labels > 0)) for labels in label_maps]
     if max(covered) > 0 and min(covered) < FULL:
-        return chain(first, label_maps)
+        return None
     if max(covered) == 0:
         found = "hold no particle"
         change = "Lower perlin_noise_threshold"
@@ -299,7 +310,7 @@ def _checked(label_maps: Iterator[np.ndarray], options: dict) -> Iterator:
             "That is how much of the tiles in 2_CycleGAN/data/trainA seems to be covered: look "
             "whether DARK_BACKGROUND is right for them, or set MATCH_SCENES = False"
         )
-    raise ValueError(
+    return (
         f"The first {len(covered)} simulated masks {found}. {what_to_do}. Look at the outlines in "
         "1_WGAN/Output_Images too."
     )

@@ -46,6 +46,7 @@ OPTIONS = {
     "match_scenes": False,
     "dark_background": True,
     "seed": 3,
+    "when_failed": "stop",
 }
 
 
@@ -270,6 +271,14 @@ def test_empty_masks_are_an_error_before_any_is_written(run, tmp_path):
     with pytest.raises(ValueError, match=r"hold no particle. Lower .* \(it is 1.0;"):
         run(perlin_noise_threshold=1.0)
     assert names(tmp_path / "2_CycleGAN" / "data" / "trainB") == []
+
+
+def test_empty_masks_are_made_all_the_same_where_that_is_wanted(run, caplog):
+    data = run(perlin_noise_threshold=1.0, when_failed="warn")
+    assert "The first 4 simulated masks hold no particle." in caplog.text
+    assert len(names(data / "trainB")) == 4
+    assert not any(read_image(path).any() for path in list_images(data / "labelsB"))
+    run(perlin_noise_threshold=1.0)  # what is finished is not judged again
 
 
 def test_full_masks_are_an_error(run, monkeypatch):
