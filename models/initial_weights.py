@@ -4,6 +4,12 @@ import math
 
 import numpy as np
 
+from models import lean_networks
+
+# Squares of so many pixels, bright with this probability, and the noise on them, as a share of
+# their contrast: a network that is to tell particles from noise is looked at with both.
+SQUARE, SQUARES, BRIGHT, NOISE = 12, 8, 0.3, 0.15
+
 
 def seed_of_layer(seed, network_name, number):
     """Return a seed for one layer that draws random numbers: far from its neighbours' seeds.
@@ -29,3 +35,20 @@ def initialise_weights(network, seed, stream=0):
         window = math.prod(shape[:-2])
         limit = math.sqrt(6.0 / (window * (shape[-2] + shape[-1])))
         variable.assign(random.uniform(-limit, limit, shape).astype("float32"))
+
+
+def align_contrast(generator):
+    """Negate a new generator's last kernel if it draws bright particles dark.
+
+    Random weights do so as often as not, and a CycleGAN that starts so may keep it for good:
+    translated back, the image is right again. ``generator`` takes (b, h, w, 1) and ends in a
+    convolution, whose bias is 0, and an activation that rises. It is shown noisy bright squares.
+    """
+    random = np.random.default_rng(0)
+    bright = random.random((4, SQUARES, SQUARES)) < BRIGHT
+    shapes = np.kron(bright, np.ones((1, SQUARE, SQUARE)))[..., None]
+    noise = NOISE * random.standard_normal(shapes.shape)
+    drawn = lean_networks.predict(generator, (2 * (shapes + noise) - 1).astype(np.float32))
+    if np.vdot(shapes - shapes.mean(), drawn) < 0:
+        kernel = [weight for weight in generator.trainable_variables if weight.name == "kernel"][-1]
+        kernel.assign(-kernel)

@@ -102,7 +102,8 @@ ADVANCED = {
         "learning_rate": 2e-4,
         "beta_1": 0.5,
         "constant_learning_rate_share": 0.75,
-        "cycle_noise": 0.0,  # ours, from here on: off
+        "same_contrast": True,  # ours, on; those from here on off
+        "cycle_noise": 0.0,
         "augment_discriminators": False,
         "generator_ema": 0.0,
     },

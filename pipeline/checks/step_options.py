@@ -98,6 +98,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "use_resize_convolution": YES_NO,
     "use_binary_crossentropy": YES_NO,
     "invert_images": YES_NO,
+    "same_contrast": YES_NO,
     "lambda_cycle": pair(WEIGHT),
     "lambda_identity": pair(WEIGHT),
     # At 1 real and fake have the same target, and nothing is learned.

@@ -6,7 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from models.initial_weights import initialise_weights, seed_of_layer
+from models import lean_networks
+from models.cyclegan import build_cyclegan
+from models.cyclegan_networks import build_generator
+from models.initial_weights import align_contrast, initialise_weights, seed_of_layer
 
 
 def network(seed=1, stream=2):
@@ -63,3 +66,53 @@ def test_seeds_of_layers_differ_by_seed_network_and_number():
     ]
     assert len(set(seeds)) == len(seeds)
     assert all(type(seed) is int and 0 <= seed < 2**30 for seed in seeds)
+
+
+def disks():
+    """Return a micrograph of bright disks on a darker background, with noise, and where they are.
+
+    The grey values are of a narrow range, below 0, as those of a micrograph may be."""
+    rows, columns = np.mgrid[:96, :96]
+    inside = (rows % 32 - 16) ** 2 + (columns % 32 - 16) ** 2 < 100
+    noise = 0.05 * np.random.default_rng(1).standard_normal(inside.shape)
+    return (np.where(inside, -0.2, -0.6) + noise)[None, ..., None].astype(np.float32), inside
+
+
+def contrast(generator):
+    """Return how a generator's image of bright disks correlates with where they are."""
+    micrograph, inside = disks()
+    drawn = lean_networks.predict(generator, micrograph)
+    return np.corrcoef(drawn.ravel(), inside.ravel())[0, 1]
+
+
+@pytest.mark.parametrize("use_skip_connection", [True, False])
+@pytest.mark.parametrize("output_activation", ["tanh", "sigmoid"])
+def test_generators_start_by_drawing_bright_what_is_bright(use_skip_connection, output_activation):
+    negated = 0
+    for seed in range(6):
+        generator = build_generator(
+            2, use_skip_connection, output_activation=output_activation, residual_blocks=1
+        )
+        initialise_weights(generator, seed)
+        before, first = contrast(generator), generator.get_weights()
+        align_contrast(generator)
+        if abs(before) < 0.05:  # neither
+            continue
+        changed = [
+            not np.array_equal(own, other)
+            for own, other in zip(first, generator.get_weights(), strict=True)
+        ]
+        assert sum(changed) == (before < 0), seed
+        assert contrast(generator) == pytest.approx(abs(before), abs=1e-4)
+        negated += sum(changed)
+    assert 0 < negated < 6
+
+
+def test_both_generators_of_a_cyclegan_start_so_where_it_is_wanted():
+    kinds = {}
+    for same_contrast in (False, True):
+        options = {"use_skip_connection": True, "same_contrast": same_contrast}
+        gans = [build_cyclegan(2, (96, 96, 1), seed=seed, **options) for seed in range(4)]
+        kinds[same_contrast] = [contrast(g) for gan in gans for g in (gan.gen_a, gan.gen_b)]
+    assert min(kinds[False]) < 0 < min(kinds[True])
+    np.testing.assert_allclose(np.abs(kinds[False]), kinds[True], atol=1e-4)

@@ -17,6 +17,7 @@ OPTIONS = {
     "use_resize_convolution": False,
     "use_binary_crossentropy": False,
     "invert_images": False,
+    "same_contrast": False,
     "lambda_cycle": (10.0, 9.0),
     "lambda_identity": (0.5, 0.4),
     "label_smoothing_factor": 0.1,

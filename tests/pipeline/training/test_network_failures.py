@@ -196,7 +196,7 @@ def test_step_3_stops_if_a_generator_gives_constant_images(tmp_path, monkeypatch
 
     monkeypatch.setattr(train_cyclegan, "train", train_to_grey)
     options = dict.fromkeys(("use_skip_connection", "use_resize_convolution"), False)
-    options |= dict.fromkeys(("use_binary_crossentropy", "invert_images"), False)
+    options |= dict.fromkeys(("use_binary_crossentropy", "invert_images", "same_contrast"), False)
     options |= {"lambda_cycle": (10, 10), "lambda_identity": (0.5, 0.5), "pool_size": 0}
     options |= {"label_smoothing_factor": 0.0, "gaussian_noise_value": 0.0, "beta_1": 0.5}
     options |= {"cycle_noise": 0.0, "augment_discriminators": False, "generator_ema": 0.0}
