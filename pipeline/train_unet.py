@@ -117,7 +117,7 @@ def train_unet(
             images = vary_brightness_and_contrast(images, random_numbers(seed, epoch, step))
         if vary_imaging:
             random = random_numbers(seed, epoch, step, stream=301)
-            images = imaging_variations.vary_imaging(images, random)
+            images = imaging_variations.vary_imaging(images, random, dark_background)
         return images, np.stack(masks)
 
     def after_epoch(epoch, rows):

@@ -16,17 +16,24 @@ LARGEST_SHADE = 0.5  # share by which the brightness of a place may change
 SHADE_CELLS = (2, 12)  # random places along each side, smoothly joined
 
 
-def vary_imaging(images: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def vary_imaging(
+    images: np.ndarray, random: np.random.Generator, dark_background: bool
+) -> np.ndarray:
     """Return micrographs, float32 (b, h, w, 1) in [0, 1], each as if imaged otherwise.
 
     Each is multiplied by a smooth random field around 1, blurred with a Gaussian, and given white
-    noise, each of a strength drawn between none and its largest.
+    noise, each of a strength drawn between none and its largest. Particles are bright in them:
+    where they are not in the microscope (``dark_background`` False), the images are negatives, and
+    what is multiplied is the original, whose bright background the illumination shades.
     """
-    return np.stack([_vary_one(image[..., 0], random) for image in images])[..., None]
+    vary = [_vary_one(image[..., 0], random, dark_background) for image in images]
+    return np.stack(vary)[..., None]
 
 
-def _vary_one(image, random):
-    image = image * _shade(image.shape, random)
+def _vary_one(image, random, dark_background):
+    shade = _shade(image.shape, random)
+    # A background near white has no room to become brighter, only what is around it darker.
+    image = image * shade if dark_background else 1 - (1 - image) * (shade / shade.max())
     sigma = random.uniform(0, LARGEST_BLUR)
     if sigma > LEAST_BLUR:
         image = cv2.GaussianBlur(image, (0, 0), sigma)

@@ -226,17 +226,24 @@ def test_without_the_dataloader_the_batches_are_the_same_and_read_beforehand(run
             np.testing.assert_array_equal(own[1], other[1])
 
 
-def test_images_are_varied_where_asked_for_each_time_otherwise_and_masks_are_not(run):
-    plain, varied = run(), run(vary_imaging=True)
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_images_are_varied_where_asked_for_each_time_otherwise_and_masks_are_not(
+    run, dark_background
+):
+    plain = run(dark_background=dark_background)
+    varied = run(dark_background=dark_background, vary_imaging=True)
     (images, masks), (varied_images, varied_masks) = shown(plain.batches), shown(varied.batches)
     np.testing.assert_array_equal(masks, varied_masks)
     for step in range(8):
         random = random_numbers(5, 0, step, stream=301)
-        expected = imaging_variations.vary_imaging(images[4 * step : 4 * step + 4], random)
+        expected = imaging_variations.vary_imaging(
+            images[4 * step : 4 * step + 4], random, dark_background
+        )
         np.testing.assert_array_equal(varied_images[4 * step : 4 * step + 4], expected)
     assert not np.array_equal(expected, images[-4:])
     # Images to validate by stay as they are, so that epochs can be compared.
-    assert which(shown(varied.validation_batches)[0])
+    for own, other in zip(plain.validation_batches, varied.validation_batches, strict=True):
+        np.testing.assert_array_equal(own[0], other[0])
 
 
 def test_brightness_and_contrast_are_varied_where_asked_for(run):

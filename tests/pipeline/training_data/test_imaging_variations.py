@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.training_data import imaging_variations
-from pipeline.training_data.imaging_variations import vary_imaging
+from pipeline.training_data.imaging_variations import LARGEST_SHADE
 
 
 def tiles(number=40, side=64):
@@ -12,6 +12,10 @@ def tiles(number=40, side=64):
     rows, columns = np.ogrid[:side, :side]
     disk = (rows - side / 2) ** 2 + (columns - side / 2) ** 2 < 400
     return np.tile(np.where(disk, 0.8, 0.4).astype(np.float32)[None, ..., None], (number, 1, 1, 1))
+
+
+def vary_imaging(images, random, dark_background=True):
+    return imaging_variations.vary_imaging(images, random, dark_background)
 
 
 @pytest.fixture
@@ -70,3 +74,18 @@ def test_shade_is_smooth_and_a_factor(only):
     assert 0.3 < factors.min() < 0.75 and 1.25 < factors.max() < 1.7
     assert abs(factors.mean() - 1) < 0.03
     assert np.abs(np.diff(factors, axis=1)).max() < 0.1  # no step that looks like a rim
+
+
+def test_dark_particles_are_shaded_as_in_the_microscope(only):
+    """The bright background is, the black of it not; negated, as the network sees both."""
+    only("LARGEST_SHADE")
+    images = np.zeros((60, 96, 96, 1), np.float32)  # negatives: a white background,
+    images[:, :20] = 1.0  # and black
+    micrographs = 1 - vary_imaging(images, np.random.default_rng(5), dark_background=False)
+    assert micrographs[:, :20].max() < 1e-6
+    background = micrographs[:, 20:, :, 0]
+    darkest = background.min(axis=(1, 2))
+    least = (1 - LARGEST_SHADE) / (1 + LARGEST_SHADE)
+    assert 0.5 * least < darkest.min() < 0.5 and 0.9 < darkest.max() <= 1
+    assert background.max(axis=(1, 2)).min() > 0.7  # somewhere it is as bright as it was
+    assert np.abs(np.diff(background, axis=1)).max() < 0.1
