@@ -1,9 +1,11 @@
 """How long the whole workflow takes on the shipped examples, and how well it segments them.
 
 StartProcess.py runs in an empty folder, as a user runs it; the times are those of its log, the
-scores those against the examples' truth. Other options of the script are set with --set:
+scores those against the examples' truth. Other options of the script are set with --set; other
+micrographs, with the options that belong to them, with --micrographs:
 
     python benchmarks/whole_workflow.py --backend torch --set UNET_EPOCHS=2 --set SEED=7
+    python benchmarks/whole_workflow.py --micrographs bright_field
 """
 
 import argparse
@@ -20,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measuring import print_json
+from benchmarks.micrograph_kinds import KINDS, write_micrographs
 from pipeline.make_examples import write_examples
 from pipeline.progress import format_seconds
 from pipeline.scoring.score_table import ALL_IMAGES, AS_SAVED, TABLE
@@ -31,6 +34,12 @@ parser.add_argument("--backend", default="tensorflow", choices=("tensorflow", "t
 parser.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16"))
 parser.add_argument("--preset", default="quick", choices=("auto", "published", "quick"))
 parser.add_argument(
+    "--micrographs",
+    default="examples",
+    choices=("examples", *KINDS),
+    help="the shipped examples, their negatives, unevenly bright ones, or of transmission",
+)
+parser.add_argument(
     "--set",
     action="append",
     default=[],
@@ -40,15 +49,19 @@ parser.add_argument(
 parser.add_argument("--folder", type=Path, help="an empty folder to run in, which is kept")
 
 
-def make_project(folder: Path, options: dict[str, str]) -> None:
-    """Fill ``folder`` with the examples, their truth and StartProcess.py with other options.
+def make_project(folder: Path, kind: str, options: dict[str, str]) -> None:
+    """Fill ``folder`` with micrographs, their truth and StartProcess.py with other options.
 
     Raises
     ------
     ValueError
         If StartProcess.py has no such option.
     """
-    write_examples(folder, folder / "True_Masks")
+    if kind == "examples":
+        write_examples(folder, folder / "True_Masks")
+    else:
+        write_micrographs(kind, folder)
+        options = KINDS[kind][1] | options
     script = (PROJECT / "StartProcess.py").read_text(encoding="utf-8")
     for name, value in options.items():
         line = f"{name} = {value}"
@@ -99,12 +112,13 @@ def measure(folder: Path, arguments: argparse.Namespace) -> None:
     """Run the workflow in ``folder``, print a table, and a line of JSON last."""
     options = {"PRESET": repr(arguments.preset), "PRECISION": repr(arguments.precision)}
     options |= dict(pair.split("=", 1) for pair in arguments.set)
-    make_project(folder, options)
+    make_project(folder, arguments.micrographs, options)
     peak = run_script(folder, arguments.backend)
     seconds = read_times(folder / ".workflow" / "log.txt")
     scores = read_scores(folder)
     whole = sum(seconds.values())
-    print(f"\n{arguments.backend}, {arguments.precision}, preset {arguments.preset}\n")
+    print(f"\n{arguments.backend}, {arguments.precision}, preset {arguments.preset}, ", end="")
+    print(f"micrographs: {arguments.micrographs}\n")
     for step, duration in seconds.items():
         print(f"step {step:<8}{duration:>10.1f} s{duration / whole:>8.0%}")
     print(f"{'in all':<13}{whole:>10.1f} s  ({format_seconds(whole)})\n")

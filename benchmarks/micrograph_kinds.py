@@ -1,0 +1,121 @@
+"""Micrographs of other kinds than the shipped examples, with their truth."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.image_files import write_image
+from simulate.examples import EXAMPLES, SEED, make_example, make_examples, make_outlines
+from simulate.mask_image import number_consecutively
+from simulate.micrograph import blur, smooth_noise
+from simulate.particle_pile import MARGIN, draw_width, make_particle
+
+SIDE = 512  # pixels, of a bright-field micrograph
+WIDTH = 18.0  # pixels, the median of its particles
+LARGEST_OVERLAP = 0.04  # share of a particle's outline
+UNEVENNESS = 0.1, 0.12  # standard deviation of the background's brightness, as a share of it
+
+
+def inverted() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the negatives of the shipped examples: dark particles, an even bright background."""
+    for _, micrograph, labels in make_examples():
+        yield np.iinfo(micrograph.dtype).max - micrograph, labels
+
+
+def uneven() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield examples of other particles, on a background of uneven brightness, as charging makes.
+
+    Both the brightness of all and what is added to it change smoothly over the image.
+    """
+    for index, options in enumerate(EXAMPLES.values()):
+        rng = np.random.default_rng([SEED, 1, index])
+        micrograph, labels = make_example(rng, **options | {"bits": 8, "info_bar": False})
+        gain, offset = (UNEVENNESS[0] * smooth_noise(rng, labels.shape, 120) for _ in range(2))
+        yield as_8_bit(micrograph / 255 * (1 + gain) + offset), labels
+
+
+def bright_field(number: int = 8) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield transmission micrographs: dark particles side by side on an unevenly lit carbon film.
+
+    What a particle takes away grows with its thickness, and is another for each, as diffraction
+    makes it; at steps of the thickness there is a fringe of the defocus.
+    """
+    for index in range(number):
+        rng = np.random.default_rng([SEED, 2, index])
+        thickness, labels = spread_particles(rng, particles=rng.integers(90, 190))
+        light = 1 + UNEVENNESS[1] * smooth_noise(rng, labels.shape, 160)
+        film = 1 - 0.03 * (
+            smooth_noise(rng, labels.shape, 1.2) + smooth_noise(rng, labels.shape, 25)
+        )
+        passed = light * film * np.exp(-blur(thickness, 0.8))
+        passed -= 0.35 * cv2.Laplacian(blur(np.exp(-thickness), 1.0), cv2.CV_64F)
+        passed = np.clip(passed, 0.02, None)
+        shot = np.sqrt(passed / 120) * rng.standard_normal(labels.shape)
+        yield as_8_bit(0.62 * blur(passed + shot, 0.5)), labels
+
+
+def spread_particles(rng: np.random.Generator, particles: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the thickness (float64, 1 takes 63 % of the electrons) and the labels of particles.
+
+    Most lie in a few loose groups. They touch, but hardly overlap; in ``labels`` (uint16) those
+    that touch are a pixel apart.
+    """
+    side = SIDE + 2 * MARGIN
+    thickness, labels = np.zeros((side, side)), np.zeros((side, side), np.int32)
+    groups = rng.integers(4, 9)
+    middles = rng.uniform(2 * MARGIN, side - 2 * MARGIN, (groups, 2))
+    spreads = rng.uniform(25, 60, groups)
+    for number in range(1, 6 * particles):
+        group = rng.integers(groups)
+        middle = middles[group] + spreads[group] * rng.standard_normal(2)
+        if rng.random() < 0.12:
+            middle = rng.uniform(0, side, 2)
+        height = make_particle(rng, draw_width(rng, WIDTH), rng.uniform(0.1, 0.4))
+        darkness = np.exp(rng.normal(0, 0.3)) / (WIDTH / 2)
+        top, left = np.rint(middle - len(height) / 2).astype(int)
+        if min(top, left) < 0 or max(top, left) > side - len(height):
+            continue
+        place = np.s_[top : top + len(height), left : left + len(height)]
+        inside = height > 0
+        if np.mean(labels[place][inside] > 0) > LARGEST_OVERLAP:
+            continue
+        thickness[place] += darkness * height
+        labels[place][inside & (labels[place] == 0)] = number
+        particles -= 1
+        if not particles:
+            break
+    # A pixel whose right or lower neighbour is of another particle stands between both.
+    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        one[(one != other) & (one > 0) & (other > 0)] = 0
+    field = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    return thickness[field], number_consecutively(labels[field])
+
+
+def as_8_bit(image: np.ndarray) -> np.ndarray:
+    """Return an image in [0, 1], clipped, as uint8."""
+    return np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
+
+
+# Of each kind the micrographs with their label maps, and the options that a user would set.
+KINDS = {
+    "inverted": (inverted, {"DARK_BACKGROUND": "False"}),
+    "uneven": (uneven, {}),
+    "bright_field": (
+        bright_field,
+        {"DARK_BACKGROUND": "False", "MAX_PARTICLE_OVERLAP": "0.05"},
+    ),
+}
+
+
+def write_micrographs(kind: str, folder: Path) -> None:
+    """Write Input_Images, Input_Masks and True_Masks of a kind into a folder."""
+    for name in ("Input_Images", "Input_Masks", "True_Masks"):
+        (folder / name).mkdir(parents=True)
+    for index, (micrograph, labels) in enumerate(KINDS[kind][0]()):
+        write_image(folder / "Input_Images" / f"{kind}_{index}.tif", micrograph)
+        mask = np.where(labels > 0, np.uint8(255), np.uint8(0))
+        write_image(folder / "True_Masks" / f"{kind}_{index}.tif", mask)
+    for name, outline in make_outlines():
+        write_image(folder / "Input_Masks" / name, outline)

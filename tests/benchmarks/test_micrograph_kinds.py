@@ -1,0 +1,37 @@
+"""Micrographs of other kinds: what they show is what their truth says."""
+
+import numpy as np
+import pytest
+
+from benchmarks import micrograph_kinds
+from benchmarks.micrograph_kinds import KINDS, bright_field, write_micrographs
+from pipeline.image_files import list_images, read_image
+from pipeline.particle_masks import contrast_correlation
+
+
+def test_particles_of_a_bright_field_are_dark_and_touching_ones_are_apart():
+    first, again = (next(bright_field()) for _ in range(2))
+    micrograph, labels = first
+    for own, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(own, other)
+    assert micrograph.dtype == np.uint8 and micrograph.shape == labels.shape
+    assert 60 < labels.max() < 190
+    assert contrast_correlation(labels, micrograph) < -0.5
+    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        assert not np.any((one != other) & (one > 0) & (other > 0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_micrograph_has_its_truth(kind, tmp_path, monkeypatch):
+    made = [
+        (np.full((20, 30), 7 + index, np.uint8), np.eye(20, 30, dtype=np.uint16))
+        for index in range(2)
+    ]
+    monkeypatch.setitem(micrograph_kinds.KINDS, kind, (lambda: iter(made), {}))
+    write_micrographs(kind, tmp_path)
+    images, masks = (list_images(tmp_path / name) for name in ("Input_Images", "True_Masks"))
+    assert [path.name for path in images] == [path.name for path in masks]
+    for (micrograph, labels), image, mask in zip(made, images, masks, strict=True):
+        np.testing.assert_array_equal(read_image(image), micrograph)
+        np.testing.assert_array_equal(read_image(mask), 255 * labels)
+    assert len(list_images(tmp_path / "Input_Masks")) == 24
