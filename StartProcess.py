@@ -284,6 +284,7 @@ def steps(run_step):
         "6a",
         "train_unet",
         cyclegan_dir=CYCLEGAN_DIR,
+        images_dir=INPUT_DIR_IMAGES,  # how uneven their background is, for vary_imaging
         unet_dir=UNET_DIR,
         batch_size=UNET_BATCH_SIZE,
         epochs=UNET_EPOCHS,
@@ -291,6 +292,7 @@ def steps(run_step):
         target=UNET_TARGET,
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
         dark_background=DARK_BACKGROUND,  # False: micrographs are negated for the UNet
+        image_crop=IMAGE_CROP,
         use_dataloader=USE_DATALOADER,
         use_brightness_and_contrast_augmentation=False,  # True: each by up to 20 %, at random
         vary_imaging=UNET_VARY_IMAGING,

@@ -78,6 +78,7 @@ def read_one_epoch(root: Path, use_dataloader: bool, options: argparse.Namespace
     start = time.perf_counter()
     train_unet.train_unet(
         cyclegan_dir=root,
+        images_dir=root,  # not read
         unet_dir=root / f"3_UNet_{use_dataloader}",
         batch_size=BATCH,
         epochs=1,
@@ -85,6 +86,7 @@ def read_one_epoch(root: Path, use_dataloader: bool, options: argparse.Namespace
         target=options.target,
         contrast_range=(0.5, 99.5),
         dark_background=True,
+        image_crop=None,
         use_dataloader=use_dataloader,
         use_brightness_and_contrast_augmentation=False,
         vary_imaging=False,

@@ -10,7 +10,7 @@ STEPS = {
     "3": ("train_cyclegan", "training the CycleGAN", ()),
     "4": ("translate_images", "translating masks and micrographs", ("images_dir",)),
     "5": ("filter_masks", "filtering masks", ("images_dir",)),
-    "6a": ("train_unet", "training the UNet", ()),
+    "6a": ("train_unet", "training the UNet", ("images_dir",)),
     "6b": ("segment_images", "segmenting the micrographs", ("images_dir",)),
     "7": ("measure_particles", "measuring particles", ("images_dir", "masks_dir")),
     "8": ("score_masks", "scoring masks", ("true_masks_dir", "masks_dir")),

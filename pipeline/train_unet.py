@@ -9,7 +9,13 @@ import numpy as np
 from models import backend
 from models.multires_unet import build_unet
 from pipeline.filter_masks import FAKES, fake_micrographs_folder
-from pipeline.image_files import images_made_by, list_images, pair_by_stem, read_image
+from pipeline.image_files import (
+    images_made_by,
+    list_images,
+    pair_by_stem,
+    read_image,
+    read_micrograph,
+)
 from pipeline.intensities import as_unet_sees, describe_unclipped
 from pipeline.particles.grow_particles import centrality
 from pipeline.progress import counted
@@ -24,12 +30,15 @@ logger = logging.getLogger(__name__)
 
 MASKS, LABELS = "Synthetic_Masks_Filtered", "Synthetic_Labels_Filtered"
 BEST = "Checkpoint_Lowest_Loss.keras"
+WHERE = ("cyclegan_dir", "images_dir", "unet_dir", "resume")  # and how, but not what is learned
+MICROGRAPHS_MEASURED = 100  # for the unevenness of their background, if there are more
 FLIPS = 4  # none, left-right, up-down, both
 
 
 def train_unet(
     *,
     cyclegan_dir,
+    images_dir,
     unet_dir,
     batch_size,
     epochs,
@@ -37,6 +46,7 @@ def train_unet(
     target,
     contrast_range,
     dark_background,
+    image_crop,
     use_dataloader,
     use_brightness_and_contrast_augmentation,
     vary_imaging,
@@ -57,15 +67,19 @@ def train_unet(
     centrality in its particle too (see ``grow_particles.py``), from the filtered label maps.
     Pairs of a fidelity (see ``pair_fidelity.py``) below ``least_fidelity`` are left out. In the
     loss pixels count up to 1 + ``gap_weight`` times where particles are close to each other (see
-    ``narrow_gaps.py``).
+    ``narrow_gaps.py``). With ``vary_imaging`` each is seen imaged otherwise every time, before
+    backgrounds as those of the micrographs in ``images_dir`` (see ``imaging_variations.py``).
 
     Writes ``unet_dir/Models/<run>/model.keras`` (after the last epoch) and
     ``Checkpoint_Lowest_Loss.keras`` (lowest validation loss; the one that is used).
     """
-    options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "unet_dir", "resume")}
+    options = {k: v for k, v in locals().items() if k not in WHERE}
     needs_labels = target == "instances" or gap_weight > 0
     pairs = _training_pairs(Path(cyclegan_dir), LABELS if needs_labels else MASKS)
     options["inputs"] = [fingerprint(column) for column in zip(*pairs, strict=True)]
+    if vary_imaging:
+        micrographs = list_images(images_dir)
+        options["inputs"].append(fingerprint(micrographs))
     pairs = faithful_pairs(pairs, Path(cyclegan_dir) / "generate_images", least_fidelity)
     run_folder, finished = begin_run(Path(unet_dir) / "Models", options, resume, best=BEST)
     if finished:
@@ -109,6 +123,12 @@ def train_unet(
         _pair_reader(some, in_memory=not use_dataloader, **how) for some in (training, validation)
     )
 
+    if vary_imaging:
+        tile_shape = read_image(pairs[0][0]).shape
+        levels = _background_levels(
+            micrographs, tile_shape, contrast_range, dark_background, image_crop
+        )
+
     def make_batch(epoch, step):
         indices = shuffled_indices(samples, batch_size, seed, epoch, step)
         images, masks = zip(*(flip(read(i // FLIPS), i % FLIPS) for i in indices), strict=True)
@@ -117,7 +137,7 @@ def train_unet(
             images = vary_brightness_and_contrast(images, random_numbers(seed, epoch, step))
         if vary_imaging:
             random = random_numbers(seed, epoch, step, stream=301)
-            images = imaging_variations.vary_imaging(images, random, dark_background)
+            images = imaging_variations.vary_imaging(images, levels, random)
         return images, np.stack(masks)
 
     def after_epoch(epoch, rows):
@@ -140,6 +160,18 @@ def train_unet(
     )
     save_model(model.network, run_folder / "model.keras")
     finish_run(run_folder)
+
+
+def _background_levels(micrographs, tile_shape, contrast_range, dark_background, image_crop):
+    """Return the background's levels all over the micrographs, float32 (n, 2, 2)."""
+    step = -(-len(micrographs) // MICROGRAPHS_MEASURED)
+    seen = (
+        as_unet_sees(read_micrograph(file, image_crop), contrast_range, dark_background)
+        for file in micrographs[::step]
+    )
+    return np.concatenate(
+        [imaging_variations.background_levels(image, *tile_shape) for image in seen]
+    )
 
 
 def _training_pairs(cyclegan_dir, masks_name):

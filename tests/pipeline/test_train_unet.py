@@ -22,6 +22,7 @@ OPTIONS = {
     "target": "mask",
     "contrast_range": (10, 90),
     "dark_background": True,
+    "image_crop": 40,
     "use_dataloader": True,
     "use_brightness_and_contrast_augmentation": False,
     "vary_imaging": False,
@@ -35,6 +36,11 @@ OPTIONS = {
     "precision": "float32",
     "seed": 5,
 }
+
+
+# A background that is brighter to the right, and what is cut off at the bottom.
+MICROGRAPH = np.tile(np.arange(100, 196, 2, dtype=np.uint8), (45, 1))
+MICROGRAPH[40:] = 255
 
 
 def micrograph(number):
@@ -59,6 +65,8 @@ def folder(tmp_path):
         write_image(generated / train_unet.LABELS / name, label_map(number))
         mask = np.uint8(255) * (label_map(number) > 0)
         write_image(generated / train_unet.MASKS / name, mask)
+    (tmp_path / "Input_Images").mkdir()
+    write_image(tmp_path / "Input_Images" / "real.tif", MICROGRAPH)
     return tmp_path
 
 
@@ -108,7 +116,11 @@ def run(folder, monkeypatch):
         monkeypatch.setattr(train_unet.backend, "to_device", lambda batch: batch)
         options = OPTIONS | changes
         train_unet.train_unet(
-            cyclegan_dir=folder, unet_dir=folder / "unet", resume=False, **options
+            cyclegan_dir=folder,
+            images_dir=folder / "Input_Images",
+            unet_dir=folder / "unet",
+            resume=False,
+            **options,
         )
         return seen
 
@@ -234,11 +246,11 @@ def test_images_are_varied_where_asked_for_each_time_otherwise_and_masks_are_not
     varied = run(dark_background=dark_background, vary_imaging=True)
     (images, masks), (varied_images, varied_masks) = shown(plain.batches), shown(varied.batches)
     np.testing.assert_array_equal(masks, varied_masks)
+    real = as_unet_sees(MICROGRAPH[:40], (10, 90), dark_background)
+    levels = imaging_variations.background_levels(real, SIZE, SIZE)
     for step in range(8):
         random = random_numbers(5, 0, step, stream=301)
-        expected = imaging_variations.vary_imaging(
-            images[4 * step : 4 * step + 4], random, dark_background
-        )
+        expected = imaging_variations.vary_imaging(images[4 * step : 4 * step + 4], levels, random)
         np.testing.assert_array_equal(varied_images[4 * step : 4 * step + 4], expected)
     assert not np.array_equal(expected, images[-4:])
     # Images to validate by stay as they are, so that epochs can be compared.

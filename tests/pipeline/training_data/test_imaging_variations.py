@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.training_data import imaging_variations
-from pipeline.training_data.imaging_variations import LARGEST_SHADE
+from pipeline.training_data.imaging_variations import background_levels
 
 
 def tiles(number=40, side=64):
@@ -14,8 +14,16 @@ def tiles(number=40, side=64):
     return np.tile(np.where(disk, 0.8, 0.4).astype(np.float32)[None, ..., None], (number, 1, 1, 1))
 
 
-def vary_imaging(images, random, dark_background=True):
-    return imaging_variations.vary_imaging(images, random, dark_background)
+def vary_imaging(images, random, levels=None):
+    """Vary images; without ``levels`` each keeps the background that it has."""
+    if levels is not None:
+        return imaging_variations.vary_imaging(images, levels, random)
+    own = [background_levels(image[..., 0], *image.shape[:2])[:1] for image in images]
+    varied = [
+        imaging_variations.vary_imaging(image[None], levels, random)
+        for image, levels in zip(images, own, strict=True)
+    ]
+    return np.concatenate(varied)
 
 
 @pytest.fixture
@@ -76,16 +84,47 @@ def test_shade_is_smooth_and_a_factor(only):
     assert np.abs(np.diff(factors, axis=1)).max() < 0.1  # no step that looks like a rim
 
 
-def test_dark_particles_are_shaded_as_in_the_microscope(only):
-    """The bright background is, the black of it not; negated, as the network sees both."""
-    only("LARGEST_SHADE")
-    images = np.zeros((60, 96, 96, 1), np.float32)  # negatives: a white background,
-    images[:, :20] = 1.0  # and black
-    micrographs = 1 - vary_imaging(images, np.random.default_rng(5), dark_background=False)
-    assert micrographs[:, :20].max() < 1e-6
-    background = micrographs[:, 20:, :, 0]
-    darkest = background.min(axis=(1, 2))
-    least = (1 - LARGEST_SHADE) / (1 + LARGEST_SHADE)
-    assert 0.5 * least < darkest.min() < 0.5 and 0.9 < darkest.max() <= 1
-    assert background.max(axis=(1, 2)).min() > 0.7  # somewhere it is as bright as it was
-    assert np.abs(np.diff(background, axis=1)).max() < 0.1
+def uneven_micrograph(particle=1.0):
+    """Return a ramp from 0.1 to 0.5, left to right, with particles on a third of it."""
+    image = np.tile(np.linspace(0.1, 0.5, 256, dtype=np.float32), (128, 1))
+    rows, columns = np.indices(image.shape)
+    image[(rows % 32 < 20) & (columns % 32 < 18)] = particle
+    return image
+
+
+def test_levels_are_those_of_the_background_however_bright_the_particles():
+    for particle in (0.7, 1.0):
+        levels = background_levels(uneven_micrograph(particle), 64, 64)
+        assert levels.dtype == np.float32 and levels.shape == (3, 2, 2)
+        # Windows of 64 columns hold 0.1 of the ramp; their level is of its darker end.
+        np.testing.assert_allclose(levels[:, 0, 0], [0.11, 0.21, 0.31], atol=0.02)
+        np.testing.assert_allclose(levels[:, :, 1] - levels[:, :, 0], 0.1, atol=0.02)
+        np.testing.assert_array_equal(levels[:, 0], levels[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "places"), [((64, 64), 1), ((64, 200), 2), ((100, 130), 1), ((192, 128), 2)]
+)
+def test_small_micrographs_have_a_place_at_least(shape, places):
+    levels = background_levels(np.full(shape, 0.3, np.float32), 64, 64)
+    np.testing.assert_allclose(levels, np.full((places, 2, 2), 0.3))
+
+
+@pytest.mark.parametrize("own", [0.0, 0.2, 0.6])
+def test_the_background_becomes_that_of_a_real_place_and_white_stays_white(only, own):
+    only("none of them")
+    images = np.full((30, 64, 64, 1), own, np.float32)
+    images[:, 24:40, 24:40] = 1.0
+    levels = np.array([[[0.1, 0.1], [0.1, 0.1]], [[0.2, 0.4], [0.2, 0.4]]], np.float32)
+    varied = vary_imaging(images, np.random.default_rng(5), levels)[..., 0]
+    np.testing.assert_allclose(varied[:, 24:40, 24:40], 1.0, atol=1e-6)
+    left, right = varied[:, :16, :4].mean(axis=(1, 2)), varied[:, :16, -4:].mean(axis=(1, 2))
+    kinds = {(round(float(a), 2), round(float(b), 2)) for a, b in zip(left, right, strict=True)}
+    assert kinds == {(0.1, 0.1), (0.2, 0.4)}
+    assert np.abs(np.diff(varied[:, :16], axis=2)).max() < 0.01  # no step between the places
+
+
+def test_a_background_that_is_even_stays_as_it_is(only):
+    only("none of them")
+    images = tiles()
+    np.testing.assert_allclose(vary_imaging(images, np.random.default_rng(6)), images, atol=1e-6)
