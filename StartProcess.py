@@ -125,7 +125,8 @@ UNET_TEST_TIME_FLIPS = "rotations"
 # paint over, become wider. Its square is the work, and the memory. Published: 1.
 UNET_TEST_TIME_MAGNIFICATION = 1.25
 # True: each fake micrograph is blurred, shaded and given noise differently each time the UNet sees
-# it, so that it learns nothing real ones do not have. Published: False.
+# it, so that it learns nothing real ones do not have, and a background as bright as it is somewhere
+# in yours. Published: False.
 UNET_VARY_IMAGING = True
 # How many times more a pixel counts in the UNet's loss where particles touch (less where they are
 # farther apart), so that it learns to keep them apart. Published: 0.
