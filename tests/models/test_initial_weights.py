@@ -105,7 +105,9 @@ def test_generators_start_by_drawing_bright_what_is_bright(use_skip_connection, 
         assert sum(changed) == (before < 0), seed
         assert contrast(generator) == pytest.approx(abs(before), abs=1e-4)
         negated += sum(changed)
-    assert 0 < negated < 6
+    assert negated < 6
+    if use_skip_connection:  # without, what goes through so many layers has hardly a sign
+        assert negated > 0
 
 
 def test_both_generators_of_a_cyclegan_start_so_where_it_is_wanted():
