@@ -15,7 +15,8 @@ from simulate.particle_pile import MARGIN, draw_width, make_particle
 SIDE = 512  # pixels, of a bright-field micrograph
 WIDTH = 18.0  # pixels, the median of its particles
 LARGEST_OVERLAP = 0.04  # share of a particle's outline
-UNEVENNESS = 0.1, 0.12  # standard deviation of the background's brightness, as a share of it
+# Standard deviation of the light over an image: of a white for `uneven`, of itself in transmission.
+UNEVEN_GAIN, UNEVEN_LIGHT = 0.1, 0.12
 
 
 def inverted() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -32,7 +33,7 @@ def uneven() -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for index, options in enumerate(EXAMPLES.values()):
         rng = np.random.default_rng([SEED, 1, index])
         micrograph, labels = make_example(rng, **options | {"bits": 8, "info_bar": False})
-        gain, offset = (UNEVENNESS[0] * smooth_noise(rng, labels.shape, 120) for _ in range(2))
+        gain, offset = (UNEVEN_GAIN * smooth_noise(rng, labels.shape, 120) for _ in range(2))
         yield as_8_bit(micrograph / 255 * (1 + gain) + offset), labels
 
 
@@ -45,7 +46,7 @@ def bright_field(number: int = 8) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for index in range(number):
         rng = np.random.default_rng([SEED, 2, index])
         thickness, labels = spread_particles(rng, particles=rng.integers(90, 190))
-        light = 1 + UNEVENNESS[1] * smooth_noise(rng, labels.shape, 160)
+        light = 1 + UNEVEN_LIGHT * smooth_noise(rng, labels.shape, 160)
         film = 1 - 0.03 * (
             smooth_noise(rng, labels.shape, 1.2) + smooth_noise(rng, labels.shape, 25)
         )
