@@ -125,9 +125,7 @@ def train_unet(
 
     if vary_imaging:
         tile_shape = read_image(pairs[0][0]).shape
-        levels = _background_levels(
-            micrographs, tile_shape, contrast_range, dark_background, image_crop
-        )
+        places = _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image_crop)
 
     def make_batch(epoch, step):
         indices = shuffled_indices(samples, batch_size, seed, epoch, step)
@@ -137,7 +135,7 @@ def train_unet(
             images = vary_brightness_and_contrast(images, random_numbers(seed, epoch, step))
         if vary_imaging:
             random = random_numbers(seed, epoch, step, stream=301)
-            images = imaging_variations.vary_imaging(images, levels, random)
+            images = imaging_variations.vary_imaging(images, places, random)
         return images, np.stack(masks)
 
     def after_epoch(epoch, rows):
@@ -162,15 +160,18 @@ def train_unet(
     finish_run(run_folder)
 
 
-def _background_levels(micrographs, tile_shape, contrast_range, dark_background, image_crop):
-    """Return the background's levels all over the micrographs, float32 (n, 2, 2)."""
+def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image_crop):
+    """Return the backgrounds all over the micrographs, float32 (n, 2, 2, 2)."""
     step = -(-len(micrographs) // MICROGRAPHS_MEASURED)
     seen = (
         as_unet_sees(read_micrograph(file, image_crop), contrast_range, dark_background)
         for file in micrographs[::step]
     )
     return np.concatenate(
-        [imaging_variations.background_levels(image, *tile_shape) for image in seen]
+        [
+            imaging_variations.measure_backgrounds(image, *tile_shape, dark_background)
+            for image in seen
+        ]
     )
 
 

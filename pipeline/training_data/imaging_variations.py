@@ -10,55 +10,65 @@ import cv2
 import numpy as np
 
 LARGEST_BLUR = 1.5  # sigma in pixels
+LARGEST_GRAIN = 1.5  # sigma in pixels of the blur of the noise
 LEAST_BLUR = 0.3  # below it the kernel is one pixel
 LARGEST_NOISE = 0.05  # standard deviation, as a share of the grey range
 LARGEST_SHADE = 0.5  # share by which the brightness of a place may change
 SHADE_CELLS = (2, 12)  # random places along each side, smoothly joined
 BACKGROUND = 5  # percentile: what is darker than particles, however many there are
-GRAIN = 5  # pixels along each side, over which noise is averaged before
+WINDOW = 5  # pixels along each side, over which noise is averaged before
 
 
-def vary_imaging(images: np.ndarray, levels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def vary_imaging(images: np.ndarray, places: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Return micrographs, float32 (b, h, w, 1) in [0, 1], each as if imaged otherwise.
 
     Each is multiplied by a smooth random field around 1, given the background of a random place in
-    the real micrographs, blurred with a Gaussian, and given white noise. Field, blur and noise are
-    of a strength drawn between none and its largest. Particles are bright, or negated to be.
+    the real micrographs, blurred with a Gaussian, and given noise, white or with a grain of more
+    than a pixel, as detectors, slow scans and image compression leave it. Field, blur, grain and
+    noise are of a strength drawn between none and its largest. Particles are bright, or negated to
+    be.
 
     Parameters
     ----------
-    levels : of the background in the real micrographs, see `background_levels`.
+    places : backgrounds in the real micrographs, see `measure_backgrounds`.
     """
-    return np.stack([_vary_one(image[..., 0], levels, random) for image in images])[..., None]
+    return np.stack([_vary_one(image[..., 0], places, random) for image in images])[..., None]
 
 
-def _vary_one(image, levels, random):
+def _vary_one(image, places, random):
     own_level = _background_level(image)
     image = image * _shade(image.shape, random)
-    image = _set_background(image, own_level, levels[random.integers(len(levels))])
-    sigma = random.uniform(0, LARGEST_BLUR)
-    if sigma > LEAST_BLUR:
-        image = cv2.GaussianBlur(image, (0, 0), sigma)
+    place = places[random.integers(len(places))]
+    image = _set_background(image, own_level, place, np.float32(random.uniform()))
+    image = _blur(image, random.uniform(0, LARGEST_BLUR))
     noise = random.standard_normal(image.shape, np.float32)
-    image = image + np.float32(random.uniform(0, LARGEST_NOISE)) * noise
+    noise = _blur(noise, random.uniform(0, LARGEST_GRAIN))
+    noise *= np.float32(random.uniform(0, LARGEST_NOISE)) / noise.std()
+    image = image + noise
     return np.clip(image, 0, 1)
 
 
-def background_levels(micrograph: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return how bright the background of a micrograph is, place by place.
+def measure_backgrounds(
+    micrograph: np.ndarray, height: int, width: int, dark_background: bool
+) -> np.ndarray:
+    """Return how bright the background of a micrograph is, place by place, and what is above it.
 
     A tile is stretched to its own range of grey, a micrograph as a whole: where its background is
     uneven, a network that has learned from tiles meets backgrounds it has never seen.
 
     Parameters
     ----------
-    micrograph : (h, w), float32 in [0, 1], as the UNet is shown it.
+    micrograph : (h, w), float32 in [0, 1], as the UNet is shown it: particles are bright.
     height, width : of a training tile, in pixels.
+    dark_background : True if what makes a background brighter is added to the particles too, and
+        uses up the range of grey for the whole micrograph (charge, stray electrons). False if it
+        is light they take away (transmission), negated, which is less at that place alone.
 
     Returns
     -------
-    float32 (n, 2, 2): of each place the levels of four neighbouring windows, about as large as a
-    tile. An image of one window has one place, of four equal levels.
+    float32 (n, 2, 2, 2): of each place, in four neighbouring windows, each about as large as a
+    tile, the background's level, and the range that is left for particles above it. An image of
+    one window has one place, of four equal ones.
     """
     number = [
         max(size // side, 1) for size, side in zip(micrograph.shape, (height, width), strict=True)
@@ -70,20 +80,29 @@ def background_levels(micrograph: np.ndarray, height: int, width: int) -> np.nda
         ]
     )
     levels = np.pad(levels, [(0, max(2 - count, 0)) for count in levels.shape], mode="edge")
-    return np.lib.stride_tricks.sliding_window_view(levels, (2, 2)).reshape(-1, 2, 2)
+    ranges = np.full_like(levels, 1 - levels.max()) if dark_background else 1 - levels
+    windows = (np.lib.stride_tricks.sliding_window_view(a, (2, 2)) for a in (levels, ranges))
+    return np.stack([of_places.reshape(-1, 2, 2) for of_places in windows], axis=-1)
 
 
 def _background_level(image):
-    return np.float32(np.percentile(cv2.blur(image, (GRAIN, GRAIN)), BACKGROUND))
+    return np.float32(np.percentile(cv2.blur(image, (WINDOW, WINDOW)), BACKGROUND))
 
 
-def _set_background(image, own_level, levels):
-    """Bring the background from one level to others, (2, 2), smoothly joined; white stays white.
+def _set_background(image, own_level, place, share):
+    """Bring the background from one level to those of a place, (2, 2, 2), smoothly joined.
 
-    So a bright background, negated, is lit less, and a dark one has more behind it.
+    What is above it is scaled to the range that is left there, by ``share``; else so that white
+    stays white.
     """
-    wanted = cv2.resize(levels, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return 1 - (1 - image) * ((1 - wanted) / max(1 - own_level, np.float32(0.1)))
+    place = cv2.resize(place, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    level, range_left = place[..., 0], place[..., 1]
+    range_above = share * range_left + (1 - share) * (1 - level)
+    return level + (image - own_level) * (range_above / max(1 - own_level, np.float32(0.1)))
+
+
+def _blur(image, sigma):
+    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > LEAST_BLUR else image
 
 
 def _shade(shape, random):

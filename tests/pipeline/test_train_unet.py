@@ -247,10 +247,10 @@ def test_images_are_varied_where_asked_for_each_time_otherwise_and_masks_are_not
     (images, masks), (varied_images, varied_masks) = shown(plain.batches), shown(varied.batches)
     np.testing.assert_array_equal(masks, varied_masks)
     real = as_unet_sees(MICROGRAPH[:40], (10, 90), dark_background)
-    levels = imaging_variations.background_levels(real, SIZE, SIZE)
+    places = imaging_variations.measure_backgrounds(real, SIZE, SIZE, dark_background)
     for step in range(8):
         random = random_numbers(5, 0, step, stream=301)
-        expected = imaging_variations.vary_imaging(images[4 * step : 4 * step + 4], levels, random)
+        expected = imaging_variations.vary_imaging(images[4 * step : 4 * step + 4], places, random)
         np.testing.assert_array_equal(varied_images[4 * step : 4 * step + 4], expected)
     assert not np.array_equal(expected, images[-4:])
     # Images to validate by stay as they are, so that epochs can be compared.
