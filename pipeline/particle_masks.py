@@ -83,13 +83,6 @@ def label_particles(mask: np.ndarray) -> np.ndarray:
     return cv2.connectedComponents((np.asarray(mask) != 0).astype(np.uint8), connectivity=4)[1]
 
 
-def number_anew(labels: np.ndarray) -> np.ndarray:
-    """Return a label map (integers from 0) with the numbers 1, 2, ... in their order, int32."""
-    present = np.bincount(labels.ravel()) > 0
-    present[0] = False
-    return (np.cumsum(present) * present).astype(np.int32)[labels]
-
-
 def fill_holes(labels: np.ndarray, connectivity: int = 8) -> np.ndarray:
     """Fill the holes of each particle; what several particles enclose together stays open.
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 
 import cv2
 import numpy as np
+from skimage.segmentation import relabel_sequential
 
-from pipeline.particle_masks import fill_holes, label_particles, number_anew
+from pipeline.particle_masks import fill_holes, label_particles
 from pipeline.scoring.error_kinds import KINDS, fates_of_true_particles, invented_particles
 
 # Smaller specks do not count as contours or particles where a score says "above 9 px".
@@ -184,7 +185,9 @@ def _ratio(numerator: float, denominator: float, if_empty: float) -> float:
 
 def _particles(mask: np.ndarray) -> np.ndarray:
     """Return the particles of a mask (bool) or label map, numbered 1, 2, ..., int32 (h, w)."""
-    return label_particles(mask) if mask.dtype == bool else number_anew(mask)
+    if mask.dtype == bool:
+        return label_particles(mask)
+    return relabel_sequential(mask)[0].astype(np.int32)
 
 
 def _contours(mask: np.ndarray) -> np.ndarray:
@@ -194,7 +197,7 @@ def _contours(mask: np.ndarray) -> np.ndarray:
     In a label map each particle has its own.
     """
     if mask.dtype != bool:
-        return fill_holes(number_anew(mask), connectivity=4)
+        return fill_holes(_particles(mask), connectivity=4)
     # The rim of zeros joins all background outside the particles: the rest of it is in holes.
     background = cv2.connectedComponents(
         np.pad(~mask, 1, constant_values=True).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S

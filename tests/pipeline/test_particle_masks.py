@@ -16,7 +16,6 @@ from pipeline.particle_masks import (
     filter_particles,
     label_particles,
     mean_intensities,
-    number_anew,
     segment_particles,
     to_four_connected,
 )
@@ -336,8 +335,3 @@ def test_contrast_correlation_is_that_of_the_two_images():
     assert contrast_correlation(mask, 255 - micrograph) == pytest.approx(-expected)
     assert contrast_correlation(mask, np.zeros(mask.shape)) == 0
     assert np.isnan(contrast_correlation(np.ones(mask.shape), micrograph))
-
-
-def test_labels_are_numbered_anew_in_their_order():
-    labels = np.array([[0, 7, 7], [3, 0, 900]], np.uint16)
-    np.testing.assert_array_equal(number_anew(labels), [[0, 2, 2], [1, 0, 3]])
