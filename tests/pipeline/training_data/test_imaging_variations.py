@@ -49,10 +49,13 @@ def test_particles_stay_where_they_are():
     disk = (rows - 18) ** 2 + (columns - 42) ** 2 < 144
     images = np.where(disk, np.float32(0.8), np.float32(0.3))[None, ..., None].repeat(60, 0)
     others = [disk[::-1], disk[:, ::-1], disk[::-1, ::-1], disk.T, np.roll(disk, 6, 0)]
+    alike = []
     for varied in vary_imaging(images, np.random.default_rng(1)):
-        alike = np.corrcoef(varied.ravel(), disk.ravel())[0, 1]
-        assert alike > 0.6
-        assert alike > 0.1 + max(np.corrcoef(varied.ravel(), one.ravel())[0, 1] for one in others)
+        alike.append(np.corrcoef(varied.ravel(), disk.ravel())[0, 1])
+        elsewhere = max(np.corrcoef(varied.ravel(), one.ravel())[0, 1] for one in others)
+        assert alike[-1] > 0.1 + elsewhere
+    # 0.67 to 0.83 by the seed of the random numbers is the least, where noise and shade meet.
+    assert min(alike) > 0.6 and np.median(alike) > 0.9
 
 
 def neighbours_alike(noise):
