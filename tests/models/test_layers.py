@@ -55,11 +55,22 @@ def assert_same(fast, plain, x, training=False):
         )
 
 
+@pytest.fixture(params=["for a CPU", "for a GPU"])
+def kernels_are(request):
+    """Choose the kernels for a CPU, then those for a GPU, which compute the same on a CPU."""
+    if request.param == "for a GPU":
+        request.getfixturevalue("pretend_gpu")
+
+
+for_both = pytest.mark.usefixtures("kernels_are")
+
+
 def image(channels=3, size=(12, 10)):
     random = np.random.default_rng([channels, *size])
     return random.normal(size=(2, *size, channels)).astype(np.float32)
 
 
+@for_both
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(12, 10), (13, 9)])
 @pytest.mark.parametrize(
@@ -106,6 +117,7 @@ def test_convolution_of_many_channels(options, at_a_time, monkeypatch):
     assert_same(own, plain, image(channels, (9, 8)))
 
 
+@for_both
 @pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize("channels", [3, 32])
 def test_second_derivatives(channels, strides, monkeypatch):
@@ -195,6 +207,7 @@ def test_max_pooling():
     assert_same(layers.MaxPooling2D(2), keras.layers.MaxPooling2D(2), image(size=(13, 10)))
 
 
+@for_both
 @pytest.mark.parametrize(
     ("kernel_size", "edge"), [(3, "zeros"), (5, "zeros"), (1, "zeros"), (3, "mirrored")]
 )
@@ -213,6 +226,7 @@ def test_resize_convolution(filters, kernel_size, edge):
     assert own.compute_output_shape((None, None, None, 3)) == (None, None, None, filters)
 
 
+@for_both
 @pytest.mark.parametrize("at_a_time", [50, 10_000])
 @pytest.mark.parametrize("channels", [3, 16, 65])
 @pytest.mark.parametrize("training", [False, True])
@@ -227,6 +241,7 @@ def test_batch_normalization(training, scale, channels, at_a_time, monkeypatch):
     )
 
 
+@for_both
 def test_instance_normalization():
     """Group normalisation with a group a channel is the same thing."""
     assert_same(
@@ -236,6 +251,7 @@ def test_instance_normalization():
     )
 
 
+@for_both
 def test_instance_normalization_of_half_precision():
     x = image(size=(24, 20)) * 3 + 1
     weights = backend.to_device((weighting(x.shape),))[0]
@@ -274,6 +290,7 @@ def test_the_padding_for_gpus_is_that_for_cpus(margins):
     np.testing.assert_allclose(own, other, rtol=1e-6, atol=1e-6)
 
 
+@for_both
 def test_dropout():
     x = backend.to_device((np.full((4, 100, 100, 2), 3.0, np.float32),))[0]
     layer, twin = (layers.Dropout(0.3, seed=5) for _ in range(2))
@@ -297,6 +314,7 @@ def test_gaussian_noise():
     np.testing.assert_array_equal(ops.convert_to_numpy(layer(x)), ops.convert_to_numpy(x))
 
 
+@for_both
 @pytest.mark.parametrize(
     ("layer", "rows", "columns"),
     [
