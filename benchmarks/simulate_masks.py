@@ -130,7 +130,11 @@ if __name__ == "__main__":
 
     from models import wgan_gp
     from pipeline.processes.worker_processes import run_in_processes
-    from pipeline.simulate_masks import LIBRARY_STREAM, MOST_OUTLINES, OUTLINES_PER_MASK
+    from pipeline.training_data.mask_simulation import (
+        LIBRARY_STREAM,
+        MOST_OUTLINES,
+        OUTLINES_PER_MASK,
+    )
     from pipeline.training_data.outline_sources import OUTLINES_AT_A_TIME
     from simulate.mask_image import random_generator, simulate_label_map
     from simulate.outlines import prepare_library

@@ -10,7 +10,6 @@ from skimage.draw import disk, ellipse
 
 from models import wgan_gp
 from pipeline import inference
-from pipeline import simulate_masks as step
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.processes.worker_processes import (
     ITEMS_AT_A_TIME,
@@ -18,8 +17,9 @@ from pipeline.processes.worker_processes import (
     run_in_processes,
 )
 from pipeline.simulate_masks import simulate_masks
+from pipeline.training_data import mask_simulation
 from simulate.mask_image import random_generator, simulate_label_map
-from simulate.outlines import prepare_library
+from simulate.outlines import SCALING, prepare_library
 
 OPTIONS = {
     "invert_masks": False,
@@ -188,9 +188,9 @@ def test_goes_on_where_it_was_stopped(run):
 
 
 def test_several_processes_give_the_same_as_one():
-    scaling = {name: OPTIONS[name] for name in step.SCALING}
+    scaling = {name: OPTIONS[name] for name in SCALING}
     outlines = draw_ellipses(None, np.zeros((2, 2)))
-    rng = random_generator(0, step.LIBRARY_STREAM)
+    rng = random_generator(0, mask_simulation.LIBRARY_STREAM)
     library = [prepare_library(rng, outlines, "DISABLE", **scaling)[0][:50]]
     simulate = partial(
         simulate_label_map,
@@ -199,7 +199,7 @@ def test_several_processes_give_the_same_as_one():
         image_shape=(64, 64),
         outline_shape=(32, 32),
         largest_scale=1.3,
-        **{name: OPTIONS[name] for name in step.ARRANGEMENT},
+        **{name: OPTIONS[name] for name in mask_simulation.ARRANGEMENT},
     )
     indices = range(6 * ITEMS_AT_A_TIME + 2)  # more than are worked on ahead
     for one, two in zip(
@@ -307,7 +307,7 @@ def test_outlines_too_small_at_the_scale_of_the_micrographs_are_an_error(
         assert core_diameter(0.3) == 0
         return options | {"scaling_mu": 0.3, "scaling_sigma": 0.03}
 
-    monkeypatch.setattr(step, "fit_options", far_too_small)
+    monkeypatch.setattr(mask_simulation, "fit_options", far_too_small)
     tiles = tmp_path / "2_CycleGAN" / "data" / "trainA"
     tiles.mkdir(parents=True)
     tile = np.random.default_rng(0).normal(60, 4, (96, 128))
