@@ -103,47 +103,52 @@ def make_predictor(
     The network is shown the image, or each tile, enlarged by ``magnification``, from 1, for its
     square of the work and memory.
     """
-    more = (min_overlap, manage_overlap_mode, use_gpu, magnification)
-    predict = _make_single_predictor(path, whole_image, tile_height, tile_width, *more)
+
+    def load(use_gpu):
+        return _magnified(load_predictor(path, use_gpu=use_gpu), magnification)
+
+    if whole_image:
+        predict = predict_turned = _whole_image_predictor(load, use_gpu)
+    else:
+        by_tiles = functools.partial(
+            _predict_by_tiles,
+            load(True),
+            min_overlap=min_overlap,
+            manage_overlap_mode=manage_overlap_mode,
+        )
+        predict, predict_turned = (
+            functools.partial(by_tiles, tile_height=height, tile_width=width)
+            for height, width in ((tile_height, tile_width), (tile_width, tile_height))
+        )
     if not average_flips:
         return predict
-    predict_turned = predict
-    if average_flips == "rotations" and not whole_image and tile_height != tile_width:
-        predict_turned = _make_single_predictor(path, whole_image, tile_width, tile_height, *more)
+    return _averaging_predictor(predict, predict_turned if average_flips == "rotations" else None)
+
+
+def _averaging_predictor(predict, predict_turned):
+    """Return ``predict`` averaged over flips, and, by ``predict_turned`` if any, right angles."""
 
     def predict_average(image):
         # Added up in place: large images leave no room for more than one output and one in work.
         total = np.array(predict(image))
         for flip in FLIPS:
             total += predict(np.ascontiguousarray(image[flip]))[flip]
-        if average_flips == "rotations":
+        if predict_turned:
             turned, turned_total = image.swapaxes(0, 1), total.swapaxes(0, 1)
             for flip in (np.s_[:], *FLIPS):
                 turned_total += predict_turned(np.ascontiguousarray(turned[flip]))[flip]
-        total /= np.float32(8 if average_flips == "rotations" else 4)
+        total /= np.float32(8 if predict_turned else 4)
         return total
 
     return predict_average
 
 
-def _make_single_predictor(
-    path,
-    whole_image,
-    tile_height,
-    tile_width,
-    min_overlap,
-    manage_overlap_mode,
-    use_gpu,
-    magnification,
-):
-    def load(use_gpu):
-        return _magnified(load_predictor(path, use_gpu=use_gpu), magnification)
+def _whole_image_predictor(load, use_gpu):
+    """Return ``predict(image)`` of the network that ``load(use_gpu)`` gives.
 
-    predict_batch = load(not whole_image or use_gpu)
-    if not whole_image:
-        return lambda image: _predict_by_tiles(
-            predict_batch, image, tile_height, tile_width, min_overlap, manage_overlap_mode
-        )
+    ``use_gpu`` "auto": once an image does not fit into the GPU's memory, on the CPU.
+    """
+    predict_batch = load(use_gpu)
     on_cpu = None if use_gpu and backend.has_gpu() else predict_batch
 
     def predict(image):
@@ -189,7 +194,7 @@ def _resize(images, size, interpolation):
 
 
 def _predict_by_tiles(
-    predict_batch, image, tile_height, tile_width, min_overlap, manage_overlap_mode
+    predict_batch, image, *, tile_height, tile_width, min_overlap, manage_overlap_mode
 ):
     """Predict some tiles at a time, so that memory does not grow with their number."""
     size = image.shape[:2]
