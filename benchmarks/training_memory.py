@@ -1,0 +1,129 @@
+"""How much memory a training step needs on a GPU, counted without one; with torch.
+
+The step runs on a device that holds no numbers ("meta"), with the kernels for a GPU, and what its
+tensors would take is counted from operation to operation, the weights and Adam's means included.
+Not counted: what CUDA and cuDNN take besides, and gaps between tensors.
+
+    python benchmarks/training_memory.py --network cyclegan --batch 5
+"""
+
+import argparse
+import sys
+import weakref
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.measuring import PRECISIONS, print_json, start_backend
+
+NETWORKS = ("wgan", "cyclegan", "unet")
+parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+parser.add_argument("--network", choices=NETWORKS, required=True)
+parser.add_argument("--precision", default="float32", choices=PRECISIONS)
+parser.add_argument("--batch", type=int, default=5)
+parser.add_argument("--size", type=int, default=384, help="side of an image in pixels")
+parser.add_argument("--filters", type=int, help="default: those of the published workflow")
+parser.set_defaults(backend="torch", threads=1, no_tf32=False)
+
+
+def pretend_gpu() -> None:
+    """Have the layers choose the kernels for a GPU, and run those that "meta" lacks as nothing."""
+    for module in (block_convolutions, convolutions, normalization):
+        module.has_gpu = lambda: not backend._is_on_cpu
+    torch.Tensor.is_cuda = property(lambda tensor: True)
+    torch.Tensor.is_meta = property(lambda tensor: False)  # or Keras would drop gradients
+    torch._fused_adam_ = torch._foreach_lerp_ = lambda *arguments, **options: None
+    kernels._generator = lambda x, seed: None
+
+
+def build_step(options: argparse.Namespace):
+    """Return a training step, and a batch of zeros for it."""
+    random, batch, size = np.random.default_rng(0), options.batch, options.size
+    images = np.zeros((batch, size, size, 1), np.float32)
+    if options.network == "wgan":
+        model = wgan_gp.build_wgan((size, size), 128)
+        model.set_up(2e-4, 0.5, 0.9)
+        latent, alpha = np.zeros((4, batch, 128)), np.zeros((3, batch, 1, 1, 1))
+        arrays = images, latent.astype(np.float32), alpha.astype(np.float32)
+    elif options.network == "cyclegan":
+        model = cyclegan.build_cyclegan(options.filters or 64, images.shape[1:])
+        model.set_up(2e-4, 0.5)
+        choices = image_pool.draw_pool_choices(random, 50, batch, 0)
+        arrays = images, images, *choices, augmentation.draw_chances(random, batch)
+    else:
+        model = multires_unet.build_unet(options.filters or 16, with_centrality=True, gap_weight=10)
+        model.set_up(1e-3)
+        arrays = images, np.zeros((batch, size, size, 3), np.float32)
+    return model.train_step, arrays
+
+
+def count_memory(options: argparse.Namespace) -> tuple[int, int]:
+    """Return the bytes that are held before a step, and at most within it."""
+
+    class Counter(python_dispatch.TorchDispatchMode):
+        """Add up the bytes of all storages that are alive."""
+
+        def __init__(self):
+            super().__init__()
+            self.alive, self.held, self.peak = weakref.WeakSet(), 0, 0
+
+        def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+            results = function(*arguments, **(keywords or {}))
+            for tensor in results if isinstance(results, tuple | list) else (results,):
+                if isinstance(tensor, torch.Tensor) and tensor.device.type == "meta":
+                    self.count(tensor.untyped_storage())
+            return results
+
+        def count(self, storage):
+            if storage in self.alive:
+                return
+            self.alive.add(storage)
+            weakref.finalize(storage, self.let_go, storage.nbytes())
+            self.held += storage.nbytes()
+            self.peak = max(self.peak, self.held)
+
+        def let_go(self, size):
+            self.held -= size
+
+    with keras.device("meta"), Counter() as counter:
+        step, arrays = build_step(options)
+        arrays = backend.to_device(arrays)
+        before = counter.held
+        counter.peak = before
+        step(arrays)
+    return before, counter.peak
+
+
+def main(options: argparse.Namespace) -> None:
+    """Count, and print both figures and a line of JSON."""
+    keras.config.set_dtype_policy(options.precision)
+    before, peak = (size / 2**20 for size in count_memory(options))
+    shape = f"batch {options.batch}, {options.size} x {options.size} pixels, {options.precision}"
+    print(f"{options.network}, {shape}: {before:.0f} MB before a step, {peak:.0f} MB within")
+    print_json({"peak_memory_mb": round(peak), "before_mb": round(before)})
+
+
+if __name__ == "__main__":
+    chosen = parser.parse_args()
+    start_backend(chosen)
+
+    import keras
+    import numpy as np
+    import torch
+    from torch.utils import _python_dispatch as python_dispatch
+
+    from models import (
+        augmentation,
+        backend,
+        block_convolutions,
+        convolutions,
+        cyclegan,
+        image_pool,
+        kernels,
+        multires_unet,
+        normalization,
+        wgan_gp,
+    )
+
+    pretend_gpu()
+    main(chosen)
