@@ -8,31 +8,30 @@ import numpy as np
 
 from models import backend
 from models.multires_unet import build_unet
-from pipeline.filter_masks import FAKES, fake_micrographs_folder
-from pipeline.image_files import (
-    images_made_by,
-    list_images,
-    pair_by_stem,
-    read_image,
-    read_micrograph,
-)
+from pipeline.image_files import list_images, read_image, read_micrograph
 from pipeline.intensities import as_unet_sees, describe_unclipped
-from pipeline.particles.grow_particles import centrality
 from pipeline.progress import counted
-from pipeline.run_folders import check_made_from, fingerprint
+from pipeline.run_folders import fingerprint
 from pipeline.training.training_loop import Prefetcher, random_numbers, shuffled_indices, train
 from pipeline.training.training_runs import begin_run, finish_run, save_model
 from pipeline.training_data import imaging_variations
-from pipeline.training_data.narrow_gaps import closeness_of_particles
 from pipeline.training_data.pair_fidelity import faithful_pairs
+from pipeline.training_data.unet_pairs import (
+    FLIPS,
+    LABELS,
+    MASKS,
+    background_to_particles,
+    flip,
+    pair_reader,
+    training_pairs,
+    vary_brightness_and_contrast,
+)
 
 logger = logging.getLogger(__name__)
 
-MASKS, LABELS = "Synthetic_Masks_Filtered", "Synthetic_Labels_Filtered"
 BEST = "Checkpoint_Lowest_Loss.keras"
 WHERE = ("cyclegan_dir", "images_dir", "unet_dir", "resume")  # and how, but not what is learned
 MICROGRAPHS_MEASURED = 100  # for the unevenness of their background, if there are more
-FLIPS = 4  # none, left-right, up-down, both
 
 
 def train_unet(
@@ -75,7 +74,7 @@ def train_unet(
     """
     options = {k: v for k, v in locals().items() if k not in WHERE}
     needs_labels = target == "instances" or gap_weight > 0
-    pairs = _training_pairs(Path(cyclegan_dir), LABELS if needs_labels else MASKS)
+    pairs = training_pairs(Path(cyclegan_dir), LABELS if needs_labels else MASKS)
     options["inputs"] = [fingerprint(column) for column in zip(*pairs, strict=True)]
     if vary_imaging:
         micrographs = list_images(images_dir)
@@ -120,7 +119,7 @@ def train_unet(
         "with_closeness": gap_weight > 0,
     }
     read, read_validation = (
-        _pair_reader(some, in_memory=not use_dataloader, **how) for some in (training, validation)
+        pair_reader(some, in_memory=not use_dataloader, **how) for some in (training, validation)
     )
 
     if vary_imaging:
@@ -173,82 +172,6 @@ def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image
             for image in seen
         ]
     )
-
-
-def _training_pairs(cyclegan_dir, masks_name):
-    images = fake_micrographs_folder(cyclegan_dir)
-    masks = cyclegan_dir / "generate_images" / masks_name
-    pairs = pair_by_stem(
-        images_made_by("step 4 (translate_images)", images),
-        images_made_by("step 5 (filter_masks)", masks),
-    )
-    fakes = images.with_name(FAKES)
-    for folder, inputs in ((images, fakes), (masks, images)):
-        if folder != inputs and inputs.is_dir():
-            check_made_from(folder, fingerprint(list_images(inputs)), "run step 5 (filter_masks)")
-    if len(pairs) < 2:
-        raise ValueError(
-            f"{images} holds 1 image; at least 2 are needed, to train and to validate: raise "
-            "NUM_SIMULATED_MASKS."
-        )
-    return pairs
-
-
-def read_pair(
-    image_file, mask_file, contrast_range, dark_background, target="mask", with_closeness=False
-):
-    """Return a micrograph in [0, 1], float32 (h, w, 1), and the target of the training.
-
-    Particles are bright in the micrograph: it is negated where the background is not dark.
-    The target is float32 (h, w, 1 to 3): the mask, 0 or 1; for "instances" each pixel's centrality
-    in [0, 1] too; and ``with_closeness`` how close particles are to each other there, in [0, 1].
-    For all but the mask ``mask_file`` has to be a label map.
-    """
-    image = as_unet_sees(read_image(image_file), contrast_range, dark_background)
-    labels = read_image(mask_file)
-    channels = [(labels > 0).astype(np.float32)]
-    if target == "instances":
-        channels.append(centrality(labels))
-    if with_closeness:
-        channels.append(closeness_of_particles(labels))
-    return image[..., None], np.stack(channels, axis=-1)
-
-
-def _pair_reader(pairs, *, in_memory, **how):
-    if not in_memory:
-        return lambda index: read_pair(*pairs[index], **how)
-    loaded = [read_pair(*pair, **how) for pair in pairs]
-    return lambda index: loaded[index]
-
-
-def flip(pair, version):
-    """Return image and mask flipped: version 0 not, 1 left-right, 2 up-down, 3 both."""
-    rows = slice(None, None, -1 if version & 2 else 1)
-    columns = slice(None, None, -1 if version & 1 else 1)
-    return tuple(array[rows, columns] for array in pair)
-
-
-def vary_brightness_and_contrast(images, random, amount=0.2):
-    """Return images (b, h, w, 1) in [0, 1] with contrast and brightness changed by up to 20 %."""
-    contrast, brightness = random.uniform(-amount, amount, (2, len(images), 1, 1, 1))
-    means = images.mean(axis=(1, 2, 3), keepdims=True)
-    varied = (images - means) * (1.0 + contrast) + means + brightness
-    return np.clip(varied, 0.0, 1.0).astype(np.float32)
-
-
-def background_to_particles(pairs):
-    """Return the number of background pixels over that of particle pixels in the masks."""
-    pixels = particles = 0
-    for _, mask_file in pairs:
-        mask = read_image(mask_file) > 0  # a mask or a label map
-        pixels += mask.size
-        particles += np.count_nonzero(mask)
-    if not particles:
-        raise ValueError(
-            "The filtered masks hold no particle: look at 2_CycleGAN/generate_images, and at "
-            "DARK_BACKGROUND."
-        )
-    return (pixels - particles) / particles
 
 
 def _schedule(learning_rate, schedule, epochs):

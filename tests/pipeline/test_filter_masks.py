@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import train_unet
 from pipeline.files.csv_tables import read_table
 from pipeline.filter_masks import fake_micrographs_folder, filter_masks
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.particle_masks import label_particles
+from pipeline.training_data import unet_pairs
 
 STEMS = ("00000", "00001", "00002")
 VISIBLE, HIDDEN = (8, 8), (8, 30)  # upper left pixels of two squares, in rows and columns
@@ -95,10 +95,10 @@ def test_the_unet_is_not_trained_on_masks_filtered_by_other_fakes(folders):
     cyclegan = folders / "2_CycleGAN"
     for sigma in (0.0, 1.0):
         run(folders, gaussian_blur_amount=sigma)
-        train_unet._training_pairs(cyclegan, train_unet.LABELS)
+        unet_pairs.training_pairs(cyclegan, unet_pairs.LABELS)
         write_image(generated(folders, "A") / "00001.tif", micrograph(int(sigma) + 9))
         with pytest.raises(ValueError, match=r"other files .* run step 5 \(filter_masks\)"):
-            train_unet._training_pairs(cyclegan, train_unet.LABELS)
+            unet_pairs.training_pairs(cyclegan, unet_pairs.LABELS)
 
 
 def test_visible_particles_are_kept_and_filled(folders):

@@ -11,7 +11,7 @@ from pipeline.image_files import write_image
 from pipeline.intensities import as_unet_sees
 from pipeline.run_folders import fingerprint
 from pipeline.training.training_loop import random_numbers
-from pipeline.training_data import imaging_variations
+from pipeline.training_data import imaging_variations, unet_pairs
 from pipeline.training_data.narrow_gaps import closeness_of_particles
 
 PAIRS, SIZE = 10, 16
@@ -57,14 +57,14 @@ def label_map(number):
 @pytest.fixture
 def folder(tmp_path):
     generated = tmp_path / "generate_images"
-    for name in ("A", train_unet.LABELS, train_unet.MASKS):
+    for name in ("A", unet_pairs.LABELS, unet_pairs.MASKS):
         (generated / name).mkdir(parents=True)
     for number in range(PAIRS):
         name = f"{number:05d}.tif"
         write_image(generated / "A" / name, micrograph(number))
-        write_image(generated / train_unet.LABELS / name, label_map(number))
+        write_image(generated / unet_pairs.LABELS / name, label_map(number))
         mask = np.uint8(255) * (label_map(number) > 0)
-        write_image(generated / train_unet.MASKS / name, mask)
+        write_image(generated / unet_pairs.MASKS / name, mask)
     (tmp_path / "Input_Images").mkdir()
     write_image(tmp_path / "Input_Images" / "real.tif", MICROGRAPH)
     return tmp_path
@@ -183,7 +183,7 @@ def test_every_image_is_shown_with_its_own_target(run, target):
 
 @pytest.mark.parametrize("target", ["mask", "instances"])
 def test_gaps_are_weighed_by_the_label_maps_where_asked_for(run, folder, target):
-    for path in (folder / "generate_images" / train_unet.MASKS).iterdir():
+    for path in (folder / "generate_images" / unet_pairs.MASKS).iterdir():
         path.unlink()  # label maps alone tell where one particle ends and the next begins
     seen = run(target=target, gap_weight=7.5)
     assert seen.gap_weight == 7.5

@@ -6,7 +6,7 @@ import pytest
 from pipeline import train_cyclegan, train_unet, train_wgan
 from pipeline.image_files import images_made_by, write_image
 from pipeline.particles.grow_particles import centrality
-from pipeline.training_data import gan_images
+from pipeline.training_data import gan_images, unet_pairs
 from pipeline.training_data.outline_sources import load_outlines
 
 
@@ -54,14 +54,14 @@ def test_flips_move_image_and_mask_alike():
     image = np.arange(12.0).reshape(3, 4, 1)
     expected = (image, image[:, ::-1], image[::-1], image[::-1, ::-1])
     for version, result in enumerate(expected):
-        for flipped in train_unet.flip((image, image), version):
+        for flipped in unet_pairs.flip((image, image), version):
             np.testing.assert_array_equal(flipped, result)
 
 
 def test_brightness_and_contrast_vary_each_image_within_bounds():
     images = np.full((3, 8, 8, 1), 0.5, np.float32)
     images[:, :4] = 0.3
-    varied = train_unet.vary_brightness_and_contrast(images, np.random.default_rng(0))
+    varied = unet_pairs.vary_brightness_and_contrast(images, np.random.default_rng(0))
     assert varied.shape == images.shape and varied.dtype == np.float32
     assert varied.min() >= 0 and varied.max() <= 1
     contrast = varied[:, 7, 0, 0] - varied[:, 0, 0, 0]
@@ -73,10 +73,10 @@ def test_the_particle_weight_is_background_over_particles(tmp_path):
     mask = np.zeros((10, 10), np.uint8)
     mask[:5, :4] = 255
     write_image(tmp_path / "a.tif", mask)
-    assert train_unet.background_to_particles([(None, tmp_path / "a.tif")]) == 4.0
+    assert unet_pairs.background_to_particles([(None, tmp_path / "a.tif")]) == 4.0
     write_image(tmp_path / "a.tif", mask * 0)
     with pytest.raises(ValueError, match="hold no particle"):
-        train_unet.background_to_particles([(None, tmp_path / "a.tif")])
+        unet_pairs.background_to_particles([(None, tmp_path / "a.tif")])
 
 
 def test_the_target_is_the_mask_or_the_mask_and_the_centrality(tmp_path):
@@ -85,23 +85,23 @@ def test_the_target_is_the_mask_or_the_mask_and_the_centrality(tmp_path):
     write_image(tmp_path / "image.tif", np.arange(24 * 30, dtype=np.float32).reshape(24, 30))
     write_image(tmp_path / "mask.tif", np.uint8(255) * (labels > 0))
     write_image(tmp_path / "labels.tif", labels)
-    image, mask = train_unet.read_pair(tmp_path / "image.tif", tmp_path / "mask.tif", None, True)
-    same, both = train_unet.read_pair(
+    image, mask = unet_pairs.read_pair(tmp_path / "image.tif", tmp_path / "mask.tif", None, True)
+    same, both = unet_pairs.read_pair(
         tmp_path / "image.tif", tmp_path / "labels.tif", None, True, "instances"
     )
     np.testing.assert_array_equal(image, same)
-    dark, _ = train_unet.read_pair(tmp_path / "image.tif", tmp_path / "mask.tif", None, False)
+    dark, _ = unet_pairs.read_pair(tmp_path / "image.tif", tmp_path / "mask.tif", None, False)
     np.testing.assert_allclose(dark, 1 - image, atol=1e-6)
     assert mask.shape == (24, 30, 1) and both.shape == (24, 30, 2) and both.dtype == np.float32
     np.testing.assert_array_equal(both[..., :1], mask)
     np.testing.assert_array_equal(both[..., 1], centrality(labels))
-    assert train_unet.background_to_particles(
+    assert unet_pairs.background_to_particles(
         [(None, tmp_path / "labels.tif")]
-    ) == train_unet.background_to_particles([(None, tmp_path / "mask.tif")])
+    ) == unet_pairs.background_to_particles([(None, tmp_path / "mask.tif")])
 
 
 def test_training_needs_the_earlier_steps(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"run step 4 \(translate_images\) first"):
-        train_unet._training_pairs(tmp_path, train_unet.MASKS)
+        unet_pairs.training_pairs(tmp_path, train_unet.MASKS)
     with pytest.raises(FileNotFoundError, match=r"run step 0 \(prepare_images\) first"):
         images_made_by("step 0 (prepare_images)", tmp_path / "trainA")

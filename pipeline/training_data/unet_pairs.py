@@ -1,0 +1,101 @@
+"""The pairs a UNet learns from: fake micrographs, and what it is to say of each pixel."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.filter_masks import FAKES, fake_micrographs_folder
+from pipeline.image_files import images_made_by, list_images, pair_by_stem, read_image
+from pipeline.intensities import as_unet_sees
+from pipeline.particles.grow_particles import centrality
+from pipeline.run_folders import check_made_from, fingerprint
+from pipeline.training_data.narrow_gaps import closeness_of_particles
+
+MASKS, LABELS = "Synthetic_Masks_Filtered", "Synthetic_Labels_Filtered"
+FLIPS = 4  # none, left-right, up-down, both
+
+
+def training_pairs(cyclegan_dir: Path, masks_name: str) -> list[tuple[Path, Path]]:
+    """Return each fake micrograph with its filtered mask, or label map: ``MASKS`` or ``LABELS``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a folder is missing or empty; names the step that makes it.
+    ValueError
+        If they do not belong together, or are fewer than two.
+    """
+    images = fake_micrographs_folder(cyclegan_dir)
+    masks = cyclegan_dir / "generate_images" / masks_name
+    pairs = pair_by_stem(
+        images_made_by("step 4 (translate_images)", images),
+        images_made_by("step 5 (filter_masks)", masks),
+    )
+    fakes = images.with_name(FAKES)
+    for folder, inputs in ((images, fakes), (masks, images)):
+        if folder != inputs and inputs.is_dir():
+            check_made_from(folder, fingerprint(list_images(inputs)), "run step 5 (filter_masks)")
+    if len(pairs) < 2:
+        raise ValueError(
+            f"{images} holds 1 image; at least 2 are needed, to train and to validate: raise "
+            "NUM_SIMULATED_MASKS."
+        )
+    return pairs
+
+
+def read_pair(
+    image_file, mask_file, contrast_range, dark_background, target="mask", with_closeness=False
+):
+    """Return a micrograph in [0, 1], float32 (h, w, 1), and the target of the training.
+
+    Particles are bright in the micrograph: it is negated where the background is not dark.
+    The target is float32 (h, w, 1 to 3): the mask, 0 or 1; for "instances" each pixel's centrality
+    in [0, 1] too; and ``with_closeness`` how close particles are to each other there, in [0, 1].
+    For all but the mask ``mask_file`` has to be a label map.
+    """
+    image = as_unet_sees(read_image(image_file), contrast_range, dark_background)
+    labels = read_image(mask_file)
+    channels = [(labels > 0).astype(np.float32)]
+    if target == "instances":
+        channels.append(centrality(labels))
+    if with_closeness:
+        channels.append(closeness_of_particles(labels))
+    return image[..., None], np.stack(channels, axis=-1)
+
+
+def pair_reader(pairs, *, in_memory, **how):
+    """Return ``read(index)`` -> `read_pair` of one of ``pairs``, all read first if asked for."""
+    if not in_memory:
+        return lambda index: read_pair(*pairs[index], **how)
+    loaded = [read_pair(*pair, **how) for pair in pairs]
+    return lambda index: loaded[index]
+
+
+def flip(pair, version):
+    """Return image and mask flipped: version 0 not, 1 left-right, 2 up-down, 3 both."""
+    rows = slice(None, None, -1 if version & 2 else 1)
+    columns = slice(None, None, -1 if version & 1 else 1)
+    return tuple(array[rows, columns] for array in pair)
+
+
+def vary_brightness_and_contrast(images, random, amount=0.2):
+    """Return images (b, h, w, 1) in [0, 1] with contrast and brightness changed by up to 20 %."""
+    contrast, brightness = random.uniform(-amount, amount, (2, len(images), 1, 1, 1))
+    means = images.mean(axis=(1, 2, 3), keepdims=True)
+    varied = (images - means) * (1.0 + contrast) + means + brightness
+    return np.clip(varied, 0.0, 1.0).astype(np.float32)
+
+
+def background_to_particles(pairs):
+    """Return the number of background pixels over that of particle pixels in the masks."""
+    pixels = particles = 0
+    for _, mask_file in pairs:
+        mask = read_image(mask_file) > 0  # a mask or a label map
+        pixels += mask.size
+        particles += np.count_nonzero(mask)
+    if not particles:
+        raise ValueError(
+            "The filtered masks hold no particle: look at 2_CycleGAN/generate_images, and at "
+            "DARK_BACKGROUND."
+        )
+    return (pixels - particles) / particles
