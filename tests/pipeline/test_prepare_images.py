@@ -5,11 +5,11 @@ import logging
 import numpy as np
 import pytest
 
-from pipeline import prepare_images as module
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.intensities import stretch_to_uint8
 from pipeline.prepare_images import prepare_images
 from pipeline.tiles import tile_positions
+from pipeline.training_data import real_tiles
 
 TILE = 16
 
@@ -159,7 +159,7 @@ def test_killed_and_rerun_gives_the_same_bytes(folders, tmp_path, monkeypatch, w
         write_image(path, image)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "write_image", write_until_killed)
+        patch.setattr(real_tiles, "write_image", write_until_killed)
         prepare(folders)
     train_dir = folders[1] / "data" / "trainA"
     written = {path.name: path.stat().st_mtime_ns for path in list_images(train_dir)}
