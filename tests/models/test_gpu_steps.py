@@ -25,7 +25,11 @@ def losses_and_gradients(make_steps):
 
 @pytest.mark.parametrize(
     "make_steps",
-    [*tiny_steps.WITHOUT_RANDOM_NUMBERS, partial(tiny_steps.wgan_steps, dropout=False)],
+    [
+        partial(tiny_steps.wgan_steps, dropout=False),
+        tiny_steps.cyclegan_steps,
+        tiny_steps.unet_steps,
+    ],
 )
 def test_the_kernels_for_a_gpu_compute_the_same(make_steps, request):
     expected, expected_gradients = losses_and_gradients(make_steps)
@@ -73,9 +77,12 @@ def numberless_device(pretend_gpu, monkeypatch):
 
 
 @pytest.mark.skipif(torch is None, reason="TensorFlow places the tensors of its graph itself")
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("make_steps", tiny_steps.ALL)
-def test_all_of_a_step_is_on_the_gpu(make_steps, precision, numberless_device):
+@pytest.mark.parametrize(
+    ("precision", "make_steps"),
+    [("float32", make_steps) for make_steps in tiny_steps.ALL]
+    + [("mixed_bfloat16", make_steps) for make_steps in tiny_steps.ONE_A_NETWORK],
+)
+def test_all_of_a_step_is_on_the_gpu(precision, make_steps, numberless_device):
     keras.config.set_dtype_policy(precision)
     try:
         for step, arrays in make_steps():

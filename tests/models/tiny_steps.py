@@ -57,5 +57,11 @@ def unet_steps():
     return [(model.train_step, pairs), (model.validation_step, pairs)]
 
 
-WITHOUT_RANDOM_NUMBERS = [cyclegan_steps, all_options_steps, crossentropy_steps, unet_steps]
-ALL = [*WITHOUT_RANDOM_NUMBERS, wgan_steps, cycle_noise_steps, discriminator_noise_steps]
+ONE_A_NETWORK = [wgan_steps, cyclegan_steps, unet_steps]
+ALL = [
+    *ONE_A_NETWORK,
+    all_options_steps,
+    crossentropy_steps,
+    cycle_noise_steps,
+    discriminator_noise_steps,
+]
