@@ -20,11 +20,11 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 from pipeline.presets import choose_preset
 from pipeline.workflow import run_workflow
 
-# "published": the values of the published workflow, for a GPU.
+# "published": sizes and numbers of epochs of the published workflow, for a GPU of 24 GB or more.
 # "quick": a first look, the whole workflow on the shipped examples in 5 to 10 minutes on 2 CPU
 # cores, 10 to 20 without AVX-512.
 # "auto": published where a GPU is found, quick otherwise; says which. (In a folder with networks of
-# the other one it asks before it does more than measure.)
+# the other one it stops and says what to set.)
 PRESET = "auto"
 # "all", how many (0: the CPU), or a list of their numbers such as [1], the second. One process
 # trains on one GPU, the first of the choice.
@@ -44,7 +44,8 @@ TRUE_MASKS_DIR = f"{ROOT_DIR}/True_Masks"  # for scoring only; may be missing
 # 30 with the values here and in the README, and be no larger than an image.
 TILE_SIZE_W = preset(published=384, quick=128)
 TILE_SIZE_H = preset(published=384, quick=128)
-# Training images to simulate. More help until the GANs have seen every kind of arrangement.
+# Simulated masks, and tiles of your micrographs, to train on; if more tiles show particles, all are
+# taken. More help until the GANs have seen every kind of arrangement.
 NUM_SIMULATED_MASKS = preset(published=1000, quick=100)
 # False: dark particles on a bright background (bright-field TEM).
 DARK_BACKGROUND = True
@@ -65,7 +66,7 @@ RESUME = True
 # A training that is killed goes on from its last checkpoint; within long epochs there is one every
 # so many minutes, besides one an epoch (of short epochs, one every 15 seconds).
 CHECKPOINT_MINUTES = 10
-# "mixed_bfloat16" should need half the memory on GPUs since 2020. On a CPU it is slower. (With
+# "mixed_bfloat16" needs about 60 % of the memory on GPUs since 2020. On a CPU it is slower. (With
 # "float32" such GPUs round the inputs of convolutions to 10 bits, their TF32 format.)
 PRECISION = "float32"
 # What to do if a network has learned nothing, or simulated masks are all empty or all full: "stop"
@@ -101,7 +102,8 @@ MAX_PARTICLE_OVERLAP = 0.5  # share of a new particle that may lie on earlier on
 MATCH_SCENES = True
 
 # --- Step 3: CycleGAN ---------------------------------------------------------------------------
-# Tiles a step learns from. Raise it until the GPU's memory is full.
+# Tiles a step learns from. Lower it if the GPU's memory does not suffice (the published 5 need 19
+# GiB), raise it if there is room.
 CYCLEGAN_BATCH_SIZE = preset(published=5, quick=1)
 # Times it sees all tiles and masks. Raise it until the fakes in 2_CycleGAN/images fit their masks.
 CYCLEGAN_EPOCHS = preset(published=50, quick=10)
@@ -111,7 +113,7 @@ CYCLEGAN_FILTERS = preset(published=64, quick=8)  # of the first convolution
 GAUSSIAN_BLUR_AMOUNT = 0.0  # sigma in pixels, on the fake micrographs; 0 for none
 
 # --- Step 6: MultiRes UNet ----------------------------------------------------------------------
-UNET_BATCH_SIZE = 5  # tiles a step learns from; raise it until the GPU's memory is full
+UNET_BATCH_SIZE = 5  # tiles a step learns from; lower or raise it as the GPU's memory allows
 # Times it sees all pairs, in four flips. With more it splits particles more, and merges fewer; that
 # val_loss in 3_UNet's training_log.csv still falls does not say that real masks get better.
 UNET_EPOCHS = preset(published=50, quick=4)
@@ -121,8 +123,8 @@ UNET_TARGET = "instances"
 # True: the mean of what the network says of an image and its three flips. "rotations": of those
 # turned by a right angle, too. Better, and four and eight times the work. Published: False.
 UNET_TEST_TIME_FLIPS = "rotations"
-# How many times larger than it is the UNet is shown a micrograph: gaps of a pixel, which it would
-# paint over, become wider. Its square is the work, and the memory. Published: 1.
+# Micrographs are enlarged by this factor for the UNet, so that gaps of a pixel, which it would
+# paint over, become wider. Time and memory grow with its square. Published: 1.
 UNET_TEST_TIME_MAGNIFICATION = 1.25
 # True: each fake micrograph is blurred, shaded and given noise differently each time the UNet sees
 # it, so that it learns nothing real ones do not have, and a background as bright as it is somewhere
@@ -131,7 +133,7 @@ UNET_VARY_IMAGING = True
 # How many times more a pixel counts in the UNet's loss where particles touch (less where they are
 # farther apart), so that it learns to keep them apart. Published: 0.
 UNET_GAP_WEIGHT = 10.0
-# Percentiles the micrographs are clipped to; a 0 or a 100 switches it off, on both sides.
+# Percentiles the micrographs are clipped to. If one is 0 or 100, nothing is clipped at either end.
 UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)
 UNET_FILTERS = preset(published=16, quick=8)  # of the first block
 USE_DATALOADER = True  # False loads all training images into memory first
@@ -152,7 +154,7 @@ def steps(run_step):
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
         num_tiles=NUM_SIMULATED_MASKS,
-        min_overlap=0,  # pixels: where tiles in a row overlap by no more in all, there is one more
+        min_overlap=0,  # pixels; a row gets another tile if its overlaps add up to no more
         dark_background=DARK_BACKGROUND,
         image_crop=IMAGE_CROP,
         seed=SEED,
@@ -260,7 +262,7 @@ def steps(run_step):
         whole_image=RUN_INFERENCE_ON_WHOLE_IMAGE,
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
-        min_overlap=2,  # pixels, as in step 0; of tiles, where the image is not taken as a whole
+        min_overlap=2,  # pixels, as in step 0; if RUN_INFERENCE_ON_WHOLE_IMAGE = False
         manage_overlap_mode=2,  # where tiles overlap: 0 maximum, 1 average, 2 crop
         use_gpu_for_whole_image=USE_GPU_FOR_WHOLE_IMAGE_INFERENCE,
         image_crop=IMAGE_CROP,
@@ -320,7 +322,7 @@ def steps(run_step):
         whole_image=RUN_INFERENCE_ON_WHOLE_IMAGE,
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
-        min_overlap=2,  # pixels, as in step 0; of tiles, where the image is not taken as a whole
+        min_overlap=2,  # pixels, as in step 0; if RUN_INFERENCE_ON_WHOLE_IMAGE = False
         manage_overlap_mode=2,  # where tiles overlap: 0 maximum, 1 average, 2 crop
         use_gpu_for_whole_image=USE_GPU_FOR_WHOLE_IMAGE_INFERENCE,
         average_flips=UNET_TEST_TIME_FLIPS,
