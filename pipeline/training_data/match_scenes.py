@@ -39,6 +39,8 @@ FEWEST_SINGLE = 10  # single particles, below which their size says little
 WIDEST, HALVINGS = 16, 12  # how far a fitted scale is looked for, and how often it is halved
 # Pixels; the simulation's opening leaves cores of 9 at least (8 became 9, 10 were met).
 SMALLEST_DIAMETER = 10
+# Pixels; of particles of 12 neighbours were mostly merged, of 18 hardly ever.
+SMALL_DIAMETER = 15
 FAR_APART = 0.4  # Kolmogorov-Smirnov distance of the coverages from which on it is said
 GOLDEN_RATIO = (1 + 5**0.5) / 2
 
@@ -82,6 +84,14 @@ def fit_options(scenes: list, make_simulator, core_diameter, options: dict) -> d
     chord, diameter, number = _pooled(scenes)
     if number >= FEWEST_SINGLE and diameter < SMALLEST_DIAMETER:
         logger.warning("%s", describe_small_particles(diameter))
+    elif number >= FEWEST_SINGLE and diameter < SMALL_DIAMETER:
+        logger.warning(
+            "the particles in your micrographs are about %.0f px across; where those of less than "
+            "%d px are close to each other, most are merged: enlarging the micrographs and the "
+            "outlines 2x may separate them",
+            diameter,
+            SMALL_DIAMETER,
+        )
     found = []  # sizes of single simulated particles over those of the cores, from all tries
 
     def simulate_sample(tried, number):

@@ -100,6 +100,11 @@ def test_particles_too_small_to_be_made_are_as_small_as_can_be_and_warned_of(mon
     assert 26 * fitted["scaling_mu"] == pytest.approx(12.5, rel=0.01)
     assert "are about 4 px across; at least 10 px are needed" in caplog.text
     assert "enlarge the micrographs, e.g. 3x" in caplog.text
+    assert "are merged" not in caplog.text
     caplog.clear()
-    fit(monkeypatch, 20.0)
+    fit(monkeypatch, 12.0)
+    assert "are about 12 px across; where those of less than 15 px are close" in caplog.text
+    assert "enlarging the micrographs and the outlines 2x" in caplog.text
+    caplog.clear()
+    fit(monkeypatch, 16.0)
     assert not caplog.text
