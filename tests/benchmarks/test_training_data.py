@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks import training_data
 from pipeline import train_unet
+from pipeline.training_data import unet_pairs
 
 
 @pytest.mark.parametrize("use_dataloader", [True, False])
@@ -11,9 +12,9 @@ def test_it_reads_every_tile_as_step_6a_does(tmp_path, monkeypatch, use_dataload
     monkeypatch.setattr(training_data, "start_backend", lambda options: None)
     monkeypatch.setattr(train_unet, "train", train_unet.train)  # the benchmark replaces it
     read = []
-    original = train_unet.read_pair
+    original = unet_pairs.read_pair
     monkeypatch.setattr(
-        train_unet, "read_pair", lambda *pair, **how: read.append(how) or original(*pair, **how)
+        unet_pairs, "read_pair", lambda *pair, **how: read.append(how) or original(*pair, **how)
     )
     options = training_data.parser.parse_args(["--target", "instances"])
     training_data.write_tiles(tmp_path, 5, 48)
