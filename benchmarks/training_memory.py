@@ -16,13 +16,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measuring import PRECISIONS, print_json, start_backend
 
-NETWORKS = ("wgan", "cyclegan", "unet")
+# Batch, side of an image in pixels, and filters of the published workflow.
+PUBLISHED = {"wgan": (64, 64, None), "cyclegan": (5, 384, 64), "unet": (5, 384, 16)}
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-parser.add_argument("--network", choices=NETWORKS, required=True)
+parser.add_argument("--network", choices=PUBLISHED, required=True)
 parser.add_argument("--precision", default="float32", choices=PRECISIONS)
-parser.add_argument("--batch", type=int, default=5)
-parser.add_argument("--size", type=int, default=384, help="side of an image in pixels")
-parser.add_argument("--filters", type=int, help="default: those of the published workflow")
+for name, meaning in (
+    ("batch", "images in a batch"),
+    ("size", "side of an image in pixels"),
+    ("filters", "of the CycleGAN's and the UNet's first convolution"),
+):
+    parser.add_argument(f"--{name}", type=int, help=f"{meaning}; default: as published")
 parser.set_defaults(backend="torch", threads=1, no_tf32=False)
 
 
@@ -46,12 +50,12 @@ def build_step(options: argparse.Namespace):
         latent, alpha = np.zeros((4, batch, 128)), np.zeros((3, batch, 1, 1, 1))
         arrays = images, latent.astype(np.float32), alpha.astype(np.float32)
     elif options.network == "cyclegan":
-        model = cyclegan.build_cyclegan(options.filters or 64, images.shape[1:])
+        model = cyclegan.build_cyclegan(options.filters, images.shape[1:])
         model.set_up(2e-4, 0.5)
         choices = image_pool.draw_pool_choices(random, 50, batch, 0)
         arrays = images, images, *choices, augmentation.draw_chances(random, batch)
     else:
-        model = multires_unet.build_unet(options.filters or 16, with_centrality=True, gap_weight=10)
+        model = multires_unet.build_unet(options.filters, with_centrality=True, gap_weight=10)
         model.set_up(1e-3)
         arrays = images, np.zeros((batch, size, size, 3), np.float32)
     return model.train_step, arrays
@@ -105,6 +109,8 @@ def main(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     chosen = parser.parse_args()
+    for name, value in zip(("batch", "size", "filters"), PUBLISHED[chosen.network], strict=True):
+        setattr(chosen, name, getattr(chosen, name) or value)
     start_backend(chosen)
 
     import keras
