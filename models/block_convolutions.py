@@ -6,7 +6,8 @@ All image tensors are (batch, height, width, channels).
 import keras
 from keras import ops
 
-from models.backend import BACKEND, has_gpu, tf
+from models import backend
+from models.backend import BACKEND, tf
 from models.convolutions import convolution
 
 BLOCK = 4  # pixels, along each side
@@ -16,7 +17,7 @@ def is_faster_in_blocks(layer):
     """Return whether ``convolution_in_blocks`` can and should do what a Conv2D layer does."""
     ones = {*layer.strides, *layer.dilation_rate, layer.groups, layer.filters}
     simple = layer.padding == "valid" and layer.activation is keras.activations.linear
-    return simple and ones == {1} and layer.kernel_size[0] >= BLOCK and not has_gpu()
+    return simple and ones == {1} and layer.kernel_size[0] >= BLOCK and not backend.has_gpu()
 
 
 def convolution_in_blocks(x, kernel, bias):

@@ -9,7 +9,8 @@ the kernel (Chellapilla et al., 2006).
 
 from keras import ops
 
-from models.backend import BACKEND, has_gpu, tf, torch
+from models import backend
+from models.backend import BACKEND, tf, torch
 
 functional = torch and torch.nn.functional
 
@@ -32,7 +33,7 @@ def is_faster_here(layer, channels):
     if BACKEND == "torch":
         return True
     large = min(channels, layer.filters) >= CHANNELS_FOR_PRODUCTS and max(layer.kernel_size) > 1
-    return large and layer.strides == (1, 1) and not has_gpu()
+    return large and layer.strides == (1, 1) and not backend.has_gpu()
 
 
 def convolution(x, kernel, bias, stride, padding):
@@ -111,11 +112,11 @@ def _same_padding(size, kernel, stride):
     return total // 2, total - total // 2
 
 
-def _torch_kernel(kernel, device_type):
+def _torch_kernel(kernel, on_gpu):
     # PyTorch's order, in the memory format its convolutions want: cuDNN the images' own, the CPU
     # the plain one (its path for small images refuses others).
     plain = torch.contiguous_format
-    memory_format = torch.channels_last if device_type == "cuda" else plain
+    memory_format = torch.channels_last if on_gpu else plain
     return kernel.permute(3, 2, 0, 1).contiguous(memory_format=memory_format)
 
 
@@ -129,7 +130,7 @@ def _torch_convolution(x, kernel, bias, stride, padding):
             amount = (top, left)
         else:
             x = functional.pad(x, (left, right, top, bottom))
-    kernel = _torch_kernel(kernel, x.device.type)
+    kernel = _torch_kernel(kernel, x.is_cuda)
     if x.is_cuda or not torch.is_grad_enabled():
         y = functional.conv2d(x, kernel, bias, stride, amount)
     else:
@@ -246,7 +247,7 @@ def torch_transposed_convolution(x, kernel, bias, stride):
     as in TensorFlow, before at the start.
     """
     x = x.permute(0, 3, 1, 2)
-    y = functional.conv_transpose2d(x, _torch_kernel(kernel, x.device.type), bias, stride)
+    y = functional.conv_transpose2d(x, _torch_kernel(kernel, x.is_cuda), bias, stride)
     height, width = stride * x.shape[2], stride * x.shape[3]
     top = max(y.shape[2] - height, 0) // 2
     left = max(y.shape[3] - width, 0) // 2

@@ -8,7 +8,8 @@ derivatives); Ulyanov et al., arXiv 1607.08022.
 
 from keras import ops
 
-from models.backend import BACKEND, has_gpu, tf, torch
+from models import backend
+from models.backend import BACKEND, tf, torch
 
 # Of multiples of so many channels TensorFlow's batch normalisation is fast on a CPU.
 CHANNELS_AT_A_TIME = 16
@@ -34,7 +35,7 @@ def batch_normalization(x, gamma, beta, epsilon):
         )
         variance = inverse_deviation.detach() ** -2 - epsilon
         return y.permute(0, 2, 3, 1), mean.detach(), variance
-    if not has_gpu() and channels % CHANNELS_AT_A_TIME:
+    if not backend.has_gpu() and channels % CHANNELS_AT_A_TIME:
         y, mean, variance = _tf_normalise(tf.cast(x, tf.float32), gamma, beta, epsilon, groups=1)
         return y, mean[0, 0], variance[0, 0]
     y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
@@ -59,7 +60,7 @@ def scale_and_shift(x, scale, shift):
     if BACKEND == "torch":
         return torch.addcmul(shift, x, scale)
     x = tf.cast(x, tf.float32)
-    if len(x.shape) != 4 or has_gpu():
+    if len(x.shape) != 4 or backend.has_gpu():
         return x * scale + shift
     channels = x.shape[-1]
     if channels % CHANNELS_AT_A_TIME == 0:  # one pass: the mean is 0 and the variance 1

@@ -30,6 +30,7 @@ def as_if_trained(network):
     return network
 
 
+@pytest.mark.usefixtures("kernels_are")
 @pytest.mark.parametrize(
     "build",
     [

@@ -10,17 +10,19 @@ from models import backend, kernels
 from tests.models import tiny_steps
 
 torch = backend.torch
+if torch:
+    from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def losses_and_gradients(make_steps):
-    """Return the losses of a training step, and the gradients of all weights: NumPy arrays."""
+    """Return the losses of a training step, and all gradients of each optimiser in one array."""
     step, arrays = make_steps()[0]
     losses = {name: float(loss) for name, loss in step(backend.to_device(arrays)).items()}
     parts = vars(step.__self__).values()
     optimizers = [part for part in parts if isinstance(part, keras.optimizers.Optimizer)]
     # After one step Adam's means are the gradients, but for a factor.
-    means = [mean for adam in optimizers for mean in adam._momentums]
-    return losses, [keras.ops.convert_to_numpy(mean) for mean in means]
+    means = [map(keras.ops.convert_to_numpy, adam._momentums) for adam in optimizers]
+    return losses, [np.concatenate([mean.ravel() for mean in of_one]) for of_one in means]
 
 
 @pytest.mark.parametrize(
@@ -36,21 +38,27 @@ def test_the_kernels_for_a_gpu_compute_the_same(make_steps, request):
     request.getfixturevalue("pretend_gpu")
     losses, gradients = losses_and_gradients(make_steps)
     assert losses == pytest.approx(expected, rel=1e-4)
-    # Some gradients are so small a rest of large numbers that images changed by 1e-8 change them
-    # by themselves; half of them do not change by a hundredth. (For each layer: test_layers.py.)
-    changes = [
-        np.abs(own - known).max() / (np.abs(known).max() + 1e-12)
-        for own, known in zip(gradients, expected_gradients, strict=True)
-    ]
-    assert len(changes) > 10
-    assert np.median(changes) < 0.01
+    for own, known in zip(gradients, expected_gradients, strict=True):
+        # The UNet's normalisations enlarge what is rounded otherwise: with torch to 0.005.
+        assert np.linalg.norm(own - known) < 0.01 * np.linalg.norm(known)
+
+
+class OneDevice(TorchDispatchMode if torch else object):
+    """Refuse tensors of two devices in one operation, as a GPU does, but for single numbers."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        given = keras.tree.flatten((arguments, keywords or {}))
+        devices = {t.device.type for t in given if isinstance(t, torch.Tensor) and t.ndim}
+        if len(devices) > 1 and function.overloadpacket is not torch.ops.aten.copy_:
+            raise RuntimeError(f"{function} of tensors on more than one device: {devices}")
+        return function(*arguments, **(keywords or {}))
 
 
 @pytest.fixture
 def numberless_device(pretend_gpu, monkeypatch):
     """Compute on torch's device "meta", whose tensors have a shape and a type but no numbers.
 
-    As a GPU does, it refuses tensors of two devices in one operation; and no number can be read.
+    No number can be read there, and tensors of the CPU are refused (`OneDevice`).
     """
 
     def adam(weights, gradients, means, squares, _, steps, *, lr, **options):
@@ -72,7 +80,7 @@ def numberless_device(pretend_gpu, monkeypatch):
     monkeypatch.setattr(kernels, "_generator", lambda x, seed: None)
     # Of which Keras would make new ones, without gradients.
     monkeypatch.setattr(torch.Tensor, "is_meta", property(lambda tensor: False))
-    with keras.device("meta"):
+    with keras.device("meta"), OneDevice():
         yield
 
 
@@ -95,8 +103,18 @@ def test_all_of_a_step_is_on_the_gpu(precision, make_steps, numberless_device):
 
 
 @pytest.mark.skipif(torch is None, reason="TensorFlow places the tensors of its graph itself")
-def test_a_tensor_left_on_the_cpu_is_refused(numberless_device):
-    first, second = backend.to_device((np.ones(3, np.float32), np.ones(3, np.float32)))
-    assert (first + second).device.type == "meta"
-    with pytest.raises(RuntimeError, match="device"):
-        first + torch.ones(3, device="cpu")
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x, y: x + y,
+        lambda x, y: x[0, 0] @ y[0, 0],
+        lambda x, y: torch.nn.functional.conv2d(x, y),
+    ],
+    ids=["sum", "product", "convolution"],
+)
+def test_a_tensor_left_on_the_cpu_is_refused(operation, numberless_device):
+    on_cpu = torch.ones(2, 2, 2, 2, device="cpu")
+    on_gpu = backend.to_device((np.ones((2, 2, 2, 2), np.float32),))[0]
+    assert operation(on_gpu, on_gpu).device.type == "meta"
+    with pytest.raises(RuntimeError, match="more than one device"):
+        operation(on_gpu, on_cpu)

@@ -55,13 +55,6 @@ def assert_same(fast, plain, x, training=False):
         )
 
 
-@pytest.fixture(params=["for a CPU", "for a GPU"])
-def kernels_are(request):
-    """Choose the kernels for a CPU, then those for a GPU, which compute the same on a CPU."""
-    if request.param == "for a GPU":
-        request.getfixturevalue("pretend_gpu")
-
-
 for_both = pytest.mark.usefixtures("kernels_are")
 
 
@@ -207,7 +200,6 @@ def test_max_pooling():
     assert_same(layers.MaxPooling2D(2), keras.layers.MaxPooling2D(2), image(size=(13, 10)))
 
 
-@for_both
 @pytest.mark.parametrize(
     ("kernel_size", "edge"), [(3, "zeros"), (5, "zeros"), (1, "zeros"), (3, "mirrored")]
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models import backend, kernels
+from models import backend
 from tests.models import tiny_steps
 
 pytestmark = pytest.mark.skipif(
@@ -11,9 +11,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("make_steps", tiny_steps.ALL)
-def test_steps_wait_for_no_gpu(make_steps, monkeypatch):
+def test_steps_wait_for_no_gpu(make_steps, pretend_gpu, monkeypatch):
     torch = backend.torch
-    monkeypatch.setattr(kernels, "_draw_kept_on_cpu", kernels._draw_kept)  # as on a GPU
     steps = [(step, backend.to_device(arrays)) for step, arrays in make_steps()]
     for step, tensors in steps:
         step(tensors)  # what is made once is of no matter

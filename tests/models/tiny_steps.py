@@ -9,8 +9,8 @@ from models.multires_unet import build_unet
 from models.wgan_gp import build_wgan
 
 
-def uniform(*shape):
-    return np.random.default_rng(len(shape)).random(shape, np.float32)
+def uniform(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape, np.float32)
 
 
 def wgan_steps(dropout=True):
@@ -22,7 +22,7 @@ def wgan_steps(dropout=True):
 def cyclegan_steps(generator_ema=0.0, **options):
     model = build_cyclegan(2, (64, 64, 1), **options)
     model.set_up(2e-4, 0.5, generator_ema)
-    tiles = uniform(2, 64, 64, 1), uniform(2, 64, 64, 1)
+    tiles = uniform(2, 64, 64, 1), uniform(2, 64, 64, 1, seed=1)
     random = np.random.default_rng(0)
     choices = draw_pool_choices(random, 50, 2, 0)
     return [(model.train_step, (*tiles, *choices, draw_chances(random, 2)))]
@@ -51,9 +51,9 @@ def discriminator_noise_steps():
 
 
 def unet_steps():
-    model = build_unet(4, particle_weight=2.0, with_centrality=True)
+    model = build_unet(4, particle_weight=2.0, with_centrality=True, gap_weight=10.0)
     model.set_up(1e-3)
-    pairs = uniform(2, 32, 32, 1), uniform(2, 32, 32, 2)
+    pairs = uniform(2, 32, 32, 1), uniform(2, 32, 32, 3, seed=1)
     return [(model.train_step, pairs), (model.validation_step, pairs)]
 
 
