@@ -66,8 +66,8 @@ RESUME = True
 # A training that is killed goes on from its last checkpoint; within long epochs there is one every
 # so many minutes, besides one an epoch (of short epochs, one every 15 seconds).
 CHECKPOINT_MINUTES = 10
-# "mixed_bfloat16" needs about 60 % of the memory on GPUs since 2020. On a CPU it is slower. (With
-# "float32" such GPUs round the inputs of convolutions to 10 bits, their TF32 format.)
+# "mixed_bfloat16" should need about 60 % of the memory on GPUs since 2020. On a CPU it is slower.
+# (With "float32" such GPUs round the inputs of convolutions to 10 bits, their TF32 format.)
 PRECISION = "float32"
 # What to do if a network has learned nothing, or simulated masks are all empty or all full: "stop"
 # with advice, or "warn" and go on.
@@ -102,8 +102,8 @@ MAX_PARTICLE_OVERLAP = 0.5  # share of a new particle that may lie on earlier on
 MATCH_SCENES = True
 
 # --- Step 3: CycleGAN ---------------------------------------------------------------------------
-# Tiles a step learns from. Lower it if the GPU's memory does not suffice (the published 5 need 19
-# GiB), raise it if there is room.
+# Tiles a step learns from. Lower it if the GPU's memory does not suffice (5 need about 19 GiB with
+# PyTorch), raise it if there is room.
 CYCLEGAN_BATCH_SIZE = preset(published=5, quick=1)
 # Times it sees all tiles and masks. Raise it until the fakes in 2_CycleGAN/images fit their masks.
 CYCLEGAN_EPOCHS = preset(published=50, quick=10)

@@ -2,7 +2,8 @@
 
 The step runs on a device that holds no numbers ("meta"), with the kernels for a GPU, and what its
 tensors would take is counted from operation to operation, the weights and Adam's means included.
-Not counted: what CUDA and cuDNN take besides, and gaps between tensors.
+Not counted: what CUDA and cuDNN take besides, and gaps between tensors; and copies that change the
+order in memory may be others than on a GPU.
 
     python benchmarks/training_memory.py --network cyclegan --batch 5
 """
@@ -32,8 +33,7 @@ parser.set_defaults(backend="torch", threads=1, no_tf32=False)
 
 def pretend_gpu() -> None:
     """Have the layers choose the kernels for a GPU, and run those that "meta" lacks as nothing."""
-    for module in (block_convolutions, convolutions, normalization):
-        module.has_gpu = lambda: not backend._is_on_cpu
+    backend.has_gpu = lambda: not backend._is_on_cpu
     torch.Tensor.is_cuda = property(lambda tensor: True)
     torch.Tensor.is_meta = property(lambda tensor: False)  # or Keras would drop gradients
     torch._fused_adam_ = torch._foreach_lerp_ = lambda *arguments, **options: None
@@ -100,7 +100,6 @@ def count_memory(options: argparse.Namespace) -> tuple[int, int]:
 
 def main(options: argparse.Namespace) -> None:
     """Count, and print both figures and a line of JSON."""
-    keras.config.set_dtype_policy(options.precision)
     before, peak = (size / 2**20 for size in count_memory(options))
     shape = f"batch {options.batch}, {options.size} x {options.size} pixels, {options.precision}"
     print(f"{options.network}, {shape}: {before:.0f} MB before a step, {peak:.0f} MB within")
@@ -110,7 +109,10 @@ def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     chosen = parser.parse_args()
     for name, value in zip(("batch", "size", "filters"), PUBLISHED[chosen.network], strict=True):
-        setattr(chosen, name, getattr(chosen, name) or value)
+        if value is None and getattr(chosen, name) is not None:
+            parser.error(f"--{name} is not for --network {chosen.network}: it has none to choose")
+        if getattr(chosen, name) is None:
+            setattr(chosen, name, value)
     start_backend(chosen)
 
     import keras
@@ -121,13 +123,10 @@ if __name__ == "__main__":
     from models import (
         augmentation,
         backend,
-        block_convolutions,
-        convolutions,
         cyclegan,
         image_pool,
         kernels,
         multires_unet,
-        normalization,
         wgan_gp,
     )
 
