@@ -18,7 +18,7 @@ from pipeline.progress import counted, progress
 from pipeline.run_folders import fingerprint, open_output_folder
 from pipeline.training_data.real_tiles import (
     choose_crops,
-    random_numbers,
+    numbers_of_stream,
     try_crops,
     write_crops,
     write_grid_tiles,
@@ -96,10 +96,10 @@ def prepare_images(
         )
     shown = counted(len(names), "tile shows", "tiles show")
     logger.info("%s particles; wanted: %d", shown, num_tiles)
-    number, rng = max(num_tiles - len(names), 0), random_numbers(seed, len(paths))
+    number, rng = max(num_tiles - len(names), 0), numbers_of_stream(seed, len(paths))
     chosen = choose_crops(np.concatenate(crops), number, rng)
     names += write_crops(chosen, paths, image_crop, tile_size, train_dir)
-    for name in random_numbers(seed, len(paths) + 1).permutation(names)[:TEST_TILES]:
+    for name in numbers_of_stream(seed, len(paths) + 1).permutation(names)[:TEST_TILES]:
         _copy(train_dir / name, test_dir / name)
 
 

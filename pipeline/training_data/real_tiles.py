@@ -1,4 +1,8 @@
-"""Tiles of the micrographs for the CycleGAN: those of a grid, and random crops, with particles."""
+"""Tiles of the micrographs for the CycleGAN: those of a grid, and random crops, with particles.
+
+Micrographs are (h, w), of any type of number, their spikes clipped; ``tile_size`` is (height,
+width) in pixels; ``dark_background`` is False where particles are darker than the background.
+"""
 
 import logging
 from pathlib import Path
@@ -33,7 +37,7 @@ CROP = np.dtype(
 )
 
 
-def random_numbers(seed: int, stream: int) -> np.random.Generator:
+def numbers_of_stream(seed: int, stream: int) -> np.random.Generator:
     """Return random numbers that follow from the key alone, not from what was drawn before."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, stream))))
 
@@ -83,7 +87,10 @@ def write_grid_tiles(
     folder: Path,
     stem: str,
 ) -> list[str]:
-    """Write the tiles of a grid over the image that show particles; return their names."""
+    """Write the tiles of a grid over a micrograph that show particles; return their names.
+
+    Each is stretched to 0..255, uint8. Those that are there stay as they are.
+    """
     rows, columns = np.transpose(tile_positions(*image.shape, *tile_size, min_overlap))
     means = _mean_of_parts(image, rows, columns, tile_size)
     names = []
@@ -104,7 +111,7 @@ def try_crops(
     seed: int,
 ) -> np.ndarray:
     """Return ``tries`` random crops of image number ``index`` (dtype `CROP`)."""
-    rng = random_numbers(seed, index)
+    rng = numbers_of_stream(seed, index)
     crops = np.zeros(tries, CROP)
     crops["image"] = index
     crops["row"] = rng.integers(image.shape[0] - tile_size[0] + 1, size=tries)
@@ -116,7 +123,10 @@ def try_crops(
 
 
 def choose_crops(crops: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Return ``number`` of the crops at random, first of those that show particles."""
+    """Return ``number`` of the crops (dtype `CROP`) at random, first of those that show particles.
+
+    Where those are too few a warning says so.
+    """
     crops = rng.permutation(crops)
     # All that show particles are equally good; the others follow, the best of them first.
     order = np.argsort(-np.minimum(crops["contrast"], 0), kind="stable")

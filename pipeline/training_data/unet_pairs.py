@@ -48,7 +48,8 @@ def read_pair(
 ):
     """Return a micrograph in [0, 1], float32 (h, w, 1), and the target of the training.
 
-    Particles are bright in the micrograph: it is negated where the background is not dark.
+    Particles are bright in the micrograph: it is negated where the background is not dark. It is
+    clipped to the percentiles ``contrast_range``, or not, for None.
     The target is float32 (h, w, 1 to 3): the mask, 0 or 1; for "instances" each pixel's centrality
     in [0, 1] too; and ``with_closeness`` how close particles are to each other there, in [0, 1].
     For all but the mask ``mask_file`` has to be a label map.
@@ -87,7 +88,13 @@ def vary_brightness_and_contrast(images, random, amount=0.2):
 
 
 def background_to_particles(pairs):
-    """Return the number of background pixels over that of particle pixels in the masks."""
+    """Return the number of background pixels over that of particle pixels in the masks.
+
+    Raises
+    ------
+    ValueError
+        If they hold no particle.
+    """
     pixels = particles = 0
     for _, mask_file in pairs:
         mask = read_image(mask_file) > 0  # a mask or a label map
