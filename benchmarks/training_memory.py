@@ -31,15 +31,6 @@ for name, meaning in (
 parser.set_defaults(backend="torch", threads=1, no_tf32=False)
 
 
-def pretend_gpu() -> None:
-    """Have the layers choose the kernels for a GPU, and run those that "meta" lacks as nothing."""
-    backend.has_gpu = lambda: not backend._is_on_cpu
-    torch.Tensor.is_cuda = property(lambda tensor: True)
-    torch.Tensor.is_meta = property(lambda tensor: False)  # or Keras would drop gradients
-    torch._fused_adam_ = torch._foreach_lerp_ = lambda *arguments, **options: None
-    kernels._generator = lambda x, seed: None
-
-
 def build_step(options: argparse.Namespace):
     """Return a training step, and a batch of zeros for it."""
     random, batch, size = np.random.default_rng(0), options.batch, options.size
@@ -120,15 +111,16 @@ if __name__ == "__main__":
     import torch
     from torch.utils import _python_dispatch as python_dispatch
 
+    from benchmarks.pretended_gpu import choose_gpu_kernels, let_meta_train
     from models import (
         augmentation,
         backend,
         cyclegan,
         image_pool,
-        kernels,
         multires_unet,
         wgan_gp,
     )
 
-    pretend_gpu()
+    choose_gpu_kernels(setattr)
+    let_meta_train(setattr)
     main(chosen)

@@ -29,6 +29,7 @@ from pipeline.particle_masks import (
 from pipeline.progress import progress
 from pipeline.run_folders import MADE_WITH, check_made_from, fingerprint, open_output_folder
 from pipeline.training.network_failures import act_on_failure, describe_contrast
+from pipeline.training_data.fake_micrographs import BLURRED, FAKES
 from pipeline.training_data.pair_fidelity import PAIRS_TABLE, describe_fidelity, measure_fidelity
 from simulate.mask_image import LARGEST_LABEL
 
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 STEP_2 = "step 2 (simulate_masks)"
 STEP_4 = "step 4 (translate_images)"
-FAKES, BLURRED, RAW_MASKS = "A", "A_blurred", "B"
+RAW_MASKS = "B"
 
 
 def filter_masks(
@@ -110,13 +111,6 @@ def filter_masks(
         "min_distance": min_distance,
     }
     _filter_raw_masks(raw_pairs, Path(output_dir), segmentation, dark_background, image_crop)
-
-
-def fake_micrographs_folder(cyclegan_dir: Path) -> Path:
-    """Return the folder of the fake micrographs to train on: blurred ones where there are any."""
-    translated = Path(cyclegan_dir) / "generate_images"
-    blurred = (translated / BLURRED / MADE_WITH).is_file()
-    return translated / (BLURRED if blurred else FAKES)
 
 
 def _pairs(first: list[Path], second: list[Path], what_to_do: str) -> list[tuple[Path, Path]]:

@@ -2,15 +2,13 @@
 
 import pytest
 
-from models import backend
+from benchmarks.pretended_gpu import choose_gpu_kernels
 
 
 @pytest.fixture
 def pretend_gpu(monkeypatch):
     """Have the layers choose the kernels for a GPU, wherever tensors are."""
-    monkeypatch.setattr(backend, "has_gpu", lambda: not backend._is_on_cpu)
-    if backend.torch:
-        monkeypatch.setattr(backend.torch.Tensor, "is_cuda", property(lambda tensor: True))
+    choose_gpu_kernels(monkeypatch.setattr)
 
 
 @pytest.fixture(params=["for a CPU", "for a GPU"])

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from models import backend, kernels
+from benchmarks.pretended_gpu import let_meta_train
+from models import backend
 from tests.models import tiny_steps
 
 torch = backend.torch
@@ -74,12 +75,9 @@ def numberless_device(pretend_gpu, monkeypatch):
         for tensors in zip(averages, weights, shares, strict=True):
             assert {tensor.device.type for tensor in tensors} == {"meta"}
 
-    # Without such kernels of its own.
+    let_meta_train(monkeypatch.setattr)
     monkeypatch.setattr(torch, "_fused_adam_", adam)
     monkeypatch.setattr(torch, "_foreach_lerp_", average)
-    monkeypatch.setattr(kernels, "_generator", lambda x, seed: None)
-    # Of which Keras would make new ones, without gradients.
-    monkeypatch.setattr(torch.Tensor, "is_meta", property(lambda tensor: False))
     with keras.device("meta"), OneDevice():
         yield
 
