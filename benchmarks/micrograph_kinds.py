@@ -7,7 +7,14 @@ import cv2
 import numpy as np
 
 from pipeline.image_files import write_image
-from simulate.examples import EXAMPLES, SEED, make_example, make_examples, make_outlines
+from simulate.examples import (
+    EXAMPLES,
+    SEED,
+    make_example,
+    make_examples,
+    make_outlines,
+    number_particles,
+)
 from simulate.mask_image import number_consecutively
 from simulate.micrograph import blur, smooth_noise
 from simulate.particle_pile import MARGIN, draw_width, make_particle
@@ -15,6 +22,8 @@ from simulate.particle_pile import MARGIN, draw_width, make_particle
 SIDE = 512  # pixels, of a bright-field micrograph
 WIDTH = 18.0  # pixels, the median of its particles
 LARGEST_OVERLAP = 0.04  # share of a particle's outline
+REDUCTION = 2  # of `small` ones against the shipped examples
+DOSE = 90.0  # of the shipped examples, but where they say another
 # Standard deviation of the light over an image: of a white for `uneven`, of itself in transmission.
 UNEVEN_GAIN, UNEVEN_LIGHT = 0.1, 0.12
 
@@ -57,6 +66,32 @@ def bright_field(number: int = 8) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield as_8_bit(0.62 * blur(passed + shot, 0.5)), labels
 
 
+def small() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield examples taken at half the magnification: agglomerates of particles of 12 pixels."""
+    for micrograph, labels in _small_and_their_enlarged_labels():
+        yield micrograph, labels[::REDUCTION, ::REDUCTION]
+
+
+def small_enlarged() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the `small` ones as a user enlarges them to see particles of 24 pixels."""
+    for micrograph, labels in _small_and_their_enlarged_labels():
+        yield cv2.resize(micrograph, labels.shape[::-1], interpolation=cv2.INTER_CUBIC), labels
+
+
+def _small_and_their_enlarged_labels():
+    for index, options in enumerate(EXAMPLES.values()):
+        rng = np.random.default_rng([SEED, 3, index])
+        # So that a pixel of the reduced micrograph gets as many electrons as one of an example.
+        dose = options.get("dose", DOSE) / REDUCTION**2
+        options = options | {"bits": 8, "info_bar": False, "dose": dose}
+        micrograph, labels = make_example(rng, **options)
+        size = labels.shape[1] // REDUCTION, labels.shape[0] // REDUCTION
+        labels = labels[::REDUCTION, ::REDUCTION].copy()
+        set_apart(labels)
+        labels = number_particles(labels.repeat(REDUCTION, 0).repeat(REDUCTION, 1))
+        yield cv2.resize(micrograph, size, interpolation=cv2.INTER_AREA), labels
+
+
 def spread_particles(rng: np.random.Generator, particles: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the thickness (float64, 1 takes 63 % of the electrons) and the labels of particles.
 
@@ -87,11 +122,16 @@ def spread_particles(rng: np.random.Generator, particles: int) -> tuple[np.ndarr
         particles -= 1
         if not particles:
             break
-    # A pixel whose right or lower neighbour is of another particle stands between both.
-    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
-        one[(one != other) & (one > 0) & (other > 0)] = 0
+    set_apart(labels)
     field = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
     return thickness[field], number_consecutively(labels[field])
+
+
+def set_apart(labels: np.ndarray) -> None:
+    """Make room, in place, between touching particles of a label map: a pixel whose right or lower
+    neighbour is of another particle becomes background."""
+    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+        one[(one != other) & (one > 0) & (other > 0)] = 0
 
 
 def as_8_bit(image: np.ndarray) -> np.ndarray:
@@ -100,6 +140,7 @@ def as_8_bit(image: np.ndarray) -> np.ndarray:
 
 
 # Of each kind the micrographs with their label maps, and the options that a user would set.
+# Outlines are traced at the micrographs' scale: those of `small` ones are reduced.
 KINDS = {
     "inverted": (inverted, {"DARK_BACKGROUND": "False"}),
     "uneven": (uneven, {}),
@@ -107,6 +148,8 @@ KINDS = {
         bright_field,
         {"DARK_BACKGROUND": "False", "MAX_PARTICLE_OVERLAP": "0.05"},
     ),
+    "small": (small, {"TILE_SIZE_W": "64", "TILE_SIZE_H": "64"}),
+    "small_enlarged": (small_enlarged, {}),
 }
 
 
@@ -119,4 +162,6 @@ def write_micrographs(kind: str, folder: Path) -> None:
         mask = np.where(labels > 0, np.uint8(255), np.uint8(0))
         write_image(folder / "True_Masks" / f"{kind}_{index}.tif", mask)
     for name, outline in make_outlines():
+        if kind == "small":
+            outline = outline[::REDUCTION, ::REDUCTION]
         write_image(folder / "Input_Masks" / name, outline)

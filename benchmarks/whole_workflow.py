@@ -37,7 +37,7 @@ parser.add_argument(
     "--micrographs",
     default="examples",
     choices=("examples", *KINDS),
-    help="the shipped examples, their negatives, unevenly bright ones, or of transmission",
+    help="the shipped examples, or others of benchmarks/micrograph_kinds.py",
 )
 parser.add_argument(
     "--set",

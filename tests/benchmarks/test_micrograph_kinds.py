@@ -1,12 +1,19 @@
 """Micrographs of other kinds: what they show is what their truth says."""
 
+import cv2
 import numpy as np
 import pytest
 
 from benchmarks import micrograph_kinds
-from benchmarks.micrograph_kinds import KINDS, bright_field, write_micrographs
+from benchmarks.micrograph_kinds import (
+    KINDS,
+    bright_field,
+    small,
+    small_enlarged,
+    write_micrographs,
+)
 from pipeline.image_files import list_images, read_image
-from pipeline.particle_masks import contrast_correlation
+from pipeline.particle_masks import contrast_correlation, label_particles
 
 
 def test_particles_of_a_bright_field_are_dark_and_touching_ones_are_apart():
@@ -19,6 +26,20 @@ def test_particles_of_a_bright_field_are_dark_and_touching_ones_are_apart():
     assert contrast_correlation(labels, micrograph) < -0.5
     for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
         assert not np.any((one != other) & (one > 0) & (other > 0))
+
+
+def test_small_particles_are_enlarged_with_their_truth():
+    (micrograph, labels), (enlarged, truth) = (next(kind()) for kind in (small, small_enlarged))
+    assert micrograph.dtype == enlarged.dtype == np.uint8
+    assert micrograph.shape == labels.shape == tuple(size // 2 for size in enlarged.shape)
+    np.testing.assert_array_equal(truth, labels.repeat(2, 0).repeat(2, 1))
+    reduced = cv2.resize(enlarged, micrograph.shape[::-1], interpolation=cv2.INTER_AREA)
+    difference = reduced.astype(float) - micrograph
+    assert np.abs(difference).mean() < 0.1 * micrograph.std()
+    assert contrast_correlation(labels, micrograph) > 0.5
+    # In a mask, which has no numbers, each is a particle of its own.
+    assert label_particles(labels > 0).max() == len(np.unique(labels)) - 1 > 50
+    assert 8 < np.median(2 * np.sqrt(np.bincount(labels.ravel())[1:] / np.pi)) < 12
 
 
 @pytest.mark.parametrize("kind", KINDS)
