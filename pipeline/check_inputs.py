@@ -68,6 +68,7 @@ def check_inputs(
     )
     problems += _check_calls(calls or [], {(repr(options[name]), wrong[name]) for name in wrong})
     calls = None if calls is None else [_without_unknown(call) for call in calls]
+    problems += _check_contrast(right, calls or [])
     # Whether a step is done takes reading all input: only looked at where something is missing.
     if calls and check_earlier_steps(calls):
         problems += check_earlier_steps([call for call in calls if not is_done(call)])
@@ -117,6 +118,21 @@ def _check_calls(calls: list[Call], said: set[tuple[str, str]]) -> list[str]:
             if not any(problem.startswith(f"{step_name}: {name} is ") for name in again)
         ]
     return problems
+
+
+def _check_contrast(options: dict[str, object], calls: list[Call]) -> list[str]:
+    """Return the problem if generators that are to keep the contrast have to turn it round."""
+    is_dark = options.get("DARK_BACKGROUND")
+    return [
+        f"{step_name}: same_contrast=True does not go with invert_images={is_dark}, as "
+        f"DARK_BACKGROUND is {is_dark}: particles would be bright in the one domain and dark in "
+        f"the other. Allowed is invert_images={not is_dark}, or same_contrast=False. Correct it in "
+        f"the call of {step_name} in StartProcess.py."
+        for _, step_name, keywords in calls
+        if isinstance(is_dark, bool)
+        and keywords.get("same_contrast") is True
+        and keywords.get("invert_images") is is_dark
+    ]
 
 
 def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[str]:

@@ -38,7 +38,15 @@ def load_network(path, use_gpu):
 
     _check_whole(Path(path))
     with _device(use_gpu):
-        return keras.models.load_model(path, compile=False)
+        try:
+            return keras.models.load_model(path, compile=False)
+        except (TypeError, ValueError) as error:
+            # Its own words are of classes, and of how to run foreign code all the same.
+            raise ValueError(
+                f"{path} is no network of this program: it holds code, or layers that are unknown "
+                f"here (Keras {keras.__version__}), and is not loaded. Delete its folder and train "
+                "again, or bring back the file that was there."
+            ) from error
 
 
 def load_predictor(path, use_gpu):

@@ -133,6 +133,11 @@ def less_memory(function, keywords):
         )
     if keywords.get("magnification", 1) > 1:
         return "Set UNET_TEST_TIME_MAGNIFICATION = 1, or end other programs."
+    if function == "train_wgan":
+        return (
+            "Crop the outlines in Input_Masks to the particles, as all are learned at the size of "
+            f"the largest, or use a smaller {BATCH_SIZES[function]}."
+        )
     if function in BATCH_SIZES:
         return (
             f"Use a smaller {BATCH_SIZES[function]} or smaller tiles, or, on a GPU, PRECISION = "

@@ -11,11 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.files.mask_pairs import list_masks
+from pipeline.files.mask_pairs import list_masks, read_mask_or_labels
 from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
-from pipeline.intensities import above_half
 from pipeline.particle_masks import segment_particles
-from pipeline.particles.label_maps import describe_numbers, is_label_map
 from pipeline.progress import counted, progress
 from pipeline.report.page import write_report
 from pipeline.run_folders import fingerprint, list_runs, new_run_folder, read_record
@@ -95,8 +93,8 @@ def score_folders(
     thresholds = _thresholds([mask for mask, _ in pairs])
     comparisons, cropped, label_maps = {}, 0, 0
     for mask_path, true_path in progress(pairs, "masks scored"):
-        true = _read_mask(true_path)
-        segmentations = {AS_SAVED: _read_mask(mask_path)}
+        true = read_mask_or_labels(true_path)
+        segmentations = {AS_SAVED: read_mask_or_labels(mask_path)}
         probability = _read_probability(mask_path) if thresholds else None
         comparisons[mask_path.stem] = compared = {}
         label_maps += true.dtype != bool
@@ -145,23 +143,6 @@ def _thresholds(mask_paths: list[Path]) -> tuple[float, ...]:
             *(len(missing), len(mask_paths), missing[0].name),
         )
     return () if missing else THRESHOLDS
-
-
-def _read_mask(path: Path) -> np.ndarray:
-    """Return a mask as bool (height, width), a label map as int32."""
-    image = read_image(path)
-    if is_label_map(image):
-        return image.astype(np.int32)
-    if problem := describe_numbers(image):
-        raise ValueError(f"{path} {problem}")
-    n_values = len(np.unique(image))
-    if n_values > 2 and path.suffix.lower() not in (".jpg", ".jpeg"):
-        raise ValueError(
-            f"{path} has {n_values} different values; expected a mask with two, 0 and 255, or a "
-            f"label map of integers: 0 the background, 1, 2, ... the particles. Threshold it, or "
-            f"number the particles anew."
-        )
-    return above_half(image)
 
 
 def _read_probability(mask_path: Path) -> np.ndarray:

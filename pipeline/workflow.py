@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from pipeline.check_inputs import check_inputs
-from pipeline.checks.options import describe_missing_names
+from pipeline.checks.options import describe_missing_names, describe_names_in_other_case
 from pipeline.checks.values import UNKNOWN
 from pipeline.presets import (
     describe_changes,
@@ -51,7 +51,7 @@ def run_workflow(steps, *, options, selected=()):
     calls, missing_names = _collect(steps)
     # Without all calls, what all steps need is checked.
     calls = None if calls is None else _select(calls, selected)
-    known = describe_missing_names(missing_names)
+    known = describe_missing_names(missing_names) + describe_names_in_other_case(options)
     known += describe_wrong_calls(options) + describe_changes(options)
     all_names = options
     options = {name: value for name, value in options.items() if name.isupper()}
@@ -71,7 +71,7 @@ def run_workflow(steps, *, options, selected=()):
                 note_preset(all_names, folder)
             for number, function, keywords in calls:
                 _run_unless_finished(
-                    folder, number, function, keywords, options, bool(selected), tell_lock
+                    folder, number, function, keywords, options, selected, tell_lock
                 )
     except BlockingIOError as error:
         logger.error("%s", error)
@@ -80,7 +80,7 @@ def run_workflow(steps, *, options, selected=()):
         logger.error("%s", in_words(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        _exit_interrupted(options.get("RESUME"))
+        _exit_interrupted(options.get("RESUME"), selected)
     logger.info("all done")
 
 
@@ -145,13 +145,13 @@ def _is_done(options, number, _, keywords):
         return False
 
 
-def _run_unless_finished(folder, number, function, keywords, options, was_asked_for, tell_lock):
+def _run_unless_finished(folder, number, function, keywords, options, selected, tell_lock):
     resume = options["RESUME"]
     title = f"Step {number} of {list(STEPS)[-1]}: {STEPS[number][1]}"
     records = read_records(folder / RECORDS)
     made_with = what_decides(number, keywords, records)
     why = why_run(records.get(number), made_with, number, keywords)
-    if resume and not was_asked_for and why is None:
+    if resume and not selected and why is None:
         logger.info("%s: already done with the same options and inputs", title)
         record = with_times_of_now(records[number], number, keywords)
         if record != records[number]:
@@ -175,13 +175,13 @@ def _run_unless_finished(folder, number, function, keywords, options, was_asked_
         logger.error("step %s %s; see %s/log.txt", number, why, folder)
         sys.exit(code if code > 0 else 1)
     if code:
-        _exit_interrupted(resume)
+        _exit_interrupted(resume, selected)
     records = read_records(folder / RECORDS)
     records[number] = new_record(made_with, number, keywords)
     write_json(folder / RECORDS, records)
     logger.info("step %s took %s", number, format_seconds(time.monotonic() - start))
     if interrupted:
-        _exit_interrupted(resume)
+        _exit_interrupted(resume, selected)
 
 
 def _set_aside(number, keywords):
@@ -192,7 +192,8 @@ def _set_aside(number, keywords):
             (folder / MADE_WITH).unlink(missing_ok=True)
 
 
-def _exit_interrupted(resume):
+def _exit_interrupted(resume, selected):
     first = "" if resume else "set RESUME = True and "
-    logger.info("interrupted; %srun StartProcess.py again to go on here", first)
+    command = " ".join(["python StartProcess.py", *selected])
+    logger.info("interrupted; %srun `%s` again to go on here", first, command)
     sys.exit(INTERRUPTED)

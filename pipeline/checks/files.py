@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pipeline.checks.options import SMALLEST_TILE
 from pipeline.checks.values import folder_name, run_name
+from pipeline.files.mask_pairs import read_mask_or_labels
 from pipeline.image_files import (
     IMAGE_ENDINGS,
     image_size,
     list_images,
-    read_image,
     read_micrograph,
     stem_of,
 )
@@ -23,6 +23,9 @@ from pipeline.step_table import file_made_last
 logger = logging.getLogger(__name__)
 
 FEWEST_IMAGES, FEW_IMAGES = 1, 3
+# Endings of files that stand beside images without being meant for images.
+OTHERS_EXPECTED = (".db", ".ini", ".txt", ".md", ".json", ".xml", ".csv", ".hdr")
+SMALL_IMAGES_SHOWN = 5
 # File systems take names of 255 bytes; the steps add "-aug_00000", "_raw", ".part" and the like.
 LONGEST_NAME_BYTES = 225
 
@@ -41,7 +44,7 @@ def check_images(
     tile : (height, width) in pixels that each image must hold; None if no tiles are cut.
     """
     paths, problems = list_and_check_names(option, folder, FEWEST_IMAGES, "micrographs")
-    sizes, cut = {}, 0
+    sizes, cut, empty = {}, 0, 0
     for path in progress(paths, "micrographs checked") if paths else ():
         try:
             image = read_micrograph(path, image_crop)
@@ -51,7 +54,13 @@ def check_images(
             continue
         sizes[path] = image.shape
         if image.min() == image.max():
+            empty += 1
             logger.warning("%s is the same value everywhere: there is nothing to see in it.", path)
+    if sizes and empty == len(sizes):
+        problems.append(
+            f"{option}: there is nothing to see in any of the {empty} micrographs in {folder}: "
+            "each is the same value everywhere. Export them again, with their grey values."
+        )
     if sizes and image_crop is not None:
         logger.info("info bar left out of %d of %d micrographs (IMAGE_CROP)", cut, len(sizes))
     if 0 < len(sizes) < FEW_IMAGES:
@@ -66,7 +75,8 @@ def _check_tiles(sizes: dict[Path, Size], tile: Size) -> list[str]:
     small = {path: size for path, size in sizes.items() if size[0] < tile[0] or size[1] < tile[1]}
     usable = [size for size in small.values() if min(size) >= SMALLEST_TILE]
     height, width = (min(side) for side in zip(tile, *usable, strict=True))
-    return [
+    shown = dict(list(small.items())[:SMALL_IMAGES_SHOWN])
+    problems = [
         f"{path} has {size[0]} x {size[1]} pixels (height x width, without the info bar), less "
         f"than a tile of {tile[0]} x {tile[1]}. "
         + (
@@ -75,8 +85,11 @@ def _check_tiles(sizes: dict[Path, Size], tile: Size) -> list[str]:
             if size in usable
             else f"No tile fits, the smallest is {SMALLEST_TILE} x {SMALLEST_TILE}: remove it."
         )
-        for path, size in small.items()
+        for path, size in shown.items()
     ]
+    if more := len(small) - len(shown):
+        problems.append(f"... and {more} more images are smaller than a tile.")
+    return problems
 
 
 def check_true_masks(option: str, folder: Path, images_dir: Path | None = None) -> list[str]:
@@ -88,12 +101,15 @@ def check_true_masks(option: str, folder: Path, images_dir: Path | None = None) 
         if not Path(folder).exists():
             return []
     paths, problems = list_and_check_names(option, folder, 0, "true masks")
+    widths = {}
     for path in progress(paths, "true masks checked") if paths else ():
         try:
-            read_image(path)
+            widths[path] = read_mask_or_labels(path).shape[1]
         except (ValueError, OSError) as error:
             problems.append(in_one_line(error))
-    return problems + (_check_partners(option, folder, images_dir) if images_dir else [])
+    if images_dir:
+        problems += _check_partners(option, folder, images_dir) + _check_widths(widths, images_dir)
+    return problems
 
 
 def _check_partners(option: str, folder: Path, images_dir: Path) -> list[str]:
@@ -112,6 +128,25 @@ def _check_partners(option: str, folder: Path, images_dir: Path) -> list[str]:
         f"same name (the ending may differ) in {images_dir}, so that step 8 would have nothing to "
         f"compare with: {shown}. Add the micrographs, rename the true masks, or remove them."
     ]
+
+
+def _check_widths(widths: dict[Path, int], images_dir: Path) -> list[str]:
+    """Return which true masks, by path and width, are not as wide as their micrographs."""
+    try:
+        micrographs = {stem_of(path): path for path in list_images(images_dir)}
+    except OSError:  # which is told of the folder by itself
+        return []
+    problems = []
+    for path, width in widths.items():
+        micrograph = micrographs.get(stem_of(path))
+        with contextlib.suppress(ValueError, OSError):  # of the micrograph it is told elsewhere
+            if micrograph and image_size(micrograph)[1] != width:
+                problems.append(
+                    f"{path} is {width} pixels wide, {micrograph} {image_size(micrograph)[1]}; "
+                    "allowed is the same width (rows may be missing at the bottom, where the info "
+                    "bar is). Make the true mask from this micrograph, or remove it."
+                )
+    return problems
 
 
 def check_named_models(calls: Iterable[tuple[str, str, dict]]) -> list[str]:
@@ -154,7 +189,8 @@ def list_and_check_names(
     try:
         paths = list_images(folder)
     except FileNotFoundError as error:
-        return [], [f"{option}: {error}"]
+        where = f" (looked for as {os.path.abspath(folder)})" if not folder.is_absolute() else ""
+        return [], [f"{option}: {error}{where}"]
     except OSError as error:
         return [], [
             f"{option}: the folder {folder} cannot be read ({error.strerror}). Allowed is a folder "
@@ -169,13 +205,17 @@ def list_and_check_names(
     ]
     problems += _check_links(folder)
     problems += _check_names(named)
+    others = Counter(
+        path.suffix.lower() or "no ending"
+        for path in folder.iterdir()
+        if path.is_file() and not path.name.startswith(".") and path not in paths
+    )
+    for usual in OTHERS_EXPECTED:
+        others.pop(usual, None)
+    seen = ", ".join(f"{count} with {ending}" for ending, count in sorted(others.items()))
+    if others and len(paths) >= fewest:
+        logger.warning("%s: other files there are not read: %s", folder, seen)
     if len(paths) < fewest:
-        others = Counter(
-            path.suffix.lower() or "no ending"
-            for path in folder.iterdir()
-            if path.is_file() and not path.name.startswith(".") and path not in paths
-        )
-        seen = ", ".join(f"{count} with {ending}" for ending, count in sorted(others.items()))
         problems.append(
             f"{option}: {folder} holds too few {what}: {len(paths)}, of at least {fewest}. Add "
             f"files ending in {', '.join(IMAGE_ENDINGS)}"

@@ -12,10 +12,11 @@ from pipeline.step_table import OUTPUTS
 
 logger = logging.getLogger(__name__)
 
+STATE, STATE_FILES = ".workflow", ("log.txt", "steps.json", "preset.json")  # below ROOT_DIR
 BACKENDS = ("tensorflow", "torch")
 # What the steps write to below the folders that the options name.
 WRITTEN_BELOW = {
-    "ROOT_DIR": (".workflow",),
+    "ROOT_DIR": (STATE,),
     "WGAN_DIR": ("Models", "Output_Images"),
     "CYCLEGAN_DIR": (
         "Models",
@@ -126,4 +127,11 @@ def check_write_permission(
                     f"{name} is {options[name]}, but there is no permission to write in {place}. "
                     "Allowed is a folder of your own: change the permission or the option."
                 )
+    for name in STATE_FILES if "ROOT_DIR" in options else ():
+        path = Path(options["ROOT_DIR"]) / STATE / name
+        if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):
+            problems.append(
+                f"{path}, in which a run notes what it has done, may not be read and written. "
+                "Change its permission or its owner."
+            )
     return problems

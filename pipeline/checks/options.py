@@ -146,6 +146,19 @@ def describe_missing_names(names: Iterable[str]) -> list[str]:
     ]
 
 
+def describe_names_in_other_case(names: dict[str, object]) -> list[str]:
+    """Return a line for each name of StartProcess.py that is an option but for upper case.
+
+    ``names``: all there, with their values; of functions, such as `preset`, nothing is said.
+    """
+    return [
+        f"{name} is not read: the names of options are in capitals, and {name.upper()} is one. "
+        "Write it so, or give a value of your own another name."
+        for name, value in names.items()
+        if name.upper() in OPTION_CHECKS and not name.isupper() and not callable(value)
+    ]
+
+
 def check_options(options: dict[str, object]) -> list[str]:
     """Return the problems of the options on top of StartProcess.py, each in a line.
 
@@ -199,7 +212,8 @@ def _check_folders(options: dict[str, object]) -> list[str]:
 
     def folders(names) -> dict[str, Path]:
         given = {name: options[name] for name in names if name in options}
-        return {name: Path(os.path.abspath(os.fspath(value))) for name, value in given.items()}
+        # Through links: what is written to one of two names would be gone from the other.
+        return {name: Path(os.path.realpath(os.fspath(value))) for name, value in given.items()}
 
     inputs, outputs = folders(INPUT_FOLDERS), folders(OUTPUT_FOLDERS)
     everything = inputs | outputs

@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.checks.files import Size, in_one_line, list_and_check_names
 from pipeline.checks.step_options import wrong_keywords
-from pipeline.image_files import read_mask
+from pipeline.image_files import above_half, read_image
+from pipeline.particles.label_maps import is_label_map
 from pipeline.progress import counted, progress
 from simulate.outlines import OPENING, SCALING, prepare_particle, scale_limits
 
@@ -17,6 +18,12 @@ logger = logging.getLogger(__name__)
 
 # The WGAN learns a variety of outlines, so one is none; the published work used 40.
 FEWEST_OUTLINES, FEW_OUTLINES = 2, 20
+# Pixels of a side: the WGAN's memory grows with the area, to many gigabytes for a whole micrograph.
+LARGEST_OUTLINE = 512
+# Of the range of grey values: what differs more from the background is no trace of compression.
+VISIBLE = 0.1
+# Edges that fade out over fewer pixels, and specks, are no particles of another grey.
+FADING = np.ones((5, 5), np.uint8)
 
 
 def check_masks(
@@ -38,11 +45,16 @@ def check_masks(
     largest, usable, too_small = (0, 0), 0, []
     for path in progress(paths, "outlines checked") if paths else ():
         try:
-            mask = read_mask(path, invert)
+            image = read_image(path)
         except (ValueError, OSError) as error:
             problems.append(in_one_line(error))
             continue
-        found = describe_outline(mask, invert)
+        mask = above_half(image) != invert
+        found = (
+            _describe_size(mask.shape)
+            or describe_outline(mask, invert)
+            or _describe_greys(image, mask, invert)
+        )
         if found:
             problems.append(f"{path} {found}")
             continue
@@ -106,8 +118,8 @@ def describe_outline(mask: np.ndarray, inverted: bool = False) -> str | None:
     """
     if mask.all() or not mask.any():
         return (
-            "has the same value everywhere, so it shows no particle. Allowed is one white "
-            "particle on black: draw it, or remove the file."
+            "has the same value everywhere, so it shows no particle (transparency is not looked "
+            "at). Allowed is one white particle on black: draw it, or remove the file."
         )
     frame = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     inversion = ""
@@ -140,6 +152,35 @@ def describe_outline(mask: np.ndarray, inverted: bool = False) -> str | None:
             f"enlarge the canvas if the particle is whole, else remove the file.{inversion}"
         )
     return None
+
+
+def _describe_size(shape: Size) -> str | None:
+    if max(shape) <= LARGEST_OUTLINE:
+        return None
+    return (
+        f"has {shape[0]} x {shape[1]} pixels. Allowed are up to {LARGEST_OUTLINE} x "
+        f"{LARGEST_OUTLINE}: crop it to the particle, with some pixels of background all round (in "
+        "ImageJ: Image > Crop); if the particle itself is larger, reduce the outlines and the "
+        "micrographs alike."
+    )
+
+
+def _describe_greys(image: np.ndarray, mask: np.ndarray, inverted: bool) -> str | None:
+    """Return what is wrong if an outline shows more than its mask, such as another grey particle.
+
+    ``image`` (height, width), of which ``mask`` is the half away from the background.
+    """
+    grey = image.astype(np.float64)
+    from_ground = grey.max() - grey if inverted else grey - grey.min()
+    besides = (from_ground > VISIBLE * np.ptp(grey)) & ~mask
+    besides = cv2.morphologyEx(besides.astype(np.uint8), cv2.MORPH_OPEN, FADING)
+    if not besides.any() and not is_label_map(image):
+        return None
+    return (
+        f"shows more than one particle, in different greys ({len(np.unique(image))} values in "
+        "all). Allowed is one particle in white, all else black: give each particle of a label map "
+        "a file of its own, and trace particles in micrographs instead of cutting them out."
+    )
 
 
 def _has_a_free_part(region: np.ndarray) -> bool:

@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable
 from numbers import Integral, Real
 
+LARGEST = 10**9  # of whole numbers without a limit of their own
+
 Check = Callable[[object], str | None]
 
 
@@ -45,13 +47,20 @@ def _as_float(value) -> float:
 
 
 def whole_number(low: int, high: int | None = None) -> Check:
-    """Return a check for an integer from ``low`` to ``high``; True and 2.0 are none."""
+    """Return a check for an integer from ``low`` to ``high``; True and 2.0 are none.
 
-    def is_allowed(value) -> bool:
-        is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-        return is_whole and low <= value and (high is None or value <= high)
+    Without ``high`` it is up to ``LARGEST``, so that what is computed from it stays finite.
+    """
+    words = f"a whole number {_range_words(low, high, False, False)}"
 
-    return _make_check(is_allowed, f"a whole number {_range_words(low, high, False, False)}")
+    def check(value) -> str | None:
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
+            return words
+        if high is None and value > LARGEST:
+            return f"a whole number {_range_words(low, LARGEST, False, False)}"
+        return None if high is None or value <= high else words
+
+    return check
 
 
 def number(
@@ -121,7 +130,13 @@ def pair(check: Check, increasing: bool = False) -> Check:
 def folder_name(value) -> str | None:
     """Check the name of a folder, which need not exist."""
     name = os.fsdecode(value) if isinstance(value, str | os.PathLike) else ""
-    return None if name and "\0" not in name else "the name of a folder, in quotes"
+    if not name or "\0" in name:
+        return "the name of a folder, in quotes"
+    if any(ord(character) < ord(" ") for character in name):  # "C:\new" has a line break
+        return 'the name of a folder, with / or two backslashes between its parts ("C:/new")'
+    if name.startswith("~"):
+        return "the name of a folder, in full: ~ does not stand for your home folder here"
+    return None
 
 
 def run_name(value) -> str | None:

@@ -11,10 +11,21 @@ from PIL import Image
 from pipeline.files.inflated_sizes import check_inflated_sizes
 
 TIFF_ENDINGS = (".tif", ".tiff")
+# Pillow tells its formats from each other by itself.
+FIRST_BYTES = {
+    b"II*\0": "tif",
+    b"MM\0*": "tif",
+    b"\xff\xd8\xff": "jpg",
+    b"\x89PNG": "png",
+    b"GIF8": "gif",
+    b"BM": "bmp",
+}
 PILLOW_FORMATS = ("PNG", "BMP", "JPEG", "GIF")
 
 # Types and channels of TIFFs that Pillow gives as they are; it reduces colour of 16 bit to 8.
 PILLOW_READS_WHOLE = {("bool", 1), ("uint8", 1), ("uint8", 3), ("uint16", 1), ("float32", 1)}
+
+BITS = (1, 8, 16, 32, 64)  # per pixel and channel, of a TIFF
 
 # A damaged header may promise any size. This many pixels are read (23,000 x 23,000) of this many
 # bytes in memory; above 64 MB, no more pixels for each byte of the file than the strongest
@@ -33,6 +44,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 def header_size(path: Path) -> tuple[int, int]:
     """Return (height, width) of an image in pixels; raises as `decode`, as far as it can tell."""
+    _check_ending(path)
     if path.suffix.lower() in TIFF_ENDINGS:
         with tifffile.TiffFile(path) as tiff:
             page = _only_page(tiff, path)
@@ -50,7 +62,23 @@ def decode(path: Path) -> np.ndarray:
     ValueError
         If the file is a stack or promises too much; and whatever a decoder raises.
     """
+    _check_ending(path)
     return _read_tiff(path) if path.suffix.lower() in TIFF_ENDINGS else _read_with_pillow(path)
+
+
+def _check_ending(path: Path) -> None:
+    """Raise a ValueError if a file is empty, or a TIFF is not what its ending says."""
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if not start:
+        raise ValueError(f"{path} is empty (0 bytes). Copy or export it again.")
+    found = next((name for magic, name in FIRST_BYTES.items() if start.startswith(magic)), None)
+    is_named_tiff = path.suffix.lower() in TIFF_ENDINGS
+    if found and (found == "tif") != is_named_tiff:
+        raise ValueError(
+            f"{path} is a {found.upper()} file with the ending {path.suffix}. Rename it to "
+            f"{path.stem}.{found}."
+        )
 
 
 def _check_size(height: int, width: int, bytes_per_pixel: int, path: Path, is_jpeg: bool) -> None:
@@ -62,7 +90,7 @@ def _check_size(height: int, width: int, bytes_per_pixel: int, path: Path, is_jp
         raise ValueError(
             f"{path} claims {height} x {width} pixels of {bytes_per_pixel} bytes in a file of "
             f"{size} bytes. The file is damaged, or larger than the {MAX_PIXELS} pixels and "
-            f"{MAX_BYTES} bytes allowed."
+            f"{MAX_BYTES} bytes allowed. Export it again, or cut it into parts."
         )
 
 
@@ -78,7 +106,8 @@ def _check_header(image: Image.Image, path: Path) -> None:
 
 def _wrong_shape(path: Path, shape: tuple[int, ...]) -> ValueError:
     return ValueError(
-        f"{path} has shape {tuple(shape)}; expected a grey or RGB image. Export one plane."
+        f"{path} has shape {tuple(shape)}; expected a grey or RGB image. Export one plane or "
+        "channel, CMYK as RGB."
     )
 
 
@@ -86,7 +115,7 @@ def _only_page(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
     """Return the page that holds the image, after checking what its header promises."""
     page = tiff.pages.first
     bytes_per_pixel = page.samplesperpixel * max(1, page.bitspersample // 8)
-    is_jpeg = page.compression in (tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG)
+    is_jpeg = _is_jpeg(page)
     _check_size(page.imagelength, page.imagewidth, bytes_per_pixel, path, is_jpeg)
     if page.is_tiled:
         _check_size(page.tilelength, page.tilewidth, bytes_per_pixel, path, is_jpeg)
@@ -96,6 +125,11 @@ def _only_page(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
         pages = max(pages, int((tiff.imagej_metadata or {}).get("images", 1)))
     if pages > 1:
         raise _wrong_shape(path, (pages, *page.shape))
+    if page.bitspersample not in BITS:
+        raise ValueError(
+            f"{path} has {page.bitspersample} bits per pixel, which are not read. Export it with 8 "
+            "or 16 bits."
+        )
     if page.imagedepth > 1 or not _is_grey_or_rgb(page):
         raise _wrong_shape(path, page.shape)
     size = path.stat().st_size
@@ -105,6 +139,10 @@ def _only_page(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
     if page.compression == 1 and sum(page.databytecounts) < page.size * page.bitspersample // 8:
         raise ValueError(f"{path} is damaged: it holds fewer pixels than its header promises.")
     return page
+
+
+def _is_jpeg(page: tifffile.TiffPage) -> bool:
+    return page.compression in (tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG)
 
 
 def _is_grey_or_rgb(page: tifffile.TiffPage) -> bool:
@@ -130,6 +168,9 @@ def _read_tiff(path: Path) -> np.ndarray:
     with tifffile.TiffFile(path) as tiff:
         page = _only_page(tiff, path)
         check_inflated_sizes(tiff, page, path)
+        if page.photometric == tifffile.PHOTOMETRIC.YCBCR and not _is_jpeg(page):
+            with Image.open(path, formats=("TIFF",)) as pillow_image:  # tifffile keeps Y, Cb, Cr
+                return _to_grey(np.asarray(pillow_image.convert("RGB")), path)
         try:
             image = page.asarray()
         except (ValueError, ImportError) as error:

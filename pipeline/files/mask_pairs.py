@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.image_files import (
+    above_half,
     image_size,
     list_images,
     pair_by_stem,
@@ -79,6 +80,29 @@ def read_mask_pair(
     mask = mask.astype(np.int32) if is_label_map(mask) else mask > 0
     rows = min(mask.shape[0], micrograph.shape[0])
     return mask[:rows], micrograph[:rows]
+
+
+def read_mask_or_labels(path: Path) -> np.ndarray:
+    """Return a mask to score with as bool (height, width), a label map (`is_label_map`) as int32.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or is neither; names it.
+    """
+    image = read_image(path)
+    if is_label_map(image):
+        return image.astype(np.int32)
+    if problem := describe_numbers(image):
+        raise ValueError(f"{path} {problem}")
+    n_values = len(np.unique(image))
+    if n_values > 2 and path.suffix.lower() not in (".jpg", ".jpeg"):
+        raise ValueError(
+            f"{path} has {n_values} different values; expected a mask with two, 0 and 255, or a "
+            f"label map of integers: 0 the background, 1, 2, ... the particles. Threshold it, or "
+            f"number the particles anew."
+        )
+    return above_half(image)
 
 
 def _problems(mask_path: Path, image_path: Path, image_crop: str | int | None) -> list[str]:

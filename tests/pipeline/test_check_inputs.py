@@ -107,6 +107,19 @@ def test_advanced_options_are_checked_with_the_others(options):
     assert any("simulate_masks: grid_type is 'SQUARE'" in problem for problem in problems)
 
 
+def test_generators_that_keep_the_contrast_must_not_turn_it_round(options):
+    options["DARK_BACKGROUND"] = False
+    calls = default_calls(options)
+    check_inputs(options, calls)
+    (training,) = (keywords for _, name, keywords in calls if name == "train_cyclegan")
+    training["invert_images"] = False
+    (problem,) = problems_of(options, calls)
+    assert problem.startswith("train_cyclegan: same_contrast=True does not go with invert_images")
+    assert "Allowed is invert_images=True, or same_contrast=False" in problem
+    training["same_contrast"] = False
+    check_inputs(options, calls)
+
+
 def test_of_a_value_that_is_not_known_nothing_is_said(options):
     calls = default_calls(options)
     for _, _, keywords in calls:

@@ -41,6 +41,7 @@ def test_an_error_is_said_in_words(error, words):
         ("translate_images", True, "Set RUN_INFERENCE_ON_WHOLE_IMAGE = False"),
         ("segment_images", True, "Set RUN_INFERENCE_ON_WHOLE_IMAGE = False"),
         ("segment_images", False, "Use smaller tiles (TILE_SIZE_H, TILE_SIZE_W)"),
+        ("train_wgan", None, "Crop the outlines in Input_Masks to the particles"),
         ("train_unet", None, "Use a smaller UNET_BATCH_SIZE or smaller tiles"),
         ("measure_particles", None, "End other programs, or cut the largest micrographs"),
     ],

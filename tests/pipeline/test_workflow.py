@@ -138,7 +138,7 @@ def test_ctrl_c_lets_the_step_save_and_says_how_to_go_on(run, folder, monkeypatc
     assert run(one_step(folder)) == INTERRUPTED
     assert process.told == [signal.SIGINT]
     assert "stopping when the state is saved; press Ctrl-C again to stop at once" in caplog.text
-    assert caplog.messages[-1] == "interrupted; run StartProcess.py again to go on here"
+    assert caplog.messages[-1] == "interrupted; run `python StartProcess.py` again to go on here"
     assert read_json(folder / ".workflow" / "steps.json") is None
     assert not (folder / ".workflow" / "lock.json").exists()
 
@@ -155,13 +155,20 @@ def test_a_step_that_ends_well_in_spite_of_ctrl_c_is_recorded(run, folder, monke
     assert list(read_json(folder / ".workflow" / "steps.json")) == ["0"]
 
 
+def test_how_to_go_on_names_the_steps_that_were_asked_for(caplog):
+    caplog.set_level(logging.INFO)
+    with pytest.raises(SystemExit):
+        workflow._exit_interrupted(True, ("3", "4"))
+    assert caplog.messages == ["interrupted; run `python StartProcess.py 3 4` again to go on here"]
+
+
 def test_ctrl_c_between_the_steps_says_how_to_go_on(run, monkeypatch, caplog):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(workflow, "check_inputs", interrupted)
     assert run() == INTERRUPTED
-    assert caplog.messages == ["interrupted; run StartProcess.py again to go on here"]
+    assert caplog.messages == ["interrupted; run `python StartProcess.py` again to go on here"]
 
 
 def test_a_killed_step_is_said_and_not_recorded(run, folder, monkeypatch, caplog):
@@ -190,7 +197,7 @@ def test_stopped_without_resume_the_way_on_is_with_it(run, folder, monkeypatch, 
     step_that(monkeypatch, KeyboardInterrupt, INTERRUPTED)
     assert run(one_step(folder), resume=False) == INTERRUPTED
     assert caplog.messages[-1] == (
-        "interrupted; set RESUME = True and run StartProcess.py again to go on here"
+        "interrupted; set RESUME = True and run `python StartProcess.py` again to go on here"
     )
 
 

@@ -2,6 +2,7 @@ import os
 import shutil
 import sys
 import tracemalloc
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import tifffile
 
 from pipeline.checks.files import check_images, check_named_models, check_true_masks
-from pipeline.image_files import list_images, write_image
+from pipeline.image_files import list_images, read_image, write_image
 from pipeline.run_folders import fingerprint
 
 TILE = (48, 64)
@@ -57,7 +58,43 @@ def test_a_folder_of_other_files_says_what_is_there(tmp_path):
     for name in ("a.dm3", "b.DM3", "notes.txt", ".hidden.xyz", "README"):
         (tmp_path / name).write_text("x")
     (problem,) = problems_of_images(tmp_path)
-    assert "not read: 2 with .dm3, 1 with .txt, 1 with no ending." in problem
+    assert "not read: 2 with .dm3, 1 with no ending." in problem
+
+
+def test_of_many_images_that_are_too_small_some_are_named(images):
+    for number in range(3, 12):
+        write_image(images / f"{number}.tif", micrograph(number))
+    problems = problems_of_images(images, tile=(64, 64))
+    assert len(problems) == 6
+    assert all("has 60 x 80 pixels" in problem for problem in problems[:5])
+    assert problems[5] == "... and 7 more images are smaller than a tile."
+
+
+def test_files_that_are_passed_over_are_warned_of(images, caplog):
+    for name in ("Thumbs.db", "notes.txt"):
+        (images / name).write_text("x")
+    assert problems_of_images(images) == [] and "not read" not in caplog.text
+    for name in ("a.dm3", "b.dm3", "c.webp"):
+        (images / name).write_text("x")
+    assert problems_of_images(images) == []
+    assert f"{images}: other files there are not read: 2 with .dm3, 1 with .webp" in caplog.text
+
+
+def test_micrographs_in_which_nothing_is_to_be_seen(images, caplog):
+    path, *others = sorted(images.glob("*.tif"))
+    write_image(path, np.full((60, 80), 80, np.uint8))
+    assert problems_of_images(images) == []
+    assert f"{path} is the same value everywhere" in caplog.text
+    for path in others:
+        write_image(path, np.full((60, 80), 80, np.uint8))
+    (problem,) = problems_of_images(images)
+    assert f"there is nothing to see in any of the {1 + len(others)} micrographs" in problem
+
+
+def test_a_folder_that_is_missing_is_given_in_full(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (problem,) = problems_of_images(Path("Input_Images"))
+    assert f"(looked for as {tmp_path / 'Input_Images'})" in problem
 
 
 def test_unreadable_and_truncated_files(images):
@@ -79,7 +116,7 @@ def test_a_stack_and_five_channels(images, shape):
     tifffile.imwrite(images / "a.tif", micrograph(shape=shape), photometric="minisblack")
     (problem,) = problems_of_images(images)
     assert f"{images / 'a.tif'} has shape {shape}" in problem
-    assert "expected a grey or RGB image. Export one plane." in problem
+    assert "expected a grey or RGB image. Export one plane or channel, CMYK as RGB." in problem
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -236,10 +273,24 @@ def test_few_images_and_flat_images_are_warned_of(images, caplog):
 
 def test_true_masks_may_be_missing_but_must_be_readable(tmp_path, images):
     assert check_true_masks("TRUE_MASKS_DIR", tmp_path / "nothing") == []
-    assert check_true_masks("TRUE_MASKS_DIR", images) == []
-    (images / "0.tif").write_bytes(b"II*")
-    (problem,) = check_true_masks("TRUE_MASKS_DIR", images)
+    folder = tmp_path / "True"
+    folder.mkdir()
+    for path in sorted(images.glob("*.tif")):
+        write_image(folder / path.name, np.eye(60, 80, dtype=np.uint8))
+    assert check_true_masks("TRUE_MASKS_DIR", folder, images) == []
+    (folder / "0.tif").write_bytes(b"II*")
+    (problem,) = check_true_masks("TRUE_MASKS_DIR", folder)
     assert "0.tif cannot be read as an image" in problem
+
+
+def test_true_masks_are_masks_as_wide_as_their_micrographs(tmp_path, images):
+    folder = tmp_path / "True"
+    folder.mkdir()
+    write_image(folder / "0.tif", read_image(images / "0.tif"))
+    write_image(folder / "1.tif", np.eye(60, 50, dtype=np.uint8))
+    grey, narrow = check_true_masks("TRUE_MASKS_DIR", folder, images)
+    assert "different values; expected a mask with two, 0 and 255, or a label map" in grey
+    assert narrow.startswith(f"{folder / '1.tif'} is 50 pixels wide, {images / '1.tif'} 80;")
 
 
 def test_true_masks_need_a_micrograph_where_its_mask_is_to_be_made(tmp_path, images):

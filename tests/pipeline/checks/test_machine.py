@@ -183,6 +183,16 @@ def test_folders_of_earlier_runs_must_be_writable_too(tmp_path, monkeypatch, inn
         assert check_write_permission(default_options(tmp_path), {"6b"}) == []
 
 
+@pytest.mark.parametrize("name", ["log.txt", "steps.json"])
+def test_notes_of_earlier_runs_must_be_readable_and_writable(tmp_path, monkeypatch, name):
+    (tmp_path / ".workflow").mkdir()
+    (tmp_path / ".workflow" / name).write_text("")
+    assert check_write_permission(default_options(tmp_path)) == []
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / ".workflow" / name)
+    (problem,) = check_write_permission(default_options(tmp_path))
+    assert problem.startswith(f"{tmp_path / '.workflow' / name}, in which a run notes what it has")
+
+
 @pytest.mark.parametrize("network", ["1_WGAN", "2_CycleGAN", "3_UNet"])
 def test_folders_of_networks_that_are_only_read_may_be_closed(tmp_path, monkeypatch, network):
     (tmp_path / network).mkdir()

@@ -1,6 +1,8 @@
+import os
+
 import pytest
 
-from pipeline.checks.options import OPTION_CHECKS, check_options
+from pipeline.checks.options import OPTION_CHECKS, check_options, describe_names_in_other_case
 from tests.start_process import default_options
 
 
@@ -80,6 +82,17 @@ def test_an_option_like_no_other_gets_no_suggestion(options):
         ("WGAN_DIR", 1, "allowed is the name of a folder"),
         ("CYCLEGAN_DIR", 1, "allowed is the name of a folder"),
         ("UNET_DIR", 1, "allowed is the name of a folder"),
+        ("MATCH_SCENES", "True", "allowed is True or False"),
+        ("OUTLINE_SOURCE", "gan", 'allowed is "wgan" or "augmented"'),
+        ("UNET_TARGET", "masks", 'allowed is "mask" or "instances"'),
+        ("UNET_TEST_TIME_FLIPS", "flips", 'allowed is True, "rotations" or False'),
+        ("UNET_TEST_TIME_MAGNIFICATION", 0.5, "allowed is a number from 1 to 4"),
+        ("UNET_VARY_IMAGING", 1, "allowed is True or False"),
+        ("UNET_GAP_WEIGHT", -1, "allowed is a number of at least 0"),
+        ("USE_XLA", "yes", 'allowed is "auto", or True or False'),
+        ("TILE_SIZE_W", 10**400, "allowed is a whole number from 46 to 1,000,000,000"),
+        ("ROOT_DIR", "C:\new\table", 'with / or two backslashes between its parts ("C:/new")'),
+        ("INPUT_DIR_IMAGES", "~/data", "in full: ~ does not stand for your home folder here"),
     ],
 )
 def test_a_wrong_value_is_said_with_what_is_allowed(options, name, value, words):
@@ -87,6 +100,18 @@ def test_a_wrong_value_is_said_with_what_is_allowed(options, name, value, words)
     assert problem.startswith(f"{name} is ")
     assert words in problem
     assert problem.endswith("Change it at the top of StartProcess.py.")
+
+
+def test_the_range_of_every_option_is_tested():
+    (mark,) = test_a_wrong_value_is_said_with_what_is_allowed.pytestmark
+    assert {name for name, *_ in mark.args[1]} == OPTION_CHECKS.keys()
+
+
+def test_options_in_other_case_are_told_of(options):
+    names = options | {"Tile_Size_H": 64, "tile_size_w": 64, "preset": min, "run_workflow": 1}
+    mixed, lower = describe_names_in_other_case(names)
+    assert mixed.startswith("Tile_Size_H is not read: the names of options are in capitals, and T")
+    assert lower.startswith("tile_size_w is not read") and "TILE_SIZE_W is one." in lower
 
 
 def test_a_long_wrong_value_is_shortened(options):
@@ -125,6 +150,14 @@ def test_input_must_not_lie_in_a_folder_that_is_emptied(options, tmp_path):
     assert "INPUT_DIR_MASKS is" in problem
     assert "inside of WGAN_DIR" in problem
     assert "which a run empties before it writes there" in problem
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need a permission on Windows")
+def test_links_to_an_input_folder_are_seen_through(options, tmp_path):
+    (tmp_path / "Input_Images").mkdir()
+    (tmp_path / "Masks").symlink_to(tmp_path / "Input_Images")
+    (problem,) = check_options(options | {"OUTPUT_DIR_CYCLEGAN": tmp_path / "Masks"})
+    assert "INPUT_DIR_IMAGES and OUTPUT_DIR_CYCLEGAN are both" in problem
 
 
 def test_results_must_not_lie_in_a_folder_that_is_emptied(options, tmp_path):

@@ -169,6 +169,46 @@ def test_every_mask_gets_an_answer(mask):
         assert "Allowed is" in answer
 
 
+@pytest.mark.parametrize("other", [120, 2, 30])
+def test_particles_of_other_greys_are_told_of(masks, other):
+    image = np.zeros((40, 80), np.uint8)
+    cv2.circle(image, (20, 20), 12, other, -1)
+    cv2.circle(image, (60, 20), 12, 255 if other > 2 else 1, -1)
+    cv2.imwrite(str(masks / "two.png"), image)
+    (problem,) = problems_of_masks(masks)
+    assert problem.startswith(f"{masks / 'two.png'} shows more than one particle, in")
+    assert (
+        "different greys (3 values in all)" in problem and "label map a file of its own" in problem
+    )
+    # Touching ones; and black on white, but for numbers.
+    touching = np.zeros((40, 80), np.uint8)
+    touching[10:30, 20:40], touching[10:30, 40:60] = other, 255 if other > 2 else 3
+    cv2.imwrite(str(masks / "two.png"), touching)
+    (problem,) = problems_of_masks(masks)
+    assert "two.png shows more than one particle" in problem
+    if other == 2:
+        return
+    cv2.imwrite(str(masks / "two.png"), 255 - touching)
+    for path in masks.glob("[0-9]*.png"):
+        cv2.imwrite(str(path), 255 - cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+    (problem,) = check_masks("INPUT_DIR_MASKS", masks, TILE, invert=True)[0]
+    assert "two.png shows more than one particle" in problem
+
+
+def test_a_strongly_compressed_outline_is_one(masks):
+    cv2.imwrite(str(masks / "00.jpg"), outline(64), [cv2.IMWRITE_JPEG_QUALITY, 30])
+    (masks / "00.png").unlink()
+    assert problems_of_masks(masks) == []
+
+
+def test_a_whole_micrograph_around_an_outline_is_to_be_cropped(masks):
+    image = np.zeros((300, 700), np.uint8)
+    cv2.circle(image, (60, 60), 20, 255, -1)
+    cv2.imwrite(str(masks / "large.png"), image)
+    (problem,) = problems_of_masks(masks)
+    assert "large.png has 300 x 700 pixels. Allowed are up to 512 x 512: crop it to" in problem
+
+
 def test_too_few_masks(masks):
     for path in list(masks.iterdir())[1:]:
         path.unlink()

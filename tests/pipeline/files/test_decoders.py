@@ -1,6 +1,7 @@
 """Decoders: every format and type without loss, damaged files refused by name."""
 
 import io
+import re
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.image_files import image_size, read_image
+from pipeline.image_files import image_size, read_image, write_image
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (20, 30), np.uint8)
@@ -213,11 +214,52 @@ def test_stacks_are_refused(tmp_path, pixels, options, shape):
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg", "a.bmp", "a.gif"])
-@pytest.mark.parametrize("content", [b"", b"not an image", bytes(1000)])
+@pytest.mark.parametrize("content", [b"not an image", bytes(1000)])
 def test_other_content(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf"{name} cannot be read as an image .*export it again"):
         read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg"])
+def test_an_empty_file_is_called_empty(tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    for read in (read_image, image_size):
+        with pytest.raises(ValueError, match=rf"{name} is empty \(0 bytes\)\. Copy or export"):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("written", "named", "words"),
+    [
+        ("a.jpg", "b.tif", "is a JPG file with the ending .tif. Rename it to b.jpg."),
+        ("a.png", "b.TIFF", "is a PNG file with the ending .TIFF. Rename it to b.png."),
+        ("a.tif", "b.png", "is a TIF file with the ending .png. Rename it to b.tif."),
+    ],
+)
+def test_a_wrong_ending_is_said_with_the_right_one(tmp_path, written, named, words):
+    write_image(tmp_path / written, GREY)
+    (tmp_path / written).rename(tmp_path / named)
+    with pytest.raises(ValueError, match=re.escape(f"{named} {words}")):
+        read_image(tmp_path / named)
+
+
+def test_odd_bits_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", GREY, bitspersample=8)
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        content[file.pages[0].tags["BitsPerSample"].valueoffset] = 12
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.tif has 12 bits per pixel, which are not read"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_brightness_and_colour_difference_become_grey(tmp_path, compression):
+    colour = Image.fromarray(np.stack([GREY, GREY[::-1], GREY[:, ::-1]], -1))
+    colour.convert("YCbCr").save(tmp_path / "a.tif", compression=compression)
+    expected = np.asarray(colour).mean(axis=-1)
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif"), expected, atol=4)
 
 
 def _files():

@@ -64,7 +64,7 @@ def test_any_damage_gives_a_clear_error_or_a_right_result(tmp_path, original, ki
 def test_bytes_that_are_no_image_are_refused(tmp_path, content, ending):
     path = tmp_path / f"random{ending}"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="cannot be read as an image"):
+    with pytest.raises(ValueError, match=r"cannot be read as an image|is empty|is a ... file"):
         read_image(path)
 
 
