@@ -208,7 +208,7 @@ def steps(run_step):
         perlin_noise_threshold=preset(published=0.5, quick=0.62),
         perlin_noise_frequency=preset(published=4, quick=6),  # periods over the canvas
         use_normal_distribution=True,  # of particle scales; False: uniform between the limits
-        scaling_mu=1.0,  # with MATCH_SCENES only the ratios of these four count
+        scaling_mu=1.0,  # MATCH_SCENES looks for the scale from here on; the ratios stay
         scaling_sigma=0.10,
         min_scaling=0.75,  # with the normal distribution the limits are mu -+ 3 sigma
         max_scaling=1.25,

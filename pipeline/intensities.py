@@ -145,10 +145,12 @@ def as_unet_sees(
 
     Returns
     -------
-    float32 in [0, 1], the same shape.
+    float32 in [0, 1], the same shape; 0 where all is of one value, which shows no particle.
     """
     bounds = (0.0, 1.0) if dark_background else (1.0, 0.0)
     clipped = clip_contrast(micrograph, contrast_range)
     if contrast_range is None or describe_unclipped(contrast_range):
         clipped = clip_spikes(clipped)
+    if clipped.min() == clipped.max():
+        return np.zeros(clipped.shape, np.float32)
     return normalise(clipped, *bounds)

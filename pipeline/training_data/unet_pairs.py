@@ -23,7 +23,8 @@ def training_pairs(cyclegan_dir: Path, masks_name: str) -> list[tuple[Path, Path
     FileNotFoundError
         If a folder is missing or empty; names the step that makes it.
     ValueError
-        If they do not belong together, or are fewer than two.
+        If they do not belong together, as where a mask was changed by hand and its label map not,
+        or are fewer than two.
     """
     images = fake_micrographs_folder(cyclegan_dir)
     masks = cyclegan_dir / "generate_images" / masks_name
@@ -40,7 +41,21 @@ def training_pairs(cyclegan_dir: Path, masks_name: str) -> list[tuple[Path, Path
             f"{images} holds 1 image; at least 2 are needed, to train and to validate: raise "
             "NUM_SIMULATED_MASKS."
         )
+    if masks_name == LABELS:
+        for _, labels in pairs:
+            _check_labels(labels, cyclegan_dir / "generate_images" / MASKS / labels.name)
     return pairs
+
+
+def _check_labels(labels: Path, mask: Path) -> None:
+    """Raise a ValueError if a label map, which is trained on, is of other particles than its mask
+    (none if there is no mask)."""
+    if mask.is_file() and not np.array_equal(read_image(labels) > 0, read_image(mask) > 0):
+        raise ValueError(
+            f"{mask} shows other particles than {labels}, which the UNet would learn from: one of "
+            "the two was changed. Change the other alike, run step 5 (filter_masks) again, or "
+            'train on masks alone (UNET_TARGET = "mask", UNET_GAP_WEIGHT = 0).'
+        )
 
 
 def read_pair(

@@ -18,7 +18,7 @@ from models import (
 )
 
 STEPS = 3
-# Half of the CycleGAN's and a tenth of the UNet's default: rounding grows with each step. With the
+# Half of the GANs' and a tenth of the UNet's default: rounding grows with each step. With the
 # UNet's own, weights that are off by 1e-7 change the loss of the third step by up to 7e-4.
 RATE = 1e-4
 
@@ -48,7 +48,7 @@ def main():
     result = {}
 
     wgan = wgan_gp.build_wgan((32, 32), 16, seed=3, dropout=False)
-    wgan.set_up(2e-4, 0.5, 0.9)
+    wgan.set_up(RATE, 0.5, 0.9)
     result["wgan generator"] = lean_networks.predict(wgan.generator, noise(random, 3, 16))
     result["wgan critic"] = lean_networks.predict(wgan.critic, disks(random, 3, 32))
     # One batch again and again: only training can change the losses.

@@ -33,6 +33,13 @@ def test_constant_image_gives_low(value):
     np.testing.assert_array_equal(stretch_to_uint8(image), 0)
 
 
+@pytest.mark.parametrize("dark_background", [True, False])
+@pytest.mark.parametrize("contrast_range", [None, (0.5, 99.5)])
+def test_a_constant_image_shows_no_particle(dark_background, contrast_range):
+    seen = as_unet_sees(np.full((3, 4), 100, np.uint8), contrast_range, dark_background)
+    np.testing.assert_array_equal(seen, np.zeros((3, 4), np.float32))
+
+
 def test_32_bit_integers_keep_their_last_bits():
     # As float32 these four would be two.
     image = 2**31 + np.array([0, 1, 2, 3], np.uint32)

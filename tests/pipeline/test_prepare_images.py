@@ -54,6 +54,11 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in sorted((folder / "data").rglob("*.*"))}
 
 
+def test_an_overlap_of_tiles_that_is_asked_for_makes_more_of_them(folders, tmp_path):
+    few = prepare(folders, num_tiles=0)
+    assert len(prepare((folders[0], tmp_path / "other"), num_tiles=0, min_overlap=12)) > len(few)
+
+
 def test_grid_tiles_that_show_particles_are_kept(folders):
     tiles = prepare(folders, num_tiles=0)
     image = micrograph(0)

@@ -3,11 +3,12 @@
 import json
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 
 from pipeline import train_cyclegan
-from pipeline.image_files import write_image
+from pipeline.image_files import list_images, write_image
 
 OPTIONS = {
     "batch_size": 2,
@@ -56,8 +57,16 @@ def run(tmp_path, monkeypatch):
     seen = {}
 
     def build(*arguments, **keywords):
-        seen["built"] = keywords
-        return build_cyclegan(*arguments, **keywords)
+        seen.update(arguments=arguments, built=keywords, policy=keras.config.dtype_policy().name)
+        model = build_cyclegan(*arguments, **keywords)
+        set_up = model.set_up
+
+        def set_up_and_tell(*how):
+            seen["set up"] = how
+            set_up(*how)
+
+        monkeypatch.setattr(model, "set_up", set_up_and_tell)
+        return model
 
     def train(model, make_batch, **how):
         seen.update(how, model=model, make_batch=make_batch)
@@ -82,6 +91,41 @@ def run(tmp_path, monkeypatch):
 def config_of(path):
     with zipfile.ZipFile(path) as archive:
         return json.loads(archive.read("config.json"))["config"]
+
+
+def test_every_option_reaches_the_model_and_its_training(run, tmp_path):
+    of_the_model = {
+        "use_skip_connection": True,
+        "use_resize_convolution": True,
+        "use_binary_crossentropy": True,
+        "gaussian_noise_value": 0.2,
+        "same_contrast": True,
+        "pool_size": 7,
+        "lambda_cycle": (8.0, 7.0),
+        "lambda_identity": (0, 0),
+        "label_smoothing_factor": 0.15,
+        "cycle_noise": 0.02,
+        "augment_discriminators": True,
+        "seed": 5,
+    }
+    others = {"filters": 2, "batch_size": 3, "learning_rate": 3e-4, "beta_1": 0.4}
+    others |= {"generator_ema": 0.7, "checkpoint_minutes": 7, "precision": "mixed_bfloat16"}
+    for name, value in (of_the_model | others).items():
+        assert value != OPTIONS[name], name
+    try:
+        seen = run(**of_the_model, **others)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert seen["arguments"] == (2, (48, 48, 1))
+    assert seen["built"] == of_the_model
+    assert seen["policy"] == "mixed_bfloat16"
+    assert seen["set up"] == (3e-4, 0.4, 0.7)
+    assert seen["checkpoint_minutes"] == 7
+    files = (list_images(tmp_path / "data" / f"train{side}") for side in TILES)
+    make_batch = train_cyclegan._batch_maker(*files, (False, True), 3, pool_size=7, seed=5)
+    for own, expected in zip(seen["make_batch"](1, 1), make_batch(1, 1), strict=True):
+        np.testing.assert_array_equal(own, expected)
+    assert len(seen["make_batch"](0, 0)[0]) == 3
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,16 @@ def test_pairs_to_validate_by_are_not_trained_on_and_every_flip_is_shown(run):
     assert set(which(shown(run(seed=6).validation_batches)[0])) != set(validated)
 
 
+def test_a_mask_that_was_changed_without_its_label_map_is_refused(folder, run):
+    mask = folder / "generate_images" / unet_pairs.MASKS / "00001.tif"
+    changed = np.uint8(255) * (label_map(2) > 0)
+    write_image(mask, changed)
+    with pytest.raises(ValueError, match="the two was changed") as error:
+        run(target="instances")
+    assert str(error.value).startswith(f"{mask} shows other particles than {folder}")
+    run(target="mask", gap_weight=0)
+
+
 @pytest.mark.parametrize("target", ["mask", "instances"])
 def test_every_image_is_shown_with_its_own_target(run, target):
     seen = run(target=target)

@@ -36,16 +36,19 @@ def translate(tmp_path, monkeypatch):
     monkeypatch.setattr(step, "load_predictor", lambda path, use_gpu: lambda x: 0.8 * x)
     monkeypatch.setattr(step, "make_predictor", lambda path, **how: lambda image: 0.8 * image)
 
-    def translate():
-        tiling = {"tile_height": 64, "tile_width": 64, "min_overlap": 2, "manage_overlap_mode": 2}
+    def translate(**changes):
+        options = {
+            "cyclegan_model": None,
+            "whole_image": True,
+            "use_gpu_for_whole_image": False,
+            "image_crop": None,
+            "tile_height": 64,
+            "tile_width": 64,
+            "min_overlap": 2,
+            "manage_overlap_mode": 2,
+        }
         step.translate_images(
-            cyclegan_dir=tmp_path,
-            images_dir=tmp_path / "images",
-            cyclegan_model=None,
-            whole_image=True,
-            use_gpu_for_whole_image=False,
-            image_crop=None,
-            **tiling,
+            cyclegan_dir=tmp_path, images_dir=tmp_path / "images", **options | changes
         )
         return tmp_path / "generate_images"
 
@@ -59,6 +62,25 @@ def trained_with(tmp_path):
         path.write_text(json.dumps({"options": OPTIONS | options}))
 
     return write
+
+
+def test_every_option_reaches_what_computes(translate, tmp_path, monkeypatch):
+    older = tmp_path / "Models" / "2025-01-31_12-00-00"
+    shutil.copytree(tmp_path / "Models" / RUN, older)
+    seen = {}
+
+    def make_predictor(path, **how):
+        seen.update(how, path=path)
+        return lambda image: 0.8 * image
+
+    monkeypatch.setattr(step, "make_predictor", make_predictor)
+    tiling = {"whole_image": False, "tile_height": 48, "tile_width": 56, "min_overlap": 5}
+    tiling |= {"manage_overlap_mode": 1}
+    folder = translate(
+        cyclegan_model=older.name, use_gpu_for_whole_image="auto", image_crop=12, **tiling
+    )
+    assert seen == tiling | {"use_gpu": "auto", "path": older / "image_to_mask.keras"}
+    assert read_image(folder / "B" / "a.tif").shape == (12, 30)
 
 
 @pytest.mark.parametrize(("invert_images", "use_binary_crossentropy"), BOTH_WAYS)
