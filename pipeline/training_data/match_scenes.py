@@ -132,8 +132,8 @@ def _warn_of_small_particles(diameter: float) -> None:
     elif diameter < SMALL_DIAMETER:
         logger.warning(
             "the particles in your micrographs are about %.1f px across; in agglomerates of "
-            "particles of less than %d px many are merged: enlarging the micrographs and the "
-            "outlines 2x may separate them",
+            "particles of less than %d px many are merged: enlarge the micrographs and the "
+            "outlines 2x, which separates most of them",
             diameter,
             SMALL_DIAMETER,
         )
