@@ -104,7 +104,7 @@ def test_particles_too_small_to_be_made_are_as_small_as_can_be_and_warned_of(mon
     caplog.clear()
     fit(monkeypatch, 12.0)
     assert "are about 12.0 px across; in agglomerates of particles of less than 15" in caplog.text
-    assert "enlarging the micrographs and the outlines 2x" in caplog.text
+    assert "enlarge the micrographs and the outlines 2x" in caplog.text
     caplog.clear()
     fit(monkeypatch, 16.0)
     assert not caplog.text
