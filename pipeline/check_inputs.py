@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.checks.disk import check_disk_space, estimate_bytes
 from pipeline.checks.earlier_steps import check_earlier_steps, check_pairs
-from pipeline.checks.files import check_images, check_named_models, check_true_masks
+from pipeline.checks.files import check_images, check_named_models
 from pipeline.checks.machine import (
     check_backend,
     check_gpus,
@@ -17,6 +17,7 @@ from pipeline.checks.machine import (
 from pipeline.checks.options import OPTION_CHECKS, check_options, wrong_values
 from pipeline.checks.outlines import check_masks, largest_scale
 from pipeline.checks.step_options import check_step_options, wrong_keywords
+from pipeline.checks.true_masks import check_true_masks
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.calibration import check_pixel_sizes
 from pipeline.run_step import runs_network

@@ -1,6 +1,5 @@
 """The input files: every image is read once, one at a time, before a run starts."""
 
-import contextlib
 import logging
 import os
 from collections import Counter
@@ -9,7 +8,6 @@ from pathlib import Path
 
 from pipeline.checks.options import SMALLEST_TILE
 from pipeline.checks.values import folder_name, run_name
-from pipeline.files.mask_pairs import read_mask_or_labels
 from pipeline.image_files import (
     IMAGE_ENDINGS,
     image_size,
@@ -89,63 +87,6 @@ def _check_tiles(sizes: dict[Path, Size], tile: Size) -> list[str]:
     ]
     if more := len(small) - len(shown):
         problems.append(f"... and {more} more images are smaller than a tile.")
-    return problems
-
-
-def check_true_masks(option: str, folder: Path, images_dir: Path | None = None) -> list[str]:
-    """Read every true mask and return the problems; without the folder nothing is scored.
-
-    ``images_dir`` holds the micrographs whose masks will be scored, None if that is not known.
-    """
-    with contextlib.suppress(PermissionError):  # which is told below
-        if not Path(folder).exists():
-            return []
-    paths, problems = list_and_check_names(option, folder, 0, "true masks")
-    widths = {}
-    for path in progress(paths, "true masks checked") if paths else ():
-        try:
-            widths[path] = read_mask_or_labels(path).shape[1]
-        except (ValueError, OSError) as error:
-            problems.append(in_one_line(error))
-    if images_dir:
-        problems += _check_partners(option, folder, images_dir) + _check_widths(widths, images_dir)
-    return problems
-
-
-def _check_partners(option: str, folder: Path, images_dir: Path) -> list[str]:
-    """Return the problem if true masks have no micrograph: step 8 would find no mask of it."""
-    try:
-        true_masks, micrographs = list_images(folder), list_images(images_dir)
-    except OSError:  # which is told of each folder by itself
-        return []
-    stems = {stem_of(path) for path in micrographs}
-    lonely = [path.name for path in true_masks if stem_of(path) not in stems]
-    if not lonely or not stems:
-        return []
-    shown = ", ".join(lonely[:5]) + (" ..." if len(lonely) > 5 else "")
-    return [
-        f"{option}: {counted(len(lonely), 'true mask')} in {folder} without a micrograph of the "
-        f"same name (the ending may differ) in {images_dir}, so that step 8 would have nothing to "
-        f"compare with: {shown}. Add the micrographs, rename the true masks, or remove them."
-    ]
-
-
-def _check_widths(widths: dict[Path, int], images_dir: Path) -> list[str]:
-    """Return which true masks, by path and width, are not as wide as their micrographs."""
-    try:
-        micrographs = {stem_of(path): path for path in list_images(images_dir)}
-    except OSError:  # which is told of the folder by itself
-        return []
-    problems = []
-    for path, width in widths.items():
-        micrograph = micrographs.get(stem_of(path))
-        with contextlib.suppress(ValueError, OSError):  # of the micrograph it is told elsewhere
-            if micrograph and image_size(micrograph)[1] != width:
-                problems.append(
-                    f"{path} is {width} pixels wide, {micrograph} {image_size(micrograph)[1]}; "
-                    "allowed is the same width (rows may be missing at the bottom, where the info "
-                    "bar is). Make the true mask from this micrograph, or remove it."
-                )
     return problems
 
 

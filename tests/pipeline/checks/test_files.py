@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from pipeline.checks.files import check_images, check_named_models, check_true_masks
-from pipeline.image_files import list_images, read_image, write_image
+from pipeline.checks.files import check_images, check_named_models
+from pipeline.checks.true_masks import check_true_masks
+from pipeline.image_files import list_images, write_image
 from pipeline.run_folders import fingerprint
 
 TILE = (48, 64)
@@ -269,42 +270,6 @@ def test_few_images_and_flat_images_are_warned_of(images, caplog):
     assert problems_of_images(images) == []
     assert "2.tif is the same value everywhere" in caplog.text
     assert "2 micrographs are few to train on; results get better from about 3 on" in caplog.text
-
-
-def test_true_masks_may_be_missing_but_must_be_readable(tmp_path, images):
-    assert check_true_masks("TRUE_MASKS_DIR", tmp_path / "nothing") == []
-    folder = tmp_path / "True"
-    folder.mkdir()
-    for path in sorted(images.glob("*.tif")):
-        write_image(folder / path.name, np.eye(60, 80, dtype=np.uint8))
-    assert check_true_masks("TRUE_MASKS_DIR", folder, images) == []
-    (folder / "0.tif").write_bytes(b"II*")
-    (problem,) = check_true_masks("TRUE_MASKS_DIR", folder)
-    assert "0.tif cannot be read as an image" in problem
-
-
-def test_true_masks_are_masks_as_wide_as_their_micrographs(tmp_path, images):
-    folder = tmp_path / "True"
-    folder.mkdir()
-    write_image(folder / "0.tif", read_image(images / "0.tif"))
-    write_image(folder / "1.tif", np.eye(60, 50, dtype=np.uint8))
-    grey, narrow = check_true_masks("TRUE_MASKS_DIR", folder, images)
-    assert "different values; expected a mask with two, 0 and 255, or a label map" in grey
-    assert narrow.startswith(f"{folder / '1.tif'} is 50 pixels wide, {images / '1.tif'} 80;")
-
-
-def test_true_masks_need_a_micrograph_where_its_mask_is_to_be_made(tmp_path, images):
-    folder = tmp_path / "True"
-    folder.mkdir()
-    for name in ("0.png", "nothere.tif"):
-        write_image(folder / name, np.zeros((60, 80), np.uint8))
-    assert check_true_masks("TRUE_MASKS_DIR", folder) == []
-    (problem,) = check_true_masks("TRUE_MASKS_DIR", folder, images)
-    assert problem.startswith(
-        f"TRUE_MASKS_DIR: 1 true mask in {folder} without a micrograph of the"
-    )
-    assert "nothing to compare with: nothere.tif. Add the micrographs" in problem
-    assert check_true_masks("TRUE_MASKS_DIR", folder, tmp_path / "gone") == []
 
 
 def test_folders_below_one_that_may_not_be_entered(tmp_path, monkeypatch):

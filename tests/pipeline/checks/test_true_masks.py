@@ -1,0 +1,54 @@
+"""True masks: missing, unreadable, no masks, of another width, or without a micrograph."""
+
+import numpy as np
+import pytest
+
+from pipeline.checks.true_masks import check_true_masks
+from pipeline.image_files import read_image, write_image
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Three micrographs of 60 x 80."""
+    folder = tmp_path / "Input Images"
+    folder.mkdir()
+    for number in range(3):
+        micrograph = np.random.default_rng(number).integers(1, 200, (60, 80), np.uint8)
+        write_image(folder / f"{number}.tif", micrograph)
+    return folder
+
+
+def test_true_masks_may_be_missing_but_must_be_readable(tmp_path, images):
+    assert check_true_masks("TRUE_MASKS_DIR", tmp_path / "nothing") == []
+    folder = tmp_path / "True"
+    folder.mkdir()
+    for path in sorted(images.glob("*.tif")):
+        write_image(folder / path.name, np.eye(60, 80, dtype=np.uint8))
+    assert check_true_masks("TRUE_MASKS_DIR", folder, images) == []
+    (folder / "0.tif").write_bytes(b"II*")
+    (problem,) = check_true_masks("TRUE_MASKS_DIR", folder)
+    assert "0.tif cannot be read as an image" in problem
+
+
+def test_true_masks_are_masks_as_wide_as_their_micrographs(tmp_path, images):
+    folder = tmp_path / "True"
+    folder.mkdir()
+    write_image(folder / "0.tif", read_image(images / "0.tif"))
+    write_image(folder / "1.tif", np.eye(60, 50, dtype=np.uint8))
+    grey, narrow = check_true_masks("TRUE_MASKS_DIR", folder, images)
+    assert "different values; expected a mask with two, 0 and 255, or a label map" in grey
+    assert narrow.startswith(f"{folder / '1.tif'} is 50 pixels wide, {images / '1.tif'} 80;")
+
+
+def test_true_masks_need_a_micrograph_where_its_mask_is_to_be_made(tmp_path, images):
+    folder = tmp_path / "True"
+    folder.mkdir()
+    for name in ("0.png", "nothere.tif"):
+        write_image(folder / name, np.zeros((60, 80), np.uint8))
+    assert check_true_masks("TRUE_MASKS_DIR", folder) == []
+    (problem,) = check_true_masks("TRUE_MASKS_DIR", folder, images)
+    assert problem.startswith(
+        f"TRUE_MASKS_DIR: 1 true mask in {folder} without a micrograph of the"
+    )
+    assert "nothing to compare with: nothere.tif. Add the micrographs" in problem
+    assert check_true_masks("TRUE_MASKS_DIR", folder, tmp_path / "gone") == []
