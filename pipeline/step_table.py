@@ -2,6 +2,8 @@
 
 from string import Formatter
 
+# Below ROOT_DIR: where a run notes what it has done.
+STATE = ".workflow"
 # Number, function, and title of each step; the keyword arguments that name the user's own folders.
 STEPS = {
     "0": ("prepare_images", "folders and real tiles", ("images_dir",)),

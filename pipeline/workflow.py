@@ -30,11 +30,11 @@ from pipeline.step_records import (
     why_run,
     with_times_of_now,
 )
-from pipeline.step_table import OUTPUTS, STEPS
+from pipeline.step_table import OUTPUTS, STATE, STEPS
 
 logger = logging.getLogger(__name__)
 
-STATE, RECORDS = ".workflow", "steps.json"
+RECORDS = "steps.json"
 MEASURES = "7"  # a step on which the preset has no bearing
 
 

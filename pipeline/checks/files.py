@@ -150,9 +150,8 @@ def list_and_check_names(
         path.suffix.lower() or "no ending"
         for path in folder.iterdir()
         if path.is_file() and not path.name.startswith(".") and path not in paths
+        if path.suffix.lower() not in OTHERS_EXPECTED
     )
-    for usual in OTHERS_EXPECTED:
-        others.pop(usual, None)
     seen = ", ".join(f"{count} with {ending}" for ending, count in sorted(others.items()))
     if others and len(paths) >= fewest:
         logger.warning("%s: other files there are not read: %s", folder, seen)

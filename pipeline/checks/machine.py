@@ -8,11 +8,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.checks.options import OUTPUT_FOLDERS, suggest
-from pipeline.step_table import OUTPUTS
+from pipeline.step_table import OUTPUTS, STATE
 
 logger = logging.getLogger(__name__)
 
-STATE, STATE_FILES = ".workflow", ("log.txt", "steps.json", "preset.json")  # below ROOT_DIR
+STATE_FILES = "log.txt", "steps.json", "preset.json"
 BACKENDS = ("tensorflow", "torch")
 # What the steps write to below the folders that the options name.
 WRITTEN_BELOW = {

@@ -56,10 +56,12 @@ def _check_widths(widths: dict[Path, int], images_dir: Path) -> list[str]:
     problems = []
     for path, width in widths.items():
         micrograph = micrographs.get(stem_of(path))
+        if micrograph is None:  # which is told by itself
+            continue
         with contextlib.suppress(ValueError, OSError):  # of the micrograph it is told elsewhere
-            if micrograph and image_size(micrograph)[1] != width:
+            if (expected := image_size(micrograph)[1]) != width:
                 problems.append(
-                    f"{path} is {width} pixels wide, {micrograph} {image_size(micrograph)[1]}; "
+                    f"{path} is {width} pixels wide, {micrograph} {expected}; "
                     "allowed is the same width (rows may be missing at the bottom, where the info "
                     "bar is). Make the true mask from this micrograph, or remove it."
                 )
