@@ -56,6 +56,10 @@ RUN_INFERENCE_ON_WHOLE_IMAGE = True
 # Rows to keep, to leave out the microscope's info bar: "auto" finds it, a number keeps so many
 # rows from the top, None keeps all.
 IMAGE_CROP = "auto"
+# The networks see micrographs and outlines enlarged by this factor (below 1: reduced); masks and
+# measurements are in the micrographs' own pixels. "auto": 2 to 4 if your outlines are less than 15
+# pixels across, so that small particles are told apart, else 1. Published: 1.
+MICROGRAPH_SCALE = "auto"
 # Size of a pixel in nm. None: from the file's metadata, where the microscope wrote it.
 PIXEL_SIZE_NM = None
 # Every random choice follows from it. Change it to see how much a result owes to chance.
@@ -157,6 +161,7 @@ def steps(run_step):
         min_overlap=0,  # pixels; a row gets another tile if its overlaps add up to no more
         dark_background=DARK_BACKGROUND,
         image_crop=IMAGE_CROP,
+        micrograph_scale=MICROGRAPH_SCALE,
         seed=SEED,
     )
     run_step(
@@ -164,6 +169,7 @@ def steps(run_step):
         "train_wgan",
         masks_dir=INPUT_DIR_MASKS,
         invert_masks=INVERT_INPUT_MASKS,
+        micrograph_scale=MICROGRAPH_SCALE,
         wgan_dir=WGAN_DIR,
         batch_size=WGAN_BATCH_SIZE,
         epochs=WGAN_EPOCHS,
@@ -187,6 +193,7 @@ def steps(run_step):
         cyclegan_dir=CYCLEGAN_DIR,
         masks_dir=INPUT_DIR_MASKS,
         invert_masks=INVERT_INPUT_MASKS,
+        micrograph_scale=MICROGRAPH_SCALE,
         outline_source=OUTLINE_SOURCE,
         # a run folder such as "2026-01-31_12-00-00"; None is the newest (a renamed one is used only
         # if it is named here)
@@ -266,6 +273,7 @@ def steps(run_step):
         manage_overlap_mode=2,  # where tiles overlap: 0 maximum, 1 average, 2 crop
         use_gpu_for_whole_image=USE_GPU_FOR_WHOLE_IMAGE_INFERENCE,
         image_crop=IMAGE_CROP,
+        micrograph_scale=MICROGRAPH_SCALE,
     )
     run_step(
         "5",
@@ -281,6 +289,7 @@ def steps(run_step):
             published=9, quick=5
         ),  # between the centres of two particles, in pixels
         image_crop=IMAGE_CROP,
+        micrograph_scale=MICROGRAPH_SCALE,
         when_failed=WHEN_A_NETWORK_FAILS,
     )
     run_step(
@@ -296,6 +305,7 @@ def steps(run_step):
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
         dark_background=DARK_BACKGROUND,  # False: micrographs are negated for the UNet
         image_crop=IMAGE_CROP,
+        micrograph_scale=MICROGRAPH_SCALE,  # step 6b takes it from here
         use_dataloader=USE_DATALOADER,
         use_brightness_and_contrast_augmentation=False,  # True: each by up to 20 %, at random
         vary_imaging=UNET_VARY_IMAGING,

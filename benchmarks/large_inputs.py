@@ -81,6 +81,7 @@ def cut_tiles(root: Path, _) -> None:
         min_overlap=0,
         dark_background=True,
         image_crop="auto",
+        micrograph_scale=1.0,
         seed=0,
     )
 

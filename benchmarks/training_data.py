@@ -87,6 +87,7 @@ def read_one_epoch(root: Path, use_dataloader: bool, options: argparse.Namespace
         contrast_range=(0.5, 99.5),
         dark_background=True,
         image_crop=None,
+        micrograph_scale=1.0,
         use_dataloader=use_dataloader,
         use_brightness_and_contrast_augmentation=False,
         vary_imaging=False,

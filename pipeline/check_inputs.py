@@ -20,6 +20,7 @@ from pipeline.checks.step_options import check_step_options, wrong_keywords
 from pipeline.checks.true_masks import check_true_masks
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.calibration import check_pixel_sizes
+from pipeline.micrograph_scale import scale_of
 from pipeline.run_step import runs_network
 from pipeline.step_table import STEPS, folders_written
 
@@ -148,6 +149,7 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
 
     problems = []
     sizes, outline = {}, (0, 0)
+    scale = scale_of(options)
     tile = None
     if "TILE_SIZE_H" in options and "TILE_SIZE_W" in options:
         tile = options["TILE_SIZE_H"], options["TILE_SIZE_W"]
@@ -157,7 +159,7 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         by_tiles = any(keywords.get("whole_image") is False for _, _, keywords in calls or [])
         is_cut = by_tiles or is_needed("TILE_SIZE_H", {"prepare_images"})
         tile_to_cut = tile if is_cut else None
-        found, sizes = check_images("INPUT_DIR_IMAGES", folder, image_crop, tile_to_cut)
+        found, sizes = check_images("INPUT_DIR_IMAGES", folder, image_crop, tile_to_cut, scale)
         problems += found
         if _measures_all_by_metadata(calls or []):
             problems += check_pixel_sizes(sizes)
@@ -169,6 +171,7 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
             tile,
             options.get("INVERT_INPUT_MASKS") is True,
             largest_scale(options, calls or []),
+            scale,
         )
         problems += found
     if is_needed("TRUE_MASKS_DIR", {"score_masks"}):
@@ -176,7 +179,7 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         problems += check_true_masks("TRUE_MASKS_DIR", options["TRUE_MASKS_DIR"], images_dir)
     if options.keys() >= OPTION_CHECKS.keys():
         pixels = sum(height * width for height, width in sizes.values())
-        estimate = estimate_bytes(options, pixels, outline)
+        estimate = estimate_bytes(options, pixels, outline, scale)
         if calls is not None:
             written = folders_written(calls)
             estimate = {

@@ -19,6 +19,7 @@ from pipeline.image_files import (
     read_micrograph,
     write_image,
 )
+from pipeline.micrograph_scale import at_scale, mask_at_size
 from pipeline.particle_masks import (
     contrast_correlation,
     fill_holes,
@@ -51,6 +52,7 @@ def filter_masks(
     watershed_lines: bool,
     min_distance: int,
     image_crop: str | int | None,
+    micrograph_scale: float,
     when_failed: str,
 ) -> None:
     """Filter the simulated masks by the fake micrographs, the raw masks by the real micrographs.
@@ -76,6 +78,7 @@ def filter_masks(
         that the UNet trains on them.
     threshold, watershed_lines, min_distance : of the raw masks, 0 to 255; `segment_particles`.
     image_crop : rows to keep of the micrographs, as in step 4; `read_micrograph`.
+    micrograph_scale : as in step 4; the masks in ``output_dir`` have the micrographs' own size.
     when_failed : "stop" or "warn", where the fake micrographs' contrast is inverted.
 
     Raises
@@ -110,7 +113,9 @@ def filter_masks(
         "watershed_lines": watershed_lines,
         "min_distance": min_distance,
     }
-    _filter_raw_masks(raw_pairs, Path(output_dir), segmentation, dark_background, image_crop)
+    how = {"dark_background": dark_background, "image_crop": image_crop}
+    how |= {"micrograph_scale": micrograph_scale}
+    _filter_raw_masks(raw_pairs, Path(output_dir), segmentation, **how)
 
 
 def _pairs(first: list[Path], second: list[Path], what_to_do: str) -> list[tuple[Path, Path]]:
@@ -237,12 +242,15 @@ def _contrast_is_right(mean, dark_background, after, before, when_failed) -> boo
     return problem is None
 
 
-def _filter_raw_masks(pairs, output_dir, segmentation, dark_background, image_crop) -> None:
+def _filter_raw_masks(
+    pairs, output_dir, segmentation, *, dark_background, image_crop, micrograph_scale
+) -> None:
     """Segment the raw masks, filter them by the micrographs, and write them to ``output_dir``."""
     made_with = {
         **segmentation,
         "dark_background": dark_background,
         "image_crop": image_crop,
+        "micrograph_scale": micrograph_scale,
         "inputs": [fingerprint(paths) for paths in zip(*pairs, strict=True)],
     }
     open_output_folder(output_dir, made_with, keep_earlier=True)
@@ -250,12 +258,15 @@ def _filter_raw_masks(pairs, output_dir, segmentation, dark_background, image_cr
     for raw_path, micrograph_path in progress(pairs, "masks of the micrographs filtered"):
         raw_mask = read_image(raw_path)
         micrograph = read_micrograph(micrograph_path, image_crop)
+        own_size = micrograph.shape
+        micrograph = at_scale(micrograph, micrograph_scale)
         _check_size(raw_mask, raw_path, micrograph, micrograph_path)
         labels = fill_holes(label_particles(segment_particles(raw_mask, **segmentation)))
         kept = filter_particles(labels, micrograph, dark_background)
         before += _count(labels)
         after += _count(kept)
-        _write_new(output_dir / f"{raw_path.stem}.tif", _to_mask(kept))
+        mask = mask_at_size(_to_mask(kept), own_size)
+        _write_new(output_dir / f"{raw_path.stem}.tif", mask)
     logger.info("%d of %d particles found by the CycleGAN show in the micrographs", after, before)
 
 
@@ -269,8 +280,8 @@ def _check_size(mask, mask_path: Path, micrograph, micrograph_path: Path) -> Non
     if mask.shape != micrograph.shape:
         raise ValueError(
             f"{mask_path} is {mask.shape[0]} x {mask.shape[1]}, but {micrograph_path} is "
-            f"{micrograph.shape[0]} x {micrograph.shape[1]} (after IMAGE_CROP). Run {STEP_4} "
-            f"again, with the same IMAGE_CROP."
+            f"{micrograph.shape[0]} x {micrograph.shape[1]} (after IMAGE_CROP and "
+            f"MICROGRAPH_SCALE). Run {STEP_4} again, with the same IMAGE_CROP and MICROGRAPH_SCALE."
         )
 
 

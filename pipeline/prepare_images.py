@@ -14,6 +14,7 @@ from pipeline.image_files import (
     whole_file,
 )
 from pipeline.intensities import clip_spikes
+from pipeline.micrograph_scale import at_scale, scaled_size
 from pipeline.progress import counted, progress
 from pipeline.run_folders import fingerprint, open_output_folder
 from pipeline.training_data.real_tiles import (
@@ -40,6 +41,7 @@ def prepare_images(
     min_overlap: int,
     dark_background: bool,
     image_crop: str | int | None,
+    micrograph_scale: float,
     seed: int,
 ) -> None:
     """Write tiles of the micrographs into ``data/trainA``, and copies of a few into ``data/testA``.
@@ -55,6 +57,7 @@ def prepare_images(
     num_tiles : how many there are to be at least.
     dark_background : False where particles are darker than the background.
     image_crop : rows to keep, "auto" or None; see `crop_info_bar`.
+    micrograph_scale : by how much the micrographs are enlarged first; `at_scale`.
     seed : decides the random crops.
 
     Raises
@@ -70,6 +73,7 @@ def prepare_images(
         "min_overlap": min_overlap,
         "dark_background": dark_background,
         "image_crop": image_crop,
+        "micrograph_scale": micrograph_scale,
         "seed": seed,
         "images": fingerprint(paths),
     }
@@ -83,7 +87,8 @@ def prepare_images(
         as_read = read_micrograph(path, image_crop)
         image = clip_spikes(as_read)
         with_spikes += [] if image is as_read else [path.name]
-        _check_tile_fits(image, tile_size, path, paths, image_crop)
+        image = at_scale(image, micrograph_scale)
+        _check_tile_fits(image, tile_size, path, paths, image_crop, micrograph_scale)
         grid = (tile_size, min_overlap, dark_background)
         names += write_grid_tiles(image, *grid, train_dir, path.stem)
         crops.append(try_crops(image, index, tile_size, dark_background, tries, seed))
@@ -98,7 +103,7 @@ def prepare_images(
     logger.info("%s particles; wanted: %d", shown, num_tiles)
     number, rng = max(num_tiles - len(names), 0), numbers_of_stream(seed, len(paths))
     chosen = choose_crops(np.concatenate(crops), number, rng)
-    names += write_crops(chosen, paths, image_crop, tile_size, train_dir)
+    names += write_crops(chosen, paths, image_crop, micrograph_scale, tile_size, train_dir)
     for name in numbers_of_stream(seed, len(paths) + 1).permutation(names)[:TEST_TILES]:
         _copy(train_dir / name, test_dir / name)
 
@@ -119,14 +124,15 @@ def _copy(source: Path, target: Path) -> None:
         temporary.write_bytes(source.read_bytes())
 
 
-def _check_tile_fits(image, tile_size, path, paths, image_crop) -> None:
+def _check_tile_fits(image, tile_size, path, paths, image_crop, scale) -> None:
     (height, width), (tile_height, tile_width) = image.shape, tile_size
     if height >= tile_height and width >= tile_width:
         return
-    sizes = np.array([read_micrograph(other, image_crop).shape for other in paths])
-    rows, columns = sizes.min(axis=0)
+    own_sizes = [read_micrograph(other, image_crop).shape for other in paths]
+    rows, columns = np.min([scaled_size(size, scale) for size in own_sizes], axis=0)
+    at = "" if scale == 1 else f", at MICROGRAPH_SCALE = {scale:g}"
     raise ValueError(
-        f"{path} has {height} x {width} pixels (height x width, without the info bar), less than "
-        f"a tile of {tile_height} x {tile_width}. The largest tile that fits all images is "
+        f"{path} has {height} x {width} pixels (height x width, without the info bar{at}), less "
+        f"than a tile of {tile_height} x {tile_width}. The largest tile that fits all images is "
         f"{rows} x {columns}: lower TILE_SIZE_H and TILE_SIZE_W, or remove the small images."
     )

@@ -11,6 +11,7 @@ from models import backend
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
 from pipeline.intensities import as_unet_sees, describe_unclipped, stretch_to_uint8
+from pipeline.micrograph_scale import at_scale, mask_at_size, resize
 from pipeline.particle_masks import label_particles, segment_particles, to_four_connected
 from pipeline.particles.grow_particles import grow_particles
 from pipeline.progress import progress
@@ -58,9 +59,10 @@ def segment_images(
     """Write ``output_dir/<name>.tif``, the mask (uint8, 0 or 255), and ``<name>_raw.tif``.
 
     The latter is the probability of each pixel to be particle, float32. Both have the size of the
-    micrograph without its info bar. An earlier content of ``output_dir`` that was made with
-    another network or other options is moved to ``Earlier_Results``. ``when_failed``, "stop" or
-    "warn", is what to do where the network tells no pixel of any micrograph from another.
+    micrograph without its info bar, at whichever ``micrograph_scale`` the network was trained. An
+    earlier content of ``output_dir`` that was made with another network or other options is moved
+    to ``Earlier_Results``. ``when_failed``, "stop" or "warn", is what to do where the network tells
+    no pixel of any micrograph from another.
     """
     options = {name: value for name, value in locals().items() if name not in NOT_DECIDING}
     model = newest_model(
@@ -92,6 +94,7 @@ def segment_images(
         magnification=magnification,
     )
     dark_background = trained_with["dark_background"]
+    scale = trained_with.get("micrograph_scale", 1)  # there was none before
     if list(contrast_range or ()) != list(trained_with["contrast_range"] or ()):
         logger.warning(
             "the contrast range is %s, but the UNet was trained with %s: train it anew, or set "
@@ -103,10 +106,14 @@ def segment_images(
         logger.info("%s", words)
     for file in progress(missing, "micrographs segmented"):
         micrograph = read_micrograph(file, image_crop)
-        output = predict(as_unet_sees(micrograph, contrast_range, dark_background)[..., None])
-        write_image(folder / f"{file.stem}_raw.tif", np.ascontiguousarray(output[..., 0]))
+        seen = as_unet_sees(micrograph, contrast_range, dark_background)
+        output = predict(at_scale(seen, scale)[..., None])
+        if scale < 1:  # outlines are cut from the finer of both grids
+            output = np.stack([resize(c, seen.shape) for c in np.moveaxis(output, -1, 0)], axis=-1)
+        raw = resize(np.ascontiguousarray(output[..., 0]), seen.shape)
+        write_image(folder / f"{file.stem}_raw.tif", raw)
         mask = segment_output(output, threshold, watershed_lines, min_distance)
-        write_image(folder / f"{file.stem}.tif", mask)
+        write_image(folder / f"{file.stem}.tif", mask_at_size(mask, seen.shape, SMALLEST_PARTICLE))
     empty = [file.name for file in micrographs if not read_image(folder / f"{file.stem}.tif").any()]
     failure = describe_probabilities(empty, len(micrographs), threshold)
     act_on_failure(failure, when_failed)

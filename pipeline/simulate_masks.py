@@ -30,6 +30,7 @@ def simulate_masks(
     cyclegan_dir,
     masks_dir,
     invert_masks,
+    micrograph_scale,
     outline_source,
     wgan_model,
     num_masks,
@@ -59,10 +60,11 @@ def simulate_masks(
 
     There are as many as files in ``data/trainA``, and at least ``num_masks``; five go to
     ``data/testB`` too. The options are explained in StartProcess.py. Outlines are drawn by the
-    WGAN, or, for ``outline_source`` "augmented", made by deforming those in ``masks_dir``. With
-    ``match_scenes`` the masks get the coverage, the agglomerates and the particles of the tiles in
-    ``data/trainA`` (see ``match_scenes.py``). ``data/scenes.json`` and ``scenes.png`` compare both.
-    ``when_failed``, "stop" or "warn", is what to do if the first masks are all empty, or all full.
+    WGAN, or, for ``outline_source`` "augmented", made by deforming those in ``masks_dir``, enlarged
+    by ``micrograph_scale``. With ``match_scenes`` the masks get the coverage, the agglomerates and
+    the particles of the tiles in ``data/trainA`` (see ``match_scenes.py``). ``data/scenes.json``
+    and ``scenes.png`` compare both. ``when_failed``, "stop" or "warn", is what to do if the first
+    masks are all empty, or all full.
 
     Raises
     ------

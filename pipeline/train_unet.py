@@ -10,6 +10,7 @@ from models import backend
 from models.multires_unet import build_unet
 from pipeline.image_files import list_images, read_image, read_micrograph
 from pipeline.intensities import as_unet_sees, describe_unclipped
+from pipeline.micrograph_scale import at_scale
 from pipeline.progress import counted
 from pipeline.run_folders import fingerprint
 from pipeline.training.training_loop import Prefetcher, random_numbers, shuffled_indices, train
@@ -46,6 +47,7 @@ def train_unet(
     contrast_range,
     dark_background,
     image_crop,
+    micrograph_scale,
     use_dataloader,
     use_brightness_and_contrast_augmentation,
     vary_imaging,
@@ -67,7 +69,8 @@ def train_unet(
     Pairs of a fidelity (see ``pair_fidelity.py``) below ``least_fidelity`` are left out. In the
     loss pixels count up to 1 + ``gap_weight`` times where particles are close to each other (see
     ``narrow_gaps.py``). With ``vary_imaging`` each is seen imaged otherwise every time, before
-    backgrounds as those of the micrographs in ``images_dir`` (see ``imaging_variations.py``).
+    backgrounds as those of the micrographs in ``images_dir`` (see ``imaging_variations.py``), which
+    are enlarged by ``micrograph_scale``, as for step 0.
 
     Writes ``unet_dir/Models/<run>/model.keras`` (after the last epoch) and
     ``Checkpoint_Lowest_Loss.keras`` (lowest validation loss; the one that is used).
@@ -124,7 +127,8 @@ def train_unet(
 
     if vary_imaging:
         tile_shape = read_image(pairs[0][0]).shape
-        places = _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image_crop)
+        reading = (contrast_range, dark_background, image_crop, micrograph_scale)
+        places = _backgrounds(micrographs, tile_shape, *reading)
 
     def make_batch(epoch, step):
         indices = shuffled_indices(samples, batch_size, seed, epoch, step)
@@ -159,7 +163,7 @@ def train_unet(
     finish_run(run_folder)
 
 
-def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image_crop):
+def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image_crop, scale):
     """Return the backgrounds all over the micrographs, float32 (n, 2, 2, 2)."""
     step = -(-len(micrographs) // MICROGRAPHS_MEASURED)
     seen = (
@@ -168,7 +172,9 @@ def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image
     )
     return np.concatenate(
         [
-            imaging_variations.measure_backgrounds(image, *tile_shape, dark_background)
+            imaging_variations.measure_backgrounds(
+                at_scale(image, scale), *tile_shape, dark_background
+            )
             for image in seen
         ]
     )

@@ -24,6 +24,7 @@ def train_wgan(
     *,
     masks_dir,
     invert_masks,
+    micrograph_scale,
     wgan_dir,
     batch_size,
     epochs,
@@ -42,14 +43,15 @@ def train_wgan(
 ):
     """Train on the outlines in ``masks_dir``; the generator becomes ``model.keras``.
 
-    ``invert_masks`` is True where the outlines are black on white.
+    ``invert_masks`` is True where the outlines are black on white; they are enlarged by
+    ``micrograph_scale``.
     Writes ``wgan_dir/Models/<run>/`` and, every ``preview_every`` epochs, a sheet of 3 x 3
     samples ``wgan_dir/Output_Images/<run>/Epoch_00020.png``. ``when_failed``, "stop" or "warn",
     is what to do where the samples show no outlines in the end. ``outlines.json`` in the run's
     folder tells how alike they are to those in ``masks_dir``.
     """
     options = {k: v for k, v in locals().items() if k not in ("masks_dir", "wgan_dir", "resume")}
-    given = load_outlines(masks_dir, invert_masks)
+    given = load_outlines(masks_dir, invert_masks, micrograph_scale)
     options["inputs"] = fingerprint(list_images(masks_dir))
     run_folder, finished = begin_run(Path(wgan_dir) / "Models", options, resume)
     if finished:

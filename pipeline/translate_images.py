@@ -15,6 +15,7 @@ from pipeline.image_files import (
 )
 from pipeline.inference import load_predictor, make_predictor
 from pipeline.intensities import clip_spikes, stretch_to_uint8
+from pipeline.micrograph_scale import at_scale
 from pipeline.progress import progress
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder, training_options
 from pipeline.training.network_failures import is_flat
@@ -38,11 +39,13 @@ def translate_images(
     manage_overlap_mode,
     use_gpu_for_whole_image,
     image_crop,
+    micrograph_scale,
 ):
     """Translate ``cyclegan_dir/data/trainB`` to ``generate_images/A``, ``images_dir`` to ``B``.
 
     Same file names; micrographs get the ending ``.tif``. Every image is stretched to 0..255, the
-    spikes of micrographs clipped before (`clip_spikes`).
+    spikes of micrographs clipped before (`clip_spikes`). Micrographs are enlarged by
+    ``micrograph_scale``, and so are the raw masks made of them.
     """
     cyclegan_dir = Path(cyclegan_dir)
     to_mask = newest_model(
@@ -67,9 +70,10 @@ def translate_images(
         "min_overlap": min_overlap,
         "manage_overlap_mode": manage_overlap_mode,
     }
+    made_with |= {"image_crop": image_crop, "micrograph_scale": micrograph_scale}
     folder = open_output_folder(
         cyclegan_dir / "generate_images" / "B",
-        {**made_with, **tiling, "image_crop": image_crop, "inputs": fingerprint(micrographs)},
+        {**made_with, **tiling, "inputs": fingerprint(micrographs)},
     )
     missing = [file for file in micrographs if not (folder / f"{file.stem}.tif").exists()]
     if not missing:
@@ -78,7 +82,8 @@ def translate_images(
     span = 1.0 if options["use_binary_crossentropy"] else 2.0
     flat = []
     for file in progress(missing, "micrographs translated"):
-        image = stretch_to_uint8(clip_spikes(read_micrograph(file, image_crop)))
+        micrograph = at_scale(clip_spikes(read_micrograph(file, image_crop)), micrograph_scale)
+        image = stretch_to_uint8(micrograph)
         mask = predict(encode_micrograph(image, options["invert_images"]))
         stretched = stretch_output(mask[..., 0], span)
         flat += [] if stretched.any() else [file.name]

@@ -24,10 +24,11 @@ MODEL_BYTES_PER_PARAMETER = 4 * (3 * 3 + 1)
 # Per pixel of a simulated image: mask 1, label map 2, fake micrograph 1, filtered mask 1 and
 # label map 2, blurred fake 1, and the tile of a real micrograph 1.
 BYTES_PER_SIMULATED_PIXEL = 9
-# Per pixel of a micrograph: its tiles and its raw mask; a mask; a mask and float32
-# probabilities; an overlay in colour and a label map.
-BYTES_PER_PIXEL = {"CYCLEGAN_DIR": 2, "OUTPUT_DIR_CYCLEGAN": 1, "OUTPUT_DIR_UNET": 5}
-RESULT_BYTES_PER_PIXEL = 5
+# Per pixel of a micrograph as the networks see it: its tiles and its raw mask.
+BYTES_PER_SEEN_PIXEL = 2
+# Per pixel of a micrograph: a mask; a mask and float32 probabilities; an overlay in colour and a
+# label map.
+BYTES_PER_PIXEL = {"OUTPUT_DIR_CYCLEGAN": 1, "OUTPUT_DIR_UNET": 5, "RESULTS_DIR": 5}
 
 # The step that notes its options with what it leaves in a folder.
 NOTED_BY = {
@@ -43,7 +44,7 @@ REWRITTEN = ("data", "generate_images")
 
 
 def estimate_bytes(
-    options: dict[str, object], image_pixels: int, outline: tuple[int, int]
+    options: dict[str, object], image_pixels: int, outline: tuple[int, int], scale: float = 1.0
 ) -> dict[str, int]:
     """Return how many bytes a whole run will write, by the option of the folder.
 
@@ -51,11 +52,13 @@ def estimate_bytes(
     ----------
     options : the options of StartProcess.py, all of them allowed.
     image_pixels : pixels of all micrographs together.
-    outline : (height, width) of the largest outline, in pixels.
+    outline : (height, width) of the largest outline, in pixels, enlarged.
+    scale : MICROGRAPH_SCALE, as a number.
     """
     tile_pixels = options["TILE_SIZE_H"] * options["TILE_SIZE_W"]
     # The first layer of the WGAN's generator grows with the outline (128: its latent size).
     outline_growth = max(0, outline[0] * outline[1] - 64 * 64) // 64 * 256 * 128
+    seen_pixels = image_pixels * scale**2
     cyclegan_scale = (options["CYCLEGAN_FILTERS"] / CYCLEGAN_PUBLISHED_FILTERS) ** 2
     unet_scale = max(1, options["UNET_FILTERS"] / UNET_PUBLISHED_FILTERS) ** 2
     parts = {
@@ -65,12 +68,11 @@ def estimate_bytes(
         + 3 * 2 * 50 * 4 * tile_pixels
         # Two sheets an epoch of two images in four views, in colour.
         + options["CYCLEGAN_EPOCHS"] * 2 * 2 * 4 * 3 * tile_pixels
-        + options["NUM_SIMULATED_MASKS"] * BYTES_PER_SIMULATED_PIXEL * tile_pixels,
+        + options["NUM_SIMULATED_MASKS"] * BYTES_PER_SIMULATED_PIXEL * tile_pixels
+        + BYTES_PER_SEEN_PIXEL * seen_pixels,
         "UNET_DIR": MODEL_BYTES_PER_PARAMETER * UNET_PARAMETERS * unet_scale,
-        "RESULTS_DIR": RESULT_BYTES_PER_PIXEL * image_pixels,
     }
-    for name, bytes_per_pixel in BYTES_PER_PIXEL.items():
-        parts[name] = parts.get(name, 0) + bytes_per_pixel * image_pixels
+    parts |= {name: number * image_pixels for name, number in BYTES_PER_PIXEL.items()}
     return {name: int(size) for name, size in parts.items()}
 
 

@@ -15,6 +15,7 @@ from pipeline.image_files import (
     read_micrograph,
     stem_of,
 )
+from pipeline.micrograph_scale import scaled_size
 from pipeline.progress import counted, progress
 from pipeline.step_table import file_made_last
 
@@ -31,7 +32,11 @@ Size = tuple[int, int]
 
 
 def check_images(
-    option: str, folder: Path, image_crop: str | int | None, tile: Size | None
+    option: str,
+    folder: Path,
+    image_crop: str | int | None,
+    tile: Size | None,
+    scale: float = 1.0,
 ) -> tuple[list[str], dict[Path, Size]]:
     """Read every micrograph and return the problems and the sizes without the info bar.
 
@@ -40,6 +45,7 @@ def check_images(
     option : name of the option that gives ``folder``, for the messages.
     image_crop : as in `read_micrograph`.
     tile : (height, width) in pixels that each image must hold; None if no tiles are cut.
+    scale : MICROGRAPH_SCALE, by which the images are enlarged before.
     """
     paths, problems = list_and_check_names(option, folder, FEWEST_IMAGES, "micrographs")
     sizes, cut, empty = {}, 0, 0
@@ -66,17 +72,19 @@ def check_images(
             "%s: %s few to train on; results get better from about %d on.",
             *(folder, counted(len(sizes), "micrograph is", "micrographs are"), FEW_IMAGES),
         )
-    return problems + (_check_tiles(sizes, tile) if tile else []), sizes
+    return problems + (_check_tiles(sizes, tile, scale) if tile else []), sizes
 
 
-def _check_tiles(sizes: dict[Path, Size], tile: Size) -> list[str]:
+def _check_tiles(sizes: dict[Path, Size], tile: Size, scale: float) -> list[str]:
+    sizes = {path: scaled_size(size, scale) for path, size in sizes.items()}
+    at = "" if scale == 1 else f", at MICROGRAPH_SCALE = {scale:g}"
     small = {path: size for path, size in sizes.items() if size[0] < tile[0] or size[1] < tile[1]}
     usable = [size for size in small.values() if min(size) >= SMALLEST_TILE]
     height, width = (min(side) for side in zip(tile, *usable, strict=True))
     shown = dict(list(small.items())[:SMALL_IMAGES_SHOWN])
     problems = [
-        f"{path} has {size[0]} x {size[1]} pixels (height x width, without the info bar), less "
-        f"than a tile of {tile[0]} x {tile[1]}. "
+        f"{path} has {size[0]} x {size[1]} pixels (height x width, without the info bar{at}), "
+        f"less than a tile of {tile[0]} x {tile[1]}. "
         + (
             f"The largest tile that fits every image is {height} x {width}: set TILE_SIZE_H to at "
             f"most {height} and TILE_SIZE_W to at most {width}, or remove the image."

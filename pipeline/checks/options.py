@@ -29,6 +29,7 @@ MINUTES = number(0, above=True)
 SHARE = number(0, 1)
 WEIGHT = number(0)
 IMAGE_CROP = either(one_of("auto", None), whole(1))
+MICROGRAPH_SCALE = either(one_of("auto"), number(0.1, 10))
 PIXEL_SIZE = either(one_of(None), number(0, above=True))
 SEED = whole(0, 2**32 - 1)
 PRECISION = one_of("float32", "mixed_bfloat16")
@@ -63,6 +64,7 @@ OPTION_CHECKS: dict[str, Check] = {
     "INVERT_INPUT_MASKS": YES_NO,
     "RUN_INFERENCE_ON_WHOLE_IMAGE": YES_NO,
     "IMAGE_CROP": IMAGE_CROP,
+    "MICROGRAPH_SCALE": MICROGRAPH_SCALE,
     "PIXEL_SIZE_NM": PIXEL_SIZE,
     "SEED": SEED,
     "RESUME": YES_NO,

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.checks.files import Size, in_one_line, list_and_check_names
 from pipeline.checks.step_options import wrong_keywords
 from pipeline.image_files import above_half, read_image
+from pipeline.micrograph_scale import scaled_size
 from pipeline.particles.label_maps import is_label_map
 from pipeline.progress import counted, progress
 from simulate.outlines import OPENING, SCALING, prepare_particle, scale_limits
@@ -27,7 +28,12 @@ FADING = np.ones((5, 5), np.uint8)
 
 
 def check_masks(
-    option: str, folder: Path, tile: Size | None, invert: bool = False, scale: float = 1.0
+    option: str,
+    folder: Path,
+    tile: Size | None,
+    invert: bool = False,
+    scale: float = 1.0,
+    micrograph_scale: float = 1.0,
 ) -> tuple[list[str], Size]:
     """Read every outline mask and return the problems and the largest (height, width).
 
@@ -36,13 +42,15 @@ def check_masks(
     option : name of the option that gives ``folder``, for the messages.
     tile : (height, width) of the tiles in pixels, None if unknown; larger outlines are warned of.
     invert : INVERT_INPUT_MASKS, True where the outlines are black on white.
-    scale : the largest at which the outlines are used. Those of which nothing is left then are
+    scale : the largest at which step 2 uses the outlines. Those of which nothing is left then are
         warned of; where none is left, they are problems.
+    micrograph_scale : by which all of them are enlarged before.
     """
     paths, problems = list_and_check_names(
         option, folder, FEWEST_OUTLINES, "outlines of single particles"
     )
     largest, usable, too_small = (0, 0), 0, []
+    at = scale * micrograph_scale
     for path in progress(paths, "outlines checked") if paths else ():
         try:
             image = read_image(path)
@@ -51,7 +59,7 @@ def check_masks(
             continue
         mask = above_half(image) != invert
         found = (
-            _describe_size(mask.shape)
+            _describe_size(mask.shape, micrograph_scale)
             or describe_outline(mask, invert)
             or _describe_greys(image, mask, invert)
         )
@@ -60,13 +68,14 @@ def check_masks(
             continue
         usable += 1
         largest = max(largest[0], mask.shape[0]), max(largest[1], mask.shape[1])
-        if not prepare_particle(np.where(mask, 255, 0).astype(np.uint8), scale, 0.0).area:
-            too_small.append(f"{path} {describe_too_small(scale)}")
+        if not prepare_particle(np.where(mask, 255, 0).astype(np.uint8), at, 0.0).area:
+            too_small.append(f"{path} {describe_too_small(at)}")
     if usable and len(too_small) == usable:
         problems += too_small
     else:
         for line in too_small:
             logger.warning("%s", line)
+    largest = scaled_size(largest, micrograph_scale) if usable else largest
     _warn_of_few_and_large(folder, usable, largest, tile)
     return problems, largest
 
@@ -105,8 +114,8 @@ def describe_too_small(scale: float) -> str:
     side = math.ceil(len(OPENING) / scale)
     return (
         "shows a particle of which step 2 has nothing left after smoothing. Allowed is one into "
-        f"which a square of {side} x {side} pixels fits: enlarge the masks and micrographs alike, "
-        "or remove the file."
+        f"which a square of {side} x {side} pixels fits: raise MICROGRAPH_SCALE, or remove the "
+        "file."
     )
 
 
@@ -154,14 +163,15 @@ def describe_outline(mask: np.ndarray, inverted: bool = False) -> str | None:
     return None
 
 
-def _describe_size(shape: Size) -> str | None:
-    if max(shape) <= LARGEST_OUTLINE:
+def _describe_size(shape: Size, scale: float) -> str | None:
+    largest = math.floor(LARGEST_OUTLINE / scale)
+    if max(shape) <= largest:
         return None
+    at = "" if scale == 1 else f", at MICROGRAPH_SCALE = {scale:g}"
     return (
-        f"has {shape[0]} x {shape[1]} pixels. Allowed are up to {LARGEST_OUTLINE} x "
-        f"{LARGEST_OUTLINE}: crop it to the particle, with some pixels of background all round (in "
-        "ImageJ: Image > Crop); if the particle itself is larger, reduce the outlines and the "
-        "micrographs alike."
+        f"has {shape[0]} x {shape[1]} pixels. Allowed are up to {largest} x {largest}{at}: crop it "
+        "to the particle, with some pixels of background all round (in ImageJ: Image > Crop); if "
+        "the particle itself is larger, lower MICROGRAPH_SCALE."
     )
 
 

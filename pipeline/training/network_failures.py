@@ -52,7 +52,7 @@ def describe_outlines(outlines: np.ndarray) -> str | None:
         f"The WGAN has not learned to draw outlines: {empty} of {len(outlines)} samples {found}. "
         "Look at the sheets in 1_WGAN/Output_Images. Train for more epochs (WGAN_EPOCHS), with "
         'another SEED, or set OUTLINE_SOURCE = "augmented"; if the outlines in Input_Masks are '
-        "smaller than 10 pixels, enlarge them."
+        "smaller than 10 pixels, raise MICROGRAPH_SCALE."
     )
 
 

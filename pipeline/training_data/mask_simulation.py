@@ -77,7 +77,11 @@ def simulate_label_maps(
     """
     rng = random_generator(options["seed"], LIBRARY_STREAM)
     outlines = _draw_outlines(
-        rng, source, options["invert_masks"], min(MOST_OUTLINES, OUTLINES_PER_MASK * number)
+        rng,
+        source,
+        options["invert_masks"],
+        options["micrograph_scale"],
+        min(MOST_OUTLINES, OUTLINES_PER_MASK * number),
     )
     make_library = cache(partial(_make_library, rng, outlines))
     make_simulator = partial(_make_simulator, make_library, outlines)
@@ -91,7 +95,8 @@ def simulate_label_maps(
                 logger.info("%s matched to the micrographs: %.3g", name, fitted[name])
         coverages = {index: coverage_of_image(scenes, index) for index in indices}
         simulate = make_simulator(fitted)
-        _check_fitted_library(simulate.args[0], median_diameter(scenes))
+        seen = (median_diameter(scenes), options["micrograph_scale"])
+        _check_fitted_library(simulate.args[0], *seen)
         simulate = partial(_simulate_covered, simulate, coverages)
     label_maps = run_in_processes(simulate, indices, number_of_processes(len(indices)))
     if len(indices) < number:  # some were made before, and checked
@@ -129,23 +134,23 @@ def _simulate_covered(simulate: partial, coverages: dict[int, float], index: int
     return simulate(index, coverage=coverages[index])
 
 
-def _draw_outlines(rng, source: Path, invert: bool, number: int) -> np.ndarray:
+def _draw_outlines(rng, source: Path, invert: bool, scale: float, number: int) -> np.ndarray:
     """Return outlines of the WGAN, or of the user's augmented: uint8 (number, height, width)."""
     if source.is_file():
         return draw_from_wgan(rng, source, number)
     logger.info("outlines: those in %s, each time deformed a little (OUTLINE_SOURCE)", source)
-    return augment_outlines(rng, load_outlines(source, invert), number)
+    return augment_outlines(rng, load_outlines(source, invert, scale), number)
 
 
 def _check_library(library: list[list[Particle]], source: Path, number: int) -> None:
     """Raise a ValueError if no particle has a core, a warning if many have none."""
     areas = np.array([particle.area for group in library for particle in group])
-    what_to_do = "Enlarge the masks in Input_Masks."
+    what_to_do = "Raise MICROGRAPH_SCALE."
     if source.is_file():
         sheets = source.parents[2] / "Output_Images" / source.parent.name
         what_to_do = (
             f"Look at the sheets in {sheets}: if they show no outlines yet, train step 1 for more "
-            "epochs (WGAN_EPOCHS); if the outlines are too small, enlarge the masks in Input_Masks."
+            "epochs (WGAN_EPOCHS); if the outlines are too small, raise MICROGRAPH_SCALE."
         )
     if not areas.any():
         raise ValueError(
@@ -158,13 +163,13 @@ def _check_library(library: list[list[Particle]], source: Path, number: int) -> 
         )
 
 
-def _check_fitted_library(library: list[list[Particle]], diameter: float) -> None:
+def _check_fitted_library(library: list[list[Particle]], diameter: float, scale: float) -> None:
     """Raise a ValueError if no particle has a core at the scale of the micrographs, where single
-    ones have a median ``diameter`` in pixels."""
+    ones have a median ``diameter`` in pixels, enlarged by ``scale``."""
     if not any(particle.area for group in library for particle in group):
         raise ValueError(
             "No outline holds a particle at the scale of the micrographs: "
-            f"{describe_small_particles(diameter)}."
+            f"{describe_small_particles(diameter, scale)}."
         )
 
 

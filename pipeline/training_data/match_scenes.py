@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.image_files import read_image, whole_file
+from pipeline.micrograph_scale import SMALL_DIAMETER
 from pipeline.progress import counted, progress
 from pipeline.run_folders import write_json
 from simulate.outlines import GAP, SCALING, scale_limits
@@ -39,8 +40,6 @@ FEWEST_SINGLE = 10  # single particles, below which their size says little
 WIDEST, HALVINGS = 16, 12  # how far a fitted scale is looked for, and how often it is halved
 # Pixels; the simulation's opening leaves cores of 9 at least (8 became 9, 10 were met).
 SMALLEST_DIAMETER = 10
-# Pixels; of particles of 12, in agglomerates, 0.6 were merged. Those of 18, side by side, were not.
-SMALL_DIAMETER = 15
 FAR_APART = 0.4  # Kolmogorov-Smirnov distance of the coverages from which on it is said
 GOLDEN_RATIO = (1 + 5**0.5) / 2
 
@@ -83,7 +82,7 @@ def fit_options(scenes: list, make_simulator, core_diameter, options: dict) -> d
     """
     chord, diameter, number = _pooled(scenes)
     if number >= FEWEST_SINGLE:
-        _warn_of_small_particles(diameter)
+        _warn_of_small_particles(diameter, options["micrograph_scale"])
     found = []  # sizes of single simulated particles over those of the cores, from all tries
 
     def simulate_sample(tried, number):
@@ -117,26 +116,36 @@ def fit_options(scenes: list, make_simulator, core_diameter, options: dict) -> d
     return options
 
 
-def describe_small_particles(diameter: float) -> str:
-    """Return what to do about particles in the micrographs too small to be simulated (pixels)."""
+def describe_small_particles(diameter: float, scale: float) -> str:
+    """Return what to do about particles in the micrographs too small to be simulated.
+
+    ``diameter`` is theirs in pixels, in micrographs enlarged by ``scale`` (MICROGRAPH_SCALE).
+    """
+    larger = scale * math.ceil(max(2, SMALLEST_DIAMETER / diameter))
     return (
-        f"the particles in your micrographs are about {diameter:.0f} px across; at least "
-        f"{SMALLEST_DIAMETER} px are needed, for simulated ones cannot be smaller: enlarge the "
-        f"micrographs, e.g. {math.ceil(max(2, SMALLEST_DIAMETER / diameter))}x"
+        f"the particles in your micrographs are about {diameter:.0f} px across{_at(scale)}; at "
+        f"least {SMALLEST_DIAMETER} px are needed, for simulated ones cannot be smaller: set "
+        f"MICROGRAPH_SCALE = {larger:g}"
     )
 
 
-def _warn_of_small_particles(diameter: float) -> None:
+def _warn_of_small_particles(diameter: float, scale: float) -> None:
     if diameter < SMALLEST_DIAMETER:
-        logger.warning("%s", describe_small_particles(diameter))
+        logger.warning("%s", describe_small_particles(diameter, scale))
     elif diameter < SMALL_DIAMETER:
         logger.warning(
-            "the particles in your micrographs are about %.1f px across; in agglomerates of "
-            "particles of less than %d px many are merged: enlarge the micrographs and the "
-            "outlines 2x, which separates most of them",
+            "the particles in your micrographs are about %.1f px across%s; in agglomerates of "
+            "particles of less than %d px many are merged: MICROGRAPH_SCALE = %g separates most "
+            "of them",
             diameter,
+            _at(scale),
             SMALL_DIAMETER,
+            2 * scale,
         )
+
+
+def _at(scale: float) -> str:
+    return "" if scale == 1 else f" at MICROGRAPH_SCALE = {scale:g}"
 
 
 def middle_scale(options: dict) -> float:

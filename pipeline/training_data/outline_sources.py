@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from pipeline.image_files import list_images, read_mask
+from pipeline.micrograph_scale import at_scale
 from pipeline.particle_shapes import measure_particles
 from simulate.augment_outlines import augment_outlines
 from simulate.outlines import OPENING, carve_core
@@ -30,11 +31,11 @@ FRAME = len(OPENING)  # pixels of background around, for the smoothing
 CHANCE = 0.1
 
 
-def load_outlines(masks_dir: Path, invert: bool = False) -> np.ndarray:
+def load_outlines(masks_dir: Path, invert: bool = False, scale: float = 1.0) -> np.ndarray:
     """Return the outlines in a folder, 0 or 255, in frames of one size.
 
     Its sides are the next multiples of 16 of the largest outline's; smaller ones are centred.
-    ``invert`` is for outlines that are black on white.
+    ``invert`` is for outlines that are black on white. They are enlarged by ``scale`` first.
 
     Raises
     ------
@@ -46,13 +47,17 @@ def load_outlines(masks_dir: Path, invert: bool = False) -> np.ndarray:
         raise FileNotFoundError(
             f"{masks_dir} holds no images: put outlines of single particles, white on black, there."
         )
-    masks = [read_mask(file, invert) for file in files]
+    masks = [_enlarge(read_mask(file, invert), scale) for file in files]
     height, width = (-(-max(m.shape[axis] for m in masks) // 16) * 16 for axis in (0, 1))
     outlines = np.zeros((len(masks), height, width), np.uint8)
     for outline, mask in zip(outlines, masks, strict=True):
         top, left = (height - mask.shape[0]) // 2, (width - mask.shape[1]) // 2
         outline[top : top + mask.shape[0], left : left + mask.shape[1]] = 255 * mask
     return outlines
+
+
+def _enlarge(mask: np.ndarray, scale: float) -> np.ndarray:
+    return mask if scale == 1 else at_scale(mask.astype(np.float32), scale) > 0.5
 
 
 def draw_from_wgan(rng: np.random.Generator, model: Path, number: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.image_files import read_micrograph, write_image
 from pipeline.intensities import clip_spikes, stretch_to_uint8
+from pipeline.micrograph_scale import at_scale
 from pipeline.progress import progress
 from pipeline.tiles import tile_positions
 
@@ -147,6 +148,7 @@ def write_crops(
     chosen: np.ndarray,
     paths: list[Path],
     image_crop: str | int | None,
+    micrograph_scale: float,
     tile_size: tuple[int, int],
     folder: Path,
 ) -> list[str]:
@@ -159,6 +161,7 @@ def write_crops(
         if crop["image"] != image_index:
             image_index = crop["image"]
             image = clip_spikes(read_micrograph(paths[image_index], image_crop))
+            image = at_scale(image, micrograph_scale)
         tile = _part(image, crop["row"], crop["column"], tile_size)
         tile = tile[::-1] if crop["flip_up_down"] else tile
         tile = tile[:, ::-1] if crop["flip_left_right"] else tile

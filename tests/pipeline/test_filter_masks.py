@@ -10,6 +10,7 @@ import pytest
 from pipeline.files.csv_tables import read_table
 from pipeline.filter_masks import filter_masks
 from pipeline.image_files import list_images, read_image, write_image
+from pipeline.micrograph_scale import at_scale
 from pipeline.particle_masks import label_particles
 from pipeline.training_data import unet_pairs
 from pipeline.training_data.fake_micrographs import fake_micrographs_folder
@@ -70,6 +71,7 @@ def run(folders, **options) -> None:
         "watershed_lines": True,
         "min_distance": 9,
         "image_crop": None,
+        "micrograph_scale": 1.0,
         "when_failed": "stop",
     }
     filter_masks(**(defaults | options))
@@ -384,3 +386,14 @@ def test_sizes_that_differ_are_named(folders, folder):
 def test_blur_out_of_range_is_named(folders, amount):
     with pytest.raises(ValueError, match=f"GAUSSIAN_BLUR_AMOUNT is {amount}; expected 0"):
         run(folders, gaussian_blur_amount=amount)
+
+
+def test_masks_of_enlarged_micrographs_come_out_in_their_own_size(folders):
+    for path in list_images(generated(folders, "B")):
+        write_image(path, at_scale(read_image(path), 2.0))
+    run(folders, micrograph_scale=2.0)
+    mask = read_image(folders / "Output_Masks_CycleGAN" / "ü.tif")
+    assert mask.dtype == np.uint8 and set(np.unique(mask)) == {0, 255}
+    assert np.mean((mask > 0) != square(VISIBLE)) < 0.01
+    with pytest.raises(ValueError, match=r"80 x 120.*40 x 60.*with the same IMAGE_CROP and MICROG"):
+        run(folders, micrograph_scale=1.0)

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.intensities import stretch_to_uint8
+from pipeline.micrograph_scale import at_scale
 from pipeline.prepare_images import prepare_images
 from pipeline.tiles import tile_positions
 from pipeline.training_data import real_tiles
@@ -44,6 +45,7 @@ def prepare(folders, **options):
         "min_overlap": 0,
         "dark_background": True,
         "image_crop": "auto",
+        "micrograph_scale": 1.0,
         "seed": 7,
     }
     prepare_images(**(defaults | options))
@@ -287,3 +289,23 @@ def test_inputs_are_not_changed(folders):
     before = {path.name: path.read_bytes() for path in folders[0].iterdir()}
     prepare(folders)
     assert {path.name: path.read_bytes() for path in folders[0].iterdir()} == before
+
+
+def test_tiles_are_cut_from_enlarged_micrographs(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    write_image(images / "a.tif", micrograph(0))
+    tiles = prepare((images, tmp_path / "gan"), micrograph_scale=2.0, tile_height=60, num_tiles=12)
+    enlarged = at_scale(micrograph(0), 2.0)
+    possible = set()
+    for row in range(96 - 60 + 1):
+        for column in range(128 - TILE + 1):
+            part = stretch_to_uint8(enlarged[row : row + 60, column : column + TILE])
+            possible |= {part[::a, ::b].tobytes() for a in (1, -1) for b in (1, -1)}
+    assert {"-aug_" in name for name in tiles} == {True, False}
+    assert all(tile.tobytes() in possible for tile in tiles.values())
+
+
+def test_a_tile_that_only_the_enlarged_micrographs_hold_is_said_so(folders):
+    with pytest.raises(ValueError, match=r"info bar, at MICROGRAPH_SCALE = 2\), less .* 80 x 100"):
+        prepare(folders, micrograph_scale=2.0, tile_height=97)

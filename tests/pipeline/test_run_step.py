@@ -151,7 +151,8 @@ def test_a_step_imports_its_own_backend_or_none(function):
 def test_a_log_on_a_full_disk_does_not_hide_the_error(tmp_path):
     keywords = dict.fromkeys(("tile_height", "tile_width", "num_tiles"), 64) | {"min_overlap": 0}
     keywords |= {"images_dir": str(tmp_path / "none"), "cyclegan_dir": str(tmp_path)}
-    keywords |= {"dark_background": True, "image_crop": None, "seed": 1}
+    keywords |= {"dark_background": True, "image_crop": None, "micrograph_scale": 1.0}
+    keywords |= {"seed": 1}
     job = {"number": "0", "function": "prepare_images", "keywords": keywords}
     job |= {"log_file": "/dev/full", "parent": identity_of(os.getpid())}
     (tmp_path / "job.json").write_text(json.dumps(job))

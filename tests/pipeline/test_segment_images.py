@@ -11,6 +11,7 @@ from skimage.filters import threshold_otsu
 from pipeline import segment_images as step
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
+from pipeline.micrograph_scale import at_scale
 from pipeline.particle_masks import label_particles, to_four_connected
 from pipeline.segment_images import otsu_threshold, segment_output
 
@@ -243,3 +244,18 @@ def test_a_contrast_range_that_clips_nothing_is_said(segment, caplog, contrast_r
     caplog.set_level("INFO")
     segment({"contrast_range": contrast_range}, contrast_range=contrast_range)
     assert ("no contrast range is applied, as (0, 99.5) reaches" in caplog.text) == said
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_the_network_sees_micrographs_at_the_scale_of_its_training(segment, tmp_path, scale):
+    """Masks and probabilities are in the pixels of the micrograph all the same."""
+    masks, shown, _ = segment({"micrograph_scale": scale})
+    micrograph = read_image(tmp_path / "images" / "a.png")
+    expected = at_scale(as_unet_sees(micrograph, (0.5, 99.5), True), scale)
+    np.testing.assert_array_equal(shown[0][..., 0], expected)
+    assert {image.shape for image in masks.values()} == {SHAPE}
+    assert masks["a"].dtype == np.uint8 and masks["a_raw"].dtype == np.float32
+    assert label_particles(masks["a"]).max() == 3
+    particles = disks((TOUCHING[0], RADIUS), (TOUCHING[1], RADIUS), (ALONE, 8))
+    assert alike(masks["a"], particles) > 0.9
+    assert masks["a_raw"][particles].mean() > 2 * masks["a_raw"][~particles].mean()

@@ -23,6 +23,7 @@ from simulate.outlines import SCALING, prepare_library
 
 OPTIONS = {
     "invert_masks": False,
+    "micrograph_scale": 1.0,
     "outline_source": "wgan",
     "wgan_model": None,
     "num_masks": 4,
@@ -331,3 +332,14 @@ def test_augmented_outlines_need_no_wgan(run, tmp_path, monkeypatch):
     areas = np.bincount(labels.ravel())[1:]
     # What is left of an ellipse of 28 x 18 pixels less two at each side, where it is whole.
     assert areas.max() == pytest.approx(np.pi * 12 * 7, rel=0.35)
+
+
+def test_augmented_outlines_are_enlarged_with_the_micrographs(run, tmp_path):
+    outline = np.zeros((40, 30), np.uint8)
+    outline[ellipse(20, 15, 14, 9)] = 255
+    (tmp_path / "Input_Masks").mkdir()
+    write_image(tmp_path / "Input_Masks" / "a.png", outline)
+    options = {"outline_source": "augmented", "max_overlap": 0.0, "tile_height": 160}
+    options |= {"tile_width": 160, "micrograph_scale": 2.0}
+    areas = np.bincount(read_image(run(**options) / "labelsB" / "00000.tif").ravel())[1:]
+    assert areas.max() == pytest.approx(np.pi * 26 * 16, rel=0.35)

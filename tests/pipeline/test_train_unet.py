@@ -9,6 +9,7 @@ import pytest
 from pipeline import train_unet
 from pipeline.image_files import write_image
 from pipeline.intensities import as_unet_sees
+from pipeline.micrograph_scale import at_scale
 from pipeline.run_folders import fingerprint
 from pipeline.training.training_loop import random_numbers
 from pipeline.training_data import imaging_variations, unet_pairs
@@ -23,6 +24,7 @@ OPTIONS = {
     "contrast_range": (10, 90),
     "dark_background": True,
     "image_crop": 40,
+    "micrograph_scale": 1.0,
     "use_dataloader": True,
     "use_brightness_and_contrast_augmentation": False,
     "vary_imaging": False,
@@ -302,3 +304,17 @@ def test_what_was_asked_for_is_recorded(run):
     record = json.loads((run().run_folder / "options.json").read_text())["options"]
     assert record.pop("inputs")
     assert record == json.loads(json.dumps(OPTIONS))
+
+
+def test_backgrounds_are_those_of_the_micrographs_at_their_scale(run, monkeypatch):
+    seen, measure = [], imaging_variations.measure_backgrounds
+
+    def measure_backgrounds(image, *how):
+        seen.append(image)
+        return measure(image, *how)
+
+    monkeypatch.setattr(imaging_variations, "measure_backgrounds", measure_backgrounds)
+    run(vary_imaging=True, micrograph_scale=1.5)
+    expected = at_scale(as_unet_sees(MICROGRAPH[:40], (10, 90), True), 1.5)
+    (image,) = seen
+    np.testing.assert_array_equal(image, expected)

@@ -11,6 +11,7 @@ from pipeline.training.preview_sheets import contact_sheet
 
 OPTIONS = {
     "invert_masks": False,
+    "micrograph_scale": 1.0,
     "batch_size": 4,
     "latent_size": 4,
     "critic_steps": 2,
@@ -98,3 +99,7 @@ def test_what_was_asked_for_reaches_the_network(run):
     assert alpha.shape == (2, 4, 1, 1, 1)
     # Between a real and a fake outline, all the way: uniform from 0 to 1.
     assert 0 <= alpha.min() < alpha.max() < 1
+
+
+def test_the_network_learns_enlarged_outlines(run):
+    assert run(epochs=1, preview_every=20, micrograph_scale=2.0).built[:2] == (64, 64)

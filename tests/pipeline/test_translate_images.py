@@ -10,7 +10,9 @@ import pytest
 from pipeline import translate_images as step
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import stretch_to_uint8
+from pipeline.micrograph_scale import at_scale
 from pipeline.particle_masks import segment_particles
+from pipeline.training_data.gan_images import encode_micrograph
 
 RUN = "2026-01-31_12-00-00"
 OPTIONS = {"use_binary_crossentropy": False, "invert_images": False}
@@ -42,6 +44,7 @@ def translate(tmp_path, monkeypatch):
             "whole_image": True,
             "use_gpu_for_whole_image": False,
             "image_crop": None,
+            "micrograph_scale": 1.0,
             "tile_height": 64,
             "tile_width": 64,
             "min_overlap": 2,
@@ -218,3 +221,14 @@ def test_a_run_without_one_of_its_networks_is_none(translate, tmp_path):
     (tmp_path / "Models" / RUN / "mask_to_image.keras").unlink()
     with pytest.raises(FileNotFoundError, match=r"run step 3 \(train_cyclegan\) first"):
         translate()
+
+
+def test_micrographs_are_translated_at_the_scale_of_the_tiles(translate, tmp_path):
+    folder = translate(micrograph_scale=2.0)
+    micrograph = read_image(tmp_path / "images" / "a.png")
+    assert read_image(folder / "B" / "a.tif").shape == (40, 60)
+    seen = encode_micrograph(stretch_to_uint8(at_scale(micrograph, 2.0)), False)
+    expected = step.stretch_output(0.8 * seen[..., 0], 2.0)
+    np.testing.assert_array_equal(read_image(folder / "B" / "a.tif"), expected)
+    translate(micrograph_scale=1.0)
+    assert read_image(folder / "B" / "a.tif").shape == (20, 30)

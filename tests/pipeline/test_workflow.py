@@ -6,10 +6,12 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline import workflow
 from pipeline.checks.values import UNKNOWN
+from pipeline.image_files import write_image
 from pipeline.processes import step_process
 from pipeline.processes.run_lock import identity_of
 from pipeline.run_folders import MADE_WITH, read_json, write_json
@@ -301,3 +303,29 @@ def test_auto_asks_before_all_that_the_preset_has_a_bearing_on(
     with pytest.raises(SystemExit):
         workflow.run_workflow(steps, options={"ROOT_DIR": tmp_path}, selected=selected)
     assert known == ["another preset"] * asks
+
+
+@pytest.mark.parametrize(("option", "expected"), [("auto", 2.0), (1.5, 1.5)])
+def test_the_scale_is_chosen_once_for_all_steps_and_for_the_checks(
+    tmp_path, monkeypatch, option, expected
+):
+    mask = np.zeros((30, 30), np.uint8)
+    mask[10:20, 10:20] = 255
+    (tmp_path / "masks").mkdir()
+    write_image(tmp_path / "masks" / "a.png", mask)
+    checked, run = [], []
+    monkeypatch.setattr(workflow, "check_inputs", lambda *given: checked.append(given))
+    monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
+    monkeypatch.setattr(workflow, "catch_ends_from_outside", lambda: None)
+    monkeypatch.setattr(workflow, "_run_unless_finished", lambda *given: run.append(given[3]))
+
+    def steps(run_step):
+        run_step("0", "prepare_images", micrograph_scale=option, seed=1)
+        run_step("8", "score_masks")
+
+    options = {"ROOT_DIR": tmp_path, "RESUME": True, "MICROGRAPH_SCALE": option}
+    workflow.run_workflow(steps, options=options | {"INPUT_DIR_MASKS": tmp_path / "masks"})
+    ((seen_options, calls, *_),) = checked
+    assert seen_options["MICROGRAPH_SCALE"] == expected
+    assert run == [keywords for *_, keywords in calls]
+    assert run == [{"micrograph_scale": expected, "seed": 1}, {}]

@@ -23,6 +23,10 @@ def test_the_estimate_grows_with_what_decides_it():
     for change in ({"CYCLEGAN_FILTERS": 65}, {"NUM_SIMULATED_MASKS": 1001}, {"TILE_SIZE_W": 400}):
         more = estimate_bytes(options | change, 40 * 1024 * 712, (64, 64))
         assert more["CYCLEGAN_DIR"] > published["CYCLEGAN_DIR"]
+    enlarged = estimate_bytes(options, 40 * 1024 * 712, (64, 64), 2.0)
+    added = {name: enlarged[name] - size for name, size in published.items()}
+    assert added.pop("CYCLEGAN_DIR") == pytest.approx(3 * 2 * 40 * 1024 * 712, abs=1)
+    assert not any(added.values())
     assert estimate_bytes(options, 0, (96, 96))["WGAN_DIR"] > published["WGAN_DIR"]
 
 

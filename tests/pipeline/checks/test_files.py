@@ -327,3 +327,14 @@ def test_a_named_model_must_be_there(tmp_path):
         assert f"translate_images: cyclegan_model is '{wrong}', but there is no such fin" in problem
         assert "(one that holds image_to_mask.keras)" in problem
         assert "Allowed is None for the newest, or one of: 2026-01-31_12-00-00." in problem
+
+
+def test_the_tile_must_fit_the_images_as_enlarged(images):
+    def problems(tile, scale):
+        return check_images("INPUT_DIR_IMAGES", images, None, tile, scale)[0]
+
+    assert problems((120, 160), 2.0) == []
+    first, *_ = problems((121, 160), 2.0)
+    words = "120 x 160 pixels (height x width, without the info bar, at MICROGRAPH_SCALE = 2)"
+    assert words in first and "set TILE_SIZE_H to at most 120" in first
+    assert "30 x 40 pixels" in problems(TILE, 0.5)[0]

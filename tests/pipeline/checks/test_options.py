@@ -53,6 +53,7 @@ def test_an_option_like_no_other_gets_no_suggestion(options):
         ("DARK_BACKGROUND", "False", "DARK_BACKGROUND is 'False' (str); allowed is True or False"),
         ("RUN_INFERENCE_ON_WHOLE_IMAGE", 1, "allowed is True or False"),
         ("IMAGE_CROP", "yes", 'allowed is "auto" or None, or a whole number of at least 1'),
+        ("MICROGRAPH_SCALE", 0, 'allowed is "auto", or a number from 0.1 to 10'),
         ("PIXEL_SIZE_NM", 0, "allowed is None, or a number above 0"),
         ("SEED", -1, "allowed is a whole number from 0 to 4,294,967,295"),
         ("RESUME", None, "allowed is True or False"),

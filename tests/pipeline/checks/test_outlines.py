@@ -121,7 +121,7 @@ def test_outlines_of_which_nothing_is_left_are_problems_where_all_are_so(masks):
     assert problems[5].startswith(
         f"{masks / '05.png'} shows a particle of which step 2 has nothing"
     )
-    assert "a square of 9 x 9 pixels fits: enlarge the masks and micrographs alike" in problems[5]
+    assert "a square of 9 x 9 pixels fits: raise MICROGRAPH_SCALE" in problems[5]
 
 
 def test_a_few_outlines_too_small_are_warned_of_by_name(masks, caplog):
@@ -222,3 +222,18 @@ def test_few_and_large_masks_are_warned_of(masks, caplog):
     assert problems_of_masks(masks) == []
     assert "19 outlines are few to learn from; the WGAN gets better from about 20" in caplog.text
     assert "an outline of 100 x 100 pixels is larger than a tile (48 x 64)" in caplog.text
+
+
+def test_outlines_are_checked_as_large_as_they_are_enlarged(masks, caplog):
+    for path in masks.glob("*.png"):
+        cv2.imwrite(str(path), outline(14))  # a disk of 7 pixels
+    problems, largest = check_masks("INPUT_DIR_MASKS", masks, TILE)
+    assert largest == (14, 14)
+    assert len(problems) == 20 and "raise MICROGRAPH_SCALE" in problems[0]
+    assert check_masks("INPUT_DIR_MASKS", masks, TILE, micrograph_scale=2.0) == ([], (28, 28))
+    assert "larger than a tile" not in caplog.text
+    check_masks("INPUT_DIR_MASKS", masks, TILE, micrograph_scale=4.0)
+    assert "an outline of 56 x 56 pixels is larger than a tile (48 x 64)" in caplog.text
+    problems, _ = check_masks("INPUT_DIR_MASKS", masks, None, micrograph_scale=40.0)
+    words = "Allowed are up to 12 x 12, at MICROGRAPH_SCALE = 40: crop it"
+    assert len(problems) == 20 and words in problems[0]

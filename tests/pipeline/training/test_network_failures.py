@@ -219,6 +219,7 @@ def test_step_1_stops_if_the_outlines_hold_no_particle(tmp_path, monkeypatch, ca
         lambda generator, latent: np.zeros((len(latent), 32, 48), np.uint8),
     )
     options = {"masks_dir": tmp_path / "masks", "invert_masks": False, "wgan_dir": tmp_path}
+    options |= {"micrograph_scale": 1.0}
     options |= {"batch_size": 4, "epochs": 1, "latent_size": 4, "critic_steps": 1, "seed": 1}
     options |= {"gradient_penalty_weight": 10.0, "learning_rate": 2e-4, "beta_1": 0.5}
     options |= {"beta_2": 0.9, "preview_every": 1, "checkpoint_minutes": 10}

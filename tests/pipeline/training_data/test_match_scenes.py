@@ -57,7 +57,7 @@ def made_of(outline):
     return min(outline - 4, 5.6 + 1.7 * (outline - 13))
 
 
-def fit(monkeypatch, wanted, normal=True):
+def fit(monkeypatch, wanted, normal=True, scale=1.0):
     """Return options fitted to particles that are ``wanted`` pixels wide, from outlines of 26.
 
     Scales that are not normal are uniform, with a middle of twice ``scaling_mu``.
@@ -77,6 +77,7 @@ def fit(monkeypatch, wanted, normal=True):
     scenes = [Scene(0.2, np.nan, np.full(2, wanted)) for _ in range(20)]
     options = {"use_perlin_noise": False, "scaling_mu": 1.0, "scaling_sigma": 0.1}
     options |= {"min_scaling": 1.5, "max_scaling": 2.5, "use_normal_distribution": normal}
+    options |= {"micrograph_scale": scale}
     return fit_options(scenes, simulator, lambda scale: made_of(26 * scale), options)
 
 
@@ -99,12 +100,16 @@ def test_particles_too_small_to_be_made_are_as_small_as_can_be_and_warned_of(mon
     fitted = fit(monkeypatch, 4.0)
     assert 26 * fitted["scaling_mu"] == pytest.approx(12.5, rel=0.01)
     assert "are about 4 px across; at least 10 px are needed" in caplog.text
-    assert "enlarge the micrographs, e.g. 3x" in caplog.text
+    assert "set MICROGRAPH_SCALE = 3" in caplog.text
     assert "are merged" not in caplog.text
     caplog.clear()
     fit(monkeypatch, 12.0)
     assert "are about 12.0 px across; in agglomerates of particles of less than 15" in caplog.text
-    assert "enlarge the micrographs and the outlines 2x" in caplog.text
+    assert "MICROGRAPH_SCALE = 2 separates most of them" in caplog.text
+    caplog.clear()
+    fit(monkeypatch, 12.0, scale=1.5)
+    assert "12.0 px across at MICROGRAPH_SCALE = 1.5; in" in caplog.text
+    assert "MICROGRAPH_SCALE = 3 separates" in caplog.text
     caplog.clear()
     fit(monkeypatch, 16.0)
     assert not caplog.text

@@ -67,3 +67,15 @@ def test_a_folder_without_outlines_is_named(tmp_path):
 def test_black_on_white_outlines_are_inverted(tmp_path):
     write_image(tmp_path / "a.png", 255 - ellipses([(10, 14)])[0])
     np.testing.assert_array_equal(load_outlines(tmp_path, invert=True), ellipses([(10, 14)]))
+
+
+def test_outlines_are_enlarged_as_asked_for(tmp_path):
+    write_image(tmp_path / "a.png", ellipses([(10, 14)])[0])
+    (enlarged,) = load_outlines(tmp_path, scale=1.5)
+    assert enlarged.shape == tuple(
+        -(-1.5 * side // 16) * 16 for side in ellipses([(9, 9)])[0].shape
+    )
+    assert set(np.unique(enlarged)) == {0, 255}
+    (own,) = ellipses([(10, 14)])
+    ratio = np.count_nonzero(enlarged) / np.count_nonzero(own)
+    assert ratio == pytest.approx(1.5**2, rel=0.03)
