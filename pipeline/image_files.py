@@ -115,16 +115,16 @@ def read_image(path: Path) -> np.ndarray:
     """Return an image as (height, width), grey.
 
     One channel keeps its dtype and values; colour becomes the plain mean over red, green and blue
-    (float32), without the alpha channel; of an animated GIF, the first frame. Palette images give
-    their index where the palette is a grey ramp, else the palette's grey.
+    (float32), without the alpha channel. Palette images give their index where the palette is a
+    grey ramp, else the palette's grey.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file cannot be read, is truncated, is a stack or an animated PNG, has neither one
-        nor three colour channels, or contains NaN or infinite values; names the file.
+        If the file cannot be read, is truncated, is a stack or animated, has neither one nor three
+        colour channels, or contains NaN or infinite values; names the file.
     """
     path = Path(path)
     with _readable(path):

@@ -100,7 +100,7 @@ def _check_header(image: Image.Image, path: Path) -> None:
     bytes_per_pixel = len(image.getbands()) * (2 if is_deep else 1)
     _check_size(image.height, image.width, bytes_per_pixel, path, image.format == "JPEG")
     frames = getattr(image, "n_frames", 1)
-    if image.format == "PNG" and frames > 1:
+    if image.format in ("PNG", "GIF") and frames > 1:
         raise _wrong_shape(path, (frames, image.height, image.width))
 
 
