@@ -72,6 +72,11 @@ def _median_diameter(masks_dir, invert):
     return float(np.median(diameters)) if diameters else math.nan
 
 
+def words_of(scale: float) -> str:
+    """Return what to say after a size in pixels of enlarged images; nothing at 1."""
+    return "" if scale == 1 else f", at MICROGRAPH_SCALE = {scale:g}"
+
+
 def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
     """Return (height, width) in pixels of an image of ``size`` at a scale."""
     height, width = (max(1, round(side * scale)) for side in size)

@@ -14,7 +14,7 @@ from pipeline.image_files import (
     whole_file,
 )
 from pipeline.intensities import clip_spikes
-from pipeline.micrograph_scale import at_scale, scaled_size
+from pipeline.micrograph_scale import at_scale, scaled_size, words_of
 from pipeline.progress import counted, progress
 from pipeline.run_folders import fingerprint, open_output_folder
 from pipeline.training_data.real_tiles import (
@@ -130,7 +130,7 @@ def _check_tile_fits(image, tile_size, path, paths, image_crop, scale) -> None:
         return
     own_sizes = [read_micrograph(other, image_crop).shape for other in paths]
     rows, columns = np.min([scaled_size(size, scale) for size in own_sizes], axis=0)
-    at = "" if scale == 1 else f", at MICROGRAPH_SCALE = {scale:g}"
+    at = words_of(scale)
     raise ValueError(
         f"{path} has {height} x {width} pixels (height x width, without the info bar{at}), less "
         f"than a tile of {tile_height} x {tile_width}. The largest tile that fits all images is "

@@ -18,6 +18,7 @@ TINY = {
     "WHEN_A_NETWORK_FAILS": "warn",  # so short a training teaches nothing
     "TILE_SIZE_W": 64,
     "TILE_SIZE_H": 64,
+    "MICROGRAPH_SCALE": 1.25,
     "NUM_SIMULATED_MASKS": 6,
     "WGAN_BATCH_SIZE": 8,
     "WGAN_EPOCHS": 4,
@@ -32,6 +33,7 @@ TINY = {
 # them, so that the tests of both backends together run the whole script over both.
 PUBLISHED = {
     "DARK_BACKGROUND": False,
+    "MICROGRAPH_SCALE": 1,
     "RUN_INFERENCE_ON_WHOLE_IMAGE": False,
     "MATCH_SCENES": False,
     "UNET_TARGET": "mask",

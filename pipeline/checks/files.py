@@ -15,7 +15,7 @@ from pipeline.image_files import (
     read_micrograph,
     stem_of,
 )
-from pipeline.micrograph_scale import scaled_size
+from pipeline.micrograph_scale import scaled_size, words_of
 from pipeline.progress import counted, progress
 from pipeline.step_table import file_made_last
 
@@ -77,7 +77,7 @@ def check_images(
 
 def _check_tiles(sizes: dict[Path, Size], tile: Size, scale: float) -> list[str]:
     sizes = {path: scaled_size(size, scale) for path, size in sizes.items()}
-    at = "" if scale == 1 else f", at MICROGRAPH_SCALE = {scale:g}"
+    at = words_of(scale)
     small = {path: size for path, size in sizes.items() if size[0] < tile[0] or size[1] < tile[1]}
     usable = [size for size in small.values() if min(size) >= SMALLEST_TILE]
     height, width = (min(side) for side in zip(tile, *usable, strict=True))

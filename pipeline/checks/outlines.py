@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.checks.files import Size, in_one_line, list_and_check_names
 from pipeline.checks.step_options import wrong_keywords
 from pipeline.image_files import above_half, read_image
-from pipeline.micrograph_scale import scaled_size
+from pipeline.micrograph_scale import scaled_size, words_of
 from pipeline.particles.label_maps import is_label_map
 from pipeline.progress import counted, progress
 from simulate.outlines import OPENING, SCALING, prepare_particle, scale_limits
@@ -167,7 +167,7 @@ def _describe_size(shape: Size, scale: float) -> str | None:
     largest = math.floor(LARGEST_OUTLINE / scale)
     if max(shape) <= largest:
         return None
-    at = "" if scale == 1 else f", at MICROGRAPH_SCALE = {scale:g}"
+    at = words_of(scale)
     return (
         f"has {shape[0]} x {shape[1]} pixels. Allowed are up to {largest} x {largest}{at}: crop it "
         "to the particle, with some pixels of background all round (in ImageJ: Image > Crop); if "

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.image_files import read_image, whole_file
-from pipeline.micrograph_scale import SMALL_DIAMETER
+from pipeline.micrograph_scale import SMALL_DIAMETER, words_of
 from pipeline.progress import counted, progress
 from pipeline.run_folders import write_json
 from simulate.outlines import GAP, SCALING, scale_limits
@@ -123,8 +123,8 @@ def describe_small_particles(diameter: float, scale: float) -> str:
     """
     larger = scale * math.ceil(max(2, SMALLEST_DIAMETER / diameter))
     return (
-        f"the particles in your micrographs are about {diameter:.0f} px across{_at(scale)}; at "
-        f"least {SMALLEST_DIAMETER} px are needed, for simulated ones cannot be smaller: set "
+        f"the particles in your micrographs are about {diameter:.0f} px across{words_of(scale)}; "
+        f"at least {SMALLEST_DIAMETER} px are needed, for simulated ones cannot be smaller: set "
         f"MICROGRAPH_SCALE = {larger:g}"
     )
 
@@ -138,14 +138,10 @@ def _warn_of_small_particles(diameter: float, scale: float) -> None:
             "particles of less than %d px many are merged: MICROGRAPH_SCALE = %g separates most "
             "of them",
             diameter,
-            _at(scale),
+            words_of(scale),
             SMALL_DIAMETER,
             2 * scale,
         )
-
-
-def _at(scale: float) -> str:
-    return "" if scale == 1 else f" at MICROGRAPH_SCALE = {scale:g}"
 
 
 def middle_scale(options: dict) -> float:

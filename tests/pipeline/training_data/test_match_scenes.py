@@ -108,7 +108,7 @@ def test_particles_too_small_to_be_made_are_as_small_as_can_be_and_warned_of(mon
     assert "MICROGRAPH_SCALE = 2 separates most of them" in caplog.text
     caplog.clear()
     fit(monkeypatch, 12.0, scale=1.5)
-    assert "12.0 px across at MICROGRAPH_SCALE = 1.5; in" in caplog.text
+    assert "12.0 px across, at MICROGRAPH_SCALE = 1.5; in" in caplog.text
     assert "MICROGRAPH_SCALE = 3 separates" in caplog.text
     caplog.clear()
     fit(monkeypatch, 16.0)
