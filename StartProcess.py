@@ -150,6 +150,16 @@ UNET_DIR = f"{ROOT_DIR}/3_UNet"  # its networks
 
 def steps(run_step):
     """Run the steps in order, each in a process of its own. Comment out what is not to run."""
+    # Where images are cut into tiles (steps 4 and 6b, if RUN_INFERENCE_ON_WHOLE_IMAGE = False).
+    tiling = {
+        "min_overlap": 2,  # pixels, as in step 0
+        "manage_overlap_mode": 2,  # where tiles overlap: 0 maximum, 1 average, 2 crop
+    }
+    # How masks are split where narrow (steps 5, 6b, 8; in 6b not with UNET_TARGET = "instances").
+    splitting = {
+        "watershed_lines": True,  # False: touching particles stay one
+        "min_distance": preset(published=9, quick=5),  # between two particles' centres, in pixels
+    }
     run_step(
         "0",
         "prepare_images",
@@ -269,8 +279,7 @@ def steps(run_step):
         whole_image=RUN_INFERENCE_ON_WHOLE_IMAGE,
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
-        min_overlap=2,  # pixels, as in step 0; if RUN_INFERENCE_ON_WHOLE_IMAGE = False
-        manage_overlap_mode=2,  # where tiles overlap: 0 maximum, 1 average, 2 crop
+        **tiling,
         use_gpu_for_whole_image=USE_GPU_FOR_WHOLE_IMAGE_INFERENCE,
         image_crop=IMAGE_CROP,
         micrograph_scale=MICROGRAPH_SCALE,
@@ -284,10 +293,7 @@ def steps(run_step):
         dark_background=DARK_BACKGROUND,
         gaussian_blur_amount=GAUSSIAN_BLUR_AMOUNT,
         threshold=-1,  # of the raw masks, 0 to 255; negative: Otsu
-        watershed_lines=True,  # split touching particles
-        min_distance=preset(
-            published=9, quick=5
-        ),  # between the centres of two particles, in pixels
+        **splitting,
         image_crop=IMAGE_CROP,
         micrograph_scale=MICROGRAPH_SCALE,
         when_failed=WHEN_A_NETWORK_FAILS,
@@ -332,16 +338,13 @@ def steps(run_step):
         whole_image=RUN_INFERENCE_ON_WHOLE_IMAGE,
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
-        min_overlap=2,  # pixels, as in step 0; if RUN_INFERENCE_ON_WHOLE_IMAGE = False
-        manage_overlap_mode=2,  # where tiles overlap: 0 maximum, 1 average, 2 crop
+        **tiling,
         use_gpu_for_whole_image=USE_GPU_FOR_WHOLE_IMAGE_INFERENCE,
         average_flips=UNET_TEST_TIME_FLIPS,
         magnification=UNET_TEST_TIME_MAGNIFICATION,
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
         threshold=-1,  # of the stretched probability, 0 to 255; negative: Otsu
-        # these two are without effect on UNET_TARGET = "instances"
-        watershed_lines=True,
-        min_distance=preset(published=9, quick=5),
+        **splitting,
         image_crop=IMAGE_CROP,
         when_failed=WHEN_A_NETWORK_FAILS,
     )
@@ -368,9 +371,7 @@ def steps(run_step):
         masks_dir=OUTPUT_DIR_UNET,
         true_masks_dir=TRUE_MASKS_DIR,
         results_dir=RESULTS_DIR,
-        # these two as in step 6b, for the masks at each threshold
-        watershed_lines=True,
-        min_distance=preset(published=9, quick=5),
+        **splitting,  # for the masks at each threshold
     )
 
 

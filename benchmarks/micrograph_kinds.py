@@ -148,7 +148,7 @@ KINDS = {
         bright_field,
         {"DARK_BACKGROUND": "False", "MAX_PARTICLE_OVERLAP": "0.05"},
     ),
-    "small": (small, {"TILE_SIZE_W": "64", "TILE_SIZE_H": "64"}),
+    "small": (small, {}),
     "small_enlarged": (small_enlarged, {}),
 }
 

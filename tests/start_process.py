@@ -36,18 +36,17 @@ def default_options(root_dir: Path | None = None, preset=published) -> dict[str,
 
 def default_calls(options: dict[str, object], preset=published) -> list[tuple[str, str, dict]]:
     """Return (number, step name, keywords) of all step calls, made from the options."""
+    (steps,) = (
+        node
+        for node in ast.parse(SOURCE.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+    )
+    names = {"preset": preset, **options}
+    exec(compile(ast.Module([steps], []), SOURCE.name, "exec"), names)
     calls = []
-    for node in ast.walk(ast.parse(SOURCE.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "run_step":
-            number, step_name = (ast.literal_eval(argument) for argument in node.args)
-            keywords = {
-                keyword.arg: eval(
-                    compile(ast.Expression(keyword.value), SOURCE.name, "eval"),
-                    {"preset": preset, **options},
-                )
-                for keyword in node.keywords
-            }
-            calls.append((number, step_name, keywords))
+    names[steps.name](
+        lambda number, step_name, **keywords: calls.append((number, step_name, keywords))
+    )
     return calls
 
 

@@ -87,6 +87,7 @@ def test_the_ways_that_were_chosen_were_taken_by_all_steps(finished):
         "UNET_TEST_TIME_FLIPS": False if AS_PUBLISHED else "rotations",
         "UNET_TEST_TIME_MAGNIFICATION": 1 if AS_PUBLISHED else 1.25,
         "UNET_GAP_WEIGHT": 0.0 if AS_PUBLISHED else 10.0,
+        "MICROGRAPH_SCALE": 1 if AS_PUBLISHED else TINY["MICROGRAPH_SCALE"],
     }
     simulated = the_json(folder, "2_CycleGAN/data/trainB/made_with.json")
     cyclegan = the_json(folder, "2_CycleGAN/Models/*/options.json")["options"]
@@ -103,7 +104,12 @@ def test_the_ways_that_were_chosen_were_taken_by_all_steps(finished):
         "UNET_TEST_TIME_MAGNIFICATION": segmented["magnification"],
         "UNET_VARY_IMAGING": unet["vary_imaging"],
         "UNET_GAP_WEIGHT": unet["gap_weight"],
+        "MICROGRAPH_SCALE": unet["micrograph_scale"],
     } == expected
+    tiles = the_json(folder, "2_CycleGAN/data/trainA/made_with.json")
+    assert {
+        made["micrograph_scale"] for made in (tiles, simulated["options"], translated, filtered)
+    } == {unet["micrograph_scale"]}
     assert translated["whole_image"] == segmented["whole_image"]
     assert filtered["dark_background"] == simulated["options"]["dark_background"]
     assert filtered["dark_background"] == unet["dark_background"] != cyclegan["invert_images"]
