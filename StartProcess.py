@@ -41,7 +41,8 @@ RESULTS_DIR = f"{ROOT_DIR}/Results"  # tables, plots and report, a folder for ea
 TRUE_MASKS_DIR = f"{ROOT_DIR}/True_Masks"  # for scoring only; may be missing
 
 # Change these first: a tile should show several whole particles with background beside them, 8 to
-# 30 with the values here and in the README, and be no larger than an image.
+# 30 with the values here and in the README, and be no larger than an image (both as the networks
+# see them: MICROGRAPH_SCALE).
 TILE_SIZE_W = preset(published=384, quick=128)
 TILE_SIZE_H = preset(published=384, quick=128)
 # Simulated masks, and tiles of your micrographs, to train on; if more tiles show particles, all are
@@ -58,7 +59,8 @@ RUN_INFERENCE_ON_WHOLE_IMAGE = True
 IMAGE_CROP = "auto"
 # The networks see micrographs and outlines enlarged by this factor (below 1: reduced); masks and
 # measurements are in the micrographs' own pixels. "auto": 2 to 4 if your outlines are less than 15
-# pixels across, so that small particles are told apart, else 1. Published: 1.
+# pixels across, so that small particles are told apart, else 1. Published: 1. Time and memory of
+# steps 4 to 6b grow with its square.
 MICROGRAPH_SCALE = "auto"
 # Size of a pixel in nm. None: from the file's metadata, where the microscope wrote it.
 PIXEL_SIZE_NM = None
@@ -156,9 +158,11 @@ def steps(run_step):
         "manage_overlap_mode": 2,  # where tiles overlap: 0 maximum, 1 average, 2 crop
     }
     # How masks are split where narrow (steps 5, 6b, 8; in 6b not with UNET_TARGET = "instances").
+    # To change it for one step, write **splitting | {"min_distance": 12} in its call.
     splitting = {
         "watershed_lines": True,  # False: touching particles stay one
-        "min_distance": preset(published=9, quick=5),  # between two particles' centres, in pixels
+        # between two particles' centres, in pixels as the networks see them (MICROGRAPH_SCALE)
+        "min_distance": preset(published=9, quick=5),
     }
     run_step(
         "0",

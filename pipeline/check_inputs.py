@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.checks.disk import check_disk_space, estimate_bytes
-from pipeline.checks.earlier_steps import check_earlier_steps, check_pairs
+from pipeline.checks.earlier_steps import check_earlier_steps, check_pairs, check_scale
 from pipeline.checks.files import check_images, check_named_models
 from pipeline.checks.machine import (
     check_backend,
@@ -20,7 +20,7 @@ from pipeline.checks.step_options import check_step_options, wrong_keywords
 from pipeline.checks.true_masks import check_true_masks
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.calibration import check_pixel_sizes
-from pipeline.micrograph_scale import scale_of
+from pipeline.micrograph_scale import with_scale
 from pipeline.run_step import runs_network
 from pipeline.step_table import STEPS, folders_written
 
@@ -61,6 +61,7 @@ def check_inputs(
         If there is a problem; one line for each: the file or option, what was found, what is
         allowed, what to do.
     """
+    options, calls = with_scale(options, calls)
     wrong = wrong_values(options, OPTION_CHECKS)
     right = {name: value for name, value in options.items() if name not in wrong}
     problems = [*known, *check_options(options)]
@@ -75,6 +76,7 @@ def check_inputs(
     if calls and check_earlier_steps(calls):
         problems += check_earlier_steps([call for call in calls if not is_done(call)])
     problems += check_pairs(calls or [], is_done)
+    problems += check_scale(calls or [])
     problems += check_named_models(calls or [])
     numbers = STEPS if calls is None else {str(number) for number, _, _ in calls}
     problems += check_write_permission(right, numbers)
@@ -149,7 +151,7 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
 
     problems = []
     sizes, outline = {}, (0, 0)
-    scale = scale_of(options)
+    scale = options.get("MICROGRAPH_SCALE", 1.0)
     tile = None
     if "TILE_SIZE_H" in options and "TILE_SIZE_W" in options:
         tile = options["TILE_SIZE_H"], options["TILE_SIZE_W"]

@@ -6,8 +6,8 @@ their neighbours. So micrographs and outlines are resized for whatever is simula
 translated, and masks are brought back to the pixels of the micrograph.
 """
 
-import logging
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -16,65 +16,95 @@ import numpy as np
 from pipeline.checks.values import folder_name
 from pipeline.image_files import list_images, read_mask
 from pipeline.particle_masks import label_particles, to_four_connected
-
-logger = logging.getLogger(__name__)
+from pipeline.run_folders import MADE_WITH, read_record
 
 AUTO = "auto"
+OF_STEPS = "micrograph_scale"  # as the steps' keywords and records name it
 # Pixels, of the equivalent circle: of particles of 12, in agglomerates, a third were found, of
 # those of 18, side by side, nearly all.
 SMALL_DIAMETER = 15
 WANTED_DIAMETER = 20  # of small ones, enlarged
-LARGEST_SCALE = 4  # nothing that is not in the micrograph appears by enlarging it further
+LARGEST_SCALE = 4  # of "auto": no detail appears by enlarging a micrograph further
+ON_OUTLINE = 1e-3  # pixels from it
+ALLOWED_SCALES = (0.1, 10)  # from, to
 
 
-def scale_of(options: dict[str, object]) -> float:
-    """Return the scale that the options of StartProcess.py say, 1 where they do not tell.
+def with_scale(options: dict, calls: list[tuple] | None) -> tuple[dict, list[tuple] | None]:
+    """Return options and step calls with a number wherever MICROGRAPH_SCALE is "auto".
 
-    For "auto" it is what the outlines want (`choose_scale`).
+    Parameters
+    ----------
+    options : the options of StartProcess.py by name; some may be missing or wrong.
+    calls : (number, step name, keywords) of the steps that will run; None for all steps.
+
+    It is the scale that the outlines want (`scale_for_outlines`). Where step 0 is not to run, or no
+    outline can be read, it is that of the tiles step 0 made before, so that a step that runs alone
+    goes on as the others began. Without either it is 1.
     """
-    scale = options.get("MICROGRAPH_SCALE", 1.0)
-    if scale != AUTO:
-        return scale
+    asked = [options.get("MICROGRAPH_SCALE")]
+    asked += [keywords.get("micrograph_scale") for *_, keywords in calls or []]
+    if AUTO not in asked:
+        return options, calls
+    cuts_tiles = calls is None or any(number == "0" for number, *_ in calls)
+    of_tiles = scale_of_tiles(options.get("CYCLEGAN_DIR"))
+    scale = None if of_tiles and not cuts_tiles else _scale_of_outlines(options)
+    scale = scale or of_tiles or 1.0
+    if calls is not None:
+        calls = [
+            (*call, {k: scale if (k, v) == (OF_STEPS, AUTO) else v for k, v in keywords.items()})
+            for *call, keywords in calls
+        ]
+    if options.get("MICROGRAPH_SCALE") == AUTO:
+        options = options | {"MICROGRAPH_SCALE": scale}
+    return options, calls
+
+
+def scale_of_tiles(cyclegan_dir) -> float | None:
+    """Return the scale at which step 0 cut the tiles that are there, None where it is not known."""
+    if cyclegan_dir is None or folder_name(cyclegan_dir):
+        return None
+    record = read_record(Path(cyclegan_dir) / "data" / "trainA" / MADE_WITH)
+    return record.get(OF_STEPS, 1.0) if record else None  # there was no such option before
+
+
+def _scale_of_outlines(options):
     masks_dir = options.get("INPUT_DIR_MASKS")
     if masks_dir is None or folder_name(masks_dir):
-        return 1.0
-    return choose_scale(masks_dir, options.get("INVERT_INPUT_MASKS") is True)
+        return None
+    return scale_for_outlines(masks_dir, options.get("INVERT_INPUT_MASKS") is True)
 
 
-def choose_scale(masks_dir: Path, invert: bool = False) -> float:
+def scale_for_outlines(masks_dir: Path, invert: bool = False) -> float | None:
     """Return the scale that particles as large as the outlines in a folder want: 1, 2, 3 or 4.
 
-    It is 1 unless half of the outlines are below `SMALL_DIAMETER`, and where there are none that
-    can be read. ``invert`` is for outlines that are black on white.
+    It is 1 unless half of the outlines are below `SMALL_DIAMETER`; None where none can be read.
+    ``invert`` is for outlines that are black on white.
     """
-    diameter = _median_diameter(Path(masks_dir), invert)
-    if not 0 < diameter < SMALL_DIAMETER:
-        return 1.0
-    scale = min(math.ceil(WANTED_DIAMETER / diameter), LARGEST_SCALE)
-    logger.info(
-        "your outlines are %.1f pixels across in the median, so the networks see them, and the "
-        "micrographs, enlarged %d times (MICROGRAPH_SCALE)",
-        diameter,
-        scale,
-    )
-    return float(scale)
-
-
-def _median_diameter(masks_dir, invert):
-    """Return the median of the outlines' equivalent diameters in pixels, NaN where none is."""
     diameters = []
     try:
-        for path in list_images(masks_dir):
-            area = np.count_nonzero(read_mask(path, invert))
-            diameters.append(2 * math.sqrt(area / math.pi))
-    except (OSError, ValueError):  # of which the checks tell
-        return math.nan
-    return float(np.median(diameters)) if diameters else math.nan
+        files = list_images(masks_dir)
+    except OSError:
+        return None
+    for file in files:
+        with suppress(OSError, ValueError):  # of which the checks tell
+            area = np.count_nonzero(read_mask(file, invert))
+            diameters += [2 * math.sqrt(area / math.pi)] if area else []
+    if not diameters:
+        return None
+    diameter = np.median(diameters)
+    if diameter >= SMALL_DIAMETER:
+        return 1.0
+    return float(min(math.ceil(WANTED_DIAMETER / diameter), LARGEST_SCALE))
 
 
 def words_of(scale: float) -> str:
     """Return what to say after a size in pixels of enlarged images; nothing at 1."""
     return "" if scale == 1 else f", at MICROGRAPH_SCALE = {scale:g}"
+
+
+def in_own_pixels(distance: int, scale: float) -> int:
+    """Return a distance in pixels of enlarged micrographs in the micrographs' own, at least 1."""
+    return max(1, round(distance / scale))
 
 
 def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
@@ -107,17 +137,30 @@ def at_scale(image: np.ndarray, scale: float) -> np.ndarray:
 def mask_at_size(mask: np.ndarray, size: tuple[int, int], smallest: int = 1) -> np.ndarray:
     """Return a mask of separate particles, (h, w), at another size: uint8, 0 or 255.
 
-    Particles stay separate: where two would touch, a line of one pixel is left between them. Those
-    of less than ``smallest`` pixels, at the new size, are left out. A mask that has the size
-    already is returned as it is.
+    Outlines stay where they were, to a fraction of a pixel. Particles stay separate: where two
+    would touch, a line of one pixel is left between them. Those of less than ``smallest`` pixels,
+    at the new size, are left out. A mask that has the size already is returned as it is.
     """
     if mask.shape == tuple(size):
         return mask
+    particle = (mask > 0).astype(np.uint8)
+    inner, outer = (
+        cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        for part in (particle, 1 - particle)
+    )
+    depth = cv2.resize(inner - outer, size[::-1], interpolation=cv2.INTER_LINEAR)
+    # The nearest pixel of such a place is a particle's, or beside one.
+    labels = label_particles(mask)
+    beside = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
+    labels = np.where(labels > 0, labels, beside)
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(int)
         for new, old in zip(size, mask.shape, strict=True)
     )
-    labels = label_particles(mask)[rows][:, columns]
+    labels = labels[rows][:, columns]
+    # Outlines may go right through the middles of pixels, half of them where the scale is 2: these
+    # are every second particle's, so that sizes are right in the mean.
+    labels[depth < np.where(labels % 2, -ON_OUTLINE, ON_OUTLINE)] = 0
     for one, other in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
         labels[one][(labels[one] != labels[other]) & (labels[other] > 0)] = 0
     particles = label_particles(to_four_connected(labels))

@@ -145,7 +145,8 @@ def less_memory(function, keywords):
         )
     if runs_network(function, keywords):
         return "Use smaller tiles (TILE_SIZE_H, TILE_SIZE_W), or end other programs."
-    return "End other programs, or cut the largest micrographs into parts."
+    lower = ", or lower MICROGRAPH_SCALE" if keywords.get("micrograph_scale", 1) > 1 else ""
+    return f"End other programs, or cut the largest micrographs into parts{lower}."
 
 
 def why_ended(code, function=None, keywords=None):

@@ -13,10 +13,11 @@ import numpy as np
 
 from pipeline.files.mask_pairs import list_masks, read_mask_or_labels
 from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
+from pipeline.micrograph_scale import in_own_pixels
 from pipeline.particle_masks import segment_particles
 from pipeline.progress import counted, progress
 from pipeline.report.page import write_report
-from pipeline.run_folders import fingerprint, list_runs, new_run_folder, read_record
+from pipeline.run_folders import MADE_WITH, fingerprint, list_runs, new_run_folder, read_record
 from pipeline.scoring.score_table import AS_SAVED, log_scores, score_rows, write_scores
 from pipeline.scoring.scores import compare_masks, crop_to_common_rows
 
@@ -92,6 +93,9 @@ def score_folders(
     pairs = _pair_masks(masks_dir, true_masks_dir)
     thresholds = _thresholds([mask for mask, _ in pairs])
     comparisons, cropped, label_maps = {}, 0, 0
+    # Step 6b splits enlarged masks, of which these are the probabilities.
+    scale = read_record(masks_dir / MADE_WITH).get("micrograph_scale", 1)
+    min_distance = in_own_pixels(min_distance, scale)
     for mask_path, true_path in progress(pairs, "masks scored"):
         true = read_mask_or_labels(true_path)
         segmentations = {AS_SAVED: read_mask_or_labels(mask_path)}

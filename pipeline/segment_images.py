@@ -79,7 +79,9 @@ def segment_images(
         options = {name: value for name, value in options.items() if name not in OF_SPLITTING}
     micrographs = list_images(images_dir)
     options |= {"unet_model": [model.parent.name, fingerprint([model])]}
+    scale = trained_with.get("micrograph_scale", 1)  # there was none before
     options |= {"inputs": fingerprint(micrographs), "backend": backend.BACKEND}
+    options |= {"micrograph_scale": scale}
     folder = open_output_folder(Path(output_dir), options, keep_earlier=True)
     missing = [file for file in micrographs if not (folder / f"{file.stem}.tif").exists()]
     predict = missing and make_predictor(
@@ -94,7 +96,6 @@ def segment_images(
         magnification=magnification,
     )
     dark_background = trained_with["dark_background"]
-    scale = trained_with.get("micrograph_scale", 1)  # there was none before
     if list(contrast_range or ()) != list(trained_with["contrast_range"] or ()):
         logger.warning(
             "the contrast range is %s, but the UNet was trained with %s: train it anew, or set "
@@ -108,12 +109,11 @@ def segment_images(
         micrograph = read_micrograph(file, image_crop)
         seen = as_unet_sees(micrograph, contrast_range, dark_background)
         output = predict(at_scale(seen, scale)[..., None])
-        if scale < 1:  # outlines are cut from the finer of both grids
-            output = np.stack([resize(c, seen.shape) for c in np.moveaxis(output, -1, 0)], axis=-1)
         raw = resize(np.ascontiguousarray(output[..., 0]), seen.shape)
         write_image(folder / f"{file.stem}_raw.tif", raw)
         mask = segment_output(output, threshold, watershed_lines, min_distance)
-        write_image(folder / f"{file.stem}.tif", mask_at_size(mask, seen.shape, SMALLEST_PARTICLE))
+        smallest = SMALLEST_PARTICLE if output.shape[-1] > 1 else 1
+        write_image(folder / f"{file.stem}.tif", mask_at_size(mask, seen.shape, smallest))
     empty = [file.name for file in micrographs if not read_image(folder / f"{file.stem}.tif").any()]
     failure = describe_probabilities(empty, len(micrographs), threshold)
     act_on_failure(failure, when_failed)

@@ -14,6 +14,7 @@ from pipeline.run_folders import (
     fingerprint,
     newest_model,
     open_output_folder,
+    read_record,
 )
 from pipeline.training_data.mask_simulation import simulate_label_maps
 from pipeline.training_data.match_scenes import measure_micrographs, report_match
@@ -82,6 +83,7 @@ def simulate_masks(
         source = newest_model(
             Path(wgan_dir) / "Models", "model.keras", "step 1 (train_wgan)", wgan_model
         )
+        _check_scale(source.parent, micrograph_scale)
     data_dir = Path(cyclegan_dir) / "data"
     tiles = list_images(data_dir / "trainA") if (data_dir / "trainA").is_dir() else []
     number = max(num_masks, len(tiles))
@@ -117,6 +119,17 @@ def simulate_masks(
         write_image(test_dir / name, read_image(masks_dir / name))
     if scenes:
         report_match(data_dir, scenes, [labels_dir / name for name in names])
+
+
+def _check_scale(run_folder: Path, scale: float) -> None:
+    """Raise a ValueError if a WGAN learned outlines enlarged otherwise than by ``scale``."""
+    record = read_record(run_folder / "options.json").get("options", {})
+    learned = record.get("micrograph_scale", 1) if record else scale
+    if learned != scale:
+        raise ValueError(
+            f"The WGAN in {run_folder} learned outlines at MICROGRAPH_SCALE = {learned:g}, but it "
+            f"is {scale:g} now. Run step 1 (train_wgan) again, or set it as it was."
+        )
 
 
 def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.check_inputs import check_inputs
 from pipeline.checks.options import describe_missing_names, describe_names_in_other_case
 from pipeline.checks.values import UNKNOWN
-from pipeline.micrograph_scale import AUTO, scale_of
+from pipeline.micrograph_scale import AUTO, OF_STEPS, with_scale
 from pipeline.presets import (
     describe_changes,
     describe_switch,
@@ -62,7 +62,7 @@ def run_workflow(steps, *, options, selected=()):
         depends_on_preset = calls is None or any(number != MEASURES for number, *_ in calls)
         if depends_on_preset and isinstance(options.get("ROOT_DIR"), str | Path):
             known += describe_switch(all_names, Path(options["ROOT_DIR"]) / STATE)
-        options, calls = _with_scale(options, calls)
+        options, calls = with_scale(options, calls)
         may_skip = options.get("RESUME") and not selected
         _check_or_exit(options, calls, lambda call: may_skip and _is_done(options, *call), known)
         folder = Path(options["ROOT_DIR"]) / STATE
@@ -71,6 +71,7 @@ def run_workflow(steps, *, options, selected=()):
         with locked(folder / "lock.json") as tell_lock:
             if not selected:
                 note_preset(all_names, folder)
+            _tell_of_scale(all_names, calls)
             for number, function, keywords in calls:
                 _run_unless_finished(
                     folder, number, function, keywords, options, selected, tell_lock
@@ -117,18 +118,15 @@ def _list_calls(steps):
     return calls
 
 
-def _with_scale(options, calls):
-    """Return options and calls with a number for MICROGRAPH_SCALE = "auto"."""
-    if options.get("MICROGRAPH_SCALE") != AUTO:
-        return options, calls
-    scale = scale_of(options)
-    chosen = {"micrograph_scale": scale}
-    if calls is not None:
-        calls = [
-            (*call, keywords | (chosen if keywords.get("micrograph_scale") == AUTO else {}))
-            for *call, keywords in calls
-        ]
-    return options | {"MICROGRAPH_SCALE": scale}, calls
+def _tell_of_scale(options, calls):
+    """Log the scale that was chosen, where it has a bearing."""
+    scales = {keywords[OF_STEPS] for *_, keywords in calls if OF_STEPS in keywords} - {1}
+    if options.get("MICROGRAPH_SCALE") == AUTO and scales:
+        logger.info(
+            'MICROGRAPH_SCALE = "auto": your outlines are small, so the networks see them, and the '
+            "micrographs, enlarged %g times; masks come out in the micrographs' own pixels",
+            *scales,
+        )
 
 
 def _check_or_exit(options, calls, is_done, known):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.image_files import list_images
+from pipeline.micrograph_scale import scale_of_tiles
 from pipeline.run_folders import list_runs
 from pipeline.step_table import INPUTS, OUTPUTS, STEPS
 
@@ -55,6 +56,23 @@ def check_pairs(
         for number, (first, second) in PAIRS.items()
         if number in numbers and second not in numbers and runs_again(first)
     ]
+
+
+def check_scale(calls: list[tuple[str, str, dict]]) -> list[str]:
+    """Return one problem for each step that would go on at another scale than step 0 began with."""
+    if any(number == "0" for number, *_ in calls):
+        return []
+    problems = []
+    for number, step_name, keywords in calls:
+        began_with = scale_of_tiles(keywords.get("cyclegan_dir"))
+        scale = keywords.get("micrograph_scale", began_with)
+        if began_with is not None and scale != began_with:
+            problems.append(
+                f"Step {number} ({step_name}) is to work at MICROGRAPH_SCALE = {scale}, but step 0 "
+                f"(prepare_images) made its tiles at {began_with:g}. Run all steps again, or set "
+                f"MICROGRAPH_SCALE = {began_with:g}."
+            )
+    return problems
 
 
 def _needs(number, keywords):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.checks.options import SMALLEST_TILE
 from pipeline.checks.values import folder_name, run_name
+from pipeline.files.decoders import MAX_PIXELS
 from pipeline.image_files import (
     IMAGE_ENDINGS,
     image_size,
@@ -72,7 +73,18 @@ def check_images(
             "%s: %s few to train on; results get better from about %d on.",
             *(folder, counted(len(sizes), "micrograph is", "micrographs are"), FEW_IMAGES),
         )
+    problems += _check_sizes(sizes, scale)
     return problems + (_check_tiles(sizes, tile, scale) if tile else []), sizes
+
+
+def _check_sizes(sizes: dict[Path, Size], scale: float) -> list[str]:
+    seen = {path: scaled_size(size, scale) for path, size in sizes.items()}
+    return [
+        f"{path} has {height} x {width} pixels{words_of(scale)}. Allowed are {MAX_PIXELS} in all: "
+        "lower MICROGRAPH_SCALE, or cut the image into parts."
+        for path, (height, width) in seen.items()
+        if height * width > MAX_PIXELS
+    ]
 
 
 def _check_tiles(sizes: dict[Path, Size], tile: Size, scale: float) -> list[str]:

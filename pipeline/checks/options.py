@@ -17,6 +17,7 @@ from pipeline.checks.values import (
     several,
 )
 from pipeline.checks.values import whole_number as whole
+from pipeline.micrograph_scale import ALLOWED_SCALES
 
 YES_NO = one_of(True, False)
 # With fewer pixels nothing is left of a tile after the discriminator's four convolutions.
@@ -29,7 +30,8 @@ MINUTES = number(0, above=True)
 SHARE = number(0, 1)
 WEIGHT = number(0)
 IMAGE_CROP = either(one_of("auto", None), whole(1))
-MICROGRAPH_SCALE = either(one_of("auto"), number(0.1, 10))
+SCALE = number(*ALLOWED_SCALES)
+MICROGRAPH_SCALE = either(one_of("auto"), SCALE)
 PIXEL_SIZE = either(one_of(None), number(0, above=True))
 SEED = whole(0, 2**32 - 1)
 PRECISION = one_of("float32", "mixed_bfloat16")

@@ -76,11 +76,13 @@ def check_masks(
         for line in too_small:
             logger.warning("%s", line)
     largest = scaled_size(largest, micrograph_scale) if usable else largest
-    _warn_of_few_and_large(folder, usable, largest, tile)
+    _warn_of_few_and_large(folder, usable, largest, tile, micrograph_scale)
     return problems, largest
 
 
-def _warn_of_few_and_large(folder: Path, usable: int, largest: Size, tile: Size | None) -> None:
+def _warn_of_few_and_large(
+    folder: Path, usable: int, largest: Size, tile: Size | None, scale: float
+) -> None:
     if FEWEST_OUTLINES <= usable < FEW_OUTLINES:
         logger.warning(
             "%s: %d outlines are few to learn from; the WGAN gets better from about %d on.",
@@ -88,9 +90,9 @@ def _warn_of_few_and_large(folder: Path, usable: int, largest: Size, tile: Size 
         )
     if tile and (largest[0] > tile[0] or largest[1] > tile[1]):
         logger.warning(
-            "%s: an outline of %d x %d pixels is larger than a tile (%d x %d). Outlines must have "
-            "the micrographs' scale: crop them to the particle, or take larger tiles.",
-            *(folder, *largest, *tile),
+            "%s: an outline of %d x %d pixels%s is larger than a tile (%d x %d). Outlines must "
+            "have the micrographs' scale: crop them to the particle, or take larger tiles.",
+            *(folder, *largest, words_of(scale), *tile),
         )
 
 

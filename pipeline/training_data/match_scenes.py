@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.image_files import read_image, whole_file
-from pipeline.micrograph_scale import SMALL_DIAMETER, words_of
+from pipeline.micrograph_scale import LARGEST_SCALE, SMALL_DIAMETER, words_of
 from pipeline.progress import counted, progress
 from pipeline.run_folders import write_json
 from simulate.outlines import GAP, SCALING, scale_limits
@@ -121,11 +121,11 @@ def describe_small_particles(diameter: float, scale: float) -> str:
 
     ``diameter`` is theirs in pixels, in micrographs enlarged by ``scale`` (MICROGRAPH_SCALE).
     """
-    larger = scale * math.ceil(max(2, SMALLEST_DIAMETER / diameter))
+    factor = math.ceil(max(2, SMALLEST_DIAMETER / diameter))
     return (
         f"the particles in your micrographs are about {diameter:.0f} px across{words_of(scale)}; "
-        f"at least {SMALLEST_DIAMETER} px are needed, for simulated ones cannot be smaller: set "
-        f"MICROGRAPH_SCALE = {larger:g}"
+        f"at least {SMALLEST_DIAMETER} px are needed, for simulated ones cannot be smaller: "
+        f"{_enlarge(factor, scale)}"
     )
 
 
@@ -135,13 +135,18 @@ def _warn_of_small_particles(diameter: float, scale: float) -> None:
     elif diameter < SMALL_DIAMETER:
         logger.warning(
             "the particles in your micrographs are about %.1f px across%s; in agglomerates of "
-            "particles of less than %d px many are merged: MICROGRAPH_SCALE = %g separates most "
-            "of them",
+            "particles of less than %d px many are merged: %s",
             diameter,
             words_of(scale),
             SMALL_DIAMETER,
-            2 * scale,
+            _enlarge(2, scale),
         )
+
+
+def _enlarge(factor: float, scale: float) -> str:
+    if factor * scale <= LARGEST_SCALE:
+        return f"set MICROGRAPH_SCALE = {factor * scale:g}"
+    return "take the micrographs at a higher magnification"
 
 
 def middle_scale(options: dict) -> float:

@@ -45,7 +45,7 @@ def project(root):
     options |= {"NUM_SIMULATED_MASKS": 2, "CYCLEGAN_FILTERS": 4}
     numbers = np.random.default_rng(0)
     mask = np.zeros((32, 32), np.uint8)
-    mask[8:20, 8:24] = 255
+    mask[8:20, 8:20] = 255  # so small that "auto" enlarges it
     for number in range(2):
         for option, image in (
             ("INPUT_DIR_IMAGES", numbers.integers(0, 255, (60, 80), np.uint8)),

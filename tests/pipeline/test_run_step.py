@@ -52,6 +52,11 @@ def test_what_helps_against_full_memory_depends_on_the_step(function, whole_imag
     assert f"because memory ran out. {advice}" in run_step.why_ended(-9, function, keywords)
 
 
+def test_what_is_enlarged_needs_less_memory_at_a_lower_scale():
+    advice = run_step.less_memory("filter_masks", {"micrograph_scale": 2.0})
+    assert advice.endswith("cut the largest micrographs into parts, or lower MICROGRAPH_SCALE.")
+
+
 def test_what_is_magnified_needs_less_memory_as_it_is():
     keywords = {"whole_image": False, "magnification": 1.25}
     advice = run_step.less_memory("segment_images", keywords)

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import score_masks as step
 from pipeline.image_files import write_image
-from pipeline.run_folders import fingerprint
+from pipeline.run_folders import MADE_WITH, fingerprint, write_json
 from pipeline.score_masks import main, score_folders, score_masks
 from pipeline.scoring.score_table import log_scores
 
@@ -229,3 +229,19 @@ def test_command_line_shows_the_table_and_writes_beside_the_folder(tmp_path, mon
         main()
     assert stopped.value.code == 1
     assert "none does not exist" in capsys.readouterr().err
+
+
+def test_probabilities_are_split_as_step_6b_splits_enlarged_masks(tmp_path):
+    """Two disks of 9 pixels whose centres are 8 apart: 16 at the scale the network sees."""
+    mask = np.maximum(disks((40, 40), radius=4), disks((40, 48), radius=4))
+    save(tmp_path / "true", {"a": mask})
+    folder = save(tmp_path / "predicted", {"a": mask})
+    write_image(folder / "a_raw.tif", probability(mask))
+
+    def number(record):
+        write_json(folder / MADE_WITH, record)
+        rows = score_folders(folder, tmp_path / "true", True, 10)
+        (row,) = (r for r in rows if (r["image"], r["segmentation"]) == ("a", "threshold 0.5"))
+        return row["n_predicted"]
+
+    assert [number({}), number({"micrograph_scale": 2.0})] == [1, 2]

@@ -1,6 +1,7 @@
 """Step 6b: masks of known disks by both kinds of network, and what reaches the network."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from skimage.filters import threshold_otsu
 from pipeline import segment_images as step
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
-from pipeline.micrograph_scale import at_scale
+from pipeline.micrograph_scale import at_scale, resize
 from pipeline.particle_masks import label_particles, to_four_connected
 from pipeline.segment_images import otsu_threshold, segment_output
 
@@ -116,6 +117,16 @@ def test_without_centrality_particles_are_split_as_the_options_say(
     assert np.count_nonzero(low) > 1.2 * np.count_nonzero(mask)
 
 
+def step_options(root):
+    options = {"unet_dir": root, "images_dir": root / "images", "output_dir": root / "masks"}
+    options |= {"unet_model": None, "whole_image": True, "average_flips": False}
+    options |= {"magnification": 1.25}
+    options |= {"tile_height": 64, "tile_width": 48, "min_overlap": 2, "manage_overlap_mode": 1}
+    options |= {"use_gpu_for_whole_image": False, "contrast_range": (0.5, 99.5)}
+    options |= {"threshold": -1, "watershed_lines": True, "min_distance": 9}
+    return options | {"image_crop": None, "when_failed": "stop"}
+
+
 @pytest.fixture
 def segment(tmp_path, monkeypatch):
     """Return ``segment(**options)``: the step's masks by name, and what its network was shown.
@@ -144,14 +155,7 @@ def segment(tmp_path, monkeypatch):
             return lambda image: shown.append(image) or image
 
         monkeypatch.setattr(step, "make_predictor", make_predictor)
-        options = {"unet_dir": tmp_path, "images_dir": images, "output_dir": tmp_path / "masks"}
-        options |= {"unet_model": None, "whole_image": True, "average_flips": False}
-        options |= {"magnification": 1.25}
-        options |= {"tile_height": 64, "tile_width": 48, "min_overlap": 2, "manage_overlap_mode": 1}
-        options |= {"use_gpu_for_whole_image": False, "contrast_range": (0.5, 99.5)}
-        options |= {"threshold": -1, "watershed_lines": True, "min_distance": 9}
-        options |= {"image_crop": None, "when_failed": "stop"}
-        step.segment_images(**(options | changes))
+        step.segment_images(**(step_options(tmp_path) | changes))
         paths = sorted((tmp_path / "masks").glob("*.tif"))
         return {path.stem: read_image(path) for path in paths}, shown, made
 
@@ -259,3 +263,35 @@ def test_the_network_sees_micrographs_at_the_scale_of_its_training(segment, tmp_
     particles = disks((TOUCHING[0], RADIUS), (TOUCHING[1], RADIUS), (ALONE, 8))
     assert alike(masks["a"], particles) > 0.9
     assert masks["a_raw"][particles].mean() > 2 * masks["a_raw"][~particles].mean()
+
+
+def test_at_the_scale_of_its_training_masks_are_split(segment):
+    """The centres of the two that touch are 26 pixels apart, 13 in reduced micrographs."""
+    assert label_particles(segment({"micrograph_scale": 0.5})[0]["a"]).max() == 3
+    masks, *_ = segment({"micrograph_scale": 0.5}, min_distance=14)
+    assert label_particles(masks["a"]).max() == 2
+
+
+@pytest.mark.parametrize(("channels", "number"), [(1, 4), (2, 3)])
+def test_specks_that_are_grown_are_left_out_at_every_scale(
+    segment, tmp_path, monkeypatch, channels, number
+):
+    """Masks that are split, as published, keep them."""
+    output = network_output()
+    output[4:6, 80:83] = 0.7  # six pixels
+
+    def make_predictor(path, **how):
+        def predict(image):
+            size = image.shape[:2]
+            return np.stack([resize(output[..., c], size) for c in range(channels)], -1)
+
+        return predict
+
+    for scale in (1.0, 2.0):
+        segment({"micrograph_scale": scale}, record=None)  # writes the record of the training
+        monkeypatch.setattr(step, "make_predictor", make_predictor)
+        shutil.rmtree(tmp_path / "masks")
+        options = step_options(tmp_path)
+        step.segment_images(**options)
+        mask = read_image(tmp_path / "masks" / "a.tif")
+        assert label_particles(mask).max() == number

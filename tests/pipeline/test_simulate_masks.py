@@ -343,3 +343,13 @@ def test_augmented_outlines_are_enlarged_with_the_micrographs(run, tmp_path):
     options |= {"tile_width": 160, "micrograph_scale": 2.0}
     areas = np.bincount(read_image(run(**options) / "labelsB" / "00000.tif").ravel())[1:]
     assert areas.max() == pytest.approx(np.pi * 26 * 16, rel=0.35)
+
+
+def test_a_wgan_of_another_scale_is_refused(run, tmp_path):
+    record = tmp_path / "1_WGAN" / "Models" / "2026-01-31_12-00-00" / "options.json"
+    record.write_text('{"options": {"seed": 1}}')  # of before there was a scale
+    run()
+    record.write_text('{"options": {"micrograph_scale": 2.0}}')
+    with pytest.raises(ValueError, match=r"at MICROGRAPH_SCALE = 2, but it is 1 now.*step 1"):
+        run()
+    run(micrograph_scale=2.0)

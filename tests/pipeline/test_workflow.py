@@ -307,8 +307,9 @@ def test_auto_asks_before_all_that_the_preset_has_a_bearing_on(
 
 @pytest.mark.parametrize(("option", "expected"), [("auto", 2.0), (1.5, 1.5)])
 def test_the_scale_is_chosen_once_for_all_steps_and_for_the_checks(
-    tmp_path, monkeypatch, option, expected
+    tmp_path, monkeypatch, caplog, option, expected
 ):
+    caplog.set_level("INFO")
     mask = np.zeros((30, 30), np.uint8)
     mask[10:20, 10:20] = 255
     (tmp_path / "masks").mkdir()
@@ -329,3 +330,4 @@ def test_the_scale_is_chosen_once_for_all_steps_and_for_the_checks(
     assert seen_options["MICROGRAPH_SCALE"] == expected
     assert run == [keywords for *_, keywords in calls]
     assert run == [{"micrograph_scale": expected, "seed": 1}, {}]
+    assert ("enlarged 2 times" in caplog.text) == (option == "auto")

@@ -3,7 +3,8 @@
 import pytest
 
 from pipeline.check_inputs import check_inputs
-from pipeline.checks.earlier_steps import check_earlier_steps, check_pairs
+from pipeline.checks.earlier_steps import check_earlier_steps, check_pairs, check_scale
+from pipeline.run_folders import MADE_WITH, write_json
 from pipeline.step_table import INPUTS, STEPS
 from tests.start_process import default_options, leave_outputs
 
@@ -148,3 +149,28 @@ def test_the_check_of_a_run_says_it_unless_the_step_is_done(tmp_path):
     with pytest.raises(ValueError) as other:
         check_inputs(options, calls, lambda call: call == calls[0])
     assert "needs what" not in str(other.value)
+
+
+@pytest.mark.parametrize(
+    ("record", "steps", "number"),
+    [
+        ({"micrograph_scale": 2.0}, ("2", "3", "4"), 2),
+        ({"micrograph_scale": 2.0}, ("0", "2", "4"), 0),
+        ({"micrograph_scale": 1.0}, ("2", "4"), 0),
+        ({"seed": 1}, ("2", "4"), 0),  # of before there was a scale
+        (None, ("2", "4"), 0),
+    ],
+)
+def test_steps_that_go_on_at_another_scale_are_told_of(tmp_path, record, steps, number):
+    (tmp_path / "data" / "trainA").mkdir(parents=True)
+    if record:
+        write_json(tmp_path / "data" / "trainA" / MADE_WITH, record)
+    keywords = {"cyclegan_dir": tmp_path, "micrograph_scale": 1.0}
+    of_step = {"3": {"cyclegan_dir": tmp_path}}
+    calls = [(step, f"name_{step}", of_step.get(step, keywords)) for step in steps]
+    problems = check_scale(calls)
+    assert len(problems) == number
+    for problem in problems:
+        assert (
+            "at MICROGRAPH_SCALE = 1.0, but step 0 (prepare_images) made its tiles at 2" in problem
+        )

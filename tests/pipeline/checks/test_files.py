@@ -338,3 +338,11 @@ def test_the_tile_must_fit_the_images_as_enlarged(images):
     words = "120 x 160 pixels (height x width, without the info bar, at MICROGRAPH_SCALE = 2)"
     assert words in first and "set TILE_SIZE_H to at most 120" in first
     assert "30 x 40 pixels" in problems(TILE, 0.5)[0]
+
+
+def test_enlarged_images_must_not_be_larger_than_any_can_be_read(images, monkeypatch):
+    monkeypatch.setattr("pipeline.checks.files.MAX_PIXELS", 4 * 60 * 80)
+    assert check_images("INPUT_DIR_IMAGES", images, None, None, 2.0)[0] == []
+    problems, _ = check_images("INPUT_DIR_IMAGES", images, None, None, 3.0)
+    words = "180 x 240 pixels, at MICROGRAPH_SCALE = 3. Allowed are 19200 in all: lower"
+    assert len(problems) == 3 and words in problems[0]

@@ -233,7 +233,9 @@ def test_outlines_are_checked_as_large_as_they_are_enlarged(masks, caplog):
     assert check_masks("INPUT_DIR_MASKS", masks, TILE, micrograph_scale=2.0) == ([], (28, 28))
     assert "larger than a tile" not in caplog.text
     check_masks("INPUT_DIR_MASKS", masks, TILE, micrograph_scale=4.0)
-    assert "an outline of 56 x 56 pixels is larger than a tile (48 x 64)" in caplog.text
-    problems, _ = check_masks("INPUT_DIR_MASKS", masks, None, micrograph_scale=40.0)
-    words = "Allowed are up to 12 x 12, at MICROGRAPH_SCALE = 40: crop it"
+    assert "an outline of 56 x 56 pixels, at MICROGRAPH_SCALE = 4 is larger than" in caplog.text
+    for path in masks.glob("*.png"):
+        cv2.imwrite(str(path), outline(60))
+    problems, _ = check_masks("INPUT_DIR_MASKS", masks, None, micrograph_scale=10.0)
+    words = "Allowed are up to 51 x 51, at MICROGRAPH_SCALE = 10: crop it"
     assert len(problems) == 20 and words in problems[0]

@@ -9,9 +9,10 @@ from pipeline.checks.step_options import (
     step_keywords,
     wrong_keywords,
 )
+from pipeline.micrograph_scale import with_scale
 from tests.start_process import default_calls, default_options
 
-CALLS = default_calls(default_options())
+_, CALLS = with_scale({}, default_calls(default_options()))
 KEYWORDS = {step_name: keywords for _, step_name, keywords in CALLS}
 
 

@@ -105,11 +105,14 @@ def test_particles_too_small_to_be_made_are_as_small_as_can_be_and_warned_of(mon
     caplog.clear()
     fit(monkeypatch, 12.0)
     assert "are about 12.0 px across; in agglomerates of particles of less than 15" in caplog.text
-    assert "MICROGRAPH_SCALE = 2 separates most of them" in caplog.text
+    assert "many are merged: set MICROGRAPH_SCALE = 2" in caplog.text
+    caplog.clear()
+    fit(monkeypatch, 4.0, scale=2.0)
+    assert "cannot be smaller: take the micrographs at a higher magnification" in caplog.text
     caplog.clear()
     fit(monkeypatch, 12.0, scale=1.5)
     assert "12.0 px across, at MICROGRAPH_SCALE = 1.5; in" in caplog.text
-    assert "MICROGRAPH_SCALE = 3 separates" in caplog.text
+    assert "set MICROGRAPH_SCALE = 3" in caplog.text
     caplog.clear()
     fit(monkeypatch, 16.0)
     assert not caplog.text
