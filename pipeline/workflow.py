@@ -71,7 +71,8 @@ def run_workflow(steps, *, options, selected=()):
         with locked(folder / "lock.json") as tell_lock:
             if not selected:
                 note_preset(all_names, folder)
-            _tell_of_scale(all_names, calls)
+            if all_names.get("MICROGRAPH_SCALE") == AUTO:
+                _tell_of_scale(options["MICROGRAPH_SCALE"], calls)
             for number, function, keywords in calls:
                 _run_unless_finished(
                     folder, number, function, keywords, options, selected, tell_lock
@@ -118,14 +119,13 @@ def _list_calls(steps):
     return calls
 
 
-def _tell_of_scale(options, calls):
-    """Log the scale that was chosen, where it has a bearing."""
-    scales = {keywords[OF_STEPS] for *_, keywords in calls if OF_STEPS in keywords} - {1}
-    if options.get("MICROGRAPH_SCALE") == AUTO and scales:
+def _tell_of_scale(scale, calls):
+    """Log the scale that was chosen by the outlines, where it has a bearing."""
+    if scale != 1 and any(OF_STEPS in keywords for *_, keywords in calls):
         logger.info(
             'MICROGRAPH_SCALE = "auto": your outlines are small, so the networks see them, and the '
             "micrographs, enlarged %g times; masks come out in the micrographs' own pixels",
-            *scales,
+            scale,
         )
 
 
