@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,16 @@ OPTIONS = default_options()
 KEYWORDS = [(call[1], name) for call in default_calls(OPTIONS) for name in call[2]]
 FOLDERS = {"INPUT_DIR_IMAGES", "INPUT_DIR_MASKS", "TRUE_MASKS_DIR"}
 FUZZED = settings(max_examples=60, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Let the checks log nothing, for they tell of every file."""
+    logger = logging.getLogger("pipeline")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(level)
 
 
 def problems_of(options, calls):
@@ -67,7 +78,6 @@ def project(root):
 def test_odd_options_together_are_said_in_words(
     tmp_path_factory, changes, in_calls, left_out, with_calls
 ):
-    logging.getLogger("pipeline").setLevel(logging.CRITICAL)
     root = tmp_path_factory.getbasetemp() / "options"
     root.mkdir(exist_ok=True)
     options = project(root)
@@ -87,7 +97,6 @@ def test_odd_options_together_are_said_in_words(
 @FUZZED
 @given(seed=st.integers(0, 2**32 - 1), option=st.sampled_from(sorted(FOLDERS)))
 def test_damaged_files_in_any_folder_are_named_or_read(tmp_path_factory, seed, option):
-    logging.getLogger("pipeline").setLevel(logging.CRITICAL)
     root = tmp_path_factory.mktemp("files")
     options = project(root)
     rng = np.random.default_rng(seed)
