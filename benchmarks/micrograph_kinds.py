@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from pipeline.image_files import write_image
+from pipeline.particle_masks import set_apart
 from simulate.examples import (
     EXAMPLES,
     SEED,
@@ -125,13 +126,6 @@ def spread_particles(rng: np.random.Generator, particles: int) -> tuple[np.ndarr
     set_apart(labels)
     field = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
     return thickness[field], number_consecutively(labels[field])
-
-
-def set_apart(labels: np.ndarray) -> None:
-    """Make room, in place, between touching particles of a label map: a pixel whose right or lower
-    neighbour is of another particle becomes background."""
-    for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
-        one[(one != other) & (one > 0) & (other > 0)] = 0
 
 
 def as_8_bit(image: np.ndarray) -> np.ndarray:

@@ -113,9 +113,14 @@ def filter_masks(
         "watershed_lines": watershed_lines,
         "min_distance": min_distance,
     }
-    how = {"dark_background": dark_background, "image_crop": image_crop}
-    how |= {"micrograph_scale": micrograph_scale}
-    _filter_raw_masks(raw_pairs, Path(output_dir), segmentation, **how)
+    _filter_raw_masks(
+        raw_pairs,
+        Path(output_dir),
+        segmentation,
+        dark_background=dark_background,
+        image_crop=image_crop,
+        micrograph_scale=micrograph_scale,
+    )
 
 
 def _pairs(first: list[Path], second: list[Path], what_to_do: str) -> list[tuple[Path, Path]]:

@@ -15,7 +15,12 @@ import numpy as np
 
 from pipeline.checks.values import folder_name
 from pipeline.image_files import list_images, read_mask
-from pipeline.particle_masks import label_particles, to_four_connected
+from pipeline.particle_masks import (
+    label_particles,
+    set_apart,
+    to_four_connected,
+    without_specks,
+)
 from pipeline.run_folders import MADE_WITH, read_record
 
 AUTO = "auto"
@@ -161,9 +166,5 @@ def mask_at_size(mask: np.ndarray, size: tuple[int, int], smallest: int = 1) -> 
     # Outlines may go right through the middles of pixels, half of them where the scale is 2: these
     # are every second particle's, so that sizes are right in the mean.
     labels[depth < np.where(labels % 2, -ON_OUTLINE, ON_OUTLINE)] = 0
-    for one, other in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
-        labels[one][(labels[one] != labels[other]) & (labels[other] > 0)] = 0
-    particles = label_particles(to_four_connected(labels))
-    is_particle = np.bincount(particles.ravel()) >= smallest
-    is_particle[0] = False
-    return is_particle[particles].astype(np.uint8) * 255
+    set_apart(labels)
+    return without_specks(to_four_connected(labels), smallest)

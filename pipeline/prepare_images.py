@@ -130,9 +130,9 @@ def _check_tile_fits(image, tile_size, path, paths, image_crop, scale) -> None:
         return
     own_sizes = [read_micrograph(other, image_crop).shape for other in paths]
     rows, columns = np.min([scaled_size(size, scale) for size in own_sizes], axis=0)
-    at = words_of(scale)
     raise ValueError(
-        f"{path} has {height} x {width} pixels (height x width, without the info bar{at}), less "
+        f"{path} has {height} x {width} pixels (height x width, without the info "
+        f"bar{words_of(scale)}), less "
         f"than a tile of {tile_height} x {tile_width}. The largest tile that fits all images is "
         f"{rows} x {columns}: lower TILE_SIZE_H and TILE_SIZE_W, or remove the small images."
     )

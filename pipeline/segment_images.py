@@ -12,7 +12,7 @@ from pipeline.image_files import list_images, read_image, read_micrograph, write
 from pipeline.inference import make_predictor
 from pipeline.intensities import as_unet_sees, describe_unclipped, stretch_to_uint8
 from pipeline.micrograph_scale import at_scale, mask_at_size, resize
-from pipeline.particle_masks import label_particles, segment_particles, to_four_connected
+from pipeline.particle_masks import segment_particles, to_four_connected, without_specks
 from pipeline.particles.grow_particles import grow_particles
 from pipeline.progress import progress
 from pipeline.run_folders import (
@@ -78,10 +78,9 @@ def segment_images(
         logger.info('UNET_TARGET = "instances": %s and %s have no effect', *OF_SPLITTING)
         options = {name: value for name, value in options.items() if name not in OF_SPLITTING}
     micrographs = list_images(images_dir)
-    options |= {"unet_model": [model.parent.name, fingerprint([model])]}
     scale = trained_with.get("micrograph_scale", 1)  # there was none before
+    options |= {"unet_model": [model.parent.name, fingerprint([model])], "micrograph_scale": scale}
     options |= {"inputs": fingerprint(micrographs), "backend": backend.BACKEND}
-    options |= {"micrograph_scale": scale}
     folder = open_output_folder(Path(output_dir), options, keep_earlier=True)
     missing = [file for file in micrographs if not (folder / f"{file.stem}.tif").exists()]
     predict = missing and make_predictor(
@@ -148,11 +147,8 @@ def segment_output(output, threshold, watershed_lines, min_distance):
     if output.shape[-1] == 1:
         return segment_particles(stretched, threshold, watershed_lines, min_distance)
     labels = grow_particles(stretched, output[..., 1], threshold)
-    particles = label_particles(to_four_connected(labels > 0))
     # The lines between particles leave crumbs, which are none.
-    is_particle = np.bincount(particles.ravel()) >= SMALLEST_PARTICLE
-    is_particle[0] = False
-    return is_particle[particles].astype(np.uint8) * 255
+    return without_specks(to_four_connected(labels > 0), SMALLEST_PARTICLE)
 
 
 def otsu_threshold(probability: np.ndarray) -> float:

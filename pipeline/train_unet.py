@@ -127,8 +127,9 @@ def train_unet(
 
     if vary_imaging:
         tile_shape = read_image(pairs[0][0]).shape
-        reading = (contrast_range, dark_background, image_crop, micrograph_scale)
-        places = _backgrounds(micrographs, tile_shape, *reading)
+        places = _backgrounds(
+            micrographs, tile_shape, contrast_range, dark_background, image_crop, micrograph_scale
+        )
 
     def make_batch(epoch, step):
         indices = shuffled_indices(samples, batch_size, seed, epoch, step)
@@ -170,12 +171,11 @@ def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image
         as_unet_sees(read_micrograph(file, image_crop), contrast_range, dark_background)
         for file in micrographs[::step]
     )
+    enlarged = (at_scale(image, scale) for image in seen)
     return np.concatenate(
         [
-            imaging_variations.measure_backgrounds(
-                at_scale(image, scale), *tile_shape, dark_background
-            )
-            for image in seen
+            imaging_variations.measure_backgrounds(image, *tile_shape, dark_background)
+            for image in enlarged
         ]
     )
 

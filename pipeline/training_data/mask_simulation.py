@@ -95,8 +95,9 @@ def simulate_label_maps(
                 logger.info("%s matched to the micrographs: %.3g", name, fitted[name])
         coverages = {index: coverage_of_image(scenes, index) for index in indices}
         simulate = make_simulator(fitted)
-        seen = (median_diameter(scenes), options["micrograph_scale"])
-        _check_fitted_library(simulate.args[0], *seen)
+        _check_fitted_library(
+            simulate.args[0], median_diameter(scenes), options["micrograph_scale"]
+        )
         simulate = partial(_simulate_covered, simulate, coverages)
     label_maps = run_in_processes(simulate, indices, number_of_processes(len(indices)))
     if len(indices) < number:  # some were made before, and checked

@@ -47,17 +47,13 @@ def load_outlines(masks_dir: Path, invert: bool = False, scale: float = 1.0) -> 
         raise FileNotFoundError(
             f"{masks_dir} holds no images: put outlines of single particles, white on black, there."
         )
-    masks = [_enlarge(read_mask(file, invert), scale) for file in files]
+    masks = [at_scale(read_mask(file, invert).astype(np.float32), scale) > 0.5 for file in files]
     height, width = (-(-max(m.shape[axis] for m in masks) // 16) * 16 for axis in (0, 1))
     outlines = np.zeros((len(masks), height, width), np.uint8)
     for outline, mask in zip(outlines, masks, strict=True):
         top, left = (height - mask.shape[0]) // 2, (width - mask.shape[1]) // 2
         outline[top : top + mask.shape[0], left : left + mask.shape[1]] = 255 * mask
     return outlines
-
-
-def _enlarge(mask: np.ndarray, scale: float) -> np.ndarray:
-    return mask if scale == 1 else at_scale(mask.astype(np.float32), scale) > 0.5
 
 
 def draw_from_wgan(rng: np.random.Generator, model: Path, number: int) -> np.ndarray:
