@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from pipeline.files.inflated_sizes import check_inflated_sizes
+from pipeline.files.png_pixels import check_png_is_whole
 
 TIFF_ENDINGS = (".tif", ".tiff")
 # Pillow tells its formats from each other by itself.
@@ -201,6 +202,7 @@ def _read_with_pillow(path: Path) -> np.ndarray:
         _check_header(image, path)
         if image.format == "PNG":
             image.verify()  # loading does not compare the checksum of the last pixels
+            check_png_is_whole(path)
     with Image.open(path, formats=PILLOW_FORMATS) as image:
         _check_header(image, path)
         image.load()
