@@ -59,8 +59,9 @@ RUN_INFERENCE_ON_WHOLE_IMAGE = True
 IMAGE_CROP = "auto"
 # The networks see micrographs and outlines enlarged by this factor (below 1: reduced); masks and
 # measurements are in the micrographs' own pixels. "auto": 2 to 4 if your outlines are less than 15
-# pixels across, so that small particles are told apart, else 1. Published: 1. Time and memory of
-# steps 4, 5 and 6b grow with its square.
+# pixels across, so that small particles are told apart; 0.5 to 0.1 if nearly all are more than 40,
+# so that a tile shows several; else 1. Published: 1. Time and memory of steps 4, 5 and 6b grow with
+# its square.
 MICROGRAPH_SCALE = "auto"
 # Size of a pixel in nm. None: from the file's metadata, where the microscope wrote it.
 PIXEL_SIZE_NM = None

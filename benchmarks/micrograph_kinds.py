@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from pipeline.image_files import write_image
-from pipeline.particle_masks import set_apart
+from pipeline.particle_masks import label_particles, set_apart
+from pipeline.resampling import at_scale, mask_at_size
 from simulate.examples import (
     EXAMPLES,
     SEED,
@@ -24,6 +25,8 @@ SIDE = 512  # pixels, of a bright-field micrograph
 WIDTH = 18.0  # pixels, the median of its particles
 LARGEST_OVERLAP = 0.04  # share of a particle's outline
 REDUCTION = 2  # of `small` ones against the shipped examples
+MAGNIFICATION = 4  # of `large` ones
+ALMOST_NO_NOISE = 1e6  # electrons a pixel
 DOSE = 90.0  # of the shipped examples, but where they say another
 # Standard deviation of the light over an image: of a white for `uneven`, of itself in transmission.
 UNEVEN_GAIN, UNEVEN_LIGHT = 0.1, 0.12
@@ -93,6 +96,22 @@ def _small_and_their_enlarged_labels():
         yield cv2.resize(micrograph, size, interpolation=cv2.INTER_AREA), labels
 
 
+def large() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield examples taken at four times the magnification: particles of about 100 pixels.
+
+    The beam shows no finer detail, and each pixel gets as many electrons as one of an example.
+    """
+    for index, options in enumerate(EXAMPLES.values()):
+        rng = np.random.default_rng([SEED, 4, index])
+        dose = options.get("dose", DOSE)
+        options = options | {"bits": 16, "info_bar": False, "dose": ALMOST_NO_NOISE}
+        micrograph, labels = make_example(rng, **options)
+        signal = at_scale(micrograph / (2**16 - 1), MAGNIFICATION)
+        noise = 0.5 * np.sqrt(signal / dose) * rng.standard_normal(signal.shape)
+        mask = mask_at_size(labels, signal.shape)
+        yield as_8_bit(signal + noise), label_particles(mask)
+
+
 def spread_particles(rng: np.random.Generator, particles: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the thickness (float64, 1 takes 63 % of the electrons) and the labels of particles.
 
@@ -134,7 +153,6 @@ def as_8_bit(image: np.ndarray) -> np.ndarray:
 
 
 # Of each kind the micrographs with their label maps, and the options that a user would set.
-# Outlines are traced at the micrographs' scale: those of `small` ones are reduced.
 KINDS = {
     "inverted": (inverted, {"DARK_BACKGROUND": "False"}),
     "uneven": (uneven, {}),
@@ -144,7 +162,10 @@ KINDS = {
     ),
     "small": (small, {}),
     "small_enlarged": (small_enlarged, {}),
+    "large": (large, {}),
 }
+# Outlines are traced at the micrographs' scale, which is another than that of the examples.
+SCALES_OF_OUTLINES = {"small": 1 / REDUCTION, "large": MAGNIFICATION}
 
 
 def write_micrographs(kind: str, folder: Path) -> None:
@@ -156,6 +177,6 @@ def write_micrographs(kind: str, folder: Path) -> None:
         mask = np.where(labels > 0, np.uint8(255), np.uint8(0))
         write_image(folder / "True_Masks" / f"{kind}_{index}.tif", mask)
     for name, outline in make_outlines():
-        if kind == "small":
-            outline = outline[::REDUCTION, ::REDUCTION]
+        outline = at_scale(outline, SCALES_OF_OUTLINES.get(kind, 1))
+        outline = np.where(outline > 127, np.uint8(255), np.uint8(0))
         write_image(folder / "Input_Masks" / name, outline)

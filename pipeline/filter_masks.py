@@ -19,7 +19,6 @@ from pipeline.image_files import (
     read_micrograph,
     write_image,
 )
-from pipeline.micrograph_scale import at_scale, mask_at_size
 from pipeline.particle_masks import (
     contrast_correlation,
     fill_holes,
@@ -28,6 +27,7 @@ from pipeline.particle_masks import (
     segment_particles,
 )
 from pipeline.progress import progress
+from pipeline.resampling import at_scale, mask_at_size
 from pipeline.run_folders import MADE_WITH, check_made_from, fingerprint, open_output_folder
 from pipeline.training.network_failures import act_on_failure, describe_contrast
 from pipeline.training_data.fake_micrographs import BLURRED, FAKES

@@ -1,26 +1,21 @@
-"""The scale at which the networks see micrographs: those of small particles are enlarged.
+"""The scale at which the networks see micrographs: small particles enlarged, large ones reduced.
 
-What is counted in pixels (the gap between simulated particles, the smoothing of their outlines, the
-kernels of the networks) is made for particles of 15 pixels and more; smaller ones are merged with
-their neighbours. So micrographs and outlines are resized for whatever is simulated, trained or
-translated, and masks are brought back to the pixels of the micrograph.
+What is counted in pixels (the gap between simulated particles, the smoothing of their outlines,
+the kernels of the networks, the tiles) is made for particles of 15 to 40 pixels. Smaller ones are
+merged with their neighbours; of larger ones a tile shows only a few, and all takes longer. So
+micrographs and outlines are resized for whatever is simulated, trained or translated, and masks
+are brought back to the pixels of the micrograph.
 """
 
 import math
 from contextlib import suppress
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from pipeline.checks.values import folder_name
-from pipeline.image_files import list_images, read_mask
-from pipeline.particle_masks import (
-    label_particles,
-    set_apart,
-    to_four_connected,
-    without_specks,
-)
+from pipeline.image_files import list_images, read_mask, read_micrograph
+from pipeline.resampling import scaled_size
 from pipeline.run_folders import MADE_WITH, read_record
 
 AUTO = "auto"
@@ -28,9 +23,10 @@ OF_STEPS = "micrograph_scale"  # as the steps' keywords and records name it
 # Pixels, of the equivalent circle: of particles of 12, in agglomerates, a third were found, of
 # those of 18, side by side, nearly all.
 SMALL_DIAMETER = 15
-WANTED_DIAMETER = 20  # of small ones, enlarged
+WANTED_DIAMETER = 20  # of small ones, enlarged; at least, of nine in ten large ones, reduced
 LARGEST_SCALE = 4  # of "auto": no detail appears by enlarging a micrograph further
-ON_OUTLINE = 1e-3  # pixels from it
+MOST_REDUCED = 10  # times, by "auto"
+DECIMALS = 2  # of a scale below 1, so that it can be written down: a third is 0.33
 ALLOWED_SCALES = (0.1, 10)  # from, to
 
 
@@ -73,17 +69,47 @@ def scale_of_tiles(cyclegan_dir) -> float | None:
 
 
 def _scale_of_outlines(options):
+    """Return the scale that the outlines want and at which a tile fits every micrograph, or None.
+
+    Where none fits as they are the scale is 1; of that the checks tell.
+    """
     masks_dir = options.get("INPUT_DIR_MASKS")
     if masks_dir is None or folder_name(masks_dir):
         return None
-    return scale_for_outlines(masks_dir, options.get("INVERT_INPUT_MASKS") is True)
+    wanted = scale_for_outlines(masks_dir, options.get("INVERT_INPUT_MASKS") is True)
+    tile = options.get("TILE_SIZE_H"), options.get("TILE_SIZE_W")
+    if wanted is None or wanted >= 1 or not all(isinstance(side, int) for side in tile):
+        return wanted
+    sizes = _sizes_of_micrographs(options)
+    for times in range(round(1 / wanted), 1, -1):
+        seen = [scaled_size(size, _reduced(times)) for size in sizes]
+        if all(size[0] >= tile[0] and size[1] >= tile[1] for size in seen):
+            return _reduced(times)
+    return 1.0
+
+
+def _sizes_of_micrographs(options):
+    """Return the different (height, width) of the readable micrographs, without info bar."""
+    images_dir, image_crop = options.get("INPUT_DIR_IMAGES"), options.get("IMAGE_CROP", "auto")
+    sizes = set()
+    if images_dir is not None and not folder_name(images_dir):
+        with suppress(OSError):
+            for file in list_images(images_dir):
+                with suppress(OSError, ValueError, TypeError):
+                    sizes.add(read_micrograph(file, image_crop).shape)
+    return sizes
+
+
+def _reduced(times):
+    return round(1 / times, DECIMALS)
 
 
 def scale_for_outlines(masks_dir: Path, invert: bool = False) -> float | None:
-    """Return the scale that particles as large as the outlines in a folder want: 1, 2, 3 or 4.
+    """Return the scale that particles as large as the outlines in a folder want.
 
-    It is 1 unless half of the outlines are below `SMALL_DIAMETER`; None where none can be read.
-    ``invert`` is for outlines that are black on white.
+    It is 2, 3 or 4 if half of the outlines are below `SMALL_DIAMETER`, and a half, a third ... a
+    tenth if so reduced no more than one in ten is below `WANTED_DIAMETER`; else 1. None where none
+    can be read. ``invert`` is for outlines that are black on white.
     """
     diameters = []
     try:
@@ -96,75 +122,17 @@ def scale_for_outlines(masks_dir: Path, invert: bool = False) -> float | None:
             diameters += [2 * math.sqrt(area / math.pi)] if area else []
     if not diameters:
         return None
-    diameter = np.median(diameters)
-    if diameter >= SMALL_DIAMETER:
-        return 1.0
-    return float(min(math.ceil(WANTED_DIAMETER / diameter), LARGEST_SCALE))
+    small_one, median = np.percentile(diameters, [10, 50])
+    if median < SMALL_DIAMETER:
+        return float(min(math.ceil(WANTED_DIAMETER / median), LARGEST_SCALE))
+    return _reduced(min(max(1, int(small_one / WANTED_DIAMETER)), MOST_REDUCED))
 
 
 def words_of(scale: float) -> str:
-    """Return what to say after a size in pixels of enlarged images; nothing at 1."""
+    """Return what to say after a size in pixels of resized images; nothing at 1."""
     return "" if scale == 1 else f", at MICROGRAPH_SCALE = {scale:g}"
 
 
 def in_own_pixels(distance: int, scale: float) -> int:
-    """Return a distance in pixels of enlarged micrographs in the micrographs' own, at least 1."""
+    """Return a distance in pixels of resized micrographs in the micrographs' own, at least 1."""
     return max(1, round(distance / scale))
-
-
-def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Return (height, width) in pixels of an image of ``size`` at a scale."""
-    height, width = (max(1, round(side * scale)) for side in size)
-    return height, width
-
-
-def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return an image (h, w) at another size, (height, width), with no grey outside its range.
-
-    uint8, uint16 and float32 stay what they are, other types become float64. An image that has the
-    size already is returned as it is.
-    """
-    if image.shape == tuple(size):
-        return image
-    if image.dtype not in (np.uint8, np.uint16, np.float32):
-        image = image.astype(np.float64)
-    smaller = size[0] * size[1] < image.size
-    interpolation = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    resized = cv2.resize(image, size[::-1], interpolation=interpolation)
-    return np.clip(resized, image.min(), image.max(), out=resized)
-
-
-def at_scale(image: np.ndarray, scale: float) -> np.ndarray:
-    """Return an image (h, w) enlarged, or reduced, by a factor; see `resize`."""
-    return resize(image, scaled_size(image.shape, scale))
-
-
-def mask_at_size(mask: np.ndarray, size: tuple[int, int], smallest: int = 1) -> np.ndarray:
-    """Return a mask of separate particles, (h, w), at another size: uint8, 0 or 255.
-
-    Outlines stay where they were, to a fraction of a pixel. Particles stay separate: where two
-    would touch, a line of one pixel is left between them. Those of less than ``smallest`` pixels,
-    at the new size, are left out. A mask that has the size already is returned as it is.
-    """
-    if mask.shape == tuple(size):
-        return mask
-    particle = (mask > 0).astype(np.uint8)
-    inner, outer = (
-        cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        for part in (particle, 1 - particle)
-    )
-    depth = cv2.resize(inner - outer, size[::-1], interpolation=cv2.INTER_LINEAR)
-    # The nearest pixel of such a place is a particle's, or beside one.
-    labels = label_particles(mask)
-    beside = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
-    labels = np.where(labels > 0, labels, beside)
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int)
-        for new, old in zip(size, mask.shape, strict=True)
-    )
-    labels = labels[rows][:, columns]
-    # Outlines may go right through the middles of pixels, half of them where the scale is 2: these
-    # are every second particle's, so that sizes are right in the mean.
-    labels[depth < np.where(labels % 2, -ON_OUTLINE, ON_OUTLINE)] = 0
-    set_apart(labels)
-    return without_specks(to_four_connected(labels), smallest)

@@ -14,8 +14,9 @@ from pipeline.image_files import (
     whole_file,
 )
 from pipeline.intensities import clip_spikes
-from pipeline.micrograph_scale import at_scale, scaled_size, words_of
+from pipeline.micrograph_scale import words_of
 from pipeline.progress import counted, progress
+from pipeline.resampling import at_scale, scaled_size
 from pipeline.run_folders import fingerprint, open_output_folder
 from pipeline.training_data.real_tiles import (
     choose_crops,
@@ -57,7 +58,7 @@ def prepare_images(
     num_tiles : how many there are to be at least.
     dark_background : False where particles are darker than the background.
     image_crop : rows to keep, "auto" or None; see `crop_info_bar`.
-    micrograph_scale : by how much the micrographs are enlarged first; `at_scale`.
+    micrograph_scale : the factor by which the micrographs are resized first; `at_scale`.
     seed : decides the random crops.
 
     Raises

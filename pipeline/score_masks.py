@@ -93,7 +93,7 @@ def score_folders(
     pairs = _pair_masks(masks_dir, true_masks_dir)
     thresholds = _thresholds([mask for mask, _ in pairs])
     comparisons, cropped, label_maps = {}, 0, 0
-    # Step 6b splits enlarged masks, of which these are the probabilities.
+    # Step 6b splits masks at that scale, of which these are the probabilities.
     scale = read_record(masks_dir / MADE_WITH).get("micrograph_scale", 1)
     min_distance = in_own_pixels(min_distance, scale)
     for mask_path, true_path in progress(pairs, "masks scored"):

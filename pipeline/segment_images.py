@@ -11,10 +11,10 @@ from models import backend
 from pipeline.image_files import list_images, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
 from pipeline.intensities import as_unet_sees, describe_unclipped, stretch_to_uint8
-from pipeline.micrograph_scale import at_scale, mask_at_size, resize
 from pipeline.particle_masks import segment_particles, to_four_connected, without_specks
 from pipeline.particles.grow_particles import grow_particles
 from pipeline.progress import progress
+from pipeline.resampling import at_scale, mask_at_size, resize
 from pipeline.run_folders import (
     WITHOUT_EFFECT,
     fingerprint,

@@ -61,7 +61,7 @@ def simulate_masks(
 
     There are as many as files in ``data/trainA``, and at least ``num_masks``; five go to
     ``data/testB`` too. The options are explained in StartProcess.py. Outlines are drawn by the
-    WGAN, or, for ``outline_source`` "augmented", made by deforming those in ``masks_dir``, enlarged
+    WGAN, or, for ``outline_source`` "augmented", made by deforming those in ``masks_dir``, resized
     by ``micrograph_scale``. With ``match_scenes`` the masks get the coverage, the agglomerates and
     the particles of the tiles in ``data/trainA`` (see ``match_scenes.py``). ``data/scenes.json``
     and ``scenes.png`` compare both. ``when_failed``, "stop" or "warn", is what to do if the first
@@ -122,7 +122,7 @@ def simulate_masks(
 
 
 def _check_scale(run_folder: Path, scale: float) -> None:
-    """Raise a ValueError if a WGAN learned outlines enlarged otherwise than by ``scale``."""
+    """Raise a ValueError if a WGAN learned outlines at another scale than ``scale``."""
     record = read_record(run_folder / "options.json").get("options", {})
     learned = record.get("micrograph_scale", 1) if record else scale
     if learned != scale:

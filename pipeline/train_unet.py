@@ -10,8 +10,8 @@ from models import backend
 from models.multires_unet import build_unet
 from pipeline.image_files import list_images, read_image, read_micrograph
 from pipeline.intensities import as_unet_sees, describe_unclipped
-from pipeline.micrograph_scale import at_scale
 from pipeline.progress import counted
+from pipeline.resampling import at_scale
 from pipeline.run_folders import fingerprint
 from pipeline.training.training_loop import Prefetcher, random_numbers, shuffled_indices, train
 from pipeline.training.training_runs import begin_run, finish_run, save_model
@@ -70,7 +70,7 @@ def train_unet(
     loss pixels count up to 1 + ``gap_weight`` times where particles are close to each other (see
     ``narrow_gaps.py``). With ``vary_imaging`` each is seen imaged otherwise every time, before
     backgrounds as those of the micrographs in ``images_dir`` (see ``imaging_variations.py``), which
-    are enlarged by ``micrograph_scale``, as for step 0.
+    are resized by ``micrograph_scale``, as for step 0.
 
     Writes ``unet_dir/Models/<run>/model.keras`` (after the last epoch) and
     ``Checkpoint_Lowest_Loss.keras`` (lowest validation loss; the one that is used).
@@ -171,11 +171,11 @@ def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image
         as_unet_sees(read_micrograph(file, image_crop), contrast_range, dark_background)
         for file in micrographs[::step]
     )
-    enlarged = (at_scale(image, scale) for image in seen)
+    resized = (at_scale(image, scale) for image in seen)
     return np.concatenate(
         [
             imaging_variations.measure_backgrounds(image, *tile_shape, dark_background)
-            for image in enlarged
+            for image in resized
         ]
     )
 

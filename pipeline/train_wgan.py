@@ -43,7 +43,7 @@ def train_wgan(
 ):
     """Train on the outlines in ``masks_dir``; the generator becomes ``model.keras``.
 
-    ``invert_masks`` is True where the outlines are black on white; they are enlarged by
+    ``invert_masks`` is True where the outlines are black on white; they are resized by
     ``micrograph_scale``.
     Writes ``wgan_dir/Models/<run>/`` and, every ``preview_every`` epochs, a sheet of 3 x 3
     samples ``wgan_dir/Output_Images/<run>/Epoch_00020.png``. ``when_failed``, "stop" or "warn",

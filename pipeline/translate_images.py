@@ -15,8 +15,8 @@ from pipeline.image_files import (
 )
 from pipeline.inference import load_predictor, make_predictor
 from pipeline.intensities import clip_spikes, stretch_to_uint8
-from pipeline.micrograph_scale import at_scale
 from pipeline.progress import progress
+from pipeline.resampling import at_scale
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder, training_options
 from pipeline.training.network_failures import is_flat
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph
@@ -44,7 +44,7 @@ def translate_images(
     """Translate ``cyclegan_dir/data/trainB`` to ``generate_images/A``, ``images_dir`` to ``B``.
 
     Same file names; micrographs get the ending ``.tif``. Every image is stretched to 0..255, the
-    spikes of micrographs clipped before (`clip_spikes`). Micrographs are enlarged by
+    spikes of micrographs clipped before (`clip_spikes`). Micrographs are resized by
     ``micrograph_scale``, and so are the raw masks made of them.
     """
     cyclegan_dir = Path(cyclegan_dir)

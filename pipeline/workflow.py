@@ -123,9 +123,9 @@ def _tell_of_scale(scale, calls):
     """Log the scale that was chosen by the outlines, where it has a bearing."""
     if scale != 1 and any(OF_STEPS in keywords for *_, keywords in calls):
         logger.info(
-            'MICROGRAPH_SCALE = "auto": your outlines are small, so the networks see them, and the '
-            "micrographs, enlarged %g times; masks come out in the micrographs' own pixels",
-            scale,
+            'MICROGRAPH_SCALE = "auto": your outlines are %s, so the networks see them, and the '
+            "micrographs, %s; masks come out in the micrographs' own pixels",
+            *(("small", f"enlarged {scale:g} times") if scale > 1 else ("large", f"at {scale:g}")),
         )
 
 

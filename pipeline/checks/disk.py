@@ -52,7 +52,7 @@ def estimate_bytes(
     ----------
     options : the options of StartProcess.py, all of them allowed.
     image_pixels : pixels of all micrographs together.
-    outline : (height, width) of the largest outline, in pixels, enlarged.
+    outline : (height, width) of the largest outline, in pixels, resized.
     scale : MICROGRAPH_SCALE, as a number.
     """
     tile_pixels = options["TILE_SIZE_H"] * options["TILE_SIZE_W"]

@@ -16,8 +16,9 @@ from pipeline.image_files import (
     read_micrograph,
     stem_of,
 )
-from pipeline.micrograph_scale import scaled_size, words_of
+from pipeline.micrograph_scale import words_of
 from pipeline.progress import counted, progress
+from pipeline.resampling import scaled_size
 from pipeline.step_table import file_made_last
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def check_images(
     option : name of the option that gives ``folder``, for the messages.
     image_crop : as in `read_micrograph`.
     tile : (height, width) in pixels that each image must hold; None if no tiles are cut.
-    scale : MICROGRAPH_SCALE, by which the images are enlarged before.
+    scale : MICROGRAPH_SCALE, by which the images are resized before.
     """
     paths, problems = list_and_check_names(option, folder, FEWEST_IMAGES, "micrographs")
     sizes, cut, empty = {}, 0, 0

@@ -10,9 +10,10 @@ import numpy as np
 from pipeline.checks.files import Size, in_one_line, list_and_check_names
 from pipeline.checks.step_options import wrong_keywords
 from pipeline.image_files import above_half, read_image
-from pipeline.micrograph_scale import scaled_size, words_of
+from pipeline.micrograph_scale import words_of
 from pipeline.particles.label_maps import is_label_map
 from pipeline.progress import counted, progress
+from pipeline.resampling import scaled_size
 from simulate.outlines import OPENING, SCALING, prepare_particle, scale_limits
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def check_masks(
     invert : INVERT_INPUT_MASKS, True where the outlines are black on white.
     scale : the largest at which step 2 uses the outlines. Those of which nothing is left then are
         warned of; where none is left, they are problems.
-    micrograph_scale : by which all of them are enlarged before.
+    micrograph_scale : by which all of them are resized before.
     """
     paths, problems = list_and_check_names(
         option, folder, FEWEST_OUTLINES, "outlines of single particles"

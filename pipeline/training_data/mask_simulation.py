@@ -166,7 +166,7 @@ def _check_library(library: list[list[Particle]], source: Path, number: int) -> 
 
 def _check_fitted_library(library: list[list[Particle]], diameter: float, scale: float) -> None:
     """Raise a ValueError if no particle has a core at the scale of the micrographs, where single
-    ones have a median ``diameter`` in pixels, enlarged by ``scale``."""
+    ones have a median ``diameter`` in pixels, resized by ``scale``."""
     if not any(particle.area for group in library for particle in group):
         raise ValueError(
             "No outline holds a particle at the scale of the micrographs: "

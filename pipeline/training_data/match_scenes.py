@@ -119,7 +119,7 @@ def fit_options(scenes: list, make_simulator, core_diameter, options: dict) -> d
 def describe_small_particles(diameter: float, scale: float) -> str:
     """Return what to do about particles in the micrographs too small to be simulated.
 
-    ``diameter`` is theirs in pixels, in micrographs enlarged by ``scale`` (MICROGRAPH_SCALE).
+    ``diameter`` is theirs in pixels, in micrographs resized by ``scale`` (MICROGRAPH_SCALE).
     """
     factor = math.ceil(max(2, SMALLEST_DIAMETER / diameter))
     return (

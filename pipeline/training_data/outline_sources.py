@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from pipeline.image_files import list_images, read_mask
-from pipeline.micrograph_scale import at_scale
 from pipeline.particle_shapes import measure_particles
+from pipeline.resampling import at_scale
 from simulate.augment_outlines import augment_outlines
 from simulate.outlines import OPENING, carve_core
 from simulate.scenes import ks_distance
@@ -35,7 +35,7 @@ def load_outlines(masks_dir: Path, invert: bool = False, scale: float = 1.0) -> 
     """Return the outlines in a folder, 0 or 255, in frames of one size.
 
     Its sides are the next multiples of 16 of the largest outline's; smaller ones are centred.
-    ``invert`` is for outlines that are black on white. They are enlarged by ``scale`` first.
+    ``invert`` is for outlines that are black on white. They are resized by ``scale`` first.
 
     Raises
     ------

@@ -11,8 +11,8 @@ import numpy as np
 
 from pipeline.image_files import read_micrograph, write_image
 from pipeline.intensities import clip_spikes, stretch_to_uint8
-from pipeline.micrograph_scale import at_scale
 from pipeline.progress import progress
+from pipeline.resampling import at_scale
 from pipeline.tiles import tile_positions
 
 logger = logging.getLogger(__name__)

@@ -8,11 +8,13 @@ from benchmarks import micrograph_kinds
 from benchmarks.micrograph_kinds import (
     KINDS,
     bright_field,
+    large,
     small,
     small_enlarged,
     write_micrographs,
 )
 from pipeline.image_files import list_images, read_image
+from pipeline.micrograph_scale import scale_for_outlines
 from pipeline.particle_masks import contrast_correlation, label_particles
 
 
@@ -40,6 +42,22 @@ def test_small_particles_are_enlarged_with_their_truth():
     # In a mask, which has no numbers, each is a particle of its own.
     assert label_particles(labels > 0).max() == len(np.unique(labels)) - 1 > 50
     assert 8 < np.median(2 * np.sqrt(np.bincount(labels.ravel())[1:] / np.pi)) < 12
+
+
+def test_large_particles_have_their_truth():
+    micrograph, labels = next(large())
+    assert micrograph.dtype == np.uint8 and micrograph.shape == labels.shape == (1536, 2048)
+    assert contrast_correlation(labels, micrograph) > 0.5
+    assert label_particles(labels > 0).max() == len(np.unique(labels)) - 1 > 50
+    assert 60 < np.median(2 * np.sqrt(np.bincount(labels.ravel())[1:] / np.pi)) < 110
+
+
+@pytest.mark.parametrize("kind", ["small", "large"])
+def test_outlines_are_traced_at_the_scale_of_their_micrographs(tmp_path, kind, monkeypatch):
+    monkeypatch.setitem(micrograph_kinds.KINDS, kind, (lambda: iter(()), {}))
+    write_micrographs(kind, tmp_path)
+    wanted = {"small": 2, "large": 0.25}[kind]
+    assert scale_for_outlines(tmp_path / "Input_Masks") == wanted
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.intensities import stretch_to_uint8
-from pipeline.micrograph_scale import at_scale
 from pipeline.prepare_images import prepare_images
+from pipeline.resampling import at_scale
 from pipeline.tiles import tile_positions
 from pipeline.training_data import real_tiles
 

@@ -12,8 +12,8 @@ from skimage.filters import threshold_otsu
 from pipeline import segment_images as step
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
-from pipeline.micrograph_scale import at_scale, resize
 from pipeline.particle_masks import label_particles, to_four_connected
+from pipeline.resampling import at_scale, resize
 from pipeline.segment_images import otsu_threshold, segment_output
 
 RUN = "2026-01-31_12-00-00"

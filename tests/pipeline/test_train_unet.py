@@ -9,7 +9,7 @@ import pytest
 from pipeline import train_unet
 from pipeline.image_files import write_image
 from pipeline.intensities import as_unet_sees
-from pipeline.micrograph_scale import at_scale
+from pipeline.resampling import at_scale
 from pipeline.run_folders import fingerprint
 from pipeline.training.training_loop import random_numbers
 from pipeline.training_data import imaging_variations, unet_pairs
