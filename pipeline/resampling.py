@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from pipeline.intensities import clip_spikes
 from pipeline.particle_masks import (
     label_particles,
     set_apart,
@@ -32,8 +33,7 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     if image.dtype not in (np.uint8, np.uint16, np.float32):
         image = image.astype(np.float64)
-    smaller = size[0] * size[1] < image.size
-    interpolation = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    interpolation = cv2.INTER_CUBIC if is_larger(size, image.shape) else cv2.INTER_AREA
     resized = cv2.resize(image, size[::-1], interpolation=interpolation)
     return np.clip(resized, image.min(), image.max(), out=resized)
 
@@ -43,34 +43,45 @@ def at_scale(image: np.ndarray, scale: float) -> np.ndarray:
     return resize(image, scaled_size(image.shape, scale))
 
 
+def as_networks_see(micrograph: np.ndarray, scale: float) -> np.ndarray:
+    """Return a micrograph (h, w) without spikes (`clip_spikes`), resized by MICROGRAPH_SCALE.
+
+    What stretches or clips its greys comes after: noise is averaged away where it is reduced.
+    """
+    return at_scale(clip_spikes(micrograph), scale)
+
+
 def mask_at_size(mask: np.ndarray, size: tuple[int, int], smallest: int = 1) -> np.ndarray:
     """Return a mask of separate particles, (h, w), at another size: uint8, 0 or 255.
 
-    Outlines stay where they were, to a fraction of a pixel. Particles stay separate: where two
-    would touch, a line of one pixel is left between them. Those of less than ``smallest`` pixels,
-    at the new size, are left out. A mask that has the size already is returned as it is.
+    Outlines stay where they were, to a fraction of a pixel, and are smooth. Particles stay
+    separate: where two would touch, or a line of one pixel was between them before they were
+    enlarged, one of one pixel is left. Those of less than ``smallest`` pixels, at the new size, are
+    left out, and such as are smaller than a pixel was. A mask that has the size already is returned
+    as it is.
     """
     if mask.shape == tuple(size):
         return mask
-    particle = (mask > 0).astype(np.uint8)
-    inner, outer = (
-        cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        for part in (particle, 1 - particle)
-    )
-    depth = inner - outer
-    if size[0] * size[1] > mask.size:
-        depth = _smooth(depth)
-    depth = cv2.resize(depth, size[::-1], interpolation=cv2.INTER_LINEAR)
+    labels = label_particles(mask)
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(int)
         for new, old in zip(size, mask.shape, strict=True)
     )
-    labels = nearest_particles(label_particles(mask)[rows][:, columns])
-    # Outlines may go right through the middles of pixels, half of them where the scale is 2: these
-    # are every second particle's, so that sizes are right in the mean.
-    labels[depth < np.where(labels % 2, -ON_OUTLINE, ON_OUTLINE)] = 0
-    set_apart(labels)
-    return without_specks(to_four_connected(labels), smallest)
+    resized = nearest_particles(labels[rows][:, columns])
+    _clear_outside(resized, labels > 0)
+    if is_larger(size, mask.shape):
+        is_left = np.bincount(resized.ravel(), minlength=labels.max() + 1) > 0
+        labels[~is_left[labels]] = 0
+        resized = nearest_particles(resized)
+        _clear_outside(resized, (labels > 0) | _is_between(labels))
+    set_apart(resized)
+    pixel_of_before = size[0] * size[1] // mask.size
+    return without_specks(to_four_connected(resized), max(smallest, pixel_of_before))
+
+
+def is_larger(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Return whether an image of a size, (height, width), has more pixels than another."""
+    return size[0] * size[1] > other[0] * other[1]
 
 
 def nearest_particles(labels: np.ndarray) -> np.ndarray:
@@ -82,6 +93,30 @@ def nearest_particles(labels: np.ndarray) -> np.ndarray:
     particle_of = np.zeros(nearest.max() + 1, np.int32)
     particle_of[nearest[labels > 0]] = labels[labels > 0]
     return particle_of[nearest]
+
+
+def _clear_outside(resized, particle):
+    """Clear, in place, what of a resized label map is outside a mask, bool of the size before."""
+    inside, outside = (
+        cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        for part in (particle, ~particle)
+    )
+    depth = inside - outside
+    if is_larger(resized.shape, particle.shape):
+        depth = _smooth(depth)
+    depth = cv2.resize(depth, resized.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    # Outlines may go right through the middles of pixels, half of them where the scale is 2: these
+    # are every second particle's, so that sizes are right in the mean.
+    resized[depth < np.where(resized % 2, -ON_OUTLINE, ON_OUTLINE)] = 0
+
+
+def _is_between(labels):
+    """Return which pixels of the background have two different particles beside them."""
+    around = np.ones((3, 3), np.uint8)
+    numbers = labels.astype(np.float32)
+    from_last = np.where(labels > 0, 1 + numbers.max() - numbers, 0)
+    last, first = cv2.dilate(numbers, around), 1 + numbers.max() - cv2.dilate(from_last, around)
+    return (labels == 0) & (last > 0) & (first != last)
 
 
 def _smooth(depth):

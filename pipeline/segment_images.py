@@ -14,7 +14,7 @@ from pipeline.intensities import as_unet_sees, describe_unclipped, stretch_to_ui
 from pipeline.particle_masks import segment_particles, to_four_connected, without_specks
 from pipeline.particles.grow_particles import grow_particles
 from pipeline.progress import progress
-from pipeline.resampling import at_scale, mask_at_size, resize
+from pipeline.resampling import as_networks_see, mask_at_size, resize
 from pipeline.run_folders import (
     WITHOUT_EFFECT,
     fingerprint,
@@ -106,13 +106,13 @@ def segment_images(
         logger.info("%s", words)
     for file in progress(missing, "micrographs segmented"):
         micrograph = read_micrograph(file, image_crop)
-        seen = as_unet_sees(micrograph, contrast_range, dark_background)
-        output = predict(at_scale(seen, scale)[..., None])
-        raw = resize(np.ascontiguousarray(output[..., 0]), seen.shape)
+        seen = as_networks_see(micrograph, scale)
+        output = predict(as_unet_sees(seen, contrast_range, dark_background)[..., None])
+        raw = resize(np.ascontiguousarray(output[..., 0]), micrograph.shape)
         write_image(folder / f"{file.stem}_raw.tif", raw)
         mask = segment_output(output, threshold, watershed_lines, min_distance)
         smallest = SMALLEST_PARTICLE if output.shape[-1] > 1 else 1
-        write_image(folder / f"{file.stem}.tif", mask_at_size(mask, seen.shape, smallest))
+        write_image(folder / f"{file.stem}.tif", mask_at_size(mask, micrograph.shape, smallest))
     empty = [file.name for file in micrographs if not read_image(folder / f"{file.stem}.tif").any()]
     failure = describe_probabilities(empty, len(micrographs), threshold)
     act_on_failure(failure, when_failed)

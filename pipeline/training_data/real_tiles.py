@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.image_files import read_micrograph, write_image
-from pipeline.intensities import clip_spikes, stretch_to_uint8
+from pipeline.intensities import stretch_to_uint8
 from pipeline.progress import progress
-from pipeline.resampling import at_scale
+from pipeline.resampling import as_networks_see
 from pipeline.tiles import tile_positions
 
 logger = logging.getLogger(__name__)
@@ -160,8 +160,8 @@ def write_crops(
         crop = chosen[i]
         if crop["image"] != image_index:
             image_index = crop["image"]
-            image = clip_spikes(read_micrograph(paths[image_index], image_crop))
-            image = at_scale(image, micrograph_scale)
+            image = read_micrograph(paths[image_index], image_crop)
+            image = as_networks_see(image, micrograph_scale)
         tile = _part(image, crop["row"], crop["column"], tile_size)
         tile = tile[::-1] if crop["flip_up_down"] else tile
         tile = tile[:, ::-1] if crop["flip_left_right"] else tile

@@ -224,6 +224,23 @@ def test_particles_that_a_pixel_separates_stay_separate(size):
     assert label_particles(mask_at_size(mask, size, 9)).max() == number == 20
 
 
+@pytest.mark.parametrize("scale", [0.5, 0.25, 0.1])
+def test_particles_that_touch_come_back_as_large_as_they_are(scale):
+    """A line of one pixel in what the network saw is one of one pixel in the micrograph."""
+    seen = np.zeros((80, 80), np.uint8)
+    for row in range(8, 68, 16):
+        for column in range(8, 68, 16):
+            seen[row : row + 15, column : column + 15] = 255
+    side = round(80 / scale)
+    labels = label_particles(mask_at_size(seen, (side, side)))
+    assert labels.max() == 16
+    middle = labels[round(32 / scale), round(32 / scale)]
+    width = np.sqrt(np.count_nonzero(labels == middle)) * scale
+    assert width == pytest.approx(16 - scale, abs=0.3)  # its corners are rounded
+    between = labels[round(32 / scale), round(24 / scale) : round(40 / scale)] == 0
+    assert np.count_nonzero(between) == 1
+
+
 def test_a_distance_in_own_pixels():
     assert [in_own_pixels(9, scale) for scale in (0.5, 1, 2, 4, 30)] == [18, 9, 4, 2, 1]
 
@@ -245,13 +262,14 @@ def test_no_particle_touches_another_at_the_new_size(mask, scale):
     new = mask_at_size(mask, size)
     assert (new.shape, new.dtype) == (size, np.uint8) or new is mask
     np.testing.assert_array_equal(new, to_four_connected(new))
-    # Nothing of two particles is joined, and what there is was a particle, or beside one.
-    wide = np.kron(np.pad(labels, 1), np.ones((60, 60), int))
+    # Nothing of two particles is joined, and what there is was a particle, or up to two pixels from
+    # it: between them there was another, of which nothing is left.
+    wide = np.kron(np.pad(labels, 2), np.ones((60, 60), int))
     for number in range(1, label_particles(new).max() + 1):
         rows, columns = np.nonzero(label_particles(new) == number)
-        places = ((np.array([rows, columns]).T + 0.5) / size * mask.shape * 60 + 60).astype(int)
+        places = ((np.array([rows, columns]).T + 0.5) / size * mask.shape * 60 + 120).astype(int)
         near = [
-            set(np.unique(wide[row - 60 : row + 61, column - 60 : column + 61])) - {0}
+            set(np.unique(wide[row - 120 : row + 121, column - 120 : column + 121])) - {0}
             for row, column in places
         ]
         assert set.intersection(*near)
