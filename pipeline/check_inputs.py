@@ -27,13 +27,7 @@ from pipeline.step_table import STEPS, folders_written
 logger = logging.getLogger(__name__)
 
 Call = tuple[str, str, dict]
-STEPS_WITH_IMAGES = {
-    "prepare_images",
-    "translate_images",
-    "filter_masks",
-    "segment_images",
-    "measure_particles",
-}
+STEPS_WITH_IMAGES = {function for function, _, reads in STEPS.values() if "images_dir" in reads}
 
 
 def check_inputs(

@@ -13,6 +13,7 @@ from pipeline.files.csv_tables import write_table
 from pipeline.image_files import (
     images_made_by,
     list_images,
+    list_micrographs,
     pair_by_stem,
     read_image,
     read_mask,
@@ -98,9 +99,7 @@ def filter_masks(
     translated = cyclegan_dir / "generate_images"
     simulated = images_made_by(STEP_2, cyclegan_dir / "data" / "trainB")
     pairs = _pairs(simulated, images_made_by(STEP_4, translated / FAKES), f"run {STEP_4} again")
-    micrographs = list_images(images_dir)
-    if not micrographs:
-        raise FileNotFoundError(f"{images_dir} holds no images: put the micrographs there.")
+    micrographs = list_micrographs(images_dir)
     raw_masks = images_made_by(STEP_4, translated / RAW_MASKS)
     raw_pairs = _pairs(raw_masks, micrographs, f"run {STEP_4} again")
 

@@ -40,6 +40,23 @@ def list_images(folder: Path) -> list[Path]:
     )
 
 
+def list_micrographs(folder: Path) -> list[Path]:
+    """Return the micrographs in the user's folder, sorted by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist, or holds no images.
+    """
+    micrographs = list_images(folder)
+    if not micrographs:
+        raise FileNotFoundError(
+            f"{folder} holds no images: put the micrographs there, as one of "
+            f"{', '.join(IMAGE_ENDINGS)}."
+        )
+    return micrographs
+
+
 def images_made_by(step: str, folder: Path) -> list[Path]:
     """Return the images in a folder, sorted by name, which a step before has made.
 

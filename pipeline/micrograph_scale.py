@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.checks.values import folder_name
 from pipeline.image_files import list_images, read_mask, read_micrograph
+from pipeline.progress import progress
 from pipeline.resampling import scaled_size
 from pipeline.run_folders import MADE_WITH, read_record
 
@@ -94,7 +95,7 @@ def _sizes_of_micrographs(options):
     sizes = set()
     if images_dir is not None and not folder_name(images_dir):
         with suppress(OSError):
-            for file in list_images(images_dir):
+            for file in progress(list_images(images_dir), "micrographs measured"):
                 with suppress(OSError, ValueError, TypeError):
                     sizes.add(read_micrograph(file, image_crop).shape)
     return sizes

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.image_files import (
-    IMAGE_ENDINGS,
     by_stem,
-    list_images,
+    list_micrographs,
     read_micrograph,
     whole_file,
 )
@@ -66,7 +65,8 @@ def prepare_images(
     FileNotFoundError, ValueError
         If there are no micrographs, or one cannot be read or is smaller than a tile.
     """
-    paths = _list_micrographs(images_dir)
+    paths = list_micrographs(images_dir)
+    by_stem(paths)  # the tiles are named after the stems
     tile_size = (tile_height, tile_width)
     made_with = {
         "tile_size": tile_size,
@@ -107,17 +107,6 @@ def prepare_images(
     names += write_crops(chosen, paths, image_crop, micrograph_scale, tile_size, train_dir)
     for name in numbers_of_stream(seed, len(paths) + 1).permutation(names)[:TEST_TILES]:
         _copy(train_dir / name, test_dir / name)
-
-
-def _list_micrographs(folder: Path) -> list[Path]:
-    paths = list_images(folder)
-    if not paths:
-        raise FileNotFoundError(
-            f"There is no image in {folder}. Put the micrographs there, as one of "
-            f"{', '.join(IMAGE_ENDINGS)}."
-        )
-    by_stem(paths)  # the tiles are named after the stems
-    return paths
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -12,11 +12,14 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from pipeline import VERSION
 
 logger = logging.getLogger(__name__)
 
 MADE_WITH = "made_with.json"
+GOES_ASIDE = "goes_aside"  # in a record: to be kept beside what the step makes next, in any case
 TIME_OF_RUN = "%Y-%m-%d_%H-%M-%S"
 RUN_NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 # What an OSError says if the disk, one's share of it, or what a file may hold is used up.
@@ -167,11 +170,16 @@ def rename_for_good(temporary: Path, path: Path) -> None:
             os.close(folder)
 
 
+def as_json(value):
+    """Return what JSON has no type for: a number of NumPy's as Python's, all else as text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
 def write_json(path: Path, content) -> None:
     """Write JSON to a temporary name, flush it to the disk, then rename it."""
     temporary = path.with_name(f".{path.name}.part")
     with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2, default=str)
+        json.dump(content, file, indent=2, default=as_json)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
@@ -239,12 +247,12 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    made_with = json.loads(json.dumps({"version": VERSION, **made_with}, default=str))
+    made_with = json.loads(json.dumps({"version": VERSION, **made_with}, default=as_json))
     earlier = read_record(folder / MADE_WITH) or None
     content = [path for path in folder.iterdir() if not is_of_the_system(path)]
     if content and earlier != made_with:
         aside = None
-        if keep_earlier or earlier is None:
+        if keep_earlier or earlier is None or earlier.get(GOES_ASIDE):
             name = f"{folder.name}_{time.strftime(TIME_OF_RUN)}"
             aside = folder.parent / "Earlier_Results" / name
             while aside.exists():

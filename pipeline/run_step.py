@@ -41,7 +41,8 @@ INTERRUPTED = 130
 
 def set_up_logging(log_file=None):
     """Say INFO and worse on the standard output, plainly; everything also in ``log_file``."""
-    sys.stdout.reconfigure(line_buffering=True)
+    if hasattr(sys.stdout, "reconfigure"):  # not where a notebook shows it
+        sys.stdout.reconfigure(line_buffering=True)
     handlers = [logging.StreamHandler(sys.stdout)]
     handlers[0].setFormatter(logging.Formatter("  %(message)s"))
     if log_file is not None:

@@ -16,6 +16,7 @@ from pipeline.image_files import list_images
 from pipeline.run_folders import (
     DECIDED_BY_SCENES,
     WITHOUT_EFFECT,
+    as_json,
     fingerprint,
     is_of_the_system,
     list_runs,
@@ -46,6 +47,7 @@ def what_decides(number: str, keywords: dict, records: dict[str, dict]) -> dict:
     for name in STEPS[number][2]:
         path = Path(keywords[name])
         inputs[name] = fingerprint(list_images(path)) if path.is_dir() else None
+    inputs |= _named_networks(keywords)
     earlier = INPUTS.get(number, ())
     if keywords.get("outline_source") == "augmented":
         earlier = [step for step in earlier if step != "1"]  # the WGAN is not looked at
@@ -64,7 +66,19 @@ def what_decides(number: str, keywords: dict, records: dict[str, dict]) -> dict:
         "backend": backend,
         "version": VERSION,
     }
-    return json.loads(json.dumps(content, default=str))
+    return json.loads(json.dumps(content, default=as_json))
+
+
+def _named_networks(keywords):
+    """Return what a run holds that a keyword such as ``unet_model`` names: no step's record has
+    it, as it need not be the newest."""
+    networks = {}
+    for name, run in keywords.items():
+        network = name.removesuffix("_model")
+        if network != name and run is not None:
+            folder = Path(keywords[f"{network}_dir"]) / "Models" / run
+            networks[name] = fingerprint(sorted(folder.glob("*.keras")))
+    return networks
 
 
 def new_record(made_with: dict, number: str, keywords: dict) -> dict:

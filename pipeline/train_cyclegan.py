@@ -69,6 +69,13 @@ def train_cyclegan(
         for kind in ("train", "test")
         for side, made_by in (("A", "step 0 (prepare_images)"), ("B", "step 2 (simulate_masks)"))
     )
+    tile, mask = (read_image(files[0]).shape for files in (files_a, files_b))
+    if tile != mask:
+        raise ValueError(
+            f"{files_a[0]} has {tile[0]} x {tile[1]} pixels, but {files_b[0]} has {mask[0]} x "
+            f"{mask[1]}: micrograph tiles and masks must be of one size. Run step 2 "
+            "(simulate_masks) again, with the tile size of step 0."
+        )
     options["inputs"] = [fingerprint(files_a), fingerprint(files_b)]
     run_folder, finished = begin_run(cyclegan_dir / "Models", options, resume, models=MODELS)
     if finished:
@@ -76,7 +83,7 @@ def train_cyclegan(
     sheets_folder = cyclegan_dir / "images" / run_folder.name
     sheets_folder.mkdir(parents=True, exist_ok=True)
 
-    image_shape = (*read_image(files_a[0]).shape, 1)
+    image_shape = (*tile, 1)
     batch_size = min(batch_size, max(len(files_a), len(files_b)))
     logger.info(
         "%s, %s, %d x %d pixels, batches of %d",

@@ -8,7 +8,7 @@ import numpy as np
 
 from models import backend
 from models.multires_unet import build_unet
-from pipeline.image_files import list_images, read_image, read_micrograph
+from pipeline.image_files import list_micrographs, read_image, read_micrograph
 from pipeline.intensities import as_unet_sees, describe_unclipped
 from pipeline.progress import counted
 from pipeline.resampling import as_networks_see
@@ -79,10 +79,12 @@ def train_unet(
     needs_labels = target == "instances" or gap_weight > 0
     pairs = training_pairs(Path(cyclegan_dir), LABELS if needs_labels else MASKS)
     options["inputs"] = [fingerprint(column) for column in zip(*pairs, strict=True)]
-    if vary_imaging:
-        micrographs = list_images(images_dir)
-        options["inputs"].append(fingerprint(micrographs))
     pairs = faithful_pairs(pairs, Path(cyclegan_dir) / "generate_images", least_fidelity)
+    if least_fidelity:
+        options["inputs"].append(fingerprint(fake for fake, _ in pairs))
+    if vary_imaging:
+        micrographs = list_micrographs(images_dir)
+        options["inputs"].append(fingerprint(micrographs))
     run_folder, finished = begin_run(Path(unet_dir) / "Models", options, resume, best=BEST)
     if finished:
         return

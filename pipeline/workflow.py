@@ -22,7 +22,7 @@ from pipeline.presets import (
 from pipeline.processes.run_lock import locked
 from pipeline.processes.step_process import catch_ends_from_outside, run_in_process
 from pipeline.progress import format_seconds
-from pipeline.run_folders import MADE_WITH, write_json
+from pipeline.run_folders import GOES_ASIDE, MADE_WITH, read_record, write_json
 from pipeline.run_step import INTERRUPTED, in_words, set_up_logging, why_ended
 from pipeline.step_records import (
     new_record,
@@ -199,11 +199,11 @@ def _run_unless_finished(folder, number, function, keywords, options, selected, 
 
 
 def _set_aside(number, keywords):
-    """Have a step take nothing for its own that is there: without a record it goes aside."""
+    """Have a step take nothing for its own that is there: it goes aside when the step begins."""
     for pattern in OUTPUTS[number]:
-        folder = Path(pattern.format(**keywords))
-        if folder.is_dir():
-            (folder / MADE_WITH).unlink(missing_ok=True)
+        record = Path(pattern.format(**keywords)) / MADE_WITH
+        if record.is_file():
+            write_json(record, read_record(record) | {GOES_ASIDE: True})
 
 
 def _exit_interrupted(resume, selected):

@@ -13,6 +13,7 @@ SIZE = 0.05
 BEND = 0.03  # root mean square of the displacement, and
 BEND_LENGTH = 0.2  # its length of correlation, both in diameters of the particle
 SMOOTH = 1.0  # pixels, so that a turned rim has no steps
+ROOM = 0.15  # of a particle's extent, on each side, to grow into
 TRIES = 10  # for a version that stays one piece, inside the frame
 
 
@@ -20,15 +21,30 @@ def augment_outlines(rng: np.random.Generator, outlines: np.ndarray, number: int
     """Return ``number`` new outlines, uint8 (number, h, w), every given one used equally often
     (or once at most, if they are more).
 
-    ``outlines`` is uint8 (n, h, w), one particle each, white on black, not touching the frame. A
-    version that falls apart or leaves the frame is drawn again; where that fails too often, the
-    outline is only mirrored.
+    ``outlines`` is uint8 (n, h, w), one particle each, white on black. Where one leaves too little
+    room in its frame to grow, all frames are enlarged, so that the new ones may be too. A version
+    that falls apart or leaves the frame is drawn again; where that fails too often, the outline is
+    only mirrored.
     """
+    outlines = _with_room(outlines)
     if number < len(outlines):
         chosen = rng.choice(len(outlines), number, replace=False)
     else:
         chosen = rng.permutation(np.arange(number) % len(outlines))
     return np.stack([_augment(rng, outlines[index]) for index in chosen])
+
+
+def _with_room(outlines):
+    """Return outlines (n, h, w) in frames in which each has `ROOM` on all sides."""
+    missing = 0.0
+    for outline in outlines:
+        for axis in (0, 1):
+            places = np.flatnonzero((outline > 127).any(axis=1 - axis))
+            if len(places):
+                margin = min(places[0], outline.shape[axis] - 1 - places[-1])
+                missing = max(missing, ROOM * (places[-1] + 1 - places[0]) - margin)
+    pad = int(np.ceil(missing))
+    return np.pad(outlines, [(0, 0), (pad, pad), (pad, pad)]) if pad else outlines
 
 
 def _augment(rng: np.random.Generator, outline: np.ndarray) -> np.ndarray:

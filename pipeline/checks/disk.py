@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.checks.machine import existing_parent
-from pipeline.run_folders import MADE_WITH, RUN_NAME, WITHOUT_EFFECT, read_json
+from pipeline.run_folders import MADE_WITH, RUN_NAME, WITHOUT_EFFECT, as_json, read_json
 
 Call = tuple[str, str, dict]
 
@@ -144,7 +144,7 @@ def _noted(folder: Path, run: str | None) -> object:
 
 def _agree(noted: object, keywords: dict[str, object]) -> bool:
     """Return whether noted options are those of a step call, as far as both tell."""
-    keywords = json.loads(json.dumps(keywords, default=str, skipkeys=True))
+    keywords = json.loads(json.dumps(keywords, default=as_json, skipkeys=True))
     return isinstance(noted, dict) and all(
         noted.get(name, value) == value
         for name, value in keywords.items()

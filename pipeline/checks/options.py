@@ -186,18 +186,7 @@ def check_options(options: dict[str, object]) -> list[str]:
         for name, allowed in wrong.items()
     ]
     right = {name: value for name, value in options.items() if name not in wrong}
-    return problems + _check_crop(right) + _check_xla(right) + _check_folders(right)
-
-
-def _check_crop(options: dict[str, object]) -> list[str]:
-    rows, height = options.get("IMAGE_CROP"), options.get("TILE_SIZE_H")
-    if isinstance(rows, int) and isinstance(height, int) and rows < height:
-        return [
-            f"IMAGE_CROP keeps {rows} rows, fewer than a tile has (TILE_SIZE_H is {height}). "
-            f"Allowed is TILE_SIZE_H up to IMAGE_CROP: set TILE_SIZE_H to {rows} or less, or "
-            'IMAGE_CROP to "auto".'
-        ]
-    return []
+    return problems + _check_xla(right) + _check_folders(right)
 
 
 def _check_xla(options: dict[str, object]) -> list[str]:

@@ -160,6 +160,16 @@ def test_only_what_the_steps_write_needs_room(options, tmp_path, monkeypatch):
     check_inputs(options, measuring)
 
 
+def test_step_6a_needs_the_micrographs_too(options, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.check_inputs.check_earlier_steps", lambda calls: [])
+    calls = [call for call in default_calls(options) if call[1] == "train_unet"]
+    check_inputs(options, calls)
+    for file in (tmp_path / "Input_Images").iterdir():
+        file.unlink()
+    (problem,) = problems_of(options, calls)
+    assert "INPUT_DIR_IMAGES" in problem and "Input_Images" in problem
+
+
 def test_only_what_the_steps_need_is_read(options, tmp_path):
     (tmp_path / "Input_Masks" / "bad.png").write_text("no image")
     (tmp_path / "Input_Images" / "small.png").unlink(missing_ok=True)

@@ -268,7 +268,7 @@ def test_no_images(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"folder .*Input_Images does not exist"):
         prepare((tmp_path / "Input_Images", tmp_path))
     (tmp_path / "Input_Images").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no image in .*Input_Images.*\.tif, \.tiff"):
+    with pytest.raises(FileNotFoundError, match=r"Input_Images holds no images: .*\.tif, \.tiff"):
         prepare((tmp_path / "Input_Images", tmp_path))
 
 

@@ -9,6 +9,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline import PROGRAM, VERSION, run_folders
@@ -218,6 +219,24 @@ def test_json_is_whole_and_in_its_order(tmp_path):
     with pytest.raises(ValueError, match="Circular"):
         write_json(path, (circle := []).append(circle) or circle)
     assert read_json(path) == {"b": 1, "a": [0.1, 1 / 3]}
+
+
+def test_numbers_of_numpy_are_numbers_in_json(tmp_path):
+    write_json(tmp_path / "a.json", [np.int64(384), np.float32(0.5), np.bool_(False), tmp_path])
+    assert read_json(tmp_path / "a.json") == [384, 0.5, False, str(tmp_path)]
+
+
+def test_what_is_to_go_aside_does_so_though_it_was_made_alike(tmp_path):
+    folder = tmp_path / "masks"
+    open_output_folder(folder, {"seed": 1})
+    (folder / "a.tif").write_bytes(b"one")
+    record = read_json(folder / run_folders.MADE_WITH)
+    write_json(folder / run_folders.MADE_WITH, record | {run_folders.GOES_ASIDE: True})
+    open_output_folder(folder, {"seed": 1})
+    assert not (folder / "a.tif").exists()
+    (kept,) = (tmp_path / "Earlier_Results").glob("*/a.tif")
+    assert kept.read_bytes() == b"one"
+    assert read_json(folder / run_folders.MADE_WITH) == record
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows cannot open folders")

@@ -1,7 +1,9 @@
 """A step in a process of its own: what its errors say, and that it ends with its run."""
 
 import errno
+import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -153,6 +155,25 @@ def test_a_step_imports_its_own_backend_or_none(function):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file on an always full disk")
+def test_a_standard_output_that_is_no_file_will_do(monkeypatch):
+    class OfANotebook(io.TextIOBase):
+        def write(self, text):
+            said.append(text)
+            return len(text)
+
+    said = []
+    monkeypatch.setattr(sys, "stdout", OfANotebook())
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        run_step.set_up_logging()
+        logging.getLogger("pipeline").info("begun")
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    assert "  begun" in "".join(said)
+
+
 def test_a_log_on_a_full_disk_does_not_hide_the_error(tmp_path):
     keywords = dict.fromkeys(("tile_height", "tile_width", "num_tiles"), 64) | {"min_overlap": 0}
     keywords |= {"images_dir": str(tmp_path / "none"), "cyclegan_dir": str(tmp_path)}

@@ -208,6 +208,26 @@ def test_a_training_step_runs_again_when_any_of_its_models_is_gone(step, keyword
     assert left(step, keywords) == whole
 
 
+@pytest.mark.parametrize(("number", "network"), [("2", "wgan"), ("4", "cyclegan"), ("6b", "unet")])
+def test_a_network_that_is_named_counts_though_it_is_not_the_newest(tmp_path, number, network):
+    keywords = {"images_dir": tmp_path, "masks_dir": tmp_path, "cyclegan_dir": tmp_path}
+    keywords |= {"output_dir": tmp_path, f"{network}_dir": tmp_path, f"{network}_model": "best"}
+    (tmp_path / "Models" / "best").mkdir(parents=True)
+    (tmp_path / "Models" / "best" / "model.keras").write_bytes(b"one network")
+    done = step_records.new_record(
+        step_records.what_decides(number, keywords, {}), number, keywords
+    )
+    (tmp_path / "Models" / "best" / "state.npz").write_bytes(b"of its training")
+    made_with = step_records.what_decides(number, keywords, {})
+    assert step_records.why_run(done, made_with, number, keywords) is None
+    (tmp_path / "Models" / "best" / "model.keras").write_bytes(b"another")
+    made_with = step_records.what_decides(number, keywords, {})
+    why_run = step_records.why_run(done, made_with, number, keywords)
+    assert why_run == f"input {network}_model changed"
+    keywords[f"{network}_model"] = None
+    assert f"{network}_model" not in step_records.what_decides(number, keywords, {})["inputs"]
+
+
 def test_the_table_of_pairs_is_output_too(folder):
     table = folder / "generate_images" / "pairs.csv"
     table.parent.mkdir()

@@ -181,6 +181,14 @@ def test_batches_hold_micrographs_and_masks_as_the_options_code_them(
     assert len(found) == 4 and set(found) == set(TILES["A"])
 
 
+def test_tiles_and_masks_of_two_sizes_are_refused_before_a_run_begins(run, tmp_path):
+    write_image(tmp_path / "data" / "trainB" / "2.tif", tile("B", 2)[:40])
+    words = r"10\.tif has 48 x 48 pixels, but .*2\.tif has 40 x 48: .* Run step 2"
+    with pytest.raises(ValueError, match=words):
+        run()
+    assert not (tmp_path / "Models").exists()
+
+
 def test_the_learning_rate_and_every_optimizer_reach_the_training(run):
     seen = run()
     rates = [seen["learning_rate"](epoch) for epoch in range(4)]

@@ -298,6 +298,15 @@ def test_pairs_of_too_little_fidelity_are_left_out(run, folder):
     record = json.loads((seen.run_folder / "options.json").read_text())["options"]
     fakes = sorted((folder / "generate_images" / "A").glob("*.tif"))
     assert record["inputs"][0] == fingerprint(fakes)
+    # And by those that are left, whether another table leaves others.
+    assert record["inputs"][-1] == fingerprint(fakes[4:])
+
+
+def test_without_micrographs_their_backgrounds_are_asked_for(run, folder):
+    (folder / "Input_Images" / "real.tif").unlink()
+    run(vary_imaging=False)
+    with pytest.raises(FileNotFoundError, match="Input_Images holds no images: put the microg"):
+        run(vary_imaging=True)
 
 
 def test_what_was_asked_for_is_recorded(run):

@@ -14,7 +14,7 @@ from pipeline.checks.values import UNKNOWN
 from pipeline.image_files import write_image
 from pipeline.processes import step_process
 from pipeline.processes.run_lock import identity_of
-from pipeline.run_folders import MADE_WITH, read_json, write_json
+from pipeline.run_folders import GOES_ASIDE, MADE_WITH, read_json, write_json
 from pipeline.run_step import INTERRUPTED
 from pipeline.step_records import new_record, what_decides
 
@@ -274,10 +274,12 @@ def test_without_resume_nothing_that_is_there_is_taken_for_done(run, folder, mon
     """Files without a record of how they were made are set aside by the step that would write."""
     kept = folder / "data" / "trainA"
     for resume in (True, False):
-        write_json(kept / MADE_WITH, {})
+        write_json(kept / MADE_WITH, {"micrograph_scale": 2})
         step_that(monkeypatch, 0)
         assert run(one_step(folder), resume=resume) == 0
-        assert (kept / MADE_WITH).exists() == resume
+        # What was made with what is known until then.
+        record = read_json(kept / MADE_WITH)
+        assert record == {"micrograph_scale": 2} | ({} if resume else {GOES_ASIDE: True})
         assert (kept / "a-0.tif").read_bytes() == b"tile"
 
 

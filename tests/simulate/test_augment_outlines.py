@@ -41,12 +41,32 @@ def test_the_particle_stays_where_it_was():
         assert columns.mean() == pytest.approx(55, abs=2)
 
 
-def test_an_outline_that_fills_its_frame_is_only_mirrored():
+@pytest.mark.parametrize("radius", [20, 29, 30, 31])
+def test_outlines_that_fill_their_frames_are_not_drawn_smaller(radius):
+    outline = np.zeros((64, 64), np.uint8)
+    outline[ellipse(31.5, 31.5, radius, radius)] = 255
+    drawn = augment_outlines(np.random.default_rng(0), outline[None], 60)
+    assert all(is_one_particle(one > 127) for one in drawn)
+    assert (drawn.shape == (60, 64, 64)) == (radius == 20)
+    sizes = np.sqrt(np.count_nonzero(drawn > 127, axis=(1, 2)) / np.count_nonzero(outline))
+    assert np.median(sizes) == pytest.approx(1, abs=0.02)
+    assert np.percentile(sizes, 90) > 1.04
+    assert len({one.tobytes() for one in drawn}) == 60
+
+
+def test_an_outline_at_the_edge_of_its_frame_gets_room_too(outlines):
+    drawn = augment_outlines(np.random.default_rng(0), np.roll(outlines, -15, axis=2), 60)
+    assert drawn.shape[1] == drawn.shape[2] > 64
+
+
+def test_an_outline_that_cannot_be_deformed_is_only_mirrored():
     outline = np.zeros((40, 40), np.uint8)
-    outline[1:-1, 1:-5] = 255
+    outline[10:30, 10:14] = 255
+    outline[20, 10:30] = 255  # a line of one pixel, which smoothing takes away
+    outline[19:22, 26:30] = 255
     drawn = augment_outlines(np.random.default_rng(0), outline[None], 30)
     assert all(is_one_particle(one > 127) for one in drawn)
-    versions = [outline, outline[:, ::-1]]
+    versions = [outline[::down, ::right] for down in (1, -1) for right in (1, -1)]
     mirrored = [any(np.array_equal(one, version) for version in versions) for one in drawn]
     assert np.mean(mirrored) > 0.5
 
