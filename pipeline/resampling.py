@@ -43,10 +43,10 @@ def at_scale(image: np.ndarray, scale: float) -> np.ndarray:
     return resize(image, scaled_size(image.shape, scale))
 
 
-def as_networks_see(micrograph: np.ndarray, scale: float) -> np.ndarray:
+def as_cyclegan_sees(micrograph: np.ndarray, scale: float) -> np.ndarray:
     """Return a micrograph (h, w) without spikes (`clip_spikes`), resized by MICROGRAPH_SCALE.
 
-    What stretches or clips its greys comes after: noise is averaged away where it is reduced.
+    So the CycleGAN does, which stretches its greys after; the UNet's contrast is set before.
     """
     return at_scale(clip_spikes(micrograph), scale)
 

@@ -14,7 +14,7 @@ from pipeline.intensities import as_unet_sees, describe_unclipped, stretch_to_ui
 from pipeline.particle_masks import segment_particles, to_four_connected, without_specks
 from pipeline.particles.grow_particles import grow_particles
 from pipeline.progress import progress
-from pipeline.resampling import as_networks_see, mask_at_size, resize
+from pipeline.resampling import at_scale, mask_at_size, resize
 from pipeline.run_folders import (
     WITHOUT_EFFECT,
     fingerprint,
@@ -106,8 +106,10 @@ def segment_images(
         logger.info("%s", words)
     for file in progress(missing, "micrographs segmented"):
         micrograph = read_micrograph(file, image_crop)
-        seen = as_networks_see(micrograph, scale)
-        output = predict(as_unet_sees(seen, contrast_range, dark_background)[..., None])
+        # Contrast first: set in reduced micrographs, without their noise, more of the ground's
+        # texture was taken for particles (benchmarks/RESULTS.md).
+        seen = at_scale(as_unet_sees(micrograph, contrast_range, dark_background), scale)
+        output = predict(seen[..., None])
         raw = resize(np.ascontiguousarray(output[..., 0]), micrograph.shape)
         write_image(folder / f"{file.stem}_raw.tif", raw)
         mask = segment_output(output, threshold, watershed_lines, min_distance)

@@ -11,7 +11,7 @@ from models.multires_unet import build_unet
 from pipeline.image_files import list_micrographs, read_image, read_micrograph
 from pipeline.intensities import as_unet_sees, describe_unclipped
 from pipeline.progress import counted
-from pipeline.resampling import as_networks_see
+from pipeline.resampling import at_scale
 from pipeline.run_folders import fingerprint
 from pipeline.training.training_loop import Prefetcher, random_numbers, shuffled_indices, train
 from pipeline.training.training_runs import begin_run, finish_run, save_model
@@ -170,9 +170,10 @@ def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image
     """Return the backgrounds all over the micrographs, float32 (n, 2, 2, 2)."""
     step = -(-len(micrographs) // MICROGRAPHS_MEASURED)
     seen = (
-        as_networks_see(read_micrograph(file, image_crop), scale) for file in micrographs[::step]
+        as_unet_sees(read_micrograph(file, image_crop), contrast_range, dark_background)
+        for file in micrographs[::step]
     )
-    shown = (as_unet_sees(image, contrast_range, dark_background) for image in seen)
+    shown = (at_scale(image, scale) for image in seen)  # in this order, as in step 6b
     return np.concatenate(
         [
             imaging_variations.measure_backgrounds(image, *tile_shape, dark_background)

@@ -16,7 +16,7 @@ from pipeline.image_files import (
 from pipeline.inference import load_predictor, make_predictor
 from pipeline.intensities import stretch_to_uint8
 from pipeline.progress import progress
-from pipeline.resampling import as_networks_see
+from pipeline.resampling import as_cyclegan_sees
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder, training_options
 from pipeline.training.network_failures import is_flat
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph
@@ -82,7 +82,7 @@ def translate_images(
     span = 1.0 if options["use_binary_crossentropy"] else 2.0
     flat = []
     for file in progress(missing, "micrographs translated"):
-        micrograph = as_networks_see(read_micrograph(file, image_crop), micrograph_scale)
+        micrograph = as_cyclegan_sees(read_micrograph(file, image_crop), micrograph_scale)
         image = stretch_to_uint8(micrograph)
         mask = predict(encode_micrograph(image, options["invert_images"]))
         stretched = stretch_output(mask[..., 0], span)

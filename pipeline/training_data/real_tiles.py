@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.image_files import read_micrograph, write_image
 from pipeline.intensities import stretch_to_uint8
 from pipeline.progress import progress
-from pipeline.resampling import as_networks_see
+from pipeline.resampling import as_cyclegan_sees
 from pipeline.tiles import tile_positions
 
 logger = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ def write_crops(
         if crop["image"] != image_index:
             image_index = crop["image"]
             image = read_micrograph(paths[image_index], image_crop)
-            image = as_networks_see(image, micrograph_scale)
+            image = as_cyclegan_sees(image, micrograph_scale)
         tile = _part(image, crop["row"], crop["column"], tile_size)
         tile = tile[::-1] if crop["flip_up_down"] else tile
         tile = tile[:, ::-1] if crop["flip_left_right"] else tile

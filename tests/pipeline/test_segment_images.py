@@ -255,7 +255,7 @@ def test_the_network_sees_micrographs_at_the_scale_of_its_training(segment, tmp_
     """Masks and probabilities are in the pixels of the micrograph all the same."""
     masks, shown, _ = segment({"micrograph_scale": scale})
     micrograph = read_image(tmp_path / "images" / "a.png")
-    expected = as_unet_sees(at_scale(micrograph, scale), (0.5, 99.5), True)
+    expected = at_scale(as_unet_sees(micrograph, (0.5, 99.5), True), scale)
     np.testing.assert_array_equal(shown[0][..., 0], expected)
     assert {image.shape for image in masks.values()} == {SHAPE}
     assert masks["a"].dtype == np.uint8 and masks["a_raw"].dtype == np.float32

@@ -324,6 +324,6 @@ def test_backgrounds_are_those_of_the_micrographs_at_their_scale(run, monkeypatc
 
     monkeypatch.setattr(imaging_variations, "measure_backgrounds", measure_backgrounds)
     run(vary_imaging=True, micrograph_scale=1.5)
-    expected = as_unet_sees(at_scale(MICROGRAPH[:40], 1.5), (10, 90), True)
+    expected = at_scale(as_unet_sees(MICROGRAPH[:40], (10, 90), True), 1.5)
     (image,) = seen
     np.testing.assert_array_equal(image, expected)
