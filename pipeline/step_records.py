@@ -70,14 +70,16 @@ def what_decides(number: str, keywords: dict, records: dict[str, dict]) -> dict:
 
 
 def _named_networks(keywords):
-    """Return what a run holds that a keyword such as ``unet_model`` names: no step's record has
-    it, as it need not be the newest."""
+    """Return a digest of the networks in each run that a keyword such as ``unet_model`` names.
+
+    No step's record has them, as such a run need not be the newest.
+    """
     networks = {}
     for name, run in keywords.items():
         network = name.removesuffix("_model")
         if network != name and run is not None:
             folder = Path(keywords[f"{network}_dir"]) / "Models" / run
-            networks[name] = fingerprint(sorted(folder.glob("*.keras")))
+            networks[name] = fingerprint(folder.glob("*.keras"))
     return networks
 
 
