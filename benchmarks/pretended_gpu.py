@@ -25,4 +25,4 @@ def let_meta_train(set_attribute: Callable) -> None:
     set_attribute(torch.Tensor, "is_meta", property(lambda tensor: False))
     for name in ("_fused_adam_", "_foreach_lerp_"):
         set_attribute(torch, name, lambda *arguments, **options: None)
-    set_attribute(kernels, "_generator", lambda x, seed: None)
+    set_attribute(kernels, "random_generator", lambda device, next_seed: None)

@@ -114,7 +114,11 @@ def compile_step(step, use_xla=None):
     if BACKEND == "torch":
         # All steps have one shape, for which cuDNN may look for its fastest kernels.
         torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
-        return step
+        if not torch.cuda.is_available() or not has_gpu():
+            return step
+        from models.recorded_steps import RecordedStep  # which imports this module
+
+        return RecordedStep(step)
     if use_xla is None:
         use_xla = has_gpu() if _use_xla == "auto" else _use_xla
     return tf.function(step, jit_compile=use_xla, autograph=False, reduce_retracing=True)
@@ -231,6 +235,8 @@ def _set_up_tensorflow(chosen, allow_memory_growth, deterministic, independent_n
 def _set_up_torch(chosen, deterministic):
     _device_of_process.close()
     _device_of_process.enter_context(keras.device(f"cuda:{chosen[0]}" if chosen else "cpu"))
+    if chosen:
+        torch.cuda.set_device(chosen[0])
     torch.set_float32_matmul_precision("high")
     if deterministic or not chosen:
         # On a CPU this costs next to nothing, and some kernels differ from run to run without it.

@@ -17,7 +17,8 @@ def is_faster_in_blocks(layer):
     """Return whether ``convolution_in_blocks`` can and should do what a Conv2D layer does."""
     ones = {*layer.strides, *layer.dilation_rate, layer.groups, layer.filters}
     simple = layer.padding == "valid" and layer.activation is keras.activations.linear
-    return simple and ones == {1} and layer.kernel_size[0] >= BLOCK and not backend.has_gpu()
+    large = layer.kernel_size[0] >= BLOCK
+    return simple and ones == {1} and large and (BACKEND == "torch" or not backend.has_gpu())
 
 
 def convolution_in_blocks(x, kernel, bias):

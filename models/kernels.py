@@ -7,6 +7,7 @@ All image tensors are (batch, height, width, channels), for torch permuted views
 import numpy as np
 
 from models.backend import BACKEND, tf, torch
+from models.recorded_steps import random_generator
 
 functional = torch and torch.nn.functional
 
@@ -24,28 +25,29 @@ def torch_join(*inputs):
     return _TorchJoin.apply(*inputs)
 
 
-def torch_dropout(x, rate, seed):
-    """x with a share ``rate`` of its numbers set to 0, the others enlarged; seed an integer."""
-    kept = (_draw_kept if x.is_cuda else _draw_kept_on_cpu)(x, rate, seed)
+def torch_dropout(x, rate, next_seed):
+    """x with a share ``rate`` of its numbers set to 0, the others enlarged.
+
+    ``next_seed() -> int`` is asked once.
+    """
+    kept = (_draw_kept if x.is_cuda else _draw_kept_on_cpu)(x, rate, next_seed)
     return x * kept.div_(1.0 - rate)
 
 
-def torch_gaussian_noise(x, stddev, seed):
-    """x and normally distributed numbers of standard deviation ``stddev``; seed an integer."""
-    return x + torch.empty_like(x).normal_(0.0, stddev, generator=_generator(x, seed))
+def torch_gaussian_noise(x, stddev, next_seed):
+    """x and normally distributed numbers of standard deviation ``stddev``, by ``next_seed()``."""
+    generator = random_generator(x.device, next_seed)
+    return x + torch.empty_like(x).normal_(0.0, stddev, generator=generator)
 
 
-def _generator(x, seed):
-    return torch.Generator(x.device).manual_seed(seed & 0xFFFFFFFF)
+def _draw_kept(x, rate, next_seed):
+    generator = random_generator(x.device, next_seed)
+    return torch.empty_like(x).bernoulli_(1.0 - rate, generator=generator)
 
 
-def _draw_kept(x, rate, seed):
-    return torch.empty_like(x).bernoulli_(1.0 - rate, generator=_generator(x, seed))
-
-
-def _draw_kept_on_cpu(x, rate, seed):
+def _draw_kept_on_cpu(x, rate, next_seed):
     # In a fifth of the time that torch's own take there; the rate is right to 2 ** -17.
-    random = np.random.Generator(np.random.SFC64(seed))
+    random = np.random.Generator(np.random.SFC64(next_seed()))
     drawn = random.integers(0, 2**16, tuple(x.shape), np.uint16)
     return torch.from_numpy(drawn >= round(rate * 2**16)).to(x.dtype)
 

@@ -118,7 +118,7 @@ class Dropout(_Drawing, keras.layers.Dropout):
     def call(self, inputs, training=False):
         if not TORCH or not training or self.rate in (0, 1) or self.noise_shape is not None:
             return super().call(inputs, training=training)
-        return kernels.torch_dropout(inputs, self.rate, self._next_seed())
+        return kernels.torch_dropout(inputs, self.rate, self._next_seed)
 
 
 @register
@@ -128,7 +128,7 @@ class GaussianNoise(_Drawing, keras.layers.GaussianNoise):
     def call(self, inputs, training=False):
         if not TORCH or not training or not self.stddev:
             return super().call(inputs, training=training)
-        return kernels.torch_gaussian_noise(inputs, self.stddev, self._next_seed())
+        return kernels.torch_gaussian_noise(inputs, self.stddev, self._next_seed)
 
 
 @register

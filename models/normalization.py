@@ -8,7 +8,7 @@ derivatives); Ulyanov et al., arXiv 1607.08022.
 
 from keras import ops
 
-from models import backend
+from models import backend, triton_normalization
 from models.backend import BACKEND, tf, torch
 
 # Of multiples of so many channels TensorFlow's batch normalisation is fast on a CPU.
@@ -26,6 +26,11 @@ def batch_normalization(x, gamma, beta, epsilon):
     """
     gamma = ops.ones_like(beta) if gamma is None else gamma
     channels = x.shape[-1]
+    if BACKEND == "torch" and x.is_cuda and triton_normalization.is_available():
+        y, mean, inverse_deviation = triton_normalization.normalise(
+            x.reshape(1, -1, channels), gamma, beta, epsilon
+        )
+        return y.view(x.shape), mean[0], inverse_deviation[0] ** -2 - epsilon
     few = channels < MANY_CHANNELS_OF_TORCH and channels % CHANNELS_OF_TORCH
     if BACKEND == "torch" and few and not x.is_cuda:
         return _TorchBatchNormalization.apply(x.float(), gamma, beta, epsilon)
@@ -76,6 +81,9 @@ def scale_and_shift(x, scale, shift):
 
 def instance_normalization(x, gamma, beta, epsilon):
     """Normalise each channel of each image (b, h, w, c) over its pixels, in float32."""
+    if BACKEND == "torch" and x.is_cuda and triton_normalization.is_available():
+        pixels = x.reshape(len(x), -1, x.shape[-1])
+        return triton_normalization.normalise(pixels, gamma, beta, epsilon)[0].view(x.shape)
     if BACKEND == "torch":
         return _TorchInstanceNormalization.apply(x, gamma, beta, epsilon)
     groups = ops.shape(x)[0]

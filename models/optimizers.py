@@ -8,6 +8,23 @@ from models import backend
 LATE = 1e9
 
 
+def _keep_as_cudnn_wants(variable):
+    """Keep a convolution's kernel on a GPU in the order in memory in which cuDNN computes.
+
+    Else it, and its gradient, would be copied in each pass. Its shape stays (h, w, in, out).
+    """
+    value = variable.value
+    if value.is_cuda and value.ndim == 4:
+        value.data = value.permute(3, 0, 1, 2).contiguous().permute(1, 2, 3, 0)
+
+
+def _in_order_of(value, gradient):
+    """Return a gradient with its numbers in the order in memory that the value's have."""
+    if gradient.stride() == value.stride():
+        return gradient
+    return backend.torch.empty_like(value).copy_(gradient)
+
+
 class Adam(keras.optimizers.Adam):
     """Adam, with a moving average of the weights if asked for (``use_ema``, ``ema_momentum``).
 
@@ -49,6 +66,9 @@ class Adam(keras.optimizers.Adam):
         def build(self, variables):
             """Make the state."""
             super().build(variables)
+            for group in (variables, self._momentums, self._velocities):
+                for variable in group:
+                    _keep_as_cudnn_wants(variable)
             # Keras makes a tensor of the 1 that it adds after each step, and a GPU is waited for.
             self._iterations.assign_add = lambda number: self._iterations.value.add_(number)
 
@@ -62,9 +82,10 @@ class Adam(keras.optimizers.Adam):
             step = (self.iterations.value + 1).float()
             corrections = (1 - self.beta_2**step).sqrt() / (1 - self.beta_1**step)
             places = [self._get_variable_index(variable) for variable in trainable_variables]
+            values = [variable.value for variable in trainable_variables]
             backend.torch._fused_adam_(
-                [variable.value for variable in trainable_variables],
-                [gradient.contiguous() for gradient in grads],
+                values,
+                [_in_order_of(value, x) for value, x in zip(values, grads, strict=True)],
                 [self._momentums[place].value for place in places],
                 [self._velocities[place].value for place in places],
                 [],

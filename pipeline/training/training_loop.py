@@ -29,6 +29,7 @@ STEPS_BETWEEN_FETCHES = 20  # losses stay on the device in between: fetching the
 THREADS = min(max((os.cpu_count() or 1) // 2, 2), 8)  # that make batches
 PREFETCHED_BATCHES = THREADS + 2
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 15.0  # for epochs that take less than that
+LARGEST_SHARE_OF_CHECKPOINTS = 0.05  # of the time, where writing one takes long
 
 
 def random_numbers(seed, epoch, step=0, stream=0):
@@ -153,14 +154,21 @@ def _stop_if(interrupted):
 
 
 def _saver(model, run_folder, state):
-    """Return ``save(after_seconds)``: a checkpoint, if the last is at least so long ago."""
-    saved = time.monotonic()
+    """Return ``save(after_seconds)``: a checkpoint, if the last is at least so long ago.
+
+    Not so often that writing them takes more than its share of the time; 0 seconds is at once.
+    """
+    saved, taken = time.monotonic(), 0.0
 
     def save(after_seconds):
-        nonlocal saved
-        if time.monotonic() - saved >= after_seconds:
+        nonlocal saved, taken
+        if after_seconds:
+            after_seconds = max(after_seconds, taken / LARGEST_SHARE_OF_CHECKPOINTS)
+        start = time.monotonic()
+        if start - saved >= after_seconds:
             save_checkpoint(model, run_folder, state)
             saved = time.monotonic()
+            taken = saved - start
 
     return save
 

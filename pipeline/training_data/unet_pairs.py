@@ -1,5 +1,6 @@
 """The pairs a UNet learns from: fake micrographs, and what it is to say of each pixel."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,8 @@ def pair_reader(pairs, *, in_memory, **how):
     """Return ``read(index)`` -> `read_pair` of one of ``pairs``, all read first if asked for."""
     if not in_memory:
         return lambda index: read_pair(*pairs[index], **how)
-    loaded = [read_pair(*pair, **how) for pair in pairs]
+    with ThreadPoolExecutor() as threads:
+        loaded = list(threads.map(lambda pair: read_pair(*pair, **how), pairs))
     return lambda index: loaded[index]
 
 

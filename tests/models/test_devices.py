@@ -40,6 +40,7 @@ def asked(monkeypatch):
         record(torch, "set_float32_matmul_precision")
         record(torch, "use_deterministic_algorithms")
         record(torch, "set_num_threads")
+        record(torch.cuda, "set_device")
     yield calls
     backend._device_of_process.close()
 
@@ -72,6 +73,7 @@ def test_the_first_gpu_of_the_choice_is_used(use_gpus, chosen, asked):
     else:
         assert backend.has_gpu() == bool(chosen)
         assert arguments(asked, "set_float32_matmul_precision") == [("high",)]
+        assert arguments(asked, "set_device") == [(index,) for index in chosen]
 
 
 def test_all_gpus_of_a_machine_without_any_are_the_cpu(asked, monkeypatch):

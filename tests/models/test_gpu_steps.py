@@ -67,7 +67,7 @@ def numberless_device(pretend_gpu, monkeypatch):
             for tensor, weight in zip(group, weights, strict=True):
                 assert (tensor.device, tensor.dtype) == (weight.device, weight.dtype)
                 assert tensor.shape == weight.shape
-                assert tensor.is_contiguous() and weight.is_contiguous()
+                assert tensor.stride() == weight.stride()
         assert {tensor.device.type for tensor in (*weights, *steps, lr)} == {"meta"}
         assert {tensor.dtype for tensor in (*weights, *steps, lr)} == {torch.float32}
 

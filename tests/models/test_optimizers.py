@@ -61,3 +61,21 @@ def test_adam_is_that_of_its_formulas(options):
     for values in first + second + averages:
         close = [x.shape == values.shape and np.allclose(x, values, 1e-4, 1e-6) for x in kept]
         assert any(close), values
+
+
+@pytest.mark.skipif(backend.BACKEND == "tensorflow", reason="TensorFlow places its own tensors")
+def test_kernels_on_a_gpu_are_kept_as_cudnn_wants_them(pretend_gpu):
+    layer = keras.layers.Conv2D(3, 2)
+    layer.build((None, None, None, 4))
+    before = keras.ops.convert_to_numpy(layer.kernel)
+    adam = Adam(0.5)
+    adam.build(layer.trainable_variables)
+    for variable in (layer.kernel, adam._momentums[0], adam._velocities[0]):
+        as_cudnn_has_it = variable.value.permute(3, 2, 0, 1)
+        assert as_cudnn_has_it.is_contiguous(memory_format=backend.torch.channels_last)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer.kernel), before)
+    # Whatever the order of the gradient's numbers is, each goes to its own weight.
+    gradients = [keras.ops.convert_to_tensor(np.sign(before)), keras.ops.zeros(3)]
+    adam.apply(gradients, layer.trainable_variables)
+    after = keras.ops.convert_to_numpy(layer.kernel)
+    np.testing.assert_allclose(after, before - 0.5 * np.sign(before), atol=1e-4)

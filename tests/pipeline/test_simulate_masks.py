@@ -211,7 +211,7 @@ def test_several_processes_give_the_same_as_one():
 
 def test_more_processes_only_for_many_masks(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 3)
-    assert [number_of_processes(n) for n in (1, 499, 500, 10_000)] == [1, 1, 2, 3]
+    assert [number_of_processes(n) for n in (1, 99, 100, 10_000)] == [1, 1, 2, 3]
 
 
 def test_missing_model_names_the_step_that_makes_it(run):

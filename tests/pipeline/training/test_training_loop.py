@@ -283,6 +283,26 @@ def test_the_log_has_the_mean_of_each_epochs_steps(tmp_path, monkeypatch):
     assert told == [(0, means[:1]), (1, means)]
 
 
+def test_checkpoints_that_take_long_are_written_less_often(tmp_path, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(training_loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    written = []
+
+    def write(model, run_folder, state):
+        clock.now += 4  # of the 80 s or more from one to the next
+        written.append(clock.now)
+
+    monkeypatch.setattr(training_loop, "save_checkpoint", write)
+    save = training_loop._saver(None, tmp_path, {})
+    while clock.now < 300:
+        clock.now += 1
+        save(after_seconds=15)
+    assert np.diff(written).min() >= 80
+    assert len(written) == 4
+    save(after_seconds=0)
+    assert len(written) == 5
+
+
 def test_every_epoch_tells_its_losses_and_the_time_left(tmp_path, monkeypatch, caplog):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(training_loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
