@@ -71,9 +71,10 @@ SEED = 42
 # trained afresh (what was there is kept beside).
 RESUME = True
 # A training that is killed goes on from its last checkpoint; within long epochs there is one every
-# so many minutes, besides one an epoch (of short epochs, one every 15 seconds).
+# so many minutes, besides one an epoch (of short epochs, one every 15 seconds, and fewer where it
+# takes long to write).
 CHECKPOINT_MINUTES = 10
-# "mixed_bfloat16" should need about 60 % of the memory on GPUs since 2020. On a CPU it is slower.
+# "mixed_bfloat16" takes half of the memory or less on GPUs since 2020. On a CPU it is slower.
 # (With "float32" such GPUs round the inputs of convolutions to 10 bits, their TF32 format.)
 PRECISION = "float32"
 # What to do if a network has learned nothing, or simulated masks are all empty or all full: "stop"
@@ -109,8 +110,8 @@ MAX_PARTICLE_OVERLAP = 0.5  # share of a new particle that may lie on earlier on
 MATCH_SCENES = True
 
 # --- Step 3: CycleGAN ---------------------------------------------------------------------------
-# Tiles a step learns from. Lower it if the GPU's memory does not suffice (5 need about 19 GiB with
-# PyTorch), raise it if there is room.
+# Tiles a step learns from. Lower it if the GPU's memory does not suffice (with PyTorch 5 need 19 to
+# 26 GiB, or 11 in mixed_bfloat16), raise it if there is room.
 CYCLEGAN_BATCH_SIZE = preset(published=5, quick=1)
 # Times it sees all tiles and masks. Raise it until the fakes in 2_CycleGAN/images fit their masks.
 CYCLEGAN_EPOCHS = preset(published=50, quick=10)

@@ -30,7 +30,10 @@ if torch:
 @functools.cache
 def is_available():
     """Return whether the kernels run here: Triton compiles them, for which it needs a compiler."""
-    if triton is None or not torch.cuda.is_available():
+    if not torch.cuda.is_available():
+        return False
+    if triton is None:
+        logger.warning("Triton is not installed: the GPU's steps take longer")
         return False
     try:
         with torch.enable_grad():
@@ -38,7 +41,7 @@ def is_available():
             vector = torch.ones(4, device="cuda")
             torch.autograd.grad(normalise(x, vector, vector, 1e-5)[0].sum(), x)
     except Exception as error:  # of many kinds, by what is missing; it works without
-        logger.warning("Triton does not run here, and the GPU's steps take longer: %s", error)
+        logger.warning("Triton does not run here: the GPU's steps take longer: %s", error)
         return False
     return True
 
