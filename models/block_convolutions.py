@@ -27,8 +27,8 @@ def convolution_in_blocks(x, kernel, bias):
     """2-D convolution, padding "valid", of (b, h, w, in) with a (k, k, in, 1) kernel.
 
     Processors compute several output channels at once, so that a convolution with a single one
-    takes as long as one with many. Here the pixels of a block are the channels: of the output's they
-    become, of the kernel shifted to each of them, and of the input's. About three times the
+    takes as long as one with many. Here the pixels of a block are the channels: of the output's
+    they become, of the kernel shifted to each of them, and of the input's. About three times the
     multiplications, in less than half of the time.
     """
     size, inputs = kernel.shape[0], kernel.shape[2]
