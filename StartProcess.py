@@ -74,7 +74,7 @@ RESUME = True
 # so many minutes, besides one an epoch (of short epochs, one every 15 seconds, and fewer where it
 # takes long to write).
 CHECKPOINT_MINUTES = 10
-# "mixed_bfloat16" takes half of the memory or less on GPUs since 2020. On a CPU it is slower.
+# "mixed_bfloat16" takes 40 to 65 % of the memory on GPUs since 2020. On a CPU it is slower.
 # (With "float32" such GPUs round the inputs of convolutions to 10 bits, their TF32 format.)
 PRECISION = "float32"
 # What to do if a network has learned nothing, or simulated masks are all empty or all full: "stop"

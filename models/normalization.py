@@ -19,6 +19,10 @@ CHANNELS_OF_TORCH, MANY_CHANNELS_OF_TORCH = 8, 64
 NUMBERS_AT_A_TIME = 2**20
 
 
+def _by_triton(x):
+    return BACKEND == "torch" and x.is_cuda and triton_normalization.is_available()
+
+
 def batch_normalization(x, gamma, beta, epsilon):
     """Normalise (b, h, w, c) with the batch's own statistics; return (y, mean, variance).
 
@@ -26,7 +30,7 @@ def batch_normalization(x, gamma, beta, epsilon):
     """
     gamma = ops.ones_like(beta) if gamma is None else gamma
     channels = x.shape[-1]
-    if BACKEND == "torch" and x.is_cuda and triton_normalization.is_available():
+    if _by_triton(x):
         y, mean, inverse_deviation = triton_normalization.normalise(
             x.reshape(1, -1, channels), gamma, beta, epsilon
         )
@@ -81,7 +85,7 @@ def scale_and_shift(x, scale, shift):
 
 def instance_normalization(x, gamma, beta, epsilon):
     """Normalise each channel of each image (b, h, w, c) over its pixels, in float32."""
-    if BACKEND == "torch" and x.is_cuda and triton_normalization.is_available():
+    if _by_triton(x):
         pixels = x.reshape(len(x), -1, x.shape[-1])
         return triton_normalization.normalise(pixels, gamma, beta, epsilon)[0].view(x.shape)
     if BACKEND == "torch":

@@ -15,8 +15,8 @@ from models.backend import torch
 
 logger = logging.getLogger(__name__)
 
-NUMBERS_AT_A_TIME = 4096  # in a program,
-MANY_CHANNELS = 64  # of so many channels at most
+NUMBERS_AT_A_TIME = 4096  # that a program loads
+MANY_CHANNELS = 64  # the most channels among them
 PROGRAMS = 1024  # of a kernel, about
 PARTS = 256  # of a group's pixels, at most: each program reads the sums of all
 
@@ -177,6 +177,8 @@ if triton:
 if torch:
 
     class _Normalise(torch.autograd.Function):
+        """``normalise``; of x itself is kept what the derivative needs."""
+
         @staticmethod
         def forward(context, x, gamma, beta, epsilon):
             sums, means, inverses, launch = _prepare(x)

@@ -13,7 +13,7 @@ from pipeline.run_step import end_with
 # A process more pays off from so many simulated masks on (2 to 10 s of work); each takes some at
 # a time.
 ITEMS_PER_PROCESS = 50
-ITEMS_AT_A_TIME = 10
+ITEMS_AT_A_TIME = 25
 # Of these, for each process: results that nobody takes yet wait in memory.
 CHUNKS_AHEAD = 2
 

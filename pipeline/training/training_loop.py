@@ -129,7 +129,7 @@ def train(
             if after_epoch:
                 after_epoch(epoch, state["rows"])
             at_once = interrupted or epoch + 1 == epochs
-            save(after_seconds=0 if at_once else SECONDS_BETWEEN_EPOCH_CHECKPOINTS)
+            save(0 if at_once else SECONDS_BETWEEN_EPOCH_CHECKPOINTS, sparing=not at_once)
             if epoch + 1 < epochs:
                 _stop_if(interrupted)
     return state["rows"]
@@ -154,18 +154,17 @@ def _stop_if(interrupted):
 
 
 def _saver(model, run_folder, state):
-    """Return ``save(after_seconds)``: a checkpoint, if the last is at least so long ago.
+    """Return ``save(after_seconds, sparing)``: a checkpoint, if the last is at least so long ago.
 
-    Not so often that writing them takes more than its share of the time; 0 seconds is at once.
+    If ``sparing``, nor so often that writing them takes more than its share of the time.
     """
     saved, taken = time.monotonic(), 0.0
 
-    def save(after_seconds):
+    def save(after_seconds, sparing=False):
         nonlocal saved, taken
-        if after_seconds:
-            after_seconds = max(after_seconds, taken / LARGEST_SHARE_OF_CHECKPOINTS)
+        least = taken / LARGEST_SHARE_OF_CHECKPOINTS if sparing else 0.0
         start = time.monotonic()
-        if start - saved >= after_seconds:
+        if start - saved >= max(after_seconds, least):
             save_checkpoint(model, run_folder, state)
             saved = time.monotonic()
             taken = saved - start
