@@ -87,6 +87,16 @@ def clip(x, low, high):
     return tf.clip_by_value(x, low, high) if BACKEND == "tensorflow" else x.clamp(low, high)
 
 
+def pad(x, margins):
+    """Return x with zeros around it; ``margins`` are (before, after) for each axis.
+
+    ``keras.ops.pad`` takes longer to be called than a small kernel to be padded.
+    """
+    if BACKEND == "tensorflow":
+        return tf.pad(x, margins)
+    return torch.nn.functional.pad(x, [size for pair in reversed(margins) for size in pair])
+
+
 def assign_rows(variable, rows, values):
     """Set variable[rows] = values in place; rows int32 (n,), no two equal, values (n, ...)."""
     if BACKEND == "tensorflow":

@@ -36,20 +36,12 @@ def convolution_in_blocks(x, kernel, bias):
     height, width = (side - size + 1 for side in ops.shape(x)[1:3])  # of the output
     more = [-(-side // BLOCK) * BLOCK + (blocks - 1) * BLOCK for side in (height, width)]
     more = [wanted - there for wanted, there in zip(more, ops.shape(x)[1:3], strict=True)]
-    x = _to_blocks(ops.pad(x, ((0, 0), (0, more[0]), (0, more[1]), (0, 0))))
+    x = _to_blocks(backend.pad(x, ((0, 0), (0, more[0]), (0, more[1]), (0, 0))))
 
-    rest = blocks * BLOCK - size
-    places = [(row, column) for row in range(BLOCK) for column in range(BLOCK)]
-    to_one = kernel[..., 0]
-    shifted = [
-        ops.pad(to_one, ((row, rest - row), (column, rest - column), (0, 0)))
-        for row, column in places
-    ]
+    in_blocks = _shifted_to_each_place(kernel[..., 0], blocks * BLOCK - size)
+    in_blocks = ops.reshape(in_blocks, (blocks, BLOCK, blocks, BLOCK, inputs, BLOCK**2))
     in_blocks = ops.reshape(
-        ops.stack(shifted, -1), (blocks, BLOCK, blocks, BLOCK, inputs, len(places))
-    )
-    in_blocks = ops.reshape(
-        ops.transpose(in_blocks, (0, 2, 1, 3, 4, 5)), (blocks, blocks, -1, len(places))
+        ops.transpose(in_blocks, (0, 2, 1, 3, 4, 5)), (blocks, blocks, -1, BLOCK**2)
     )
     if BACKEND == "torch":
         y = convolution(x, in_blocks, None, 1, "valid")
@@ -57,6 +49,14 @@ def convolution_in_blocks(x, kernel, bias):
         y = tf.nn.convolution(x, in_blocks)
     y = _from_blocks(y)[:, :height, :width]
     return y if bias is None else y + bias
+
+
+def _shifted_to_each_place(kernel, rest):
+    """Return (k, k, in) at each place in a block: (k + rest, k + rest, in, BLOCK, BLOCK)."""
+    down = [backend.pad(kernel, ((by, rest - by), (0, 0), (0, 0))) for by in range(BLOCK)]
+    down = ops.stack(down, -1)
+    right = [backend.pad(down, ((0, 0), (by, rest - by), (0, 0), (0, 0))) for by in range(BLOCK)]
+    return ops.stack(right, -1)
 
 
 def _to_blocks(x):

@@ -59,7 +59,7 @@ def resize_convolution(x, kernel, bias, edge):
         x = ops.concatenate([x[:, :, :1], x, x[:, :, -1:]], 2)
     kernel = ops.transpose(ops.flip(kernel, (0, 1)), (0, 1, 3, 2))
     places = [(row, column) for row in range(2) for column in range(2)]
-    kernel = sum(ops.pad(kernel, ((r, 1 - r), (c, 1 - c), (0, 0), (0, 0))) for r, c in places)
+    kernel = sum(backend.pad(kernel, ((r, 1 - r), (c, 1 - c), (0, 0), (0, 0))) for r, c in places)
     if BACKEND == "torch":
         y = torch_transposed_convolution(x, kernel, bias, 2)
     else:

@@ -13,7 +13,8 @@ from models.backend import BACKEND, tf, torch
 
 # Of multiples of so many channels TensorFlow's batch normalisation is fast on a CPU.
 CHANNELS_AT_A_TIME = 16
-# Of multiples of so many, and of so many or more, torch's own is.
+# Of multiples of so many, and of so many or more, torch's own is; of so many alone not for images
+# by themselves.
 CHANNELS_OF_TORCH, MANY_CHANNELS_OF_TORCH = 8, 64
 # With torch on a CPU so many numbers are computed on at once, for the processor's cache to hold.
 NUMBERS_AT_A_TIME = 2**20
@@ -39,11 +40,8 @@ def batch_normalization(x, gamma, beta, epsilon):
     if BACKEND == "torch" and few and not x.is_cuda:
         return _TorchBatchNormalization.apply(x.float(), gamma, beta, epsilon)
     if BACKEND == "torch":
-        y, mean, inverse_deviation = torch.native_batch_norm(
-            x.permute(0, 3, 1, 2), gamma, beta, None, None, True, 0.0, epsilon
-        )
-        variance = inverse_deviation.detach() ** -2 - epsilon
-        return y.permute(0, 2, 3, 1), mean.detach(), variance
+        y, mean, inverse_deviation = _torch_batch_norm(x, gamma, beta, epsilon)
+        return y, mean.detach(), inverse_deviation.detach() ** -2 - epsilon
     if not backend.has_gpu() and channels % CHANNELS_AT_A_TIME:
         y, mean, variance = _tf_normalise(tf.cast(x, tf.float32), gamma, beta, epsilon, groups=1)
         return y, mean[0, 0], variance[0, 0]
@@ -53,6 +51,21 @@ def batch_normalization(x, gamma, beta, epsilon):
     count = tf.cast(tf.size(x) // tf.shape(x)[-1], tf.float32)
     biased = variance * (count - 1.0) / count
     return y, tf.stop_gradient(mean), tf.stop_gradient(biased)
+
+
+def _torch_batch_norm(x, gamma, beta, epsilon):
+    """PyTorch's own of (b, h, w, c): y, the means and the inverse standard deviations."""
+    y, mean, inverse_deviation = torch.native_batch_norm(
+        x.permute(0, 3, 1, 2), gamma, beta, None, None, True, 0.0, epsilon
+    )
+    return y.permute(0, 2, 3, 1), mean, inverse_deviation
+
+
+def _suits_torch_batch_norm(x):
+    """Return whether PyTorch's batch normalisation is the fastest for each image by itself."""
+    channels = x.shape[-1]
+    multiple = channels > CHANNELS_OF_TORCH and channels % CHANNELS_OF_TORCH == 0
+    return multiple and x.dtype == torch.float32 and not x.is_cuda
 
 
 def update_moving_average(variable, value, momentum):
@@ -88,6 +101,9 @@ def instance_normalization(x, gamma, beta, epsilon):
     if _by_triton(x):
         pixels = x.reshape(len(x), -1, x.shape[-1])
         return triton_normalization.normalise(pixels, gamma, beta, epsilon)[0].view(x.shape)
+    if BACKEND == "torch" and _suits_torch_batch_norm(x):
+        images = [_torch_batch_norm(image, gamma, beta, epsilon)[0] for image in x.split(1)]
+        return images[0] if len(images) == 1 else torch.cat(images)
     if BACKEND == "torch":
         return _TorchInstanceNormalization.apply(x, gamma, beta, epsilon)
     groups = ops.shape(x)[0]

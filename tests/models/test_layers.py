@@ -234,12 +234,14 @@ def test_batch_normalization(training, scale, channels, at_a_time, monkeypatch):
 
 
 @for_both
-def test_instance_normalization():
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("channels", [3, 8, 16])
+def test_instance_normalization(channels, images):
     """Group normalisation with a group a channel is the same thing."""
     assert_same(
         layers.InstanceNormalization(epsilon=1e-5),
         keras.layers.GroupNormalization(groups=-1, epsilon=1e-5),
-        image() * 3 + 1,
+        (image(channels) * 3 + 1)[:images],
     )
 
 
