@@ -107,7 +107,7 @@ def segment_images(
     for file in progress(missing, "micrographs segmented"):
         micrograph = read_micrograph(file, image_crop)
         # Contrast first: set in reduced micrographs, without their noise, more of the ground's
-        # texture was taken for particles (benchmarks/RESULTS.md).
+        # texture was taken for particles (benchmarks/notebook/masks_of_other_micrographs.md).
         seen = at_scale(as_unet_sees(micrograph, contrast_range, dark_background), scale)
         output = predict(seen[..., None])
         raw = resize(np.ascontiguousarray(output[..., 0]), micrograph.shape)

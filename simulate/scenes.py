@@ -4,7 +4,8 @@ large agglomerates, and how large single ones are.
 The same measures are taken of micrographs and of simulated masks, so that what biases them
 (agglomerates cut by the tile's edge) biases both alike. But for single particles: those of
 micrographs are told by their shape, those of simulated masks by their labels, for simulated
-agglomerates look like single particles more often than real ones (see benchmarks/RESULTS.md).
+agglomerates look like single particles more often than real ones (see
+benchmarks/notebook/masks_of_tio2.md).
 """
 
 from collections import namedtuple
