@@ -20,7 +20,8 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 from pipeline.presets import choose_preset
 from pipeline.workflow import run_workflow
 
-# "published": sizes and numbers of epochs of the published workflow, for a GPU of 24 GB or more.
+# "published": sizes and numbers of epochs of the published workflow, for a GPU (its memory: see
+# CYCLEGAN_BATCH_SIZE).
 # "quick": a first look, the whole workflow on the shipped examples in 5 to 10 minutes on 2 CPU
 # cores, 10 to 20 without AVX-512.
 # "auto": published where a GPU is found, quick otherwise; says which. (In a folder with networks of
@@ -156,7 +157,7 @@ def steps(run_step):
     """Run the steps in order, each in a process of its own. Comment out what is not to run."""
     # Where images are cut into tiles (steps 4 and 6b, if RUN_INFERENCE_ON_WHOLE_IMAGE = False).
     tiling = {
-        "min_overlap": 2,  # pixels, as in step 0
+        "min_overlap": 2,  # pixels; it means what it does in step 0, where it is 0
         "manage_overlap_mode": 2,  # where tiles overlap: 0 maximum, 1 average, 2 crop
     }
     # How masks are split where narrow (steps 5, 6b, 8; in 6b not with UNET_TARGET = "instances").
