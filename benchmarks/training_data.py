@@ -9,6 +9,7 @@ that its peak is its own; that of imports is said beside.
 """
 
 import argparse
+import itertools
 import multiprocessing
 import sys
 import tempfile
@@ -63,7 +64,9 @@ def read_one_epoch(root: Path, use_dataloader: bool, options: argparse.Namespace
 
     def only_read(model, make_batch, *, steps_per_epoch, epochs, **_):
         reading = time.perf_counter()
-        with Prefetcher(make_batch, steps_per_epoch, epochs, 0, 0) as batches:
+        with Prefetcher(
+            make_batch, itertools.product(range(epochs), range(steps_per_epoch))
+        ) as batches:
             for _ in range(steps_per_epoch):
                 batches.next()
         now = time.perf_counter()

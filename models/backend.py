@@ -193,7 +193,7 @@ def set_up_devices(
 
     Returns
     -------
-    What was decided besides, a line for the log, or None.
+    A line for the log where a choice costs time, or None.
 
     Raises
     ------

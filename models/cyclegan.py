@@ -55,7 +55,7 @@ class CycleGan(keras.Model):
         self.noise_a, self.noise_b = (
             layers.GaussianNoise(
                 cycle_noise * grey_range,
-                seed=None if seed is None else seed_of_layer(seed, "cycle", number),
+                seed=seed_of_layer(seed, "cycle", number),
                 dtype="float32",
             )
             for number, grey_range in enumerate((2.0, 1.0 if use_binary_crossentropy else 2.0))

@@ -84,8 +84,7 @@ def build_discriminator(filters, gaussian_noise_value=0.0, seed=None, name="disc
     def add_noise(x, number):
         if not gaussian_noise_value:
             return x
-        layer_seed = None if seed is None else seed_of_layer(seed, name, number)
-        return layers.GaussianNoise(gaussian_noise_value, seed=layer_seed)(x)
+        return layers.GaussianNoise(gaussian_noise_value, seed=seed_of_layer(seed, name, number))(x)
 
     x = Conv2D(filters, 4, strides=2)(add_noise(image, 0))
     x = layers.LeakyReLU(0.2)(x)  # (b, h / 2 - 1, w / 2 - 1, filters)

@@ -51,7 +51,7 @@ def fold_batch_normalization(network):
             folded.add(taker)
             (output,) = taker.outputs
         elif _is_batch_normalization(layer):
-            weights = scale_and_shift(layer)
+            weights = _constants_of(layer)
             layer, options = layers.ScaleAndShift(name=name, dtype=layer.dtype_policy), {}
         else:
             weights = None
@@ -65,7 +65,7 @@ def fold_batch_normalization(network):
     return keras.Model(tensors[id(network.input)], tensors[id(network.output)])
 
 
-def scale_and_shift(layer):
+def _constants_of(layer):
     """Return what a batch normalisation multiplies each channel with and then adds, NumPy (c,)."""
     number = keras.ops.convert_to_numpy
     scale = 1.0 / np.sqrt(number(layer.moving_variance) + layer.epsilon)
@@ -76,7 +76,7 @@ def scale_and_shift(layer):
 
 def _folded_convolution(name, convolution, normalization):
     """Return a layer that does both, and its kernel and bias."""
-    scale, shift = scale_and_shift(normalization)
+    scale, shift = _constants_of(normalization)
     kernel, *bias = (keras.ops.convert_to_numpy(weight) for weight in convolution.weights)
     layer = layers.Conv2D(
         convolution.filters,

@@ -1,4 +1,4 @@
-"""The image pool of the CycleGAN: a layer that keeps fakes, and the choices what it shows.
+"""The image pool of the CycleGAN: a layer that keeps fakes, and the choice of what it shows.
 
 Source: Shrivastava et al., arXiv 1612.07828, as used by CycleGAN (arXiv 1703.10593, section 4).
 """

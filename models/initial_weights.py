@@ -14,8 +14,10 @@ SQUARE, SQUARES, BRIGHT, NOISE = 12, 8, 0.3, 0.15
 def seed_of_layer(seed, network_name, number):
     """Return a seed for one layer that draws random numbers: far from its neighbours' seeds.
 
-    Below 2^30, as torch keeps seeds in 32 bit with a sign.
+    Below 2^30, as torch keeps seeds in 32 bit with a sign. None, another each time, stays None.
     """
+    if seed is None:
+        return None
     sequence = np.random.SeedSequence([seed, number, *network_name.encode()])
     return int(sequence.generate_state(1)[0] >> 2)
 

@@ -33,7 +33,7 @@ class Conv2D(keras.layers.Conv2D):
         if not convolutions.is_faster_here(self, inputs.shape[-1]):
             return super().call(inputs)
         y = convolutions.convolution(inputs, *_kernel_and_bias(self), self.strides[0], self.padding)
-        return y if self.activation is None else self.activation(y)
+        return self.activation(y)
 
 
 @register
@@ -47,7 +47,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         y = convolutions.torch_transposed_convolution(
             inputs, *_kernel_and_bias(self), self.strides[0]
         )
-        return y if self.activation is None else self.activation(y)
+        return self.activation(y)
 
 
 @register
@@ -65,7 +65,7 @@ class ResizeConv2D(keras.layers.Conv2D):
 
     def call(self, inputs):
         y = convolutions.resize_convolution(inputs, *_kernel_and_bias(self), self.edge)
-        return y if self.activation is None else self.activation(y)
+        return self.activation(y)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape

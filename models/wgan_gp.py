@@ -50,8 +50,7 @@ def build_critic(outline_shape, dropout=True, seed=None):
     x = outline
 
     def drop(x, rate, number):
-        layer_seed = None if seed is None else seed_of_layer(seed, "critic", number)
-        return layers.Dropout(rate, seed=layer_seed)(x) if dropout else x
+        return layers.Dropout(rate, seed=seed_of_layer(seed, "critic", number))(x) if dropout else x
 
     for number, filters in enumerate((64, 128, 256, 512)):
         x = layers.Conv2D(filters, 5, strides=2, padding="same")(x)
@@ -66,7 +65,7 @@ def build_critic(outline_shape, dropout=True, seed=None):
 class WganGp(keras.Model):
     """Generator, critic, their optimisers, and the training step."""
 
-    def __init__(self, generator, critic, gradient_penalty_weight=10.0):
+    def __init__(self, generator, critic, gradient_penalty_weight):
         super().__init__()
         self.generator = generator
         self.critic = critic

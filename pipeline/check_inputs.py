@@ -16,7 +16,7 @@ from pipeline.checks.machine import (
 )
 from pipeline.checks.options import OPTION_CHECKS, check_options, wrong_values
 from pipeline.checks.outlines import check_masks, largest_scale
-from pipeline.checks.step_options import check_step_options, wrong_keywords
+from pipeline.checks.step_options import check_step_options
 from pipeline.checks.true_masks import check_true_masks
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.calibration import check_pixel_sizes
@@ -105,16 +105,7 @@ def _check_calls(calls: list[Call], said: set[tuple[str, str]]) -> list[str]:
         if number != numbers.get(step_name, number)
     ]
     for _, step_name, keywords in calls:
-        again = {
-            name
-            for name, allowed in wrong_keywords(step_name, keywords).items()
-            if (repr(keywords[name]), allowed) in said
-        }
-        problems += [
-            problem
-            for problem in check_step_options(step_name, keywords)
-            if not any(problem.startswith(f"{step_name}: {name} is ") for name in again)
-        ]
+        problems += check_step_options(step_name, keywords, said)
     return problems
 
 

@@ -130,11 +130,12 @@ def _pairs(first: list[Path], second: list[Path], what_to_do: str) -> list[tuple
 
 
 def _blur(pairs: list[tuple[Path, Path]], folder: Path, sigma: float) -> list[tuple[Path, Path]]:
-    """Write the blurred micrographs and return the masks paired with them; sigma 0 deletes them."""
+    """Write the blurred micrographs and return the masks paired with them; sigma 0 clears them."""
     if sigma == 0:
-        # The record first, so that a half deleted folder is not taken for a blurred set.
-        (folder / MADE_WITH).unlink(missing_ok=True)
         if folder.is_dir():
+            open_output_folder(folder, {"sigma": sigma})  # keeps what is not to be lost
+            # The record first, so that a half deleted folder is not taken for a blurred set.
+            (folder / MADE_WITH).unlink()
             shutil.rmtree(folder)
         return pairs
     micrographs = [micrograph for _, micrograph in pairs]
@@ -146,7 +147,7 @@ def _blur(pairs: list[tuple[Path, Path]], folder: Path, sigma: float) -> list[tu
 
 
 def _filter_simulated_masks(cyclegan_dir, pairs, dark_background, when_failed) -> None:
-    """Filter the simulated masks by the fake micrographs; a ValueError if nothing is left."""
+    """Filter the simulated masks by the fake micrographs."""
     label_maps = _label_maps(cyclegan_dir / "data" / "labelsB", [mask for mask, _ in pairs])
     masks, micrographs = zip(*pairs, strict=True)
     made_with = {
@@ -221,7 +222,7 @@ def _number_particles(mask_path: Path) -> np.ndarray:
 
 
 def _contrast_is_right(mean, dark_background, after, before, when_failed) -> bool:
-    """Return whether particles are as bright as DARK_BACKGROUND says; an error if none is left.
+    """Return whether particles are as bright as DARK_BACKGROUND says, and some are left.
 
     ``mean`` is the mean correlation of fake micrographs and masks.
     """
@@ -232,8 +233,9 @@ def _contrast_is_right(mean, dark_background, after, before, when_failed) -> boo
         "above 0" if dark_background else "below 0",
         dark_background,
     )
+    problem = describe_contrast(mean, dark_background)
     if after == 0:
-        raise ValueError(
+        problem = (
             f"None of {before} simulated particles is {'brighter' if dark_background else 'darker'}"
             f" than Li's threshold of its fake micrograph (mean correlation of masks and "
             f"micrographs {mean:+.2f}). Is DARK_BACKGROUND ({dark_background}) right for these "
@@ -241,7 +243,6 @@ def _contrast_is_right(mean, dark_background, after, before, when_failed) -> boo
             f"(look at the previews of step 3): train it again with another SEED or more "
             f"CYCLEGAN_EPOCHS."
         )
-    problem = describe_contrast(mean, dark_background)
     act_on_failure(problem, when_failed)
     return problem is None
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import logging
+import math
 import zipfile
 from itertools import islice
 from pathlib import Path
@@ -154,26 +155,29 @@ def _averaging_predictor(predict, predict_turned):
 def _whole_image_predictor(load, use_gpu):
     """Return ``predict(image)`` of the network that ``load(use_gpu)`` gives.
 
-    ``use_gpu`` "auto": once an image does not fit into the GPU's memory, on the CPU.
+    ``use_gpu`` "auto": images that do not fit into the GPU's memory, on the CPU.
     """
     predict_batch = load(use_gpu)
-    on_cpu = None if use_gpu and backend.has_gpu() else predict_batch
+    on_gpu = use_gpu and backend.has_gpu()
+    on_cpu = None if on_gpu else predict_batch
+    too_many = math.inf if on_gpu else 0  # pixels
 
     def predict(image):
-        nonlocal on_cpu
-        if on_cpu is None:
+        nonlocal on_cpu, too_many
+        height, width = image.shape[:2]
+        if height * width < too_many:
             try:
                 return predict_batch(image[None])[0]
             except Exception as error:
                 if use_gpu != "auto" or not backend.is_out_of_memory(error):
                     raise
-                height, width = image.shape[:2]
                 logger.info(
-                    "%d x %d pixels do not fit into the GPU's memory: on the CPU from here on",
+                    "%d x %d pixels do not fit into the GPU's memory: such images on the CPU",
                     height,
                     width,
                 )
-                on_cpu = load(False)
+                too_many = height * width
+                on_cpu = on_cpu or load(False)
         with backend.on_cpu():
             return on_cpu(image[None])[0]
 

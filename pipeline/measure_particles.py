@@ -149,7 +149,8 @@ def _measure_image(
 ) -> tuple[dict[str, object], dict[str, np.ndarray], list[tuple[np.ndarray, tuple]]]:
     """Return an image's row in images.csv, the columns of its particles that stay, and groups.
 
-    The groups are label maps with a colour each: dropped at the border, by filters, stays.
+    The groups are label maps with a colour each: of particles dropped at the border, dropped by
+    filters, and kept.
     """
     labels = to_label_map(mask)
     columns = measure_labels(labels, micrograph, pixel_size, exclude_border=False)

@@ -69,6 +69,22 @@ def scale_of_tiles(cyclegan_dir) -> float | None:
     return record.get(OF_STEPS, 1.0) if record else None  # there was no such option before
 
 
+def scale_of_network(run_folder: Path) -> float | None:
+    """Return the scale at which a network's run learned, None where its options do not say."""
+    return read_record(Path(run_folder) / "options.json").get("options", {}).get(OF_STEPS)
+
+
+def check_scale_of_network(run_folder: Path, scale: float, name: str, step: str) -> None:
+    """Raise a ValueError if the network ``name`` of a run, which ``step`` trains, learned at
+    another scale than ``scale``."""
+    learned = scale_of_network(run_folder)
+    if learned not in (None, scale):
+        raise ValueError(
+            f"The {name} in {run_folder} learned at MICROGRAPH_SCALE = {learned:g}, but it is "
+            f"{scale:g} now. Run {step} again, or set it as it was."
+        )
+
+
 def _scale_of_outlines(options):
     """Return the scale that the outlines want and at which a tile fits every micrograph, or None.
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+from pipeline.checks.machine import count_gpus
 from pipeline.checks.options import suggest
 from pipeline.run_folders import read_record, write_json
 from pipeline.step_table import STEPS
@@ -114,9 +115,10 @@ def _pick(chosen, problems, *unnamed, **values):
 
 def machine_shows_gpu():
     """Return whether there is any sign of a GPU, without importing a library."""
-    return bool(
-        shutil.which("nvidia-smi") or shutil.which("rocm-smi") or os.path.exists("/dev/nvidia0")
-    )
+    count = count_gpus()
+    if count is None:  # such as on Windows
+        return bool(shutil.which("nvidia-smi") or shutil.which("rocm-smi"))
+    return count > 0
 
 
 def backend_finds_gpu():

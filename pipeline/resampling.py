@@ -85,7 +85,7 @@ def is_larger(size: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def nearest_particles(labels: np.ndarray) -> np.ndarray:
-    """Return of each pixel of a label map, int32 (h, w), the particle that is nearest to it."""
+    """Return, for each pixel of a label map, int32 (h, w), the particle that is nearest to it."""
     background = (labels == 0).astype(np.uint8)
     _, nearest = cv2.distanceTransformWithLabels(
         background, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL

@@ -19,21 +19,11 @@ from pipeline import VERSION
 logger = logging.getLogger(__name__)
 
 MADE_WITH = "made_with.json"
-GOES_ASIDE = "goes_aside"  # in a record: to be kept beside what the step makes next, in any case
+GOES_ASIDE = "goes_aside"  # in a record: next time the content moves aside, whatever made it
 TIME_OF_RUN = "%Y-%m-%d_%H-%M-%S"
 RUN_NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 # What an OSError says if the disk, one's share of it, or what a file may hold is used up.
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Options that change how a step works, not what it makes: they make no finished step stale.
-WITHOUT_EFFECT = (
-    "checkpoint_minutes",
-    "preview_every",
-    "use_dataloader",
-    "use_gpu_for_whole_image",
-    "when_failed",
-)
-# Of step 2, where it matches the scenes: how much is placed is measured in the micrographs.
-DECIDED_BY_SCENES = ("perlin_noise_threshold", "min_no_of_particles", "max_no_of_particles")
 
 
 def new_run_folder(parent: Path) -> Path:
@@ -170,8 +160,12 @@ def rename_for_good(temporary: Path, path: Path) -> None:
             os.close(folder)
 
 
-def as_json(value):
-    """Return what JSON has no type for: a number of NumPy's as Python's, all else as text."""
+def as_recorded(content):
+    """Return what a JSON file gives back of ``content``; what no JSON type fits becomes text."""
+    return json.loads(json.dumps(content, default=_as_json, skipkeys=True))
+
+
+def _as_json(value):
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
@@ -179,7 +173,7 @@ def write_json(path: Path, content) -> None:
     """Write JSON to a temporary name, flush it to the disk, then rename it."""
     temporary = path.with_name(f".{path.name}.part")
     with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2, default=as_json)
+        json.dump(content, file, indent=2, default=_as_json)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
@@ -247,7 +241,7 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    made_with = json.loads(json.dumps({"version": VERSION, **made_with}, default=as_json))
+    made_with = as_recorded({"version": VERSION, **made_with})
     earlier = read_record(folder / MADE_WITH) or None
     content = [path for path in folder.iterdir() if not is_of_the_system(path)]
     if content and earlier != made_with:

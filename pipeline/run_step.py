@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from pipeline.processes.run_lock import is_alive
@@ -116,6 +117,9 @@ def in_words(error, function=None, keywords=None):
     backend = sys.modules.get("models.backend")
     if isinstance(error, MemoryError) or (backend and backend.is_out_of_memory(error)):
         return f"out of memory. {less_memory(function, keywords or {})} ({error})"
+    if isinstance(error, BrokenProcessPool):
+        advice = less_memory(function, keywords or {})
+        return f"one of its processes was ended, most often because memory ran out. {advice}"
     if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
         return (
             f"the disk is full, or your share of it used up ({error}). Make room, then run "

@@ -8,20 +8,15 @@ from skimage.exposure import histogram
 from skimage.filters import threshold_otsu
 
 from models import backend
-from pipeline.image_files import list_images, read_image, read_micrograph, write_image
+from pipeline.image_files import list_micrographs, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
 from pipeline.intensities import as_unet_sees, describe_unclipped, stretch_to_uint8
 from pipeline.particle_masks import segment_particles, to_four_connected, without_specks
 from pipeline.particles.grow_particles import grow_particles
 from pipeline.progress import progress
 from pipeline.resampling import at_scale, mask_at_size, resize
-from pipeline.run_folders import (
-    WITHOUT_EFFECT,
-    fingerprint,
-    newest_model,
-    open_output_folder,
-    training_options,
-)
+from pipeline.run_folders import fingerprint, newest_model, open_output_folder, training_options
+from pipeline.step_table import deciding
 from pipeline.training.network_failures import act_on_failure, describe_probabilities, is_flat
 
 logger = logging.getLogger(__name__)
@@ -32,7 +27,6 @@ SMALLEST_PARTICLE = 9  # pixels; what is smaller is noise
 OF_SPLITTING = ("watershed_lines", "min_distance")
 # By how much of the range of probabilities particles are likelier than the background, at least.
 LEAST_CONTRAST = 1 / 3
-NOT_DECIDING = ("unet_dir", "images_dir", "output_dir", *WITHOUT_EFFECT)
 
 
 def segment_images(
@@ -64,7 +58,7 @@ def segment_images(
     to ``Earlier_Results``. ``when_failed``, "stop" or "warn", is what to do where the network tells
     no pixel of any micrograph from another.
     """
-    options = {name: value for name, value in locals().items() if name not in NOT_DECIDING}
+    options = deciding(locals())
     model = newest_model(
         Path(unet_dir) / "Models",
         "Checkpoint_Lowest_Loss.keras",
@@ -77,12 +71,15 @@ def segment_images(
     if trained_with.get("target") == "instances":
         logger.info('UNET_TARGET = "instances": %s and %s have no effect', *OF_SPLITTING)
         options = {name: value for name, value in options.items() if name not in OF_SPLITTING}
-    micrographs = list_images(images_dir)
+    micrographs = list_micrographs(images_dir)
     scale = trained_with.get("micrograph_scale", 1)  # there was none before
     options |= {"unet_model": [model.parent.name, fingerprint([model])], "micrograph_scale": scale}
     options |= {"inputs": fingerprint(micrographs), "backend": backend.BACKEND}
     folder = open_output_folder(Path(output_dir), options, keep_earlier=True)
-    missing = [file for file in micrographs if not (folder / f"{file.stem}.tif").exists()]
+    files = {
+        file: (folder / f"{file.stem}_raw.tif", folder / f"{file.stem}.tif") for file in micrographs
+    }
+    missing = [file for file, made in files.items() if not all(one.exists() for one in made)]
     predict = missing and make_predictor(
         model,
         whole_image=whole_image,
@@ -111,11 +108,15 @@ def segment_images(
         seen = at_scale(as_unet_sees(micrograph, contrast_range, dark_background), scale)
         output = predict(seen[..., None])
         raw = resize(np.ascontiguousarray(output[..., 0]), micrograph.shape)
-        write_image(folder / f"{file.stem}_raw.tif", raw)
+        raw_file, mask_file = files[file]
+        if not raw_file.exists():
+            write_image(raw_file, raw)
+        if mask_file.exists():  # perhaps corrected by hand
+            continue
         mask = segment_output(output, threshold, watershed_lines, min_distance)
         smallest = SMALLEST_PARTICLE if output.shape[-1] > 1 else 1
-        write_image(folder / f"{file.stem}.tif", mask_at_size(mask, micrograph.shape, smallest))
-    empty = [file.name for file in micrographs if not read_image(folder / f"{file.stem}.tif").any()]
+        write_image(mask_file, mask_at_size(mask, micrograph.shape, smallest))
+    empty = [file.name for file, (_, mask_file) in files.items() if not read_image(mask_file).any()]
     failure = describe_probabilities(empty, len(micrographs), threshold)
     act_on_failure(failure, when_failed)
     if empty:

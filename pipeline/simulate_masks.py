@@ -7,21 +7,17 @@ import numpy as np
 
 from pipeline.checks.step_options import check_step_options
 from pipeline.image_files import list_images, read_image, write_image
+from pipeline.micrograph_scale import check_scale_of_network
 from pipeline.progress import progress
-from pipeline.run_folders import (
-    DECIDED_BY_SCENES,
-    WITHOUT_EFFECT,
-    fingerprint,
-    newest_model,
-    open_output_folder,
-    read_record,
-)
+from pipeline.run_folders import fingerprint, newest_model, open_output_folder
+from pipeline.step_table import DECIDED_BY_SCENES, deciding
 from pipeline.training_data.mask_simulation import simulate_label_maps
 from pipeline.training_data.match_scenes import measure_micrographs, report_match
 from pipeline.training_data.outline_sources import AUGMENTED
 
 logger = logging.getLogger(__name__)
 
+MADE_BY = "step 1 (train_wgan)"
 NUMBER_OF_TEST_MASKS = 5
 
 
@@ -80,10 +76,8 @@ def simulate_masks(
         raise ValueError("\n".join(problems))
     source = Path(masks_dir)
     if outline_source != AUGMENTED:
-        source = newest_model(
-            Path(wgan_dir) / "Models", "model.keras", "step 1 (train_wgan)", wgan_model
-        )
-        _check_scale(source.parent, micrograph_scale)
+        source = newest_model(Path(wgan_dir) / "Models", "model.keras", MADE_BY, wgan_model)
+        check_scale_of_network(source.parent, micrograph_scale, "WGAN", MADE_BY)
     data_dir = Path(cyclegan_dir) / "data"
     tiles = list_images(data_dir / "trainA") if (data_dir / "trainA").is_dir() else []
     number = max(num_masks, len(tiles))
@@ -121,17 +115,6 @@ def simulate_masks(
         report_match(data_dir, scenes, [labels_dir / name for name in names])
 
 
-def _check_scale(run_folder: Path, scale: float) -> None:
-    """Raise a ValueError if a WGAN learned outlines at another scale than ``scale``."""
-    record = read_record(run_folder / "options.json").get("options", {})
-    learned = record.get("micrograph_scale", 1) if record else scale
-    if learned != scale:
-        raise ValueError(
-            f"The WGAN in {run_folder} learned outlines at MICROGRAPH_SCALE = {learned:g}, but it "
-            f"is {scale:g} now. Run step 1 (train_wgan) again, or set it as it was."
-        )
-
-
 def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:
     """Write a label map, then its mask (0 or 255): a mask that exists is finished."""
     write_image(labels_path, labels)
@@ -140,11 +123,8 @@ def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:
 
 def _made_with(options: dict, source: Path, number: int) -> dict:
     """Return all that decides the masks."""
-    without_effect = ("wgan_dir", "cyclegan_dir", "masks_dir", "wgan_model", *WITHOUT_EFFECT)
-    if options["match_scenes"]:
-        without_effect += DECIDED_BY_SCENES
     return {
-        "options": {name: value for name, value in options.items() if name not in without_effect},
+        "options": deciding({k: v for k, v in options.items() if k != "wgan_model"}),
         "number_of_masks": number,
         "outlines": source.parent.name if source.is_file() else "",
         "outlines_fingerprint": fingerprint([source] if source.is_file() else list_images(source)),

@@ -14,15 +14,13 @@ from pathlib import Path
 from pipeline import VERSION
 from pipeline.image_files import list_images
 from pipeline.run_folders import (
-    DECIDED_BY_SCENES,
-    WITHOUT_EFFECT,
-    as_json,
+    as_recorded,
     fingerprint,
     is_of_the_system,
     list_runs,
     read_record,
 )
-from pipeline.step_table import INPUTS, OUTPUTS, STEPS
+from pipeline.step_table import INPUTS, OUTPUTS, STEPS, deciding
 
 # The parts of what a step was made with that are by name, and the word for one of them.
 PARTS = {"keywords": "option", "inputs": "input", "upstream": "step"}
@@ -36,7 +34,7 @@ def read_records(path: Path) -> dict[str, dict]:
 def _is_record(record) -> bool:
     if not isinstance(record, dict) or not isinstance(record.get("made_with"), dict):
         return False
-    return "left" in record and all(
+    return {"left", "seen"} <= record.keys() and all(
         isinstance(record["made_with"].get(part), dict) for part in PARTS
     )
 
@@ -53,20 +51,14 @@ def what_decides(number: str, keywords: dict, records: dict[str, dict]) -> dict:
         earlier = [step for step in earlier if step != "1"]  # the WGAN is not looked at
     upstream = {step: _digest(_without_times(records.get(step))) for step in earlier}
     backend = os.environ.get("KERAS_BACKEND")
-    without_effect = WITHOUT_EFFECT + (DECIDED_BY_SCENES if keywords.get("match_scenes") else ())
-    deciding = {
-        name: value
-        for name, value in keywords.items()
-        if name not in without_effect and not name.endswith("_dir")
-    }
     content = {
-        "keywords": deciding,
+        "keywords": deciding(keywords),
         "inputs": inputs,
         "upstream": upstream,
         "backend": backend,
         "version": VERSION,
     }
-    return json.loads(json.dumps(content, default=as_json))
+    return as_recorded(content)
 
 
 def _named_networks(keywords):
@@ -95,8 +87,6 @@ def with_times_of_now(record: dict, number: str, keywords: dict) -> dict:
 
     In a folder that was copied all files have other times than those in the record.
     """
-    if "seen" not in record:  # as earlier versions recorded it
-        return record
     return record | {"seen": _listing(_output_files(number, keywords), _size_and_time)}
 
 
@@ -118,8 +108,6 @@ def why_run(record: dict | None, made_with: dict, number: str, keywords: dict) -
 
 
 def _is_as_left(record: dict, files: list[Path]) -> bool:
-    if "seen" not in record:  # as earlier versions recorded it, by names and sizes alone
-        return record["left"] == _listing(files, _size)
     # A folder that was copied has other times.
     return record["seen"] == _listing(files, _size_and_time) or (
         record["left"] == _listing(files, _content)
@@ -143,10 +131,6 @@ def _output_files(number: str, keywords: dict) -> list[Path]:
 def _listing(files: list[Path], describe: Callable[[Path], object]) -> str:
     """Return a digest of the files' names and of what ``describe`` tells of each."""
     return _digest(sorted((file.parent.name, file.name, describe(file)) for file in files))
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

@@ -35,6 +35,16 @@ INPUTS = {
     "7": {"6b": "{masks_dir}"},
     "8": {"6b": "{masks_dir}", "7": "{results_dir}/*/particles.csv"},
 }
+# Options that change how a step works, not what it makes: they make no finished step stale.
+WITHOUT_EFFECT = (
+    "checkpoint_minutes",
+    "preview_every",
+    "use_dataloader",
+    "use_gpu_for_whole_image",
+    "when_failed",
+)
+# Of step 2, where it matches the scenes: how much is placed is measured in the micrographs.
+DECIDED_BY_SCENES = ("perlin_noise_threshold", "min_no_of_particles", "max_no_of_particles")
 # What each step leaves; of files in run folders (*) those in the latest.
 OUTPUTS = {
     "0": ("{cyclegan_dir}/data/trainA", "{cyclegan_dir}/data/testA"),
@@ -60,6 +70,16 @@ OUTPUTS = {
     "7": ("{results_dir}/*/particles.csv",),
     "8": ("{results_dir}/*/scores.csv",),
 }
+
+
+def deciding(keywords):
+    """Return those of a step's keyword arguments that decide what it makes, folders apart."""
+    by_scenes = DECIDED_BY_SCENES if keywords.get("match_scenes") else ()
+    return {
+        name: value
+        for name, value in keywords.items()
+        if name not in WITHOUT_EFFECT + by_scenes and not name.endswith("_dir")
+    }
 
 
 def file_made_last(network):

@@ -11,6 +11,7 @@ from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
 from pipeline.checks.step_options import check_combinations
 from pipeline.image_files import images_made_by, read_image, write_image
+from pipeline.micrograph_scale import scale_of_tiles
 from pipeline.progress import counted
 from pipeline.run_folders import fingerprint
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
@@ -63,6 +64,7 @@ def train_cyclegan(
     if problems := check_combinations(options):
         raise ValueError("\n".join(problems))
     cyclegan_dir = Path(cyclegan_dir)
+    options["micrograph_scale"] = scale_of_tiles(cyclegan_dir)  # for step 4 to compare
     # The test tiles are for the sheets after each epoch: that they are there is looked at now.
     files_a, files_b, _, _ = (
         images_made_by(made_by, cyclegan_dir / "data" / f"{kind}{side}")

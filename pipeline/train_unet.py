@@ -199,13 +199,13 @@ def _validation(model, number, read):
     """Return a function that gives the mean losses over all flips of ``number`` pairs."""
     run_step = backend.compile_step(model.validation_step)
 
-    def make_batch(_, index):
+    def make_batch(index):
         pair = read(index)
         images, masks = zip(*(flip(pair, version) for version in range(FLIPS)), strict=True)
         return np.stack(images), np.stack(masks)
 
     def validate():
-        with Prefetcher(make_batch, number, 1, 0, 0) as batches:
+        with Prefetcher(make_batch, zip(range(number))) as batches:
             losses = [run_step(backend.to_device(batches.next())) for _ in range(number)]
         return {
             name: sum(float(keras.ops.convert_to_numpy(row[name])) for row in losses) / number

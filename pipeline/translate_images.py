@@ -8,13 +8,14 @@ import numpy as np
 from models import backend
 from pipeline.image_files import (
     images_made_by,
-    list_images,
+    list_micrographs,
     read_image,
     read_micrograph,
     write_image,
 )
 from pipeline.inference import load_predictor, make_predictor
 from pipeline.intensities import stretch_to_uint8
+from pipeline.micrograph_scale import check_scale_of_network
 from pipeline.progress import progress
 from pipeline.resampling import as_cyclegan_sees
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder, training_options
@@ -57,12 +58,13 @@ def translate_images(
     )
     to_image = to_mask.with_name("mask_to_image.keras")
     options = training_options(to_mask.parent, MADE_BY, "python StartProcess.py 3 4")
+    check_scale_of_network(to_mask.parent, micrograph_scale, "CycleGAN", MADE_BY)
     model = [to_mask.parent.name, fingerprint([to_mask, to_image])]
     made_with = {"model": model, "backend": backend.BACKEND}
 
     _translate_masks(cyclegan_dir, to_image, made_with, options)
 
-    micrographs = list_images(images_dir)
+    micrographs = list_micrographs(images_dir)
     tiling = {
         "whole_image": whole_image,
         "tile_height": tile_height,

@@ -199,7 +199,7 @@ def _run_unless_finished(folder, number, function, keywords, options, selected, 
 
 
 def _set_aside(number, keywords):
-    """Have a step take nothing for its own that is there: it goes aside when the step begins."""
+    """Mark what a step made before, so that the step moves it aside before it begins."""
     for pattern in OUTPUTS[number]:
         record = Path(pattern.format(**keywords)) / MADE_WITH
         if record.is_file():

@@ -155,15 +155,22 @@ def transform_outline(outline: np.ndarray, scale: float, angle: float) -> np.nda
     return cv2.warpAffine(outline, matrix, grown, flags=cv2.INTER_LINEAR)
 
 
+def fill_from_corner(mask: np.ndarray) -> np.ndarray:
+    """Return a mask, uint8 0 or 1, with its holes filled.
+
+    A hole is what a flood from the upper left corner, which must be background, does not reach.
+    """
+    flooded = mask.copy()
+    cv2.floodFill(flooded, None, (0, 0), 2)
+    return (flooded != 2).astype(np.uint8)
+
+
 def carve_core(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return a particle's core and its footprint, uint8 0 or 1, from a grey outline.
 
     The footprint is the outline (grey > 127) with its holes filled, opened; the core is the
     footprint less two pixels. ``grey`` is uint8 (height, width) with a rim of background.
     """
-    background = (grey <= 127).astype(np.uint8)
-    # What a flood from the corner does not reach is the particle or a hole in it.
-    cv2.floodFill(background, None, (0, 0), 2)
-    filled = (background != 2).astype(np.uint8)
+    filled = fill_from_corner((grey > 127).astype(np.uint8))
     footprint = cv2.morphologyEx(filled, cv2.MORPH_OPEN, OPENING)
     return cv2.erode(footprint, CROSS, iterations=GAP), footprint

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from skimage.filters import threshold_li
 
-from simulate.outlines import CROSS, GAP
+from simulate.outlines import CROSS, GAP, fill_from_corner
 
 # Closes the gap that separates touching particles in a simulated mask, and the shadow between those
 # of a micrograph.
@@ -112,13 +112,7 @@ def _close_and_fill(mask):
     # What lies beyond the edge is unknown: mirrored, it neither closes nor opens gaps there.
     mirrored = cv2.copyMakeBorder(mask, rim, rim, rim, rim, cv2.BORDER_REFLECT)
     closed = cv2.morphologyEx(mirrored, cv2.MORPH_CLOSE, CLOSING)[rim:-rim, rim:-rim]
-    # A hole is background that does not reach the edge.
-    _, parts = cv2.connectedComponents(1 - closed, connectivity=4)
-    edge = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
-    reaches_edge = np.zeros(parts.max() + 1, bool)
-    reaches_edge[edge] = True
-    reaches_edge[0] = False  # the foreground itself
-    return ~reaches_edge[parts]
+    return fill_from_corner(np.pad(closed, 1))[1:-1, 1:-1].astype(bool)
 
 
 def measure_scene(foreground: np.ndarray, labels: np.ndarray | None = None) -> Scene:

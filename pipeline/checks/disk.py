@@ -1,6 +1,5 @@
 """Whether the disk has room for what a run will write."""
 
-import json
 import math
 import os
 import shutil
@@ -9,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.checks.machine import existing_parent
-from pipeline.run_folders import MADE_WITH, RUN_NAME, WITHOUT_EFFECT, as_json, read_json
+from pipeline.run_folders import MADE_WITH, RUN_NAME, as_recorded, read_json
+from pipeline.step_table import deciding
 
 Call = tuple[str, str, dict]
 
@@ -144,10 +144,8 @@ def _noted(folder: Path, run: str | None) -> object:
 
 def _agree(noted: object, keywords: dict[str, object]) -> bool:
     """Return whether noted options are those of a step call, as far as both tell."""
-    keywords = json.loads(json.dumps(keywords, default=as_json, skipkeys=True))
     return isinstance(noted, dict) and all(
         noted.get(name, value) == value
-        for name, value in keywords.items()
-        # The folder may have been moved; of a model asked for, the run that was found is noted.
-        if name not in WITHOUT_EFFECT and not name.endswith(("_dir", "_model"))
+        for name, value in as_recorded(deciding(keywords)).items()
+        if not name.endswith("_model")  # of one asked for, the run that was found is noted
     )

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.image_files import list_images
-from pipeline.micrograph_scale import scale_of_tiles
-from pipeline.run_folders import list_runs
-from pipeline.step_table import INPUTS, OUTPUTS, STEPS
+from pipeline.micrograph_scale import scale_of_network, scale_of_tiles
+from pipeline.run_folders import MADE_WITH, list_runs, read_record
+from pipeline.step_table import INPUTS, OUTPUTS, STEPS, file_made_last
 
 NEEDS_NOTHING = "8"  # without true masks it has nothing to score, which is no problem
 # Steps that pair, file by file, what two others make, the second of them from the first's.
@@ -59,20 +59,45 @@ def check_pairs(
 
 
 def check_scale(calls: list[tuple[str, str, dict]]) -> list[str]:
-    """Return one problem for each step that would go on at another scale than step 0 began with."""
-    if any(number == "0" for number, *_ in calls):
-        return []
+    """Return one problem for each step that would go on at another scale than one before it that
+    is not to run."""
+    running = {number for number, *_ in calls}
     problems = []
     for number, step_name, keywords in calls:
-        began_with = scale_of_tiles(keywords.get("cyclegan_dir"))
-        scale = keywords.get("micrograph_scale", began_with)
-        if began_with is not None and scale != began_with:
-            problems.append(
-                f"Step {number} ({step_name}) is to work at MICROGRAPH_SCALE = {scale}, but step 0 "
-                f"(prepare_images) made its tiles at {began_with:g}. Run all steps again, or set "
-                f"MICROGRAPH_SCALE = {began_with:g}."
-            )
+        scale = keywords.get("micrograph_scale")
+        for earlier, what, before in _scales_before(number, keywords, running):
+            if scale is not None and before not in (None, scale):
+                problems.append(
+                    f"Step {number} ({step_name}) is to work at MICROGRAPH_SCALE = {scale:g}, but "
+                    f"step {earlier} ({STEPS[earlier][0]}) {what} at {before:g}. Run all steps "
+                    f"again, or set MICROGRAPH_SCALE = {before:g}."
+                )
+                break
     return problems
+
+
+def _scales_before(number, keywords, running):
+    """Yield what a step works with that none of those ``running`` makes: the step that made it,
+    what it is in words, and its scale, None where that is not known."""
+    cyclegan_dir = keywords.get("cyclegan_dir")
+    if "0" not in running:
+        yield "0", "made its tiles", scale_of_tiles(cyclegan_dir)
+    from_wgan = number == "2" and keywords.get("outline_source") == "wgan"
+    if from_wgan and ("1" not in running or keywords.get("wgan_model")):
+        yield "1", "trained its WGAN", _scale_of_model("wgan", keywords)
+    if number == "4" and ("3" not in running or keywords.get("cyclegan_model")):
+        yield "3", "trained its CycleGAN", _scale_of_model("cyclegan", keywords)
+    if number in ("5", "6a") and "4" not in running and cyclegan_dir is not None:
+        translated = Path(cyclegan_dir) / "generate_images" / "B"
+        yield "4", "translated", read_record(translated / MADE_WITH).get("micrograph_scale")
+
+
+def _scale_of_model(network, keywords):
+    if keywords.get(f"{network}_dir") is None:
+        return None
+    models, run = Path(keywords[f"{network}_dir"]) / "Models", keywords.get(f"{network}_model")
+    runs = [models / run] if run else list_runs(models, file_made_last(network))
+    return scale_of_network(runs[-1]) if runs else None
 
 
 def _needs(number, keywords):

@@ -65,28 +65,31 @@ def count_gpus() -> int | None:
 
 
 def check_gpus(use_gpus: int | str | list[int], whole_image_on_gpu: bool | str) -> list[str]:
-    """Return the problem if GPUs are asked for by number and are not there."""
+    """Return the problems if GPUs are asked for that are not there."""
     there = count_gpus()
     if there is None:
         return []
+    problems = []
     if whole_image_on_gpu is True and there == 0:
-        logger.warning(
-            "USE_GPU_FOR_WHOLE_IMAGE_INFERENCE is True, but there is no GPU: the CPU does it."
+        problems.append(
+            "USE_GPU_FOR_WHOLE_IMAGE_INFERENCE is True, but this machine has no GPU. Allowed are "
+            '"auto", which takes one where there is one, and False.'
         )
     if use_gpus == "all":
-        return []
+        return problems
     by_number = isinstance(use_gpus, list | tuple)
     if (max(use_gpus) + 1 if by_number else use_gpus) <= there:
-        return []
+        return problems
     has = f"has {there} (numbers 0 to {there - 1})" if there else "has none"
     return [
+        *problems,
         f"USE_GPUS_NO is {use_gpus!r}, but this machine {has}. Allowed are the GPUs that are "
-        'there: set USE_GPUS_NO to "all", which also works without a GPU.'
+        'there: set USE_GPUS_NO to "all", which also works without a GPU.',
     ]
 
 
 def tell_of_idle_gpus(use_gpus: int | str | list[int]) -> None:
-    """Say so where more than one GPU is chosen, as one process trains on one."""
+    """Say that training uses the first GPU only, where several are chosen."""
     chosen = (count_gpus() or 0) if use_gpus == "all" else use_gpus
     number = len(chosen) if isinstance(chosen, list | tuple) else chosen
     if number > 1:

@@ -106,6 +106,7 @@ OPTION_CHECKS: dict[str, Check] = {
 }
 
 INPUT_FOLDERS = ("INPUT_DIR_IMAGES", "INPUT_DIR_MASKS", "TRUE_MASKS_DIR")
+EMPTIED_FOLDERS = ("CYCLEGAN_DIR", "OUTPUT_DIR_CYCLEGAN", "OUTPUT_DIR_UNET")
 OUTPUT_FOLDERS = (
     "WGAN_DIR",
     "CYCLEGAN_DIR",
@@ -216,9 +217,11 @@ def _check_folders(options: dict[str, object]) -> list[str]:
         for (first, folder), (second, other) in itertools.combinations(everything.items(), 2)
         if folder == other
     ]
+    emptied = "which a run empties before it writes there"
     problems += [
-        f"{name} is {folder}, inside of {output} ({output_folder}), which a run empties before it "
-        "writes there. Allowed is any folder outside of it: change one of the two."
+        f"{name} is {folder}, inside of {output} ({output_folder}), "
+        f"{emptied if output in EMPTIED_FOLDERS else 'which is for what a run makes'}. Allowed is "
+        "any folder outside of it: change one of the two."
         for output, output_folder in outputs.items()
         for name, folder in everything.items()
         if output_folder in folder.parents

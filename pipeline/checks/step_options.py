@@ -1,6 +1,7 @@
 """The advanced options inside the step calls: what each may be, and which go together."""
 
 import ast
+from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.checks.options import (
@@ -185,8 +186,13 @@ def wrong_keywords(step_name: str, keywords: dict[str, object]) -> dict[str, str
     return wrong_values(keywords, KEYWORD_CHECKS | KEYWORD_CHECKS_OF_STEP.get(step_name, {}))
 
 
-def check_step_options(step_name: str, keywords: dict[str, object]) -> list[str]:
-    """Return the problems of one step call, each in a line; an empty list if it can start."""
+def check_step_options(
+    step_name: str, keywords: dict[str, object], said: Collection[tuple[str, str]] = ()
+) -> list[str]:
+    """Return the problems of one step call, each in a line; an empty list if it can start.
+
+    ``said``: wrong values, as their repr and what is allowed, that need not be said again.
+    """
     names = step_keywords(step_name)
     if names is None:
         return [
@@ -210,6 +216,7 @@ def check_step_options(step_name: str, keywords: dict[str, object]) -> list[str]
     problems += [
         f"{step_name}: {describe_wrong_value(name, keywords[name], allowed)} {where}"
         for name, allowed in wrong.items()
+        if (repr(keywords[name]), allowed) not in said
     ]
     right = {
         name: value

@@ -17,7 +17,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @contextlib.contextmanager
 def locked(path):
-    """Hold the lock file ``path``; yield ``tell(pid)``, to be told the step's process.
+    """Hold the lock file ``path``; yield ``tell(pid)``, to be called with each step's process.
 
     The lock of a process that is gone is taken over, once its step's process is gone too.
 

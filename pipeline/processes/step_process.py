@@ -36,7 +36,7 @@ def _raise_interrupt(number, frame):
 
 
 def run_in_process(folder, number, function, keywords, options, tell_lock):
-    """Run a step; return its exit code and whether the run was to stop meanwhile.
+    """Run a step; return its exit code and whether the user interrupted it.
 
     ``folder`` is that of the job and the log; ``options`` are those of StartProcess.py;
     ``tell_lock(pid)`` is told the process.

@@ -38,7 +38,7 @@ def act_on_failure(problem: str | None, when_failed: str) -> None:
 
 
 def describe_outlines(outlines: np.ndarray) -> str | None:
-    """Return what is wrong with a sample of the WGAN's outlines, uint8 (n, h, w) 0..255, if all."""
+    """Return what is wrong with a sample of the WGAN's outlines, uint8 (n, h, w), or None."""
     cores = [carve_core(np.pad(outline, 1))[0] for outline in outlines]
     empty = sum(not core.any() for core in cores)
     if empty > MOST_EMPTY * len(cores):

@@ -92,11 +92,12 @@ def train(
         logger.info("going on with epoch %d, step %d", state["epoch"] + 1, state["step"] + 1)
     run_step = backend.compile_step(model.train_step)
     save = _saver(model, run_folder, state)
-    time_left = _time_left(
-        state["epoch"] * steps_per_epoch + state["step"], epochs * steps_per_epoch
-    )
+    begun, all_steps = state["epoch"] * steps_per_epoch + state["step"], epochs * steps_per_epoch
+    time_left = _time_left(begun, all_steps)
     with (
-        Prefetcher(make_batch, steps_per_epoch, epochs, state["epoch"], state["step"]) as batches,
+        Prefetcher(
+            make_batch, (divmod(number, steps_per_epoch) for number in range(begun, all_steps))
+        ) as batches,
         _interrupt_flag() as interrupted,
     ):
         while state["epoch"] < epochs:
@@ -208,19 +209,19 @@ def _interrupt_flag():
 class Prefetcher:
     """Batches in order, made a few ahead in threads while the device computes."""
 
-    def __init__(self, make_batch, steps_per_epoch, epochs, epoch, step):
+    def __init__(self, make_batch, steps):
+        """Begin with ``make_batch(*step)`` of the first of ``steps``, an iterable of tuples."""
         self.pool = concurrent.futures.ThreadPoolExecutor(THREADS, thread_name_prefix="batches")
         self.waiting = collections.deque()
-        numbers = range(epoch * steps_per_epoch + step, epochs * steps_per_epoch)
-        self.numbers = iter(divmod(number, steps_per_epoch) for number in numbers)
+        self.steps = iter(steps)
         self.make_batch = make_batch
         for _ in range(PREFETCHED_BATCHES):
             self._order()
 
     def _order(self):
-        number = next(self.numbers, None)
-        if number is not None:
-            self.waiting.append(self.pool.submit(self.make_batch, *number))
+        step = next(self.steps, None)
+        if step is not None:
+            self.waiting.append(self.pool.submit(self.make_batch, *step))
 
     def next(self):
         """Return the next batch; an error in ``make_batch`` is raised here."""

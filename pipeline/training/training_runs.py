@@ -18,7 +18,7 @@ from pipeline import PROGRAM, VERSION
 from pipeline.image_files import whole_file
 from pipeline.run_folders import (
     DISK_IS_FULL,
-    WITHOUT_EFFECT,
+    as_recorded,
     list_runs,
     new_run_folder,
     read_json,
@@ -26,6 +26,7 @@ from pipeline.run_folders import (
     rename_for_good,
     write_json,
 )
+from pipeline.step_table import deciding
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +50,9 @@ def begin_run(models_dir, options, resume=True, *, models=("model.keras",), best
     models_dir = Path(models_dir)
     versions = {PROGRAM: VERSION, **backend.versions()}
     record = {"options": options, "backend": backend.BACKEND, "versions": versions}
-    for folder in reversed(list_runs(models_dir)) if resume else ():
-        same = _deciding(read_record(folder / "options.json")) == _deciding(record)
+    runs = list_runs(models_dir)[::-1] if resume else []
+    for number, folder in enumerate(runs):
+        same = _is_of(folder, record)
         lost = [name for name in (*models, best) if name and not (folder / name).is_file()]
         finished = (folder / "finished.json").exists() and not lost
         if same and best in lost and _epochs_done(folder):
@@ -67,10 +69,27 @@ def begin_run(models_dir, options, resume=True, *, models=("model.keras",), best
             )
             return folder, finished
         if finished:
+            _tell_of_stopped(runs[number + 1 :], record)
             break
     folder = new_run_folder(models_dir)
     write_json(folder / "options.json", record)
     return folder, False
+
+
+def _is_of(run_folder, record):
+    return _deciding(read_record(run_folder / "options.json")) == _deciding(record)
+
+
+def _tell_of_stopped(older_runs, record):
+    for run in older_runs:
+        stopped = not (run / "finished.json").exists()
+        if stopped and _is_of(run, record) and (epochs := _epochs_done(run)):
+            logger.info(
+                "run %s was stopped after %d epochs of this training, but another is finished "
+                "since then, and the later steps use the newest: training anew",
+                run.name,
+                epochs,
+            )
 
 
 def _epochs_done(run_folder):
@@ -81,17 +100,7 @@ def _epochs_done(run_folder):
 
 def _deciding(record):
     """Return what of a run's record decides its result."""
-    options = record.get("options", {})
-    kept = {name: value for name, value in options.items() if name not in WITHOUT_EFFECT}
-    return _as_json([kept, record.get("backend")])
-
-
-def _as_json(value):
-    if isinstance(value, dict):
-        return {key: _as_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_as_json(item) for item in value]
-    return value if isinstance(value, int | float | str | bool | None) else str(value)
+    return as_recorded([deciding(record.get("options", {})), record.get("backend")])
 
 
 def save_checkpoint(model, run_folder, state):

@@ -86,7 +86,7 @@ def simulate_label_maps(
     make_library = cache(partial(_make_library, rng, outlines))
     make_simulator = partial(_make_simulator, make_library, outlines)
     simulate = make_simulator(options)
-    _check_library(simulate.args[0], source, len(outlines))
+    _check_library(_library_of(make_library, options), source, len(outlines))
     if scenes is not None:
         core_diameter = _make_core_diameter(outlines, middle_scale(options))
         fitted = fit_options(scenes, make_simulator, core_diameter, options)
@@ -95,9 +95,8 @@ def simulate_label_maps(
                 logger.info("%s matched to the micrographs: %.3g", name, fitted[name])
         coverages = {index: coverage_of_image(scenes, index) for index in indices}
         simulate = make_simulator(fitted)
-        _check_fitted_library(
-            simulate.args[0], median_diameter(scenes), options["micrograph_scale"]
-        )
+        library = _library_of(make_library, fitted)
+        _check_fitted_library(library, median_diameter(scenes), options["micrograph_scale"])
         simulate = partial(_simulate_covered, simulate, coverages)
     label_maps = run_in_processes(simulate, indices, number_of_processes(len(indices)))
     if len(indices) < number:  # some were made before, and checked
@@ -111,12 +110,16 @@ def _make_library(rng, outlines, use_random_rotation, *scaling) -> list[list[Par
     return prepare_library(deepcopy(rng), outlines, use_random_rotation, **scaling)
 
 
+def _library_of(make_library, options: dict) -> list[list[Particle]]:
+    return make_library(options["use_random_rotation"], *(options[name] for name in SCALING))
+
+
 def _make_simulator(make_library, outlines: np.ndarray, options: dict) -> partial:
     """Return ``simulate(index)``, which gives a label map; ``options`` are those of the step."""
     scaling = {name: options[name] for name in SCALING}
     return partial(
         simulate_label_map,
-        make_library(options["use_random_rotation"], *scaling.values()),
+        _library_of(make_library, options),
         options["seed"],
         image_shape=(options["tile_height"], options["tile_width"]),
         outline_shape=outlines.shape[1:],

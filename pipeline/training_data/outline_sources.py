@@ -18,7 +18,7 @@ from simulate.scenes import ks_distance
 
 logger = logging.getLogger(__name__)
 
-WGAN, AUGMENTED = "wgan", "augmented"
+AUGMENTED = "augmented"  # of OUTLINE_SOURCE; else "wgan"
 OUTLINES_AT_A_TIME = 64  # as fast as 256, in 0.7 GB less memory
 # What outlines are compared by: the columns of `measure_particles`.
 SHAPES = {

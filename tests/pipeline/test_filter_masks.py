@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 
 import cv2
 import numpy as np
@@ -231,6 +232,11 @@ def test_blur_is_made_from_the_original_and_removed_again(folders):
     run(folders)
     assert not blurred.exists()
     assert fake_micrographs_folder(cyclegan) == generated(folders, "A")
+    blurred.mkdir()
+    write_image(blurred / "mine.tif", micrograph(0))
+    run(folders)
+    assert not blurred.exists()
+    assert len(list((blurred.parent / "Earlier_Results").glob("A_blurred_*/mine.tif"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -322,11 +328,15 @@ def mean_correlation(caplog) -> float:
     return float(said.split()[8])
 
 
-def test_no_particle_left_is_an_error_that_says_why(folders):
+def test_no_particle_left_stops_the_step_or_is_a_warning(folders, caplog):
     for seed, path in enumerate(list_images(generated(folders, "A"))):
         write_image(path, 255 - np.where(square(HIDDEN), 200, micrograph(seed)).astype(np.uint8))
-    with pytest.raises(ValueError, match=r"None of 6 .*brighter than Li.*DARK_BACKGROUND \(True\)"):
+    what = r"None of 6 .*brighter than Li.*DARK_BACKGROUND \(True\)"
+    with pytest.raises(ValueError, match=f"{what}.*WHEN_A_NETWORK_FAILS"):
         run(folders)
+    run(folders, when_failed="warn")
+    assert re.search(what, caplog.text)
+    assert list_images(folders / "Output_Masks_CycleGAN")
 
 
 def test_inverted_contrast_stops_the_step_or_is_a_warning(folders, caplog):

@@ -152,7 +152,7 @@ def test_a_network_that_is_not_there_is_not_called_damaged(tmp_path):
 def test_out_of_gpu_memory_falls_back_to_the_cpu_and_says_so(halving_network, monkeypatch, caplog):
     """Played on a machine without a GPU: the first try fails as a full GPU does."""
     monkeypatch.setattr(backend, "has_gpu", lambda: True)
-    real, tries = inference.load_predictor, []
+    real, tries, used = inference.load_predictor, [], []
 
     class FullError(Exception):
         pass
@@ -162,6 +162,7 @@ def test_out_of_gpu_memory_falls_back_to_the_cpu_and_says_so(halving_network, mo
 
         def predict_or_fail(batch):
             tries.append(batch.shape)
+            used.append(use_gpu is not False)
             if len(tries) == 1:
                 raise FullError
             return predict(batch)
@@ -178,7 +179,10 @@ def test_out_of_gpu_memory_falls_back_to_the_cpu_and_says_so(halving_network, mo
     np.testing.assert_allclose(predict(image), image / 2)
     assert "20 x 30 pixels do not fit into the GPU's memory" in caplog.text
     predict(image)
-    assert len(tries) == 3
+    assert len(tries) == 3  # not on the GPU once more
+    smaller = image[:10]
+    np.testing.assert_allclose(predict(smaller), smaller / 2)
+    assert used == [True, False, False, True]
 
     tries.clear()
     strict = make_predictor(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ PROJECT = Path(__file__).resolve().parents[2]
         (ValueError("a.tif is damaged."), "a.tif is damaged."),
         (KeyError("name"), "KeyError: 'name'"),
         (MemoryError("11 GiB"), "out of memory. End other programs, or cut the largest"),
+        (BrokenProcessPool("a process"), "most often because memory ran out. End other programs"),
         (OSError(errno.ENOSPC, "No space left", "a.tif"), "the disk is full, or your share of it"),
         (OSError(errno.EDQUOT, "Quota exceeded", "a.tif"), "'a.tif'). Make room, then run StartPr"),
         (PermissionError(errno.EACCES, "Permission denied", "a.tif"), "Permission denied: 'a.tif'"),

@@ -204,6 +204,18 @@ def test_a_network_without_a_record_of_its_training_is_refused(segment, tmp_path
         segment(record=record)
 
 
+@pytest.mark.parametrize("lost", ["a", "a_raw"])
+def test_what_was_lost_is_made_again_and_nothing_else(segment, tmp_path, lost):
+    made, *_ = segment()
+    (tmp_path / "masks" / f"{lost}.tif").unlink()
+    other = tmp_path / "masks" / f"{'a_raw' if lost == 'a' else 'a'}.tif"
+    write_image(other, np.zeros_like(made[other.stem]))  # such as a mask corrected by hand
+    again, shown, _ = segment()
+    assert len(shown) == 1
+    np.testing.assert_array_equal(again[lost], made[lost])
+    assert not again[other.stem].any()
+
+
 def test_the_options_of_the_segmentation_and_of_the_tiles_count(segment):
     def count(**options):
         masks, _, made = segment(**options)

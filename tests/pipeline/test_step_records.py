@@ -128,19 +128,6 @@ def test_the_time_of_the_output_does_not_make_the_next_steps_run_again(folder):
     assert step_records.what_decides("3", keywords, {"0": record(folder)}) != before
 
 
-def test_records_of_before_contents_were_noted_are_by_sizes(folder):
-    """A finished project need not be trained anew; its digests were those of names and sizes."""
-    tile = folder / "data" / "trainA" / "a-0.tif"
-    of_before = step_records._digest([["trainA", "a-0.tif", 4]])
-    done = {"made_with": record(folder)["made_with"], "left": of_before}
-    upstream = step_records.what_decides("3", {"cyclegan_dir": folder}, {"0": done})["upstream"]
-    assert upstream["0"] == step_records._digest(done)
-    tile.write_bytes(b"TILE")
-    assert why(folder, done) is None
-    tile.write_bytes(b"longer")
-    assert why(folder, done) == CHANGED
-
-
 def test_a_step_runs_again_when_an_earlier_one_left_something_else(tmp_path):
     first = {"0": {"made_with": 1, "left": "x"}, "2": {"made_with": 2, "left": "y"}}
     second = {**first, "2": {"made_with": 2, "left": "z"}}

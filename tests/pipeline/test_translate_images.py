@@ -223,6 +223,13 @@ def test_a_run_without_one_of_its_networks_is_none(translate, tmp_path):
         translate()
 
 
+def test_a_cyclegan_of_another_scale_is_refused(translate, trained_with):
+    trained_with(micrograph_scale=2.0)
+    with pytest.raises(ValueError, match=r"The CycleGAN in .* learned at MICROGRAPH_SCALE = 2, bu"):
+        translate()
+    translate(micrograph_scale=2.0)
+
+
 def test_micrographs_are_translated_at_the_scale_of_the_tiles(translate, tmp_path):
     folder = translate(micrograph_scale=2.0)
     micrograph = read_image(tmp_path / "images" / "a.png")

@@ -8,6 +8,8 @@ from pipeline.run_folders import MADE_WITH, write_json
 from pipeline.step_table import INPUTS, STEPS
 from tests.start_process import default_options, leave_outputs
 
+RUN = "2026-01-31_12-00-00"
+
 
 def calls_of(folder, *numbers, **more):
     """Return the calls of these steps with their folders in ``folder``, as StartProcess.py's."""
@@ -171,6 +173,38 @@ def test_steps_that_go_on_at_another_scale_are_told_of(tmp_path, record, steps, 
     problems = check_scale(calls)
     assert len(problems) == number
     for problem in problems:
-        assert (
-            "at MICROGRAPH_SCALE = 1.0, but step 0 (prepare_images) made its tiles at 2" in problem
-        )
+        assert "at MICROGRAPH_SCALE = 1, but step 0 (prepare_images) made its tiles at 2" in problem
+
+
+@pytest.mark.parametrize(
+    ("number", "others", "keywords", "words"),
+    [
+        ("2", "0", {"outline_source": "wgan"}, "step 1 (train_wgan) trained its WGAN at 2."),
+        ("2", "01", {"outline_source": "wgan"}, None),
+        ("2", "01", {"outline_source": "wgan", "wgan_model": RUN}, "step 1 (train_wgan) trained"),
+        ("2", "0", {"outline_source": "augmented"}, None),
+        ("4", "02", {}, "step 3 (train_cyclegan) trained its CycleGAN at 2."),
+        ("4", "023", {}, None),
+        ("4", "023", {"cyclegan_model": RUN}, "step 3 (train_cyclegan) trained its CycleGAN at 2."),
+        ("6a", "0", {}, "step 4 (translate_images) translated at 2. Run all steps again, or set "),
+        ("6a", "04", {}, None),
+    ],
+)
+def test_networks_and_fakes_of_another_scale_are_told_of(tmp_path, number, others, keywords, words):
+    """Before step 0 clears the tiles of the old scale away."""
+    made_at = {"micrograph_scale": 2.0}
+    for network, model in (("wgan", "model"), ("cyclegan", "image_to_mask")):
+        run = tmp_path / network / "Models" / RUN
+        run.mkdir(parents=True)
+        (run / f"{model}.keras").touch()
+        write_json(run / "options.json", {"options": made_at})
+    translated = tmp_path / "cyclegan" / "generate_images" / "B"
+    translated.mkdir(parents=True)
+    write_json(translated / MADE_WITH, made_at)
+    keywords |= {"wgan_dir": tmp_path / "wgan", "cyclegan_dir": tmp_path / "cyclegan"}
+    calls = [(other, STEPS[other][0], {"micrograph_scale": 1.0}) for other in others]
+    call = number, STEPS[number][0], keywords | {"micrograph_scale": 1.0}
+    problems = check_scale([*calls, call])
+    assert len(problems) == (words is not None)
+    assert not problems or words in problems[0]
+    assert check_scale([*calls, (*call[:2], keywords | made_at)]) == []

@@ -69,10 +69,12 @@ def test_gpus_that_are_there_or_cannot_be_counted(monkeypatch, there, asked):
     assert check_gpus(asked, "auto") == []
 
 
-def test_whole_images_without_the_gpu_asked_for_are_warned_of(monkeypatch, caplog):
+def test_a_gpu_for_whole_images_that_is_not_there(monkeypatch):
     monkeypatch.setattr(check_machine, "count_gpus", lambda: 0)
-    assert check_gpus("all", True) == []
-    assert "there is no GPU: the CPU does it" in caplog.text
+    (problem,) = check_gpus("all", True)
+    assert "USE_GPU_FOR_WHOLE_IMAGE_INFERENCE is True, but this machine has no GPU" in problem
+    assert 'Allowed are "auto"' in problem
+    assert len(check_gpus(2, True)) == 2
 
 
 @pytest.fixture

@@ -140,10 +140,13 @@ def test_an_output_folder_must_not_be_an_input_folder(options, tmp_path):
 
 
 def test_input_must_not_lie_in_a_folder_that_is_emptied(options, tmp_path):
-    (problem,) = check_options(options | {"INPUT_DIR_MASKS": tmp_path / "1_WGAN" / "masks"})
+    (problem,) = check_options(options | {"INPUT_DIR_MASKS": tmp_path / "2_CycleGAN" / "masks"})
     assert "INPUT_DIR_MASKS is" in problem
-    assert "inside of WGAN_DIR" in problem
+    assert "inside of CYCLEGAN_DIR" in problem
     assert "which a run empties before it writes there" in problem
+    (problem,) = check_options(options | {"INPUT_DIR_MASKS": tmp_path / "1_WGAN" / "masks"})
+    assert "inside of WGAN_DIR" in problem
+    assert "which is for what a run makes" in problem
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links need a permission on Windows")

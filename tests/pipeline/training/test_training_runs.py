@@ -183,13 +183,22 @@ def test_a_run_that_a_user_renamed_is_neither_continued_nor_in_the_way(tmp_path)
     assert begin_run(tmp_path, {"a": 1}) == (second, False)
 
 
-def test_an_unfinished_run_from_before_a_finished_one_is_not_continued(tmp_path):
+def test_an_unfinished_run_from_before_a_finished_one_is_not_continued(tmp_path, caplog):
     """The later steps use the latest finished model: it must be the one just asked for."""
-    begin_run(tmp_path, {"a": 1})
+    caplog.set_level("INFO")
+    first, _ = begin_run(tmp_path, {"a": 1})
+    saved_twice(first)
     second, _ = begin_run(tmp_path, {"a": 2})
     finish(second)
     again, finished = begin_run(tmp_path, {"a": 1})
     assert again.name > second.name and not finished
+    assert f"run {first.name} was stopped after" in caplog.text
+
+
+def test_a_number_of_numpy_is_as_good_as_pythons(tmp_path):
+    run, _ = begin_run(tmp_path, {"epochs": np.int64(5)})
+    assert begin_run(tmp_path, {"epochs": np.int64(5)}) == (run, False)
+    assert begin_run(tmp_path, {"epochs": 5}) == (run, False)
 
 
 def test_a_finished_run_that_lost_a_model_makes_it_again_from_its_checkpoint(tmp_path):
