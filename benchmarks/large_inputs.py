@@ -130,11 +130,10 @@ def grow(root: Path, options: argparse.Namespace) -> None:
 
 
 def _segment(root, options, sigmas):
-    start_backend(options)  # the step's module imports one
     import cv2
 
     from pipeline.image_files import list_images, read_image
-    from pipeline.segment_images import segment_output
+    from pipeline.particles.unet_output import segment_output
 
     for path in list_images(root / "images"):
         image = read_image(path)

@@ -20,6 +20,7 @@ from pipeline.image_files import (
     read_micrograph,
     write_image,
 )
+from pipeline.network_failures import act_on_failure, describe_contrast
 from pipeline.particle_masks import (
     contrast_correlation,
     fill_holes,
@@ -30,7 +31,6 @@ from pipeline.particle_masks import (
 from pipeline.progress import progress
 from pipeline.resampling import at_scale, mask_at_size
 from pipeline.run_folders import MADE_WITH, check_made_from, fingerprint, open_output_folder
-from pipeline.training.network_failures import act_on_failure, describe_contrast
 from pipeline.training_data.fake_micrographs import BLURRED, FAKES
 from pipeline.training_data.pair_fidelity import PAIRS_TABLE, describe_fidelity, measure_fidelity
 from simulate.mask_image import LARGEST_LABEL

@@ -1,7 +1,5 @@
-"""Images on disk: list, pair, read without loss, write whole or not at all."""
+"""Images on disk: list, pair, read without loss, write."""
 
-import errno
-import os
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,9 +11,9 @@ import tifffile
 
 from pipeline.files.decoders import TIFF_ENDINGS, decode, header_size
 from pipeline.files.info_bar import crop_info_bar
+from pipeline.files.whole_files import whole_file
 from pipeline.intensities import above_half
 from pipeline.progress import counted
-from pipeline.run_folders import rename_for_good
 
 IMAGE_ENDINGS = (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".gif")
 
@@ -213,30 +211,6 @@ def write_image(path: Path, image: np.ndarray) -> None:
     encoded = cv2.imencode(ending, image[..., ::-1] if image.ndim == 3 else image)[1]
     with whole_file(path) as temporary:
         temporary.write_bytes(encoded)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name to write to; flush it to the disk and rename it at the end.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written whole, such as on a full disk; names the file.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        rename_for_good(temporary, path)
-    except OSError as error:
-        # tifffile says only how much less was written than it asked for.
-        reason = error.errno or errno.ENOSPC
-        raise OSError(reason, os.strerror(reason), str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import numpy as np
 
 # A spike is so many times farther out than the range of all that is larger than a spike is wide.
 SPIKE_DISTANCE = 3
+FLAT = 0.05  # range of a smoothed probability image
 MOST_SPIKES = 1e-4  # share of an image's pixels; where more are that far out, they are no defects
 
 
@@ -121,6 +122,15 @@ def clip_spikes(image: np.ndarray) -> np.ndarray:
         return image
     others = image[~is_spike]
     return np.clip(image, others.min(), others.max())
+
+
+def is_flat(probability: np.ndarray) -> bool:
+    """Return whether a probability image, float in [0, 1], tells no place from another.
+
+    Its range counts, not its spread: one small particle in a large image is worth telling. Noise
+    of single pixels does not.
+    """
+    return float(np.ptp(cv2.blur(probability.astype(np.float32), (3, 3)))) < FLAT
 
 
 def stretch_to_uint8(image: np.ndarray) -> np.ndarray:

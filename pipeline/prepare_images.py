@@ -6,12 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.image_files import (
-    by_stem,
-    list_micrographs,
-    read_micrograph,
-    whole_file,
-)
+from pipeline.files.whole_files import whole_file
+from pipeline.image_files import by_stem, list_micrographs, read_micrograph
 from pipeline.intensities import clip_spikes
 from pipeline.micrograph_scale import words_of
 from pipeline.progress import counted, progress

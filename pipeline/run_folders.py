@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import VERSION
+from pipeline.files.whole_files import rename_for_good, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -143,23 +144,6 @@ def training_options(run_folder: Path, made_by: str, again: str) -> dict:
         ) from error
 
 
-def rename_for_good(temporary: Path, path: Path) -> None:
-    """Rename to a final name and flush the folder, so that the name survives a power failure.
-
-    What the file or folder holds must be flushed before.
-    """
-    os.replace(temporary, path)
-    if os.name == "posix":  # Windows cannot open folders, and needs no flush
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # of file systems that cannot flush a folder
-                raise
-        finally:
-            os.close(folder)
-
-
 def as_recorded(content):
     """Return what a JSON file gives back of ``content``; what no JSON type fits becomes text."""
     return json.loads(json.dumps(content, default=_as_json, skipkeys=True))
@@ -170,14 +154,10 @@ def _as_json(value):
 
 
 def write_json(path: Path, content) -> None:
-    """Write JSON to a temporary name, flush it to the disk, then rename it."""
-    temporary = path.with_name(f".{path.name}.part")
-    with open(temporary, "w", encoding="utf-8") as file:
+    """Write a JSON file, whole or not at all."""
+    with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=2, default=_as_json)
         file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    rename_for_good(temporary, path)
 
 
 def read_json(path: Path):

@@ -4,29 +4,23 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from skimage.exposure import histogram
-from skimage.filters import threshold_otsu
 
 from models import backend
 from pipeline.image_files import list_micrographs, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
-from pipeline.intensities import as_unet_sees, describe_unclipped, stretch_to_uint8
-from pipeline.particle_masks import segment_particles, to_four_connected, without_specks
-from pipeline.particles.grow_particles import grow_particles
+from pipeline.intensities import as_unet_sees, describe_unclipped
+from pipeline.network_failures import act_on_failure, describe_probabilities
+from pipeline.particles.unet_output import SMALLEST_PARTICLE, segment_output
 from pipeline.progress import progress
 from pipeline.resampling import at_scale, mask_at_size, resize
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder, training_options
 from pipeline.step_table import deciding
-from pipeline.training.network_failures import act_on_failure, describe_probabilities, is_flat
 
 logger = logging.getLogger(__name__)
 
 MADE_BY = "step 6a (train_unet)"
-SMALLEST_PARTICLE = 9  # pixels; what is smaller is noise
 # Of masks that are split at narrow places, not of those grown from centres.
 OF_SPLITTING = ("watershed_lines", "min_distance")
-# By how much of the range of probabilities particles are likelier than the background, at least.
-LEAST_CONTRAST = 1 / 3
 
 
 def segment_images(
@@ -121,65 +115,3 @@ def segment_images(
     act_on_failure(failure, when_failed)
     if empty:
         logger.warning("no particle in sight, so an empty mask: %s", ", ".join(empty))
-
-
-def shows_no_particle(probability, threshold):
-    """Return whether a probability image, float (h, w), tells no place from another.
-
-    With Otsu's threshold (a negative one) also whether hardly a pixel is more likely particle than
-    background: it would cut the background in two.
-    """
-    few = threshold < 0 and np.count_nonzero(probability > 0.5) < SMALLEST_PARTICLE
-    return few or is_flat(probability)
-
-
-def segment_output(output, threshold, watershed_lines, min_distance):
-    """Return the mask (uint8, 0 or 255) of the network's output, float32 (h, w, 1) or (h, w, 2).
-
-    A second channel is the centrality that particles are grown from; ``watershed_lines`` and
-    ``min_distance`` are for networks without.
-    The probability is stretched to 0..255 before it is thresholded, unless it shows no particle:
-    stretched, that would be noise, so the mask is empty.
-    """
-    probability = output[..., 0]
-    if shows_no_particle(probability, threshold):
-        return np.zeros(probability.shape, np.uint8)
-    stretched = stretch_to_uint8(probability)
-    if threshold < 0:
-        threshold = otsu_threshold(stretched)
-    if output.shape[-1] == 1:
-        return segment_particles(stretched, threshold, watershed_lines, min_distance)
-    labels = grow_particles(stretched, output[..., 1], threshold)
-    # The lines between particles leave crumbs, which are none.
-    return without_specks(to_four_connected(labels > 0), SMALLEST_PARTICLE)
-
-
-def otsu_threshold(probability: np.ndarray) -> float:
-    """Return Otsu's threshold, of the brighter pixels alone where it cuts the background in two.
-
-    A few particles in a large image weigh less than the background's noise does. But the means of
-    the classes are then closer than `LEAST_CONTRAST` of the range of values; so what is above is
-    cut again, until they are not. Without any contrast nothing is above the threshold.
-
-    Parameters
-    ----------
-    probability : any shape; integers, or floats, whose range is divided into 256 bins.
-
-    Source: Otsu, IEEE Trans. Syst. Man Cybern. 9 (1979) 62.
-    """
-    lowest, highest = probability.min(), probability.max()
-    if lowest == highest:
-        return highest
-    counts, values = histogram(probability, source_range="image")
-    least_contrast = LEAST_CONTRAST * (float(highest) - float(lowest))
-    while len(values) > 1:
-        threshold = threshold_otsu(hist=(counts, values))
-        above = values > threshold
-        darker, brighter = (
-            np.average(values[part], weights=counts[part]) for part in (~above, above)
-        )
-        if brighter - darker >= least_contrast:
-            return threshold
-        first = np.flatnonzero(above & (counts > 0))[0]
-        counts, values = counts[first:], values[first:]
-    return values[-1]

@@ -12,10 +12,10 @@ from models.image_pool import draw_pool_choices
 from pipeline.checks.step_options import check_combinations
 from pipeline.image_files import images_made_by, read_image, write_image
 from pipeline.micrograph_scale import scale_of_tiles
+from pipeline.network_failures import act_on_failure, describe_translations
 from pipeline.progress import counted
 from pipeline.run_folders import fingerprint
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
-from pipeline.training.network_failures import act_on_failure, describe_translations
 from pipeline.training.training_loop import random_numbers, shuffled_indices, train
 from pipeline.training.training_runs import begin_run, finish_run, save_model
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph

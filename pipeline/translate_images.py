@@ -14,12 +14,11 @@ from pipeline.image_files import (
     write_image,
 )
 from pipeline.inference import load_predictor, make_predictor
-from pipeline.intensities import stretch_to_uint8
+from pipeline.intensities import is_flat, stretch_to_uint8
 from pipeline.micrograph_scale import check_scale_of_network
 from pipeline.progress import progress
 from pipeline.resampling import as_cyclegan_sees
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder, training_options
-from pipeline.training.network_failures import is_flat
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph
 
 logger = logging.getLogger(__name__)

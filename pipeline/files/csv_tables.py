@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.image_files import whole_file
+from pipeline.files.whole_files import whole_file
 
 
 def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from string import Template
 
 from pipeline.files.csv_tables import read_table
-from pipeline.image_files import whole_file
+from pipeline.files.whole_files import whole_file
 from pipeline.progress import counted
 from pipeline.report.parts import (
     number,

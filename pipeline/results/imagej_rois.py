@@ -7,7 +7,7 @@ import numpy as np
 import roifile
 import tifffile
 
-from pipeline.image_files import whole_file
+from pipeline.files.whole_files import whole_file
 from pipeline.particles.pixel_outlines import outline_polygons, walk_edges
 
 # How a path goes on, in ImageJ's format for regions of several parts.

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.files.csv_tables import write_table
-from pipeline.image_files import whole_file
+from pipeline.files.whole_files import whole_file
 from pipeline.particle_shapes import COLUMNS
 from pipeline.particles.size_distribution import summarise
 from pipeline.results.size_plots import COLOURS, plot_size_distribution

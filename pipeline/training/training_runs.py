@@ -15,7 +15,7 @@ import numpy as np
 
 from models import backend
 from pipeline import PROGRAM, VERSION
-from pipeline.image_files import whole_file
+from pipeline.files.whole_files import rename_for_good, whole_file
 from pipeline.run_folders import (
     DISK_IS_FULL,
     as_recorded,
@@ -23,7 +23,6 @@ from pipeline.run_folders import (
     new_run_folder,
     read_json,
     read_record,
-    rename_for_good,
     write_json,
 )
 from pipeline.step_table import deciding
@@ -220,13 +219,9 @@ def write_log(path, rows):
 
 
 def save_model(network, path):
-    """Save a network as ``.keras``, under a temporary name first."""
-    path = Path(path)
-    temporary = path.with_name(f".part_{path.name}")
-    network.save(temporary)
-    with open(temporary, "rb") as file:
-        os.fsync(file.fileno())
-    rename_for_good(temporary, path)
+    """Save a network as ``.keras``, whole or not at all."""
+    with whole_file(path) as temporary:
+        network.save(temporary)
 
 
 def finish_run(run_folder):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.network_failures import act_on_failure, describe_coverage
 from pipeline.processes.worker_processes import number_of_processes, run_in_processes
-from pipeline.training.network_failures import act_on_failure
 from pipeline.training_data.match_scenes import (
     coverage_of_image,
     describe_small_particles,
@@ -52,7 +52,6 @@ TYPICAL_OUTLINES = 200  # looked at to know what is made of them at a scale
 LIBRARY_STREAM = 2**63
 # What the first masks show of a wrong option is shown before the others are made.
 MASKS_TO_CHECK = 10
-FULL = 0.98
 
 
 def simulate_label_maps(
@@ -180,32 +179,5 @@ def _check_fitted_library(library: list[list[Particle]], diameter: float, scale:
 def _checked(label_maps: Iterator[np.ndarray], options: dict) -> Iterator:
     """Return the label maps, once the first of them are known to be neither empty nor full."""
     first = list(islice(label_maps, MASKS_TO_CHECK))
-    act_on_failure(_describe_coverage(first, options), options["when_failed"])
+    act_on_failure(describe_coverage(first, options), options["when_failed"])
     return chain(first, label_maps)
-
-
-def _describe_coverage(label_maps: list[np.ndarray], options: dict) -> str | None:
-    """Return what is wrong if the label maps are all empty, or all full."""
-    covered = [float(np.mean(labels > 0)) for labels in label_maps]
-    if max(covered) > 0 and min(covered) < FULL:
-        return None
-    if max(covered) == 0:
-        found = "hold no particle"
-        change = "Lower perlin_noise_threshold"
-        way_out = "place more particles (min_no_of_particles), or enlarge the tiles"
-    else:
-        found = f"are full (more than {FULL:.0%} covered)"
-        change = "Raise perlin_noise_threshold"
-        way_out = "set use_perlin_noise to True, place fewer particles, or enlarge the tiles"
-    what_to_do = (
-        f"{change} (it is {options['perlin_noise_threshold']}; allowed is 0 to 1), {way_out}"
-    )
-    if options["match_scenes"]:
-        what_to_do = (
-            "That is how much of the tiles in 2_CycleGAN/data/trainA seems to be covered: look "
-            "whether DARK_BACKGROUND is right for them, or set MATCH_SCENES = False"
-        )
-    return (
-        f"The first {len(covered)} simulated masks {found}. {what_to_do}. Look at the outlines in "
-        "1_WGAN/Output_Images too."
-    )

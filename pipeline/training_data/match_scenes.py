@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.image_files import read_image, whole_file
+from pipeline.files.whole_files import whole_file
+from pipeline.image_files import read_image
 from pipeline.micrograph_scale import LARGEST_SCALE, SMALL_DIAMETER, words_of
 from pipeline.progress import counted, progress
 from pipeline.run_folders import write_json

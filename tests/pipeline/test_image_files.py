@@ -16,7 +16,6 @@ from pipeline.image_files import (
     read_image,
     read_mask,
     read_micrograph,
-    whole_file,
     write_image,
 )
 from pipeline.run_folders import DISK_IS_FULL
@@ -113,15 +112,6 @@ def test_formats_that_cannot_hold_the_image(tmp_path, name, image):
         ValueError, match=rf"cannot write {image.dtype} images as .{name[-3:]}.*tif"
     ):
         write_image(tmp_path / name, image)
-
-
-def test_interrupted_writing_leaves_what_was_there(tmp_path):
-    (tmp_path / "a.txt").write_text("earlier")
-    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "a.txt") as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
-    assert (tmp_path / "a.txt").read_text() == "earlier"
-    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.bmp"])

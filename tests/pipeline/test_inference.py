@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from models import backend
-from pipeline import inference, segment_images
+from pipeline import inference
 from pipeline.inference import load_network, make_predictor
-from pipeline.segment_images import segment_output
 
 TILING = {"tile_height": 24, "tile_width": 16, "min_overlap": 2}
 
@@ -190,30 +189,3 @@ def test_out_of_gpu_memory_falls_back_to_the_cpu_and_says_so(halving_network, mo
     )
     with pytest.raises(FullError):
         strict(image)
-
-
-def test_an_image_without_particles_gives_an_empty_mask():
-    noise = np.random.default_rng(0).uniform(0.05, 0.3, (60, 60)).astype(np.float32)
-    assert not segment_output(noise[..., None], -1, True, 9).any()
-    noise[5, 5] = 0.9
-    assert not segment_output(noise[..., None], -1, True, 9).any()
-    noise[10:20, 10:20] = 0.45  # likelier than the rest, but not likely
-    assert not segment_output(noise[..., None], -1, True, 9).any()
-    assert segment_output(noise[..., None], 90, True, 9)[11:19, 11:19].all()  # as the user says
-    noise[20:35, 20:35] = 0.8
-    mask = segment_output(noise[..., None], -1, True, 9)
-    assert mask[22:33, 22:33].all()
-    assert np.count_nonzero(mask) == pytest.approx(15 * 15, abs=3)
-
-
-def test_grown_particles_come_without_crumbs(monkeypatch):
-    """Of one label eight pixels hang on a square by a corner; of another nine stand alone."""
-    labels = np.zeros((60, 60), np.int32)
-    labels[20:40, 20:40] = labels[18:20, 16:20] = 1
-    labels[50:53, 50:53] = 2
-    monkeypatch.setattr(segment_images, "grow_particles", lambda *output: labels)
-    output = np.random.default_rng(0).random((60, 60, 2), np.float32)
-    mask = segment_output(output, -1, True, 9)
-    assert not mask[18:20, 16:20].any()
-    assert mask[50:53, 50:53].all() and mask[20:40, 20:40].all()
-    assert np.count_nonzero(mask) == 20 * 20 + 9

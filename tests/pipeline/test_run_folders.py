@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from pipeline import PROGRAM, VERSION, run_folders
-from pipeline.image_files import whole_file
 from pipeline.run_folders import (
     check_made_from,
     fingerprint,
@@ -237,28 +236,6 @@ def test_what_is_to_go_aside_does_so_though_it_was_made_alike(tmp_path):
     (kept,) = (tmp_path / "Earlier_Results").glob("*/a.tif")
     assert kept.read_bytes() == b"one"
     assert read_json(folder / run_folders.MADE_WITH) == record
-
-
-@pytest.mark.skipif(os.name != "posix", reason="Windows cannot open folders")
-def test_a_new_name_is_flushed_to_the_disk_and_not_only_the_content(tmp_path, monkeypatch):
-    flushed = []
-
-    def fsync(file):
-        is_folder = stat.S_ISDIR(os.fstat(file).st_mode)
-        flushed.append(
-            ("folder" if is_folder else "file", sorted(p.name for p in tmp_path.iterdir()))
-        )
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    write_json(tmp_path / "a.json", {})
-    with whole_file(tmp_path / "b.txt") as temporary:
-        temporary.write_text("content")
-    assert flushed == [
-        ("file", [".a.json.part"]),
-        ("folder", ["a.json"]),
-        ("file", [".b.txt.part", "a.json"]),
-        ("folder", ["a.json", "b.txt"]),
-    ]
 
 
 def test_a_file_system_that_cannot_flush_a_folder_is_no_error(tmp_path, monkeypatch):

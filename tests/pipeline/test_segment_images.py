@@ -5,116 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from skimage.filters import threshold_otsu
 
 from pipeline import segment_images as step
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
-from pipeline.particle_masks import label_particles, to_four_connected
+from pipeline.particle_masks import label_particles
 from pipeline.resampling import at_scale, resize
-from pipeline.segment_images import otsu_threshold, segment_output
+from tests.pipeline.disks_output import ALONE, RADIUS, SHAPE, TOUCHING, alike, disks, network_output
 
 RUN = "2026-01-31_12-00-00"
-SHAPE = (60, 120)
-RADIUS = 14
-TOUCHING, ALONE = ((30, 20), (30, 46)), (30, 104)  # the first two overlap by two pixels
-Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]]
-
-
-def distance_to(centre):
-    return np.hypot(Y - centre[0], X - centre[1])
-
-
-def network_output(radii=(RADIUS, RADIUS, 8), halo=3):
-    """Return the (h, w, 2) output for three disks: probability, with a halo, and centrality."""
-    probability = np.full(SHAPE, 0.2, np.float32)
-    central = np.zeros(SHAPE, np.float32)
-    for centre, radius in zip((*TOUCHING, ALONE), radii, strict=True):
-        probability[distance_to(centre) <= radius + halo] = 0.35
-    for centre, radius in zip((*TOUCHING, ALONE), radii, strict=True):
-        probability[distance_to(centre) <= radius] = 0.7
-        central = np.maximum(central, 1 - distance_to(centre) / radius)
-    return np.stack([probability, central.astype(np.float32)], -1)
-
-
-def disks(*pairs):
-    return np.any([distance_to(centre) <= radius for centre, radius in pairs], axis=0)
-
-
-def alike(mask, expected):
-    """Return the IoU of two masks."""
-    return np.count_nonzero((mask > 0) & expected) / np.count_nonzero((mask > 0) | expected)
-
-
-def test_particles_are_grown_over_what_otsus_threshold_leaves():
-    """Of the stretched probability: halo and background are below it, whatever their level."""
-    mask = segment_output(network_output(), -1, True, 9)
-    assert mask.dtype == np.uint8 and set(np.unique(mask)) == {0, 255}
-    expected = disks((TOUCHING[0], RADIUS), (TOUCHING[1], RADIUS), (ALONE, 8))
-    assert alike(mask, expected) > 0.94  # but for a line between two, and smoothed rims
-    areas = np.bincount(label_particles(mask).ravel())[1:]
-    assert sorted(areas) == pytest.approx([np.pi * 64, np.pi * 196, np.pi * 196], rel=0.1)
-
-
-@pytest.mark.parametrize("channels", [1, 2])
-def test_a_single_particle_is_told_from_a_noisy_background(channels):
-    """Otsu's threshold itself would cut the background in two: the particle is 0.0006 of it."""
-    output = np.zeros((400, 500, channels), np.float32)
-    output[..., 0] = np.random.default_rng(0).normal(0.4, 0.02, (400, 500))
-    particle = np.hypot(*np.ogrid[-100:300, -70:430]) <= 6
-    output[particle] = 0.9
-    assert np.count_nonzero(output[..., 0] > threshold_otsu(output[..., 0])) > 0.2 * particle.size
-    mask = segment_output(output, -1, True, 9)
-    assert np.count_nonzero((mask > 0) != particle) <= 12
-
-
-def test_noise_alone_is_background():
-    noise = np.random.default_rng(0).normal(0.4, 0.02, (400, 500))
-    assert np.count_nonzero(noise > otsu_threshold(noise)) < 10
-
-
-@given(share=st.floats(0.02, 0.98), seed=st.integers(0, 2**32 - 1))
-def test_where_particles_stand_out_otsus_threshold_is_that_of_all_pixels(share, seed):
-    random = np.random.default_rng(seed)
-    image = (random.random((30, 40)) < share) * 160 + random.normal(40, 6, (30, 40)).clip(0, 80)
-    image = np.rint(image).astype(np.uint8)
-    assert otsu_threshold(image) == threshold_otsu(image)
-
-
-@pytest.mark.parametrize(("threshold", "halo"), [(50, 3), (100, 0), (254, 0)])
-def test_particles_are_grown_over_what_is_above_a_threshold_that_is_given(threshold, halo):
-    """In 255ths of the range from 0.2 to 0.7, of which the halo has three tenths: 76.5."""
-    mask = segment_output(network_output(), threshold, True, 9)
-    pairs = [(centre, RADIUS + halo) for centre in TOUCHING] + [(ALONE, 8 + halo)]
-    assert alike(mask, disks(*pairs)) > 0.94
-    assert label_particles(mask).max() == 3
-    assert not segment_output(network_output(), 255, True, 9).any()
-
-
-def test_a_mask_of_grown_particles_is_4_connected_whatever_the_options_of_the_other_kind():
-    mask = segment_output(network_output(), -1, True, 9)
-    np.testing.assert_array_equal(mask, to_four_connected(mask))
-    for options in ((False, 9), (True, 40)):
-        np.testing.assert_array_equal(mask, segment_output(network_output(), -1, *options))
-
-
-@pytest.mark.parametrize(
-    ("watershed_lines", "min_distance", "number"),
-    [(True, 9, 3), (False, 9, 2), (True, 27, 2)],
-)
-def test_without_centrality_particles_are_split_as_the_options_say(
-    watershed_lines, min_distance, number
-):
-    """The centres of the two that touch are 26 pixels apart."""
-    probability = network_output()[..., :1]
-    mask = segment_output(probability, -1, watershed_lines, min_distance)
-    assert label_particles(mask).max() == number
-    expected = disks((TOUCHING[0], RADIUS), (TOUCHING[1], RADIUS), (ALONE, 8))
-    assert alike(mask, expected) > 0.94
-    low = segment_output(probability, 50, watershed_lines, min_distance)
-    assert np.count_nonzero(low) > 1.2 * np.count_nonzero(mask)
 
 
 def step_options(root):

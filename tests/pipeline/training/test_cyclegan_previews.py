@@ -7,8 +7,8 @@ import pytest
 
 from models.cyclegan import build_generator
 from pipeline.image_files import write_image
+from pipeline.network_failures import describe_translations
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
-from pipeline.training.network_failures import describe_translations
 
 TILES = {"testA": 3, "testB": 2}
 

@@ -59,7 +59,7 @@ def test_a_checkpoint_is_flushed_to_the_disk_before_it_has_its_name(tmp_path, fl
     sizes = [(newest / name).stat().st_size for name in ("model.weights.h5", "state.json")]
     assert flushed[-4:] == [
         ("checkpoints/.part/model.weights.h5", sizes[0]),
-        ("checkpoints/.part/.state.json.part", sizes[1]),
+        ("checkpoints/.part/.part_state.json", sizes[1]),
         ("checkpoints/.part", False),
         ("checkpoints", False),
     ]

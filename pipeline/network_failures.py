@@ -6,7 +6,6 @@ Source: the ways in which such networks fail, as reported by users of the publis
 
 import logging
 
-import cv2
 import numpy as np
 
 from pipeline.particle_masks import contrast_correlation
@@ -16,8 +15,7 @@ logger = logging.getLogger(__name__)
 
 STOP, WARN = "stop", "warn"
 CONSTANT = 0.01  # standard deviation of an image, as a share of the range it could have
-FLAT = 0.05  # range of a smoothed probability image
-FULL = 0.98  # share of an outline's pixels from which on no background is left
+FULL = 0.98  # share of an image's pixels from which on no background is left
 MOST_EMPTY = 0.5  # share of a WGAN's outlines: with more, simulated masks are nearly empty
 UNRELATED = 0.05  # correlation of a micrograph with its mask below which they have little in common
 
@@ -53,6 +51,33 @@ def describe_outlines(outlines: np.ndarray) -> str | None:
         "Look at the sheets in 1_WGAN/Output_Images. Train for more epochs (WGAN_EPOCHS), with "
         'another SEED, or set OUTLINE_SOURCE = "augmented"; if the outlines in Input_Masks are '
         "smaller than 10 pixels, raise MICROGRAPH_SCALE."
+    )
+
+
+def describe_coverage(label_maps: list[np.ndarray], options: dict) -> str | None:
+    """Return what is wrong if label maps, simulated by ``options``, are all empty or all full."""
+    covered = [float(np.mean(labels > 0)) for labels in label_maps]
+    if max(covered) > 0 and min(covered) < FULL:
+        return None
+    if max(covered) == 0:
+        found = "hold no particle"
+        change = "Lower perlin_noise_threshold"
+        way_out = "place more particles (min_no_of_particles), or enlarge the tiles"
+    else:
+        found = f"are full (more than {FULL:.0%} covered)"
+        change = "Raise perlin_noise_threshold"
+        way_out = "set use_perlin_noise to True, place fewer particles, or enlarge the tiles"
+    what_to_do = (
+        f"{change} (it is {options['perlin_noise_threshold']}; allowed is 0 to 1), {way_out}"
+    )
+    if options["match_scenes"]:
+        what_to_do = (
+            "That is how much of the tiles in 2_CycleGAN/data/trainA seems to be covered: look "
+            "whether DARK_BACKGROUND is right for them, or set MATCH_SCENES = False"
+        )
+    return (
+        f"The first {len(covered)} simulated masks {found}. {what_to_do}. Look at the outlines in "
+        "1_WGAN/Output_Images too."
     )
 
 
@@ -103,15 +128,6 @@ def describe_contrast(correlation: float, dark_background: bool) -> str | None:
         "the sheets in 2_CycleGAN/images; train it again with another SEED or with "
         "invert_images changed. Else change DARK_BACKGROUND."
     )
-
-
-def is_flat(probability: np.ndarray) -> bool:
-    """Return whether a probability image, float in [0, 1], tells no place from another.
-
-    Its range counts, not its spread: one small particle in a large image is worth telling. Noise
-    of single pixels does not.
-    """
-    return float(np.ptp(cv2.blur(probability.astype(np.float32), (3, 3)))) < FLAT
 
 
 def describe_probabilities(empty: list[str], number: int, threshold: float) -> str | None:

@@ -1,0 +1,48 @@
+"""Files written whole or not at all: under another name, flushed to the disk, then renamed."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary name to write to; flush it to the disk and rename it at the end.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written whole, such as on a full disk; names the file.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".part_{path.name}")  # with its ending, which Keras goes by
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        rename_for_good(temporary, path)
+    except OSError as error:
+        # tifffile says only how much less was written than it asked for.
+        reason = error.errno or errno.ENOSPC
+        raise OSError(reason, os.strerror(reason), str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def rename_for_good(temporary: Path, path: Path) -> None:
+    """Rename to a final name and flush the folder, so that the name survives a power failure.
+
+    What the file or folder holds must be flushed before.
+    """
+    os.replace(temporary, path)
+    if os.name == "posix":  # Windows cannot open folders, and needs no flush
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # of file systems that cannot flush a folder
+                raise
+        finally:
+            os.close(folder)

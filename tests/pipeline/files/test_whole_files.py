@@ -1,0 +1,40 @@
+"""Whatever happens while a file is written, its name has either all of it or what was there."""
+
+import os
+import stat
+
+import pytest
+
+from pipeline.files.whole_files import whole_file
+from pipeline.run_folders import write_json
+
+
+def test_interrupted_writing_leaves_what_was_there(tmp_path):
+    (tmp_path / "a.txt").write_text("earlier")
+    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "a.txt") as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert (tmp_path / "a.txt").read_text() == "earlier"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot open folders")
+def test_a_new_name_is_flushed_to_the_disk_and_not_only_the_content(tmp_path, monkeypatch):
+    flushed = []
+
+    def fsync(file):
+        is_folder = stat.S_ISDIR(os.fstat(file).st_mode)
+        flushed.append(
+            ("folder" if is_folder else "file", sorted(p.name for p in tmp_path.iterdir()))
+        )
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_json(tmp_path / "a.json", {})
+    with whole_file(tmp_path / "b.txt") as temporary:
+        temporary.write_text("content")
+    assert flushed == [
+        ("file", [".part_a.json"]),
+        ("folder", ["a.json"]),
+        ("file", [".part_b.txt", "a.json"]),
+        ("folder", ["a.json", "b.txt"]),
+    ]

@@ -1,0 +1,115 @@
+"""Masks of known disks, of what both kinds of network say."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.filters import threshold_otsu
+
+from pipeline.particle_masks import label_particles, to_four_connected
+from pipeline.particles import unet_output
+from pipeline.particles.unet_output import otsu_of_few_particles, segment_output
+from tests.pipeline.disks_output import ALONE, RADIUS, TOUCHING, alike, disks, network_output
+
+
+def test_particles_are_grown_over_what_otsus_threshold_leaves():
+    """Of the stretched probability: halo and background are below it, whatever their level."""
+    mask = segment_output(network_output(), -1, True, 9)
+    assert mask.dtype == np.uint8 and set(np.unique(mask)) == {0, 255}
+    expected = disks((TOUCHING[0], RADIUS), (TOUCHING[1], RADIUS), (ALONE, 8))
+    assert alike(mask, expected) > 0.94  # but for a line between two, and smoothed rims
+    areas = np.bincount(label_particles(mask).ravel())[1:]
+    assert sorted(areas) == pytest.approx([np.pi * 64, np.pi * 196, np.pi * 196], rel=0.1)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_single_particle_is_told_from_a_noisy_background(channels):
+    """Otsu's threshold itself would cut the background in two: the particle is 0.0006 of it."""
+    output = np.zeros((400, 500, channels), np.float32)
+    output[..., 0] = np.random.default_rng(0).normal(0.4, 0.02, (400, 500))
+    particle = np.hypot(*np.ogrid[-100:300, -70:430]) <= 6
+    output[particle] = 0.9
+    assert np.count_nonzero(output[..., 0] > threshold_otsu(output[..., 0])) > 0.2 * particle.size
+    mask = segment_output(output, -1, True, 9)
+    assert np.count_nonzero((mask > 0) != particle) <= 12
+
+
+def test_noise_alone_is_background():
+    noise = np.random.default_rng(0).normal(0.4, 0.02, (400, 500))
+    assert np.count_nonzero(noise > otsu_of_few_particles(noise)) < 10
+
+
+@given(share=st.floats(0.02, 0.98), seed=st.integers(0, 2**32 - 1))
+def test_where_particles_stand_out_otsus_threshold_is_that_of_all_pixels(share, seed):
+    random = np.random.default_rng(seed)
+    image = (random.random((30, 40)) < share) * 160 + random.normal(40, 6, (30, 40)).clip(0, 80)
+    image = np.rint(image).astype(np.uint8)
+    assert otsu_of_few_particles(image) == threshold_otsu(image)
+
+
+@pytest.mark.parametrize(("threshold", "halo"), [(50, 3), (100, 0), (254, 0)])
+def test_particles_are_grown_over_what_is_above_a_threshold_that_is_given(threshold, halo):
+    """In 255ths of the range from 0.2 to 0.7, of which the halo has three tenths: 76.5."""
+    mask = segment_output(network_output(), threshold, True, 9)
+    pairs = [(centre, RADIUS + halo) for centre in TOUCHING] + [(ALONE, 8 + halo)]
+    assert alike(mask, disks(*pairs)) > 0.94
+    assert label_particles(mask).max() == 3
+    assert not segment_output(network_output(), 255, True, 9).any()
+
+
+def test_a_mask_of_grown_particles_is_4_connected_whatever_the_options_of_the_other_kind():
+    mask = segment_output(network_output(), -1, True, 9)
+    np.testing.assert_array_equal(mask, to_four_connected(mask))
+    for options in ((False, 9), (True, 40)):
+        np.testing.assert_array_equal(mask, segment_output(network_output(), -1, *options))
+
+
+@pytest.mark.parametrize(
+    ("watershed_lines", "min_distance", "number"),
+    [(True, 9, 3), (False, 9, 2), (True, 27, 2)],
+)
+def test_without_centrality_particles_are_split_as_the_options_say(
+    watershed_lines, min_distance, number
+):
+    """The centres of the two that touch are 26 pixels apart."""
+    probability = network_output()[..., :1]
+    mask = segment_output(probability, -1, watershed_lines, min_distance)
+    assert label_particles(mask).max() == number
+    expected = disks((TOUCHING[0], RADIUS), (TOUCHING[1], RADIUS), (ALONE, 8))
+    assert alike(mask, expected) > 0.94
+    low = segment_output(probability, 50, watershed_lines, min_distance)
+    assert np.count_nonzero(low) > 1.2 * np.count_nonzero(mask)
+
+
+def test_an_image_without_particles_gives_an_empty_mask():
+    noise = np.random.default_rng(0).uniform(0.05, 0.3, (60, 60)).astype(np.float32)
+    assert not segment_output(noise[..., None], -1, True, 9).any()
+    noise[5, 5] = 0.9
+    assert not segment_output(noise[..., None], -1, True, 9).any()
+    noise[10:20, 10:20] = 0.45  # likelier than the rest, but not likely
+    assert not segment_output(noise[..., None], -1, True, 9).any()
+    assert segment_output(noise[..., None], 90, True, 9)[11:19, 11:19].all()  # as the user says
+    noise[20:35, 20:35] = 0.8
+    mask = segment_output(noise[..., None], -1, True, 9)
+    assert mask[22:33, 22:33].all()
+    assert np.count_nonzero(mask) == pytest.approx(15 * 15, abs=3)
+
+
+def test_grown_particles_come_without_crumbs(monkeypatch):
+    """Of one label eight pixels hang on a square by a corner; of another nine stand alone."""
+    labels = np.zeros((60, 60), np.int32)
+    labels[20:40, 20:40] = labels[18:20, 16:20] = 1
+    labels[50:53, 50:53] = 2
+    monkeypatch.setattr(unet_output, "grow_particles", lambda *output: labels)
+    output = np.random.default_rng(0).random((60, 60, 2), np.float32)
+    mask = segment_output(output, -1, True, 9)
+    assert not mask[18:20, 16:20].any()
+    assert mask[50:53, 50:53].all() and mask[20:40, 20:40].all()
+    assert np.count_nonzero(mask) == 20 * 20 + 9
+
+
+def test_a_flat_probability_image_gives_an_empty_mask_whatever_its_level():
+    """Stretched to 0..255 and cut by Otsu's threshold, noise would be thousands of particles."""
+    for level in (0.0, 0.3, 0.9, 1.0):
+        noise = np.random.default_rng(0).normal(level, 0.004, (60, 80, 1)).astype(np.float32)
+        assert not segment_output(np.clip(noise, 0, 1), -1, True, 9).any()
