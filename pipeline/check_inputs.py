@@ -21,8 +21,7 @@ from pipeline.checks.true_masks import check_true_masks
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.calibration import check_pixel_sizes
 from pipeline.micrograph_scale import with_scale
-from pipeline.run_step import runs_network
-from pipeline.step_table import STEPS, folders_written
+from pipeline.step_table import STEPS, folders_written, runs_network
 
 logger = logging.getLogger(__name__)
 

@@ -11,33 +11,15 @@ import logging
 import os
 import signal
 import sys
-import threading
-import time
 import traceback
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from pipeline.processes.run_lock import is_alive
-from pipeline.run_folders import DISK_IS_FULL
+from pipeline.processes.run_lock import end_with
+from pipeline.processes.step_failures import in_words
+from pipeline.processes.step_process import INTERRUPTED
+from pipeline.step_table import runs_network
 
 logger = logging.getLogger(__name__)
-
-# The steps that run a network; simulate_masks only where the WGAN draws the outlines.
-NETWORK_STEPS = (
-    "train_wgan",
-    "simulate_masks",
-    "train_cyclegan",
-    "translate_images",
-    "train_unet",
-    "segment_images",
-)
-# The options that say how many images a training step holds at a time.
-BATCH_SIZES = {
-    "train_wgan": "WGAN_BATCH_SIZE",
-    "train_cyclegan": "CYCLEGAN_BATCH_SIZE",
-    "train_unet": "UNET_BATCH_SIZE",
-}
-INTERRUPTED = 130
 
 
 def set_up_logging(log_file=None):
@@ -54,25 +36,6 @@ def set_up_logging(log_file=None):
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     for name in ("absl", "tensorflow", "h5py", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def end_with(parent):
-    """End this process when another, [pid, start], is gone: no step goes on by itself."""
-
-    def watch():
-        while is_alive(parent):
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def runs_network(function, keywords):
-    """Return whether a step, of this function and these keywords, runs a network.
-
-    The others import neither Keras nor its backend.
-    """
-    return function in NETWORK_STEPS and keywords.get("outline_source") != "augmented"
 
 
 def run_job(job):
@@ -107,62 +70,6 @@ def run_job(job):
             file.write(traceback.format_exc())
         return 1
     return 0
-
-
-def in_words(error, function=None, keywords=None):
-    """Return what an exception says to the user, and what there is to do about it.
-
-    ``function`` and ``keywords`` are those of the step, where there is one.
-    """
-    backend = sys.modules.get("models.backend")
-    if isinstance(error, MemoryError) or (backend and backend.is_out_of_memory(error)):
-        return f"out of memory. {less_memory(function, keywords or {})} ({error})"
-    if isinstance(error, BrokenProcessPool):
-        advice = less_memory(function, keywords or {})
-        return f"one of its processes was ended, most often because memory ran out. {advice}"
-    if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
-        return (
-            f"the disk is full, or your share of it used up ({error}). Make room, then run "
-            "StartProcess.py again: it goes on here, with all that is finished."
-        )
-    if isinstance(error, ValueError | OSError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
-
-
-def less_memory(function, keywords):
-    """Return what makes a step, of this function and these keywords, need less memory."""
-    if keywords.get("whole_image"):
-        return (
-            "Set RUN_INFERENCE_ON_WHOLE_IMAGE = False: micrographs are then computed tile by tile."
-        )
-    if keywords.get("magnification", 1) > 1:
-        return "Set UNET_TEST_TIME_MAGNIFICATION = 1, or end other programs."
-    if function == "train_wgan":
-        return (
-            "Crop the outlines in Input_Masks to the particles, as all are learned at the size of "
-            f"the largest, or use a smaller {BATCH_SIZES[function]}."
-        )
-    if function in BATCH_SIZES:
-        return (
-            f"Use a smaller {BATCH_SIZES[function]} or smaller tiles, or, on a GPU, PRECISION = "
-            '"mixed_bfloat16".'
-        )
-    if runs_network(function, keywords):
-        return "Use smaller tiles (TILE_SIZE_H, TILE_SIZE_W), or end other programs."
-    lower = ", or lower MICROGRAPH_SCALE" if keywords.get("micrograph_scale", 1) > 1 else ""
-    return f"End other programs, or cut the largest micrographs into parts{lower}."
-
-
-def why_ended(code, function=None, keywords=None):
-    """Return what the exit code of a step's process, which is not 0, tells."""
-    if code >= 0:
-        return f"stopped with exit code {code}"
-    why = ""
-    if code == -9:  # what a system that runs out of memory does
-        advice = less_memory(function, keywords or {}).rstrip(".")
-        why = f", most often because memory ran out. {advice}"
-    return f"was ended by signal {-code}{why}. Run StartProcess.py again to go on where it was"
 
 
 def main():

@@ -35,6 +35,15 @@ INPUTS = {
     "7": {"6b": "{masks_dir}"},
     "8": {"6b": "{masks_dir}", "7": "{results_dir}/*/particles.csv"},
 }
+# The steps that run a network; simulate_masks only where the WGAN draws the outlines.
+NETWORK_STEPS = (
+    "train_wgan",
+    "simulate_masks",
+    "train_cyclegan",
+    "translate_images",
+    "train_unet",
+    "segment_images",
+)
 # Options that change how a step works, not what it makes: they make no finished step stale.
 WITHOUT_EFFECT = (
     "checkpoint_minutes",
@@ -70,6 +79,14 @@ OUTPUTS = {
     "7": ("{results_dir}/*/particles.csv",),
     "8": ("{results_dir}/*/scores.csv",),
 }
+
+
+def runs_network(function, keywords):
+    """Return whether a step, of this function and these keywords, runs a network.
+
+    The others import neither Keras nor its backend.
+    """
+    return function in NETWORK_STEPS and keywords.get("outline_source") != "augmented"
 
 
 def deciding(keywords):

@@ -20,10 +20,15 @@ from pipeline.presets import (
     note_preset,
 )
 from pipeline.processes.run_lock import locked
-from pipeline.processes.step_process import catch_ends_from_outside, run_in_process
+from pipeline.processes.step_failures import in_words, why_ended
+from pipeline.processes.step_process import (
+    INTERRUPTED,
+    catch_ends_from_outside,
+    run_in_process,
+)
 from pipeline.progress import format_seconds
 from pipeline.run_folders import GOES_ASIDE, MADE_WITH, read_record, write_json
-from pipeline.run_step import INTERRUPTED, in_words, set_up_logging, why_ended
+from pipeline.run_step import set_up_logging
 from pipeline.step_records import (
     new_record,
     read_records,

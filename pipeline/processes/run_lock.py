@@ -1,9 +1,10 @@
-"""One run at a time in a folder."""
+"""One run at a time in a folder; processes are told apart, and end with the one they belong to."""
 
 import contextlib
 import json
 import os
 import platform
+import threading
 import time
 from pathlib import Path
 
@@ -105,6 +106,17 @@ def _start(process):
 def is_alive(identity):
     """Return whether a process, [pid, start], is still there."""
     return bool(identity) and identity_of(identity[0]) == list(identity)
+
+
+def end_with(parent):
+    """End this process when another, [pid, start], is gone: no step goes on by itself."""
+
+    def watch():
+        while is_alive(parent):
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _wait_or_refuse(path, held):

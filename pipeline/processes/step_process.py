@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pipeline.processes.run_lock import identity_of
 from pipeline.run_folders import write_json
-from pipeline.run_step import INTERRUPTED
 
 logger = logging.getLogger(__name__)
 
+INTERRUPTED = 130  # exit code of a step that saved its state and stopped
 # Intel's MKL, which torch uses on CPUs, adds up in another order from run to run, by the memory's
 # alignment and the machine's load, unless it is told not to.
 REPEATABLE = {"MKL_CBWR": "AUTO,STRICT", "MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"}

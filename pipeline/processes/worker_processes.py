@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 
-from pipeline.processes.run_lock import identity_of
-from pipeline.run_step import end_with
+from pipeline.processes.run_lock import end_with, identity_of
 
 # A process more pays off from so many simulated masks on (2 to 10 s of work); each takes some at
 # a time.

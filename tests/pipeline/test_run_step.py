@@ -1,6 +1,5 @@
-"""A step in a process of its own: what its errors say, and that it ends with its run."""
+"""A step in a process of its own: how it ends, and what it tells the run."""
 
-import errno
 import io
 import json
 import logging
@@ -9,85 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
 from models import backend
 from pipeline import run_step
-from pipeline.processes.run_lock import identity_of, is_alive
-from pipeline.run_step import runs_network
-from pipeline.step_table import STEPS
+from pipeline.processes.run_lock import identity_of
+from pipeline.step_table import STEPS, runs_network
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (ValueError("a.tif is damaged."), "a.tif is damaged."),
-        (KeyError("name"), "KeyError: 'name'"),
-        (MemoryError("11 GiB"), "out of memory. End other programs, or cut the largest"),
-        (BrokenProcessPool("a process"), "most often because memory ran out. End other programs"),
-        (OSError(errno.ENOSPC, "No space left", "a.tif"), "the disk is full, or your share of it"),
-        (OSError(errno.EDQUOT, "Quota exceeded", "a.tif"), "'a.tif'). Make room, then run StartPr"),
-        (PermissionError(errno.EACCES, "Permission denied", "a.tif"), "Permission denied: 'a.tif'"),
-    ],
-)
-def test_an_error_is_said_in_words(error, words):
-    assert words in run_step.in_words(error)
-
-
-@pytest.mark.parametrize(
-    ("function", "whole_image", "advice"),
-    [
-        ("translate_images", True, "Set RUN_INFERENCE_ON_WHOLE_IMAGE = False"),
-        ("segment_images", True, "Set RUN_INFERENCE_ON_WHOLE_IMAGE = False"),
-        ("segment_images", False, "Use smaller tiles (TILE_SIZE_H, TILE_SIZE_W)"),
-        ("train_wgan", None, "Crop the outlines in Input_Masks to the particles"),
-        ("train_unet", None, "Use a smaller UNET_BATCH_SIZE or smaller tiles"),
-        ("measure_particles", None, "End other programs, or cut the largest micrographs"),
-    ],
-)
-def test_what_helps_against_full_memory_depends_on_the_step(function, whole_image, advice):
-    keywords = {} if whole_image is None else {"whole_image": whole_image}
-    assert f"out of memory. {advice}" in run_step.in_words(MemoryError(), function, keywords)
-    assert f"because memory ran out. {advice}" in run_step.why_ended(-9, function, keywords)
-
-
-def test_what_is_enlarged_needs_less_memory_at_a_lower_scale():
-    advice = run_step.less_memory("filter_masks", {"micrograph_scale": 2.0})
-    assert advice.endswith("cut the largest micrographs into parts, or lower MICROGRAPH_SCALE.")
-
-
-def test_what_is_magnified_needs_less_memory_as_it_is():
-    keywords = {"whole_image": False, "magnification": 1.25}
-    advice = run_step.less_memory("segment_images", keywords)
-    assert advice.startswith("Set UNET_TEST_TIME_MAGNIFICATION = 1")
-    assert "MAGNIFICATION" not in run_step.less_memory("segment_images", {"magnification": 1})
-
-
-def test_what_a_backend_says_of_full_memory_is_understood():
-    if backend.BACKEND == "torch":
-        with pytest.raises(RuntimeError) as full:
-            backend.torch.empty(10**14)  # on the CPU
-        assert "out of memory. Set RUN_INFERENCE" in run_step.in_words(
-            full.value, "segment_images", {"whole_image": True}
-        )
-    assert not backend.is_out_of_memory(RuntimeError("shapes do not fit"))
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        (1, "stopped with exit code 1"),
-        (-9, "ended by signal 9, most often because memory ran out. End other programs"),
-        (-11, "ended by signal 11. Run StartProcess.py again to go on where it was"),
-    ],
-)
-def test_an_exit_code_is_said_in_words(code, words):
-    assert words in run_step.why_ended(code)
 
 
 @pytest.fixture
@@ -189,28 +119,6 @@ def test_a_log_on_a_full_disk_does_not_hide_the_error(tmp_path):
     assert ended.returncode == 1
     assert ended.stdout.startswith(f"  Step 0 failed: The folder {tmp_path / 'none'} does not")
     assert ended.stdout.count("\n") == 1 and ended.stderr == ""
-
-
-def test_a_step_ends_when_its_run_is_gone():
-    run = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    code = (
-        "import sys, time; from pipeline.run_step import end_with; "
-        "end_with([int(sys.argv[1]), sys.argv[2]]); print('ready', flush=True); "
-        "time.sleep(900)"
-    )
-    step = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, identity_of(run.pid))],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-    )
-    assert step.stdout.readline() == b"ready\n"
-    time.sleep(0.5)
-    assert step.poll() is None
-    run.kill()  # and not waited for: it stays listed
-    assert step.wait(timeout=600) == 1
-    assert not is_alive(identity_of(run.pid))
-    run.communicate()
-    step.stdout.close()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no such signals")

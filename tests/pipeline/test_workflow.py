@@ -14,8 +14,8 @@ from pipeline.checks.values import UNKNOWN
 from pipeline.image_files import write_image
 from pipeline.processes import step_process
 from pipeline.processes.run_lock import identity_of
+from pipeline.processes.step_process import INTERRUPTED
 from pipeline.run_folders import GOES_ASIDE, MADE_WITH, read_json, write_json
-from pipeline.run_step import INTERRUPTED
 from pipeline.step_records import new_record, what_decides
 
 

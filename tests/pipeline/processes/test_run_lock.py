@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -11,6 +12,8 @@ import pytest
 from pipeline.processes import run_lock
 from pipeline.processes.run_lock import identity_of, is_alive, locked
 from pipeline.run_folders import read_json, write_json
+
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 def test_the_lock_names_its_process_and_is_gone_afterwards(tmp_path):
@@ -114,3 +117,25 @@ def test_a_lock_that_was_damaged_is_taken_over_too(tmp_path, monkeypatch, conten
     with locked(lock):
         assert read_json(lock)["run"][0] == os.getpid()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_ends_when_its_run_is_gone():
+    run = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    code = (
+        "import sys, time; from pipeline.processes.run_lock import end_with; "
+        "end_with([int(sys.argv[1]), sys.argv[2]]); print('ready', flush=True); "
+        "time.sleep(900)"
+    )
+    step = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, identity_of(run.pid))],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+    )
+    assert step.stdout.readline() == b"ready\n"
+    time.sleep(0.5)
+    assert step.poll() is None
+    run.kill()  # and not waited for: it stays listed
+    assert step.wait(timeout=600) == 1
+    assert not is_alive(identity_of(run.pid))
+    run.communicate()
+    step.stdout.close()

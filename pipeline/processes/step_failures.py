@@ -1,0 +1,70 @@
+"""What goes wrong in a step, in the user's words, and what there is to do about it."""
+
+import sys
+from concurrent.futures.process import BrokenProcessPool
+
+from pipeline.run_folders import DISK_IS_FULL
+from pipeline.step_table import runs_network
+
+# The options that say how many images a training step holds at a time.
+BATCH_SIZES = {
+    "train_wgan": "WGAN_BATCH_SIZE",
+    "train_cyclegan": "CYCLEGAN_BATCH_SIZE",
+    "train_unet": "UNET_BATCH_SIZE",
+}
+
+
+def in_words(error, function=None, keywords=None):
+    """Return what an exception says to the user, and what there is to do about it.
+
+    ``function`` and ``keywords`` are those of the step, where there is one.
+    """
+    backend = sys.modules.get("models.backend")
+    if isinstance(error, MemoryError) or (backend and backend.is_out_of_memory(error)):
+        return f"out of memory. {less_memory(function, keywords or {})} ({error})"
+    if isinstance(error, BrokenProcessPool):
+        advice = less_memory(function, keywords or {})
+        return f"one of its processes was ended, most often because memory ran out. {advice}"
+    if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
+        return (
+            f"the disk is full, or your share of it used up ({error}). Make room, then run "
+            "StartProcess.py again: it goes on here, with all that is finished."
+        )
+    if isinstance(error, ValueError | OSError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def less_memory(function, keywords):
+    """Return what makes a step, of this function and these keywords, need less memory."""
+    if keywords.get("whole_image"):
+        return (
+            "Set RUN_INFERENCE_ON_WHOLE_IMAGE = False: micrographs are then computed tile by tile."
+        )
+    if keywords.get("magnification", 1) > 1:
+        return "Set UNET_TEST_TIME_MAGNIFICATION = 1, or end other programs."
+    if function == "train_wgan":
+        return (
+            "Crop the outlines in Input_Masks to the particles, as all are learned at the size of "
+            f"the largest, or use a smaller {BATCH_SIZES[function]}."
+        )
+    if function in BATCH_SIZES:
+        return (
+            f"Use a smaller {BATCH_SIZES[function]} or smaller tiles, or, on a GPU, PRECISION = "
+            '"mixed_bfloat16".'
+        )
+    if runs_network(function, keywords):
+        return "Use smaller tiles (TILE_SIZE_H, TILE_SIZE_W), or end other programs."
+    lower = ", or lower MICROGRAPH_SCALE" if keywords.get("micrograph_scale", 1) > 1 else ""
+    return f"End other programs, or cut the largest micrographs into parts{lower}."
+
+
+def why_ended(code, function=None, keywords=None):
+    """Return what the exit code of a step's process, which is not 0, tells."""
+    if code >= 0:
+        return f"stopped with exit code {code}"
+    why = ""
+    if code == -9:  # what a system that runs out of memory does
+        advice = less_memory(function, keywords or {}).rstrip(".")
+        why = f", most often because memory ran out. {advice}"
+    return f"was ended by signal {-code}{why}. Run StartProcess.py again to go on where it was"
