@@ -5,8 +5,8 @@ import numpy as np
 
 # A spike is so many times farther out than the range of all that is larger than a spike is wide.
 SPIKE_DISTANCE = 3
-FLAT = 0.05  # range of a smoothed probability image
 MOST_SPIKES = 1e-4  # share of an image's pixels; where more are that far out, they are no defects
+FLAT = 0.05  # range of a smoothed probability image
 
 
 def normalise(image: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:

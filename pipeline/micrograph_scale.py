@@ -71,7 +71,8 @@ def scale_of_tiles(cyclegan_dir) -> float | None:
 
 def scale_of_network(run_folder: Path) -> float | None:
     """Return the scale at which a network's run learned, None where its options do not say."""
-    return read_record(Path(run_folder) / "options.json").get("options", {}).get(OF_STEPS)
+    options = read_record(Path(run_folder) / "options.json").get("options")
+    return options.get(OF_STEPS) if isinstance(options, dict) else None
 
 
 def check_scale_of_network(run_folder: Path, scale: float, name: str, step: str) -> None:

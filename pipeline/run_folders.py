@@ -164,7 +164,7 @@ def read_json(path: Path):
     """Return the content of a JSON file, or None where there is no (readable) file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
         return None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.checks.values import folder_name
 from pipeline.image_files import list_images
 from pipeline.micrograph_scale import scale_of_network, scale_of_tiles
 from pipeline.run_folders import MADE_WITH, list_runs, read_record
@@ -66,7 +67,9 @@ def check_scale(calls: list[tuple[str, str, dict]]) -> list[str]:
     for number, step_name, keywords in calls:
         scale = keywords.get("micrograph_scale")
         for earlier, what, before in _scales_before(number, keywords, running):
-            if scale is not None and before not in (None, scale):
+            # What is no number, the checks of options and files tell of.
+            known = isinstance(scale, int | float) and isinstance(before, int | float)
+            if known and scale != before:
                 problems.append(
                     f"Step {number} ({step_name}) is to work at MICROGRAPH_SCALE = {scale:g}, but "
                     f"step {earlier} ({STEPS[earlier][0]}) {what} at {before:g}. Run all steps "
@@ -87,15 +90,16 @@ def _scales_before(number, keywords, running):
         yield "1", "trained its WGAN", _scale_of_model("wgan", keywords)
     if number == "4" and ("3" not in running or keywords.get("cyclegan_model")):
         yield "3", "trained its CycleGAN", _scale_of_model("cyclegan", keywords)
-    if number in ("5", "6a") and "4" not in running and cyclegan_dir is not None:
+    if number in ("5", "6a") and "4" not in running and not folder_name(cyclegan_dir):
         translated = Path(cyclegan_dir) / "generate_images" / "B"
         yield "4", "translated", read_record(translated / MADE_WITH).get("micrograph_scale")
 
 
 def _scale_of_model(network, keywords):
-    if keywords.get(f"{network}_dir") is None:
+    folder, run = keywords.get(f"{network}_dir"), keywords.get(f"{network}_model")
+    if folder_name(folder) or (run and not isinstance(run, str)):
         return None
-    models, run = Path(keywords[f"{network}_dir"]) / "Models", keywords.get(f"{network}_model")
+    models = Path(folder) / "Models"
     runs = [models / run] if run else list_runs(models, file_made_last(network))
     return scale_of_network(runs[-1]) if runs else None
 

@@ -257,7 +257,10 @@ def test_crumbs_are_left_out():
     scale=st.floats(0.3, 3),
 )
 def test_no_particle_touches_another_at_the_new_size(mask, scale):
-    mask = to_four_connected(mask.astype(np.uint8) * 255)
+    mask = mask.astype(np.uint8) * 255
+    # One pass, as published, may leave pixels that touch by a corner since another was cleared.
+    while not np.array_equal(mask, cut := to_four_connected(mask)):
+        mask = cut
     labels, size = label_particles(mask), scaled_size(mask.shape, scale)
     new = mask_at_size(mask, size)
     assert (new.shape, new.dtype) == (size, np.uint8) or new is mask

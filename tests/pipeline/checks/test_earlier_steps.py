@@ -208,3 +208,10 @@ def test_networks_and_fakes_of_another_scale_are_told_of(tmp_path, number, other
     assert len(problems) == (words is not None)
     assert not problems or words in problems[0]
     assert check_scale([*calls, (*call[:2], keywords | made_at)]) == []
+    for wrong in (
+        {"micrograph_scale": "two"},
+        {"wgan_dir": 3, "cyclegan_dir": 3},
+        {"wgan_dir": None, "cyclegan_dir": None},
+        {"wgan_model": 5, "cyclegan_model": 5},
+    ):  # is told of elsewhere
+        check_scale([(*call[:2], call[2] | wrong)])
