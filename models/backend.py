@@ -10,6 +10,7 @@ import os
 
 import numpy as np
 
+from models.available_cores import available_cores
 from models.process_memory import keep_freed_memory
 
 
@@ -97,6 +98,14 @@ def pad(x, margins):
     return torch.nn.functional.pad(x, [size for pair in reversed(margins) for size in pair])
 
 
+def stack(tensors):
+    """Return tensors of one shape along a new last axis.
+
+    ``keras.ops.stack`` keeps them in memory with torch, until cyclic garbage is collected.
+    """
+    return tf.stack(tensors, -1) if BACKEND == "tensorflow" else torch.stack(tensors, -1)
+
+
 def assign_rows(variable, rows, values):
     """Set variable[rows] = values in place; rows int32 (n,), no two equal, values (n, ...)."""
     if BACKEND == "tensorflow":
@@ -119,7 +128,9 @@ def compile_step(step, use_xla=None):
 
     TensorFlow traces it into one graph; ``use_xla`` True compiles that with XLA, which fuses the
     passes over memory between the convolutions; None is what ``set_up_devices`` was told, by
-    default True on a GPU, unless kernels are to be deterministic. PyTorch runs the step as it is.
+    default True on a GPU, unless kernels are to be deterministic. PyTorch runs the step as it is on
+    a CPU, and records it on a GPU (`models.recorded_steps`), where cuDNN looks for the fastest
+    kernels from then on, in all that this process computes.
     """
     if BACKEND == "torch":
         # All steps have one shape, for which cuDNN may look for its fastest kernels.
@@ -237,7 +248,7 @@ def _set_up_tensorflow(chosen, allow_memory_growth, deterministic, independent_n
     for index in chosen[:1]:
         tf.config.experimental.set_memory_growth(devices[index], allow_memory_growth)
     if independent_networks > 1 and not chosen:
-        cores = max((os.cpu_count() or 1) // independent_networks, 1)
+        cores = max(available_cores() // independent_networks, 1)
         tf.config.threading.set_inter_op_parallelism_threads(independent_networks)
         tf.config.threading.set_intra_op_parallelism_threads(cores)
 

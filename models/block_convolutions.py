@@ -54,9 +54,9 @@ def convolution_in_blocks(x, kernel, bias):
 def _shifted_to_each_place(kernel, rest):
     """Return (k, k, in) at each place in a block: (k + rest, k + rest, in, BLOCK, BLOCK)."""
     down = [backend.pad(kernel, ((by, rest - by), (0, 0), (0, 0))) for by in range(BLOCK)]
-    down = ops.stack(down, -1)
+    down = backend.stack(down)
     right = [backend.pad(down, ((0, 0), (by, rest - by), (0, 0), (0, 0))) for by in range(BLOCK)]
-    return ops.stack(right, -1)
+    return backend.stack(right)
 
 
 def _to_blocks(x):

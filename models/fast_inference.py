@@ -92,7 +92,7 @@ def _folded_convolution(name, convolution, normalization):
 
 def _is_plain_convolution(layer):
     return (
-        isinstance(layer, keras.layers.Conv2D)
+        type(layer) in (keras.layers.Conv2D, layers.Conv2D)  # others do more
         and layer.activation is keras.activations.linear
         and (layer.groups, layer.dilation_rate) == (1, (1, 1))
     )

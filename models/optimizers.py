@@ -100,6 +100,14 @@ class Adam(keras.optimizers.Adam):
             )
 
         @backend.torch.no_grad()
+        def _apply_weight_decay(self, variables):
+            """Shrink the weights: of Keras's numbers a tensor is made, and a GPU is waited for."""
+            if self.weight_decay is not None:
+                kept = 1.0 - self._learning_rate.value * self.weight_decay
+                values = [one.value for one in variables if self._use_weight_decay(one)]
+                backend.torch._foreach_mul_(values, kept)
+
+        @backend.torch.no_grad()
         def _update_model_variables_moving_average(self, trainable_variables):
             averages = [average.value for average in self._model_variables_moving_average]
             # The first average is the first weights.

@@ -14,6 +14,7 @@ from models.initial_weights import initialise_weights, seed_of_layer
 from models.lean_networks import predict, run_through
 from models.optimizers import Adam
 
+OUTLINES_AT_A_TIME = 64  # as fast as 256, in 0.7 GB less memory
 EPSILON = 1e-12  # under the root of the gradient's norm, whose slope is infinite at zero
 
 
@@ -146,11 +147,11 @@ def draw_latent(random, *shape):
     return random.standard_normal(shape, dtype=np.float32)
 
 
-def sample_outlines(generator, latent, batch_size=256):
+def sample_outlines(generator, latent):
     """Return the outlines of latent vectors (n, latent size): uint8 (n, h, w), 0..255."""
     parts = [
-        predict(generator, latent[start : start + batch_size])
-        for start in range(0, len(latent), batch_size)
+        predict(generator, latent[start : start + OUTLINES_AT_A_TIME])
+        for start in range(0, len(latent), OUTLINES_AT_A_TIME)
     ]
     outlines = np.concatenate(parts)[..., 0]
     return np.clip(np.rint((outlines + 1.0) * 127.5), 0, 255).astype(np.uint8)

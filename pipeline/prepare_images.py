@@ -106,8 +106,9 @@ def prepare_images(
 
 
 def _copy(source: Path, target: Path) -> None:
+    content = source.read_bytes()
     with whole_file(target) as temporary:
-        temporary.write_bytes(source.read_bytes())
+        temporary.write_bytes(content)
 
 
 def _check_tile_fits(image, tile_size, path, paths, image_crop, scale) -> None:

@@ -11,7 +11,10 @@ from pipeline.files.whole_files import whole_file
 
 
 def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable]) -> None:
-    """Write a CSV file: numbers with six significant digits, NaN as an empty cell."""
+    """Write a CSV file: numbers with six significant digits, NaN as an empty cell.
+
+    From 100,000 on numbers have one digit after the point, as no one wants them as powers of ten.
+    """
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 
+from models.available_cores import available_cores
 from pipeline.processes.run_lock import end_with, identity_of
 
 # A process more pays off from so many simulated masks on (2 to 10 s of work); each takes some at
@@ -21,7 +22,7 @@ def number_of_processes(number_of_items: int) -> int:
     """Return how many processes pay off for so many items: at most one a core, at least one."""
     if multiprocessing.current_process().daemon:  # which may not have processes of its own
         return 1
-    return max(1, min(os.cpu_count() or 1, number_of_items // ITEMS_PER_PROCESS))
+    return max(1, min(available_cores(), number_of_items // ITEMS_PER_PROCESS))
 
 
 def run_in_processes(function: Callable, items: Iterable, processes: int) -> Iterator:

@@ -5,7 +5,6 @@ import concurrent.futures
 import contextlib
 import logging
 import math
-import os
 import signal
 import threading
 import time
@@ -15,6 +14,7 @@ import keras
 import numpy as np
 
 from models import backend
+from models.available_cores import available_cores
 from pipeline.progress import format_seconds, live_line
 from pipeline.training.training_runs import (
     load_checkpoint,
@@ -26,7 +26,7 @@ from pipeline.training.training_runs import (
 logger = logging.getLogger(__name__)
 
 STEPS_BETWEEN_FETCHES = 20  # losses stay on the device in between: fetching them waits for it
-THREADS = min(max((os.cpu_count() or 1) // 2, 2), 8)  # that make batches
+THREADS = min(max(available_cores() // 2, 2), 8)  # that make batches
 PREFETCHED_BATCHES = THREADS + 2
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 15.0  # for epochs that take less than that
 LARGEST_SHARE_OF_CHECKPOINTS = 0.05  # of the time, where writing one takes long

@@ -127,8 +127,10 @@ def save_checkpoint(model, run_folder, state):
     final = folder / f"{state['epoch']:06d}_{state['step']:06d}"
     _delete_checkpoint(final)
     rename_for_good(temporary, final)
-    for old in sorted(folder.glob("[0-9]*"))[:-CHECKPOINTS_KEPT]:
-        _delete_checkpoint(old)
+    # One of a later step than this is damaged, and was passed over by `load_checkpoint`.
+    kept = sorted(one for one in folder.glob("[0-9]*") if one <= final)[-CHECKPOINTS_KEPT:]
+    for other in set(folder.glob("[0-9]*")).difference(kept):
+        _delete_checkpoint(other)
 
 
 def bytes_of_weights(model):
@@ -203,8 +205,10 @@ def training_went_wrong(state, what, run_folder):
     kept = (
         f"The last good checkpoint is kept in {run_folder}." if saved else "No checkpoint was due."
     )
+    epoch, step = state["epoch"], state["step"]
+    when = f"in epoch {epoch + 1}, by step {step}" if step else f"by the end of epoch {epoch}"
     return (
-        f"Training went wrong in epoch {state['epoch'] + 1}, by step {state['step']}: {what}. "
+        f"Training went wrong {when}: {what}. "
         f"{kept} Halve the learning rate or raise the batch "
         'size; with PRECISION = "mixed_bfloat16", try "float32". Or change SEED.'
     )

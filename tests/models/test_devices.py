@@ -22,7 +22,7 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(backend, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(backend, "_use_xla", "auto")
-    monkeypatch.setattr(backend.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(backend, "available_cores", lambda: 8)
     if TENSORFLOW:
         config = backend.tf.config
         monkeypatch.setattr(config, "list_physical_devices", lambda kind: GPUS)

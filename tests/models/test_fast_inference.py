@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from models import fast_inference, layers, lean_networks
+from models import fast_inference, layers, lean_networks, wgan_gp
 from models.cyclegan_networks import build_generator
 from models.multires_unet import build_multires_unet
 
@@ -51,6 +51,15 @@ def test_a_prepared_network_gives_what_the_network_gives(build):
             predict(image), lean_networks.predict(network, image), rtol=0, atol=2e-5
         )
         np.testing.assert_array_equal(image, before)
+
+
+def test_what_does_more_than_convolve_is_not_folded():
+    generator = as_if_trained(wgan_gp.build_generator((16, 16), 8))
+    folded = fast_inference.fold_batch_normalization(generator)
+    latent = np.random.default_rng(1).normal(size=(2, 8)).astype(np.float32)
+    expected = lean_networks.predict(generator, latent)
+    assert expected.shape == (2, 16, 16, 1)
+    np.testing.assert_allclose(lean_networks.predict(folded, latent), expected, rtol=0, atol=2e-5)
 
 
 def test_no_normalisation_and_no_extra_relu_is_left_behind_the_unets_convolutions():

@@ -57,6 +57,13 @@ def unet_steps():
     return [(model.train_step, pairs), (model.validation_step, pairs)]
 
 
+def weight_decay_steps():
+    model = build_unet(4, particle_weight=2.0)
+    model.set_up(1e-3, weight_decay=0.1)
+    pairs = uniform(2, 32, 32, 1), uniform(2, 32, 32, 1, seed=1)
+    return [(model.train_step, pairs)]
+
+
 ONE_A_NETWORK = [wgan_steps, cyclegan_steps, unet_steps]
 ALL = [
     *ONE_A_NETWORK,
@@ -64,4 +71,5 @@ ALL = [
     crossentropy_steps,
     cycle_noise_steps,
     discriminator_noise_steps,
+    weight_decay_steps,
 ]

@@ -11,6 +11,7 @@ from skimage.draw import disk, ellipse
 from models import wgan_gp
 from pipeline import inference
 from pipeline.image_files import list_images, read_image, write_image
+from pipeline.processes import worker_processes
 from pipeline.processes.worker_processes import (
     ITEMS_AT_A_TIME,
     number_of_processes,
@@ -210,7 +211,7 @@ def test_several_processes_give_the_same_as_one():
 
 
 def test_more_processes_only_for_many_masks(monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    monkeypatch.setattr(worker_processes, "available_cores", lambda: 3)
     assert [number_of_processes(n) for n in (1, 99, 100, 10_000)] == [1, 1, 2, 3]
 
 

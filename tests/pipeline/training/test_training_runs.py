@@ -87,6 +87,16 @@ def test_of_a_damaged_checkpoint_the_one_before_is_taken(tmp_path, damage, caplo
     assert f"the checkpoint {newest} is damaged and passed over" in caplog.text
 
 
+def test_a_damaged_checkpoint_takes_no_place_of_a_sound_one(tmp_path):
+    model, (_, newest) = saved_twice(tmp_path)
+    (newest / "model.weights.h5").write_bytes(b"x" * 999)
+    state = training_runs.load_checkpoint(model, tmp_path)
+    for step in (5, 9):
+        training_runs.save_checkpoint(model, tmp_path, {**state, "step": step, "rows": []})
+    left = sorted(folder.name for folder in (tmp_path / "checkpoints").iterdir())
+    assert left == ["000001_000005", "000001_000009"]
+
+
 def test_without_a_sound_checkpoint_nothing_is_trained_on(tmp_path):
     model, folders = saved_twice(tmp_path)
     for folder in folders:
@@ -132,7 +142,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     model, _ = saved_twice(tmp_path)
     weight = model.trainable_weights[0]
     weight.assign(np.full(weight.shape, np.nan, np.float32))
-    with pytest.raises(ValueError, match="a weight is not finite"):
+    with pytest.raises(ValueError, match="by the end of epoch 3: a weight is not finite"):
         training_runs.save_checkpoint(
             model, tmp_path, {"epoch": 3, "step": 0, "sums": {}, "rows": []}
         )
