@@ -61,8 +61,8 @@ IMAGE_CROP = "auto"
 # The networks see micrographs and outlines enlarged by this factor (below 1: reduced); masks and
 # measurements are in the micrographs' own pixels. "auto": 2 to 4 if your outlines are less than 15
 # pixels across, so that small particles are told apart; 0.5 to 0.1 if nearly all are more than 40,
-# so that a tile shows several; else 1. Published: 1. Time and memory of steps 4, 5 and 6b grow with
-# its square.
+# so that a tile shows several; else 1. Published: 1. Particles of less than about 10 pixels as the
+# networks see them are mostly missed. Time and memory of steps 4, 5 and 6b grow with its square.
 MICROGRAPH_SCALE = "auto"
 # Size of a pixel in nm. None: from the file's metadata, where the microscope wrote it.
 PIXEL_SIZE_NM = None
@@ -363,6 +363,9 @@ def steps(run_step):
         results_dir=RESULTS_DIR,
         pixel_size_nm=PIXEL_SIZE_NM,
         exclude_border=True,  # particles cut by the image's edge have no known size
+        # the line of one pixel between touching particles counts as part of one of them; False, as
+        # published: of neither
+        give_back_lines=True,
         # ranges to keep, in the units of particles.csv (nm2 and nm where pixel sizes are known),
         # such as {"area": (1000, None), "convexity": (0.8, 1.0)}
         filters={},

@@ -61,6 +61,7 @@ def time_folder(root: Path, images: int) -> tuple[dict[str, tuple[float, float]]
                 results_dir=root / "Results",
                 pixel_size_nm=2.5,
                 exclude_border=True,
+                give_back_lines=True,
                 filters={},
                 image_crop=None,
                 wgan_dir=root / "1_WGAN",

@@ -15,10 +15,12 @@ import psutil
 from pipeline import PROGRAM, VERSION
 from pipeline.files.calibration import calibrate
 from pipeline.files.mask_pairs import find_mask_pairs, list_masks, read_mask_pair
-from pipeline.image_files import write_image
+from pipeline.image_files import image_size, write_image
 from pipeline.particle_shapes import measure_particles as measure_labels
 from pipeline.particle_shapes import to_label_map
 from pipeline.particles.border_correction import empty_frame, inclusion_weights
+from pipeline.particles.contacts import give_back_lines as with_lines_given_back
+from pipeline.particles.label_maps import surrounds_all
 from pipeline.particles.particle_filters import (
     check_filters,
     check_unit_of_filters,
@@ -28,6 +30,12 @@ from pipeline.particles.size_distribution import weighted_percentiles
 from pipeline.progress import counted, progress
 from pipeline.report.page import write_report
 from pipeline.report.training import CYCLEGAN, UNET, WGAN
+from pipeline.results.doubts import (
+    BELOW_SMALL,
+    SMALL_AREA_PIXELS,
+    doubts_of_masks,
+    doubts_of_particles,
+)
 from pipeline.results.imagej_rois import write_label_map, write_roi_set
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_overlay
 from pipeline.results.result_tables import write_result_tables
@@ -36,12 +44,7 @@ from pipeline.run_folders import MADE_WITH, fingerprint, name_new_run, read_json
 logger = logging.getLogger(__name__)
 
 PACKAGES = ("numpy", "scikit-image", "opencv-python", "tifffile", "keras", "tensorflow", "torch")
-# Fewer pixels (an equivalent diameter of 5) give no shape, and are often remnants of a mask.
-SMALL_AREA_PIXELS = 20
 UNFINISHED = ".unfinished_"
-BELOW_SMALL = f"measured_below_{SMALL_AREA_PIXELS}_px2"
-# A particle of two thirds of its image's height and width counts as 9.
-LARGE_WEIGHT = 9
 
 
 def measure_particles(
@@ -51,6 +54,7 @@ def measure_particles(
     results_dir: Path,
     pixel_size_nm: float | None,
     exclude_border: bool,
+    give_back_lines: bool,
     filters: Mapping[str, tuple],
     image_crop: str | int | None,
     wgan_dir: Path,
@@ -67,6 +71,8 @@ def measure_particles(
     images_dir : the micrographs, paired by name; those without a mask are not measured.
     results_dir : the results go to a new folder ``<time>`` in it, which is returned.
     pixel_size_nm : None reads it from the micrographs; without any, all sizes are in pixels.
+    give_back_lines : whether the lines of one pixel between particles count as part of them;
+        `pipeline.particles.contacts.give_back_lines`.
     filters : quantity -> (smallest, largest), in the units of particles.csv.
     image_crop : as in `pipeline.image_files.read_micrograph`.
     wgan_dir, cyclegan_dir, unet_dir : where the networks' runs are, for the report; they may be
@@ -97,22 +103,27 @@ def measure_particles(
         (folder / name).mkdir(parents=True)
     write_json(folder / "options.json", options)
 
-    image_rows, tables = [], []
+    image_rows, tables, inverted = [], [], []
     jobs = list(zip(pairs, calibration, strict=True))
     for (mask_path, image_path), (size_nm, source) in progress(jobs, "images measured"):
         mask, micrograph = read_mask_pair(mask_path, image_path, image_crop)
         pixel_size = size_nm if unit == "nm" else 1.0
-        row, kept, groups = _measure_image(mask, micrograph, pixel_size, exclude_border, filters)
+        labels = to_label_map(mask)
+        inverted += [mask_path.name] if surrounds_all(labels) else []
+        labels = with_lines_given_back(labels) if give_back_lines else labels
+        row, kept, groups = _measure_image(labels, micrograph, pixel_size, exclude_border, filters)
         _write_pictures(folder, image_path.stem, micrograph, groups, size_nm)
         tables.append({"image": np.full(len(kept["label"]), image_path.name, object), **kept})
         image_rows.append(
             {"image": image_path.name, "pixel_size_nm": size_nm, "pixel_size_source": source}
+            | {"rows_left_out": image_size(image_path)[0] - mask.shape[0]}
             | row
             | _per_area(mask.shape, kept["inclusion_weight"], pixel_size, unit)
             | {f"median_equivalent_diameter_{unit}": _median(kept)}
         )
     particles = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
-    warnings += _doubts(image_rows, unit, particles["inclusion_weight"])
+    warnings += doubts_of_masks(image_rows, inverted)
+    warnings += doubts_of_particles(image_rows, unit, particles["inclusion_weight"])
     for warning in warnings:
         logger.warning("%s", warning)
     write_result_tables(folder, image_rows, particles, unit, seed)
@@ -141,7 +152,7 @@ def _unfinished_folder(results_dir: Path) -> Path:
 
 
 def _measure_image(
-    mask: np.ndarray,
+    labels: np.ndarray,
     micrograph: np.ndarray,
     pixel_size: float,
     exclude_border: bool,
@@ -152,7 +163,6 @@ def _measure_image(
     The groups are label maps with a colour each: of particles dropped at the border, dropped by
     filters, and kept.
     """
-    labels = to_label_map(mask)
     columns = measure_labels(labels, micrograph, pixel_size, exclude_border=False)
     if exclude_border:
         frame = empty_frame(labels)
@@ -160,13 +170,13 @@ def _measure_image(
     stays, dropped = filter_particles(columns, exclude_border, filters)
     kept = {name: values[stays] for name, values in columns.items()}
     row = {
-        "height_px": mask.shape[0],
-        "width_px": mask.shape[1],
+        "height_px": labels.shape[0],
+        "width_px": labels.shape[1],
         "particles_found": len(stays),
         **dropped,
         "particles_measured": int(stays.sum()),
         BELOW_SMALL: int((kept["area"] < SMALL_AREA_PIXELS * pixel_size**2).sum()),
-        "covered_area_percent": 100 * np.count_nonzero(mask) / mask.size,
+        "covered_area_percent": 100 * np.count_nonzero(labels) / labels.size,
     }
 
     def only(chosen: np.ndarray) -> np.ndarray:
@@ -181,38 +191,6 @@ def _measure_image(
         (only(stays), KEPT_COLOUR),
     ]
     return row, kept, groups
-
-
-def _doubts(image_rows: list[dict], unit: str, inclusion_weight: np.ndarray) -> list[str]:
-    """Return warnings that follow from the particles themselves."""
-    measured = sum(row["particles_measured"] for row in image_rows)
-    small = sum(row[BELOW_SMALL] for row in image_rows)
-    if measured == 0:
-        found = sum(row["particles_found"] for row in image_rows)
-        return [
-            f"No particle was left to measure, of {found} found: the tables are empty. images.csv "
-            f"says why they were dropped. Masks are white particles on black."
-        ]
-    warnings = []
-    large = int((inclusion_weight > LARGE_WEIGHT).sum())
-    if large:
-        warnings.append(
-            f"{large} of {measured} particles are so large that their image's edge cuts most of "
-            f"their size, so each stands for more than {LARGE_WEIGHT}: the sizes rest on these "
-            f"few. Take images of a larger field; summary.csv also has the sizes without this "
-            f"border correction."
-        )
-    if small == 0:
-        return warnings
-    pixel = max(row["pixel_size_nm"] for row in image_rows) if unit == "nm" else 1.0
-    # Half a pixel below, so that rounding drops none that is just large enough.
-    smallest = (SMALL_AREA_PIXELS - 0.5) * pixel**2
-    warnings.append(
-        f"{small} of {measured} particles ({100 * small / measured:.1f} %) have fewer than "
-        f"{SMALL_AREA_PIXELS} pixels: too few for a shape, and often remnants of a mask. To leave "
-        f'them out: filters={{"area": ({smallest:.4g}, None)}}.'
-    )
-    return warnings
 
 
 def _write_pictures(

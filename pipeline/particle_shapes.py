@@ -8,6 +8,7 @@ from pipeline.particles.border_correction import (
     inclusion_weights,
     labels_at_edge,
 )
+from pipeline.particles.contacts import contact_shares
 from pipeline.particles.feret_diameters import angle_of, convex_hull, max_feret, rectangles
 from pipeline.particles.pixel_outlines import outline_polygons, perimeters, signed_area, walk_edges
 
@@ -32,6 +33,7 @@ COLUMNS = {
     "minor_axis_length": "length",
     "hull_area": "area",
     "mean_intensity": "",
+    "contact_share": "",
     "touches_border": "",
     "bounding_box_height": "pixel",
     "bounding_box_width": "pixel",
@@ -115,8 +117,8 @@ def measure_particles(
     The columns of `COLUMNS`, one row a particle, in the order of the labels; float64 but for
     ``label`` (int64) and ``touches_border`` (bool). ``area`` is that of the pixels, without
     holes. ``orientation`` is the angle of the fitted ellipse's major axis, anticlockwise from
-    the x axis, in [0, 180). ``inclusion_weight``: `inclusion_weights`; 1 where the particles at
-    the edge stay.
+    the x axis, in [0, 180). ``contact_share``: `contact_shares`. ``inclusion_weight``:
+    `inclusion_weights`; 1 where the particles at the edge stay.
 
     Raises
     ------
@@ -134,14 +136,14 @@ def measure_particles(
     if not 0 < pixel_size < np.inf:
         raise ValueError(f"pixel_size is {pixel_size}; allowed is a number above 0.")
     at_edge, frame = labels_at_edge(labels), empty_frame(labels)
-    if exclude_border:
-        labels = np.where(np.isin(labels, at_edge), 0, labels)
-    edges = walk_edges(labels)
-    columns = _regions(labels, intensity_image)
+    wanted = np.where(np.isin(labels, at_edge), 0, labels) if exclude_border else labels
+    edges = walk_edges(wanted)
+    columns = _regions(wanted, intensity_image)
     columns["touches_border"] = np.isin(columns["label"], at_edge)
     columns |= _hulls_and_ferets(outline_polygons(edges))
-    outlines = perimeters(edges)
-    columns["perimeter"] = np.array([outlines[label] for label in columns["label"].tolist()])
+    by_label = {"perimeter": perimeters(edges), "contact_share": contact_shares(labels, edges)}
+    for name, values in by_label.items():
+        columns[name] = np.array([values[label] for label in columns["label"].tolist()], float)
     columns |= _shape_factors(columns)
     columns["inclusion_weight"] = np.ones(len(columns["label"]))
     if exclude_border:

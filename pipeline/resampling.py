@@ -10,6 +10,7 @@ from pipeline.particle_masks import (
     to_four_connected,
     without_specks,
 )
+from pipeline.particles.contacts import particles_and_lines
 
 ON_OUTLINE = 1e-3  # pixels from it
 # Sigma, in pixels of before, of the blur of outlines that are enlarged: without it the corners of
@@ -73,7 +74,7 @@ def mask_at_size(mask: np.ndarray, size: tuple[int, int], smallest: int = 1) -> 
         is_left = np.bincount(resized.ravel(), minlength=labels.max() + 1) > 0
         labels[~is_left[labels]] = 0
         resized = nearest_particles(resized)
-        _clear_outside(resized, (labels > 0) | _is_between(labels))
+        _clear_outside(resized, particles_and_lines(labels))
     set_apart(resized)
     pixel_of_before = size[0] * size[1] // mask.size
     return without_specks(to_four_connected(resized), max(smallest, pixel_of_before))
@@ -108,15 +109,6 @@ def _clear_outside(resized, particle):
     # Outlines may go right through the middles of pixels, half of them where the scale is 2: these
     # are every second particle's, so that sizes are right in the mean.
     resized[depth < np.where(resized % 2, -ON_OUTLINE, ON_OUTLINE)] = 0
-
-
-def _is_between(labels):
-    """Return which pixels of the background have two different particles beside them."""
-    around = np.ones((3, 3), np.uint8)
-    numbers = labels.astype(np.float32)
-    from_last = np.where(labels > 0, 1 + numbers.max() - numbers, 0)
-    last, first = cv2.dilate(numbers, around), 1 + numbers.max() - cv2.dilate(from_last, around)
-    return (labels == 0) & (last > 0) & (first != last)
 
 
 def _smooth(depth):

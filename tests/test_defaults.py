@@ -126,7 +126,7 @@ ADVANCED = {
         "watershed_lines": True,
         "min_distance": Both((9, 5)),
     },
-    "7": {"exclude_border": True, "filters": {}},
+    "7": {"exclude_border": True, "give_back_lines": True, "filters": {}},  # the second is ours
     "8": {"watershed_lines": True, "min_distance": Both((9, 5))},
 }
 # Of each step the options from above: keyword -> option.

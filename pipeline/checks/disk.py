@@ -48,6 +48,9 @@ def estimate_bytes(
 ) -> dict[str, int]:
     """Return how many bytes a whole run will write, by the option of the folder.
 
+    There are taken to be NUM_SIMULATED_MASKS tiles and masks. That more tiles show particles, so
+    that there are more, step 0 alone finds out.
+
     Parameters
     ----------
     options : the options of StartProcess.py, all of them allowed.
@@ -93,8 +96,9 @@ def check_disk_space(
         places.setdefault(device, place)
     return [
         f"The disk of {places[device]} has {shutil.disk_usage(places[device]).free / 1e9:.1f} GB "
-        f"free; the run will write about {size / 1e9:.1f} GB. Free some space, change ROOT_DIR, "
-        "or lower NUM_SIMULATED_MASKS or CYCLEGAN_FILTERS."
+        f"free; the run will write about {size / 1e9:.1f} GB, or more if more than "
+        "NUM_SIMULATED_MASKS tiles show particles. Free some space, change ROOT_DIR, or lower "
+        "NUM_SIMULATED_MASKS or CYCLEGAN_FILTERS."
         for device, size in needed.items()
         if shutil.disk_usage(places[device]).free < size
     ]

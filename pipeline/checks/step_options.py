@@ -146,6 +146,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "min_distance": POSITIVE,
     "pixel_size_nm": PIXEL_SIZE,
     "exclude_border": YES_NO,
+    "give_back_lines": YES_NO,
 }
 
 # Keywords that mean something of their own in one step.

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pipeline.files.pixel_size import MAX_RELATIVE_DIFFERENCE, read_pixel_size
+from pipeline.files.pixel_size import MAX_RELATIVE_DIFFERENCE, read_pixel_size, read_stored_width
+from pipeline.image_files import image_size
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def calibrate(
         warnings = _contradictions(paths, pixel_size_nm)
     else:
         found = [read_pixel_size(path) or (None, "none") for path in paths]
-        warnings = []
+        warnings = _resized(path for path, (size, _) in zip(paths, found, strict=True) if size)
     by_name = {path.name: size for path, (size, _) in zip(paths, found, strict=True)}
     problems = mixed_scales(by_name)
     if problems:
@@ -46,8 +47,8 @@ def calibrate(
     without = [name for name, size in by_name.items() if size is None]
     if without:
         warnings.append(
-            f"{len(without)} of {len(paths)} images carry no pixel size ({_first(without)}), so "
-            f"all sizes are in pixels. Set PIXEL_SIZE_NM to have nm."
+            f"{len(without)} of {len(paths)} images carry no pixel size "
+            f"({first_names(without)}), so all sizes are in pixels. Set PIXEL_SIZE_NM to have nm."
         )
     return found, "px" if without else "nm", warnings
 
@@ -71,10 +72,11 @@ def mixed_scales(pixel_sizes: Mapping[str, float | None]) -> list[str]:
     if not without or not _differ(known):
         return []
     return [
-        f"{len(without)} of {len(pixel_sizes)} images carry no pixel size ({_first(without)}), "
-        f"and those of the others differ ({_range(known)} nm), so nm and pixels of different "
-        f"scales would stand in one distribution. Give these images their pixel size (in ImageJ: "
-        f"Analyze > Set Scale, then save as TIFF), or measure them apart from the others."
+        f"{len(without)} of {len(pixel_sizes)} images carry no pixel size "
+        f"({first_names(without)}), and those of the others differ ({_range(known)} nm), so nm and "
+        f"pixels of different scales would stand in one distribution. Give these images their "
+        f"pixel size (in ImageJ: Analyze > Set Scale, then save as TIFF), or measure them apart "
+        f"from the others."
     ]
 
 
@@ -90,8 +92,25 @@ def _contradictions(paths: Iterable[Path], pixel_size_nm: float) -> list[str]:
         return []
     return [
         f"PIXEL_SIZE_NM is {pixel_size_nm:g}, but the metadata of {len(others)} of {len(read)} "
-        f"images say otherwise ({_first(others)}). {pixel_size_nm:g} nm is used for all: set "
+        f"images say otherwise ({first_names(others)}). {pixel_size_nm:g} nm is used for all: set "
         f"PIXEL_SIZE_NM to None if the files are right."
+    ]
+
+
+def _resized(paths: Iterable[Path]) -> list[str]:
+    """Return a warning where images are not as wide as the microscope says it stored them."""
+    widths = {path: (read_stored_width(path), image_size(path)[1]) for path in paths}
+    others = [
+        f"{path.name}: {width} pixels, stored with {stored}"
+        for path, (stored, width) in widths.items()
+        if stored not in (None, width)
+    ]
+    if not others:
+        return []
+    return [
+        f"{len(others)} of {len(widths)} images are not as wide as the microscope stored them "
+        f"({first_names(others)}). If they were cropped, their pixel size is right; if they were "
+        f"enlarged or reduced, it is not: set PIXEL_SIZE_NM."
     ]
 
 
@@ -103,5 +122,6 @@ def _range(sizes: list[float]) -> str:
     return " to ".join(f"{size:g}" for size in dict.fromkeys([min(sizes), max(sizes)]))
 
 
-def _first(names: list[str]) -> str:
+def first_names(names: list[str]) -> str:
+    """Return the first few names, for a message, and "..." where there are more."""
     return ", ".join(names[:NAMES_SHOWN]) + (" ..." if len(names) > NAMES_SHOWN else "")

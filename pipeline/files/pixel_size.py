@@ -10,9 +10,12 @@ import tifffile
 
 logger = logging.getLogger(__name__)
 
+# By the unit's name in lower case, in the singular.
 NM_PER_UNIT = {
     "pm": 1e-3,
+    "picometer": 1e-3,
     "angstrom": 0.1,
+    "ångström": 0.1,
     "å": 0.1,
     "nm": 1.0,
     "nanometer": 1.0,
@@ -20,11 +23,13 @@ NM_PER_UNIT = {
     "μm": 1e3,  # Greek mu
     "um": 1e3,
     "micron": 1e3,
-    "microns": 1e3,
     "micrometer": 1e3,
     "mm": 1e6,
+    "millimeter": 1e6,
     "cm": 1e7,
+    "centimeter": 1e7,
     "m": 1e9,
+    "meter": 1e9,
 }
 
 # What damaged or unusual metadata raise while they are read; then the next source is tried.
@@ -50,10 +55,10 @@ def read_pixel_size(path: Path, level: int = logging.WARNING) -> tuple[float, st
     """Return the side of a pixel in nm and where it was found; None where the file does not say.
 
     The sources in order: Zeiss (tag 34118), FEI and Thermo Fisher (34680, 34682), Olympus and
-    JEOL (33560), ImageJ, OME, and the TIFF resolution in centimetres. Metadata that cannot be
-    read, a size that is not above 0 or pixels that are not square are passed over, with a
-    message of the logging ``level``. Cutting rows off an image does not change the size of its
-    pixels.
+    JEOL (33560), Gatan (65003 to 65010), ImageJ, OME, and the TIFF resolution in centimetres.
+    Metadata that cannot be read, a size that is not above 0 or pixels that are not square are
+    passed over, with a message of the logging ``level``. Cutting rows off an image does not change
+    the size of its pixels.
     """
     path = Path(path)
     if path.suffix.lower() not in (".tif", ".tiff"):
@@ -95,8 +100,34 @@ def _one_size(read_sides: Callable, tiff: tifffile.TiffFile, what: str, level: i
     return float(width)
 
 
+def read_stored_width(path: Path) -> int | None:
+    """Return how many pixels wide the microscope says it stored the image; None if it does not say.
+
+    Zeiss, FEI and Thermo Fisher do. If the image has another width, it was cropped, or resized, and
+    then the pixel size that the file still names is wrong.
+    """
+    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+        return None
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            tags = tiff.pages.first.tags
+            if isinstance(zeiss := tags.valueof(34118), dict) and "dp_image_store" in zeiss:
+                return int(zeiss["dp_image_store"][1].split("*")[0])
+            for tag in (34680, 34682):
+                if isinstance(fei := tags.valueof(tag), dict) and "Image" in fei:
+                    return int(fei["Image"]["ResolutionX"])
+    except METADATA_ERRORS:
+        return None
+    return None
+
+
 def _to_nm(value: float, unit: str) -> float:
-    return float(value) * NM_PER_UNIT[unit.strip().lower()]
+    return float(value) * NM_PER_UNIT[_singular(unit)]
+
+
+def _singular(unit: str) -> str:
+    """Return a unit's name in lower case, American, singular: nanometer for Nanometres."""
+    return unit.strip().lower().replace("metre", "meter").removesuffix("s")
 
 
 def _zeiss(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
@@ -133,6 +164,24 @@ def _olympus(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
     return entries["pixelsizex"] * 1e9, entries["pixelsizey"] * 1e9
 
 
+def _gatan(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
+    tags = tiff.pages.first.tags
+    found = [tags.valueof(code) for code in (65003, 65004, 65009, 65010)]  # units, sides; x, y
+    if None in found:
+        return None
+    units = [_decoded(text) for text in found[:2]]
+    if not all(_singular(unit) in NM_PER_UNIT for unit in units):
+        return None  # "" where it was not calibrated, "1/nm" of a diffraction pattern
+    return tuple(_to_nm(side, unit) for side, unit in zip(found[2:], units, strict=True))
+
+
+def _decoded(text: str | bytes | tuple[int, ...]) -> str:
+    """Return a tag's text, of which a program may have written bytes, or two to a letter."""
+    if not isinstance(text, str):
+        text = bytes(text).decode("latin-1")
+    return text.replace("\0", "")
+
+
 def _imagej(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
     metadata = tiff.imagej_metadata or {}
     # ImageJ escapes what is not ASCII: \u00B5m.
@@ -141,7 +190,7 @@ def _imagej(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
         lambda found: chr(int(found.group(1), 16)),
         str(metadata.get("unit", "")),
     )
-    if unit.strip().lower() not in NM_PER_UNIT:
+    if _singular(unit) not in NM_PER_UNIT:
         return None  # "pixel" or "inch": not calibrated
     per_unit = _resolution(tiff)
     return None if per_unit is None else tuple(_to_nm(1 / one, unit) for one in per_unit)
@@ -182,6 +231,7 @@ SOURCES: dict[str, Callable] = {
     "Zeiss metadata": _zeiss,
     "FEI or Thermo Fisher metadata": _fei,
     "Olympus or JEOL metadata": _olympus,
+    "Gatan metadata": _gatan,
     "ImageJ calibration": _imagej,
     "OME metadata": _ome,
     "TIFF resolution": _centimetres,

@@ -51,6 +51,16 @@ def describe_numbers(image: np.ndarray) -> str | None:
     )
 
 
+def surrounds_all(labels: np.ndarray) -> bool:
+    """Return whether one particle reaches all four edges and covers more than half of the image.
+
+    That is the background of a mask that is black on white. ``labels``: a label map (h, w).
+    """
+    edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    at_all = set.intersection(*(set(edge.tolist()) for edge in edges)) - {0}
+    return any(2 * np.count_nonzero(labels == label) > labels.size for label in at_all)
+
+
 def _holds_numbers(image: np.ndarray) -> bool:
     """Return whether an image's values are the numbers of areas rather than grey levels."""
     if image.dtype.kind not in "ui" or image.min() < 0:

@@ -25,6 +25,7 @@ MICROGRAPH = np.random.default_rng(0).integers(0, 255, (120, 160)).astype(np.uin
 OPTIONS = {
     "pixel_size_nm": 2.0,
     "exclude_border": True,
+    "give_back_lines": True,
     "filters": {},
     "image_crop": None,
     "seed": 0,
@@ -178,7 +179,7 @@ def test_particles_stand_for_those_that_the_edge_cuts(measure):
 
 def test_particles_almost_as_large_as_the_image_are_warned_of(measure):
     folder = measure({"a": squares((5, 5)) | squares((20, 20), size=98)})
-    (warning,) = read_json(folder / "about.json")["warnings"]
+    warning, *_ = read_json(folder / "about.json")["warnings"]
     assert "1 of 2 particles are so large" in warning and "more than 9:" in warning
 
 
@@ -248,8 +249,9 @@ def test_it_is_noted_how_the_masks_were_made(measure, tmp_path):
 
 def test_a_mask_of_black_on_white_gives_a_hint(measure):
     folder = measure({"a": 255 - squares((20, 30), (60, 70))})
-    (warning,) = read_json(folder / "about.json")["warnings"]
-    assert "of 1 found" in warning and "white particles on black" in warning
+    first, second = read_json(folder / "about.json")["warnings"]
+    assert "In 1 of 1 masks (a.tif)" in first and "white particles on black" in first
+    assert "of 1 found" in second and "white particles on black" in second
 
 
 def test_one_particle(measure):
@@ -260,7 +262,7 @@ def test_one_particle(measure):
 
 def test_specks_are_warned_of(measure):
     folder = measure({"a": squares((20, 30)) | squares((60, 60), size=2)})
-    (warning,) = read_json(folder / "about.json")["warnings"]
+    warning, *_ = read_json(folder / "about.json")["warnings"]
     assert "1 of 2 particles (50.0 %) have fewer than 20 pixels" in warning
     assert 'filters={"area": (78, None)}' in warning
 
@@ -269,7 +271,7 @@ def test_the_filter_that_is_advised_keeps_what_is_just_large_enough(measure, tmp
     mask = squares((20, 30)) | squares((60, 60), size=2)
     mask[90:94, 20:25] = 255  # 20 pixels; rounded, 20 x 7.34375**2 = 1078.6 would be 1079
     folder = measure({"a": mask}, pixel_size_nm=7.34375)
-    (warning,) = read_json(folder / "about.json")["warnings"]
+    warning, *_ = read_json(folder / "about.json")["warnings"]
     smallest = float(re.search(r'"area": \((.*), None', warning).group(1))
     areas = [float(row["area_nm2"]) for row in read_table(folder / "particles.csv")]
     assert [area >= smallest for area in sorted(areas)] == [False, True, True]
@@ -364,3 +366,54 @@ def test_particles_of_a_label_map_may_touch(measure):
     assert float(row["covered_area_percent"]) == pytest.approx(100 * 400 / labels.size, rel=1e-5)
     kept = read_image(folder / "labels" / "a.tif")
     np.testing.assert_array_equal(kept, np.where(labels == 3, 0, labels))
+
+
+@pytest.mark.parametrize(("give_back_lines", "areas"), [(True, [110, 100]), (False, [100, 100])])
+def test_lines_between_touching_particles(measure, give_back_lines, areas):
+    mask = squares((20, 30), (20, 41), (60, 60))
+    folder = measure({"a": mask}, pixel_size_nm=None, give_back_lines=give_back_lines)
+    particles = read_table(folder / "particles.csv")
+    assert [float(row["area_px2"]) for row in particles] == [*areas, 100]
+    labels = tifffile.imread(folder / "labels" / "a.tif")
+    assert np.bincount(labels.astype(int).ravel())[1:].tolist() == [*areas, 100]
+    (row,) = read_table(folder / "images.csv")
+    assert float(row["covered_area_percent"]) == pytest.approx(sum([*areas, 100]) / 192, rel=1e-5)
+
+
+def test_particles_that_touch_others_can_be_left_out(measure):
+    mask = squares((20, 30), (20, 41), (60, 60))
+    folder = measure({"a": mask}, filters={"contact_share": (None, 0.1)})
+    (row,) = read_table(folder / "particles.csv")
+    assert (row["contact_share"], row["centroid_y_px"]) == ("0", "64.5")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(1, "1 image: the confidence intervals know nothing"), (7, "approximate")]
+)
+def test_few_images_are_warned_of(measure, number, words):
+    folder = measure({f"image_{index}": squares((50, 60)) for index in range(number)})
+    (warning,) = read_json(folder / "about.json")["warnings"]
+    assert words in warning
+
+
+@pytest.mark.parametrize(("empty", "number"), [(0, 0), (1, 1)])
+def test_only_images_with_particles_count_as_such(measure, empty, number):
+    masks = {f"image_{index}": squares((50, 60)) * (index >= empty) for index in range(8)}
+    assert len(read_json(measure(masks) / "about.json")["warnings"]) == number
+
+
+def test_masks_that_are_black_on_white_are_named(measure):
+    folder = measure({"a": squares((50, 60)), "b": 255 - squares((20, 30), (60, 70))})
+    warning, *_ = read_json(folder / "about.json")["warnings"]
+    assert "In 1 of 2 masks (b.tif) one particle reaches all four edges" in warning
+    assert "invert them" in warning
+
+
+def test_info_bars_found_in_some_images_alone_are_told(measure):
+    masks = {"a": squares((50, 60)), "b": squares((50, 60))[:100], "c": squares((50, 60))[:100]}
+    folder = measure(masks)
+    rows = read_table(folder / "images.csv")
+    assert [row["rows_left_out"] for row in rows] == ["0", "20", "20"]
+    warning, *_ = read_json(folder / "about.json")["warnings"]
+    assert "Of images of 160 x 120 pixels some were measured whole (a.tif)" in warning
+    assert "lowest 20 rows" in warning and "IMAGE_CROP to 100" in warning

@@ -80,3 +80,17 @@ def test_metadata_that_the_option_replaces_are_not_complained_of(tmp_path, caplo
     (tmp_path / "a.tif").write_bytes(b"no image")
     assert calibrate([tmp_path / "a.tif"], 5)[2] == []
     assert caplog.text == ""
+
+
+def test_images_that_were_resized_are_named(tmp_path):
+    text = "[Scan]\r\nPixelWidth=2e-009\r\nPixelHeight=2e-009\r\n[Image]\r\nResolutionX=8\r\n"
+    paths = [tmp_path / f"{width}.tif" for width in (8, 4)]
+    for path, width in zip(paths, (8, 4), strict=True):
+        image = np.zeros((6, width), np.uint8)
+        tifffile.imwrite(path, image, extratags=[(34682, 2, 0, text, True)], metadata=None)
+    found, _, (warning,) = calibrate(paths, None)
+    assert [size for size, _ in found] == [pytest.approx(2)] * 2
+    assert "1 of 2 images are not as wide" in warning
+    assert "4.tif: 4 pixels, stored with 8" in warning and "set PIXEL_SIZE_NM" in warning
+    # The option is what the user knows better.
+    assert "wide" not in " ".join(calibrate(paths, 1.0)[2])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from pipeline.files.pixel_size import SOURCES, read_pixel_size
+from pipeline.files.pixel_size import SOURCES, read_pixel_size, read_stored_width
 
 IMAGE = np.zeros((6, 8), np.uint8)
 
@@ -63,8 +63,62 @@ def test_olympus_and_jeol(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("unit", "factor"),
+    [(b"nm\0", 1), ("µm\0".encode("latin-1"), 1000), ("µm\0".encode("utf-16-le"), 1000)],
+)
+def test_gatan(tmp_path, unit, factor):
+    path = tmp_path / "a.tif"
+    units = [(code, 1, len(unit), unit, True) for code in (65003, 65004)]
+    sides = [(code, 12, 1, 0.25, True) for code in (65009, 65010)]
+    tifffile.imwrite(path, IMAGE, extratags=units + sides, metadata=None)
+    assert read_pixel_size(path) == (pytest.approx(0.25 * factor), "Gatan metadata")
+
+
+@pytest.mark.parametrize("unit", [b"1/nm\0", b"\0"])
+def test_diffraction_patterns_of_gatan_have_none(tmp_path, caplog, unit):
+    path = tmp_path / "a.tif"
+    units = [(code, 1, len(unit), unit, True) for code in (65003, 65004)]
+    sides = [(code, 12, 1, 0.25, True) for code in (65009, 65010)]
+    tifffile.imwrite(path, IMAGE, extratags=units + sides, metadata=None)
+    assert read_pixel_size(path) is None
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        (34118, f"{zeiss()}DP_IMAGE_STORE\r\nStore resolution = 1024 * 768\r\n"),
+        (34680, "[User]\r\nDate=1\r\n[Image]\r\nResolutionX=1024\r\nResolutionY=884\r\n"),
+        (34682, "[User]\r\nDate=1\r\n[Image]\r\nResolutionX=1024\r\nResolutionY=884\r\n"),
+    ],
+)
+def test_the_width_that_the_microscope_stored(tmp_path, tag, text):
+    assert read_stored_width(write(tmp_path / "a.tif", (tag, text))) == 1024
+
+
+def test_a_stored_width_that_is_not_there_or_cannot_be_read(tmp_path):
+    damaged = (34680, "[User]\r\nDate=1\r\n[Image]\r\nResolutionX=wide\r\n")
+    without = (34118, zeiss())
+    for tags in ([damaged], [without], []):
+        assert read_stored_width(write(tmp_path / "a.tif", *tags)) is None
+    (tmp_path / "b.tif").write_bytes(b"II*\0damaged")
+    assert read_stored_width(tmp_path / "b.tif") is None
+    assert read_stored_width(tmp_path / "c.png") is None
+
+
+@pytest.mark.parametrize(
     ("unit", "per_unit", "expected"),
-    [("nm", 1 / 7.34375, 7.34375), ("um", 400, 2.5), ("\\u00B5m", 400, 2.5), ("micron", 80, 12.5)],
+    [
+        ("nm", 1 / 7.34375, 7.34375),
+        ("um", 400, 2.5),
+        ("\\u00B5m", 400, 2.5),
+        ("micron", 80, 12.5),
+        ("microns", 80, 12.5),
+        ("nanometers", 0.4, 2.5),
+        ("Micrometres", 400, 2.5),
+        ("Angstroms", 0.04, 2.5),
+        ("\\u00C5", 0.04, 2.5),
+    ],
 )
 def test_imagej(tmp_path, unit, per_unit, expected):
     path = tmp_path / "a.tif"

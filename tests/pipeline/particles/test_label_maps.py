@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.particles.label_maps import describe_numbers, is_label_map
+from pipeline.particles.label_maps import describe_numbers, is_label_map, surrounds_all
 
 
 def disks(*places, shape=(60, 80)) -> np.ndarray:
@@ -109,3 +109,16 @@ def test_a_label_map_that_fills_8_bits_is_to_be_saved_in_16():
     grey = np.rint(255 * (noise - noise.min()) / np.ptp(noise)).astype(np.uint8)
     assert not is_label_map(grey)
     assert describe_numbers(np.where(np.indices((400, 400))[1] % 10 < 9, grey, 0)) is None
+
+
+def test_the_background_of_an_inverted_mask_surrounds_all():
+    inverted = (disks(*GRID) == 0).astype(np.int32)
+    assert surrounds_all(inverted)
+    # A cross of particles in one piece reaches all edges too, but is no background.
+    cross = np.zeros((60, 80), np.int32)
+    cross[28:32], cross[:, 38:42] = 1, 1
+    assert not surrounds_all(cross)
+    inverted[0] = 0
+    assert not surrounds_all(inverted)
+    assert not surrounds_all(disks(*GRID).astype(np.int32))
+    assert not surrounds_all(np.zeros((60, 80), np.int32))

@@ -1,0 +1,85 @@
+"""What a measurement leaves in doubt, in words for the log and the report."""
+
+import numpy as np
+
+from pipeline.files.calibration import first_names
+from pipeline.particles.size_distribution import FEWEST_IMAGES
+from pipeline.progress import counted
+
+# Fewer pixels (an equivalent diameter of 5) give no shape, and are often remnants of a mask.
+SMALL_AREA_PIXELS = 20
+BELOW_SMALL = f"measured_below_{SMALL_AREA_PIXELS}_px2"
+# A particle of two thirds of its image's height and width counts as 9.
+LARGE_WEIGHT = 9
+
+
+def doubts_of_masks(image_rows: list[dict], inverted: list[str]) -> list[str]:
+    """Return warnings of masks that are black on white, and of info bars found in some images.
+
+    ``image_rows``: of images.csv; ``inverted``: the names of masks in which one particle surrounds
+    all others (`surrounds_all`).
+    """
+    warnings = []
+    if inverted:
+        warnings.append(
+            f"In {len(inverted)} of {len(image_rows)} masks ({first_names(inverted)}) one particle "
+            f"reaches all four edges and covers more than half of the image: are they black on "
+            f"white? Masks are white particles on black: invert them and measure again."
+        )
+    left_out = {}
+    for row in image_rows:
+        size = (row["height_px"] + row["rows_left_out"], row["width_px"])
+        left_out.setdefault(size, {}).setdefault(row["rows_left_out"], []).append(row["image"])
+    for (height, width), images in left_out.items():
+        if len(images) > 1 and 0 in images:
+            warnings.append(
+                f"Of images of {width} x {height} pixels some were measured whole "
+                f"({first_names(images[0])}), of others the lowest {max(images)} rows were left "
+                f"out. If that is an info bar, and all have one, set IMAGE_CROP to "
+                f"{height - max(images)}."
+            )
+    return warnings
+
+
+def doubts_of_particles(
+    image_rows: list[dict], unit: str, inclusion_weight: np.ndarray
+) -> list[str]:
+    """Return warnings that follow from the particles themselves.
+
+    ``image_rows``: of images.csv; ``unit``: "nm" or "px"; ``inclusion_weight``: (n,), of the
+    particles that were measured.
+    """
+    measured = sum(row["particles_measured"] for row in image_rows)
+    small = sum(row[BELOW_SMALL] for row in image_rows)
+    if measured == 0:
+        found = sum(row["particles_found"] for row in image_rows)
+        return [
+            f"No particle was left to measure, of {found} found: the tables are empty. images.csv "
+            f"says why they were dropped. Masks are white particles on black."
+        ]
+    warnings = []
+    large = int((inclusion_weight > LARGE_WEIGHT).sum())
+    if large:
+        warnings.append(
+            f"{large} of {measured} particles are so large that their image's edge cuts most of "
+            f"their size, so each stands for more than {LARGE_WEIGHT}: the sizes rest on these "
+            f"few. Take images of a larger field; summary.csv also has the sizes without this "
+            f"border correction."
+        )
+    if small:
+        pixel = max(row["pixel_size_nm"] for row in image_rows) if unit == "nm" else 1.0
+        # Half a pixel below, so that rounding drops none that is just large enough.
+        smallest = (SMALL_AREA_PIXELS - 0.5) * pixel**2
+        warnings.append(
+            f"{small} of {measured} particles ({100 * small / measured:.1f} %) have fewer than "
+            f"{SMALL_AREA_PIXELS} pixels: too few for a shape, and often remnants of a mask. To "
+            f'leave them out: filters={{"area": ({smallest:.4g}, None)}}.'
+        )
+    images = sum(row["particles_measured"] > 0 for row in image_rows)
+    if images < FEWEST_IMAGES:
+        known = "know nothing of how images differ" if images == 1 else "are approximate"
+        warnings.append(
+            f"All particles are from {counted(images, 'image')}: the confidence intervals {known}. "
+            f"Take ten or more."
+        )
+    return warnings
