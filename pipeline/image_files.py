@@ -181,11 +181,12 @@ def read_mask(path: Path, invert: bool = False) -> np.ndarray:
     return above_half(read_image(path)) != invert
 
 
-def write_image(path: Path, image: np.ndarray) -> None:
+def write_image(path: Path, image: np.ndarray, description: str | None = None) -> None:
     """Write an image in the format of the path's ending, under a temporary name, then rename it.
 
     ``image``: (height, width) or (height, width, 3) RGB; uint8, and for TIFF and PNG uint16, for
-    TIFF any type. The same image gives the same bytes; TIFF and PNG are lossless.
+    TIFF any type. The same image gives the same bytes; TIFF and PNG are lossless. A TIFF can have a
+    ``description``, in ASCII.
 
     Raises
     ------
@@ -199,7 +200,12 @@ def write_image(path: Path, image: np.ndarray) -> None:
             photometric = "rgb" if image.ndim == 3 else "minisblack"
             # Neither software nor date: the same image gives the same file.
             tifffile.imwrite(
-                temporary, image, photometric=photometric, metadata=None, software=False
+                temporary,
+                image,
+                photometric=photometric,
+                description=description,
+                metadata=None,
+                software=False,
             )
         return
     allowed = {".png": (np.uint8, np.uint16)}.get(ending, (np.uint8,))

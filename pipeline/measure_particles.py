@@ -14,6 +14,7 @@ import psutil
 
 from pipeline import PROGRAM, VERSION
 from pipeline.files.calibration import calibrate
+from pipeline.files.mask_origin import origin_of
 from pipeline.files.mask_pairs import find_mask_pairs, list_masks, read_mask_pair
 from pipeline.image_files import image_size, write_image
 from pipeline.particle_shapes import measure_particles as measure_labels
@@ -117,6 +118,7 @@ def measure_particles(
         image_rows.append(
             {"image": image_path.name, "pixel_size_nm": size_nm, "pixel_size_source": source}
             | {"rows_left_out": image_size(image_path)[0] - mask.shape[0]}
+            | {"mask_from": origin_of(mask_path)}
             | row
             | _per_area(mask.shape, kept["inclusion_weight"], pixel_size, unit)
             | {f"median_equivalent_diameter_{unit}": _median(kept)}

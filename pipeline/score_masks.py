@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.files.mask_origin import raw_path_of
 from pipeline.files.mask_pairs import list_masks, read_mask_or_labels
 from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
 from pipeline.micrograph_scale import in_own_pixels
@@ -134,13 +135,9 @@ def _pair_masks(masks_dir: Path, true_masks_dir: Path) -> list[tuple[Path, Path]
     return pairs
 
 
-def _probability_path(mask_path: Path) -> Path:
-    return mask_path.with_name(f"{mask_path.stem}_raw.tif")
-
-
 def _thresholds(mask_paths: list[Path]) -> tuple[float, ...]:
     """Return the thresholds to score: none unless every mask has its probability image."""
-    missing = [path for path in map(_probability_path, mask_paths) if not path.is_file()]
+    missing = [path for path in map(raw_path_of, mask_paths) if not path.is_file()]
     if missing:
         logger.info(
             "no probability image for %d of %d masks (such as %s): scored as saved only",
@@ -150,7 +147,7 @@ def _thresholds(mask_paths: list[Path]) -> tuple[float, ...]:
 
 
 def _read_probability(mask_path: Path) -> np.ndarray:
-    path = _probability_path(mask_path)
+    path = raw_path_of(mask_path)
     probability = read_image(path)
     if probability.dtype.kind != "f" or probability.min() < 0 or probability.max() > 1:
         raise ValueError(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
+from pipeline.files.mask_origin import description_of, raw_path_of
 from pipeline.image_files import list_micrographs, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
 from pipeline.intensities import as_unet_sees, describe_unclipped
@@ -46,7 +47,8 @@ def segment_images(
 ):
     """Write ``output_dir/<name>.tif``, the mask (uint8, 0 or 255), and ``<name>_raw.tif``.
 
-    The latter is the probability of each pixel to be particle, float32. Both have the size of the
+    The latter is the probability of each pixel to be particle, float32, and says by which mask to
+    know whether that was changed since (`pipeline.files.mask_origin`). Both have the size of the
     micrograph without its info bar, at whichever ``micrograph_scale`` the network was trained. An
     earlier content of ``output_dir`` that was made with another network or other options is moved
     to ``Earlier_Results``. ``when_failed``, "stop" or "warn", is what to do where the network tells
@@ -71,7 +73,8 @@ def segment_images(
     options |= {"inputs": fingerprint(micrographs), "backend": backend.BACKEND}
     folder = open_output_folder(Path(output_dir), options, keep_earlier=True)
     files = {
-        file: (folder / f"{file.stem}_raw.tif", folder / f"{file.stem}.tif") for file in micrographs
+        file: (raw_path_of(folder / f"{file.stem}.tif"), folder / f"{file.stem}.tif")
+        for file in micrographs
     }
     missing = [file for file, made in files.items() if not all(one.exists() for one in made)]
     predict = missing and make_predictor(
@@ -101,15 +104,15 @@ def segment_images(
         # texture was taken for particles (benchmarks/notebook/masks_of_other_micrographs.md).
         seen = at_scale(as_unet_sees(micrograph, contrast_range, dark_background), scale)
         output = predict(seen[..., None])
-        raw = resize(np.ascontiguousarray(output[..., 0]), micrograph.shape)
-        raw_file, mask_file = files[file]
-        if not raw_file.exists():
-            write_image(raw_file, raw)
-        if mask_file.exists():  # perhaps corrected by hand
-            continue
         mask = segment_output(output, threshold, watershed_lines, min_distance)
         smallest = SMALLEST_PARTICLE if output.shape[-1] > 1 else 1
-        write_image(mask_file, mask_at_size(mask, micrograph.shape, smallest))
+        mask = mask_at_size(mask, micrograph.shape, smallest)
+        raw_file, mask_file = files[file]
+        if not raw_file.exists():
+            raw = resize(np.ascontiguousarray(output[..., 0]), micrograph.shape)
+            write_image(raw_file, raw, description_of(mask))
+        if not mask_file.exists():  # else it was perhaps corrected by hand
+            write_image(mask_file, mask)
     empty = [file.name for file, (_, mask_file) in files.items() if not read_image(mask_file).any()]
     failure = describe_probabilities(empty, len(micrographs), threshold)
     act_on_failure(failure, when_failed)

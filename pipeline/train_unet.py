@@ -91,11 +91,7 @@ def train_unet(
 
     if contrast_range and (words := describe_unclipped(contrast_range)):
         logger.info("%s", words)
-    order = random_numbers(seed, 0, stream=300).permutation(len(pairs))
-    number_for_validation = round(len(pairs) * validation_share)
-    number_for_validation = min(max(number_for_validation, 1), len(pairs) - 1)
-    validation = [pairs[index] for index in order[:number_for_validation]]
-    training = [pairs[index] for index in order[number_for_validation:]]
+    training, validation = _split(pairs, validation_share, seed)
     particle_weight = background_to_particles(training)
     samples = len(training) * FLIPS
     batch_size = min(batch_size, samples)
@@ -126,23 +122,12 @@ def train_unet(
     read, read_validation = (
         pair_reader(some, in_memory=not use_dataloader, **how) for some in (training, validation)
     )
-
+    backgrounds = None
     if vary_imaging:
         tile_shape = read_image(pairs[0][0]).shape
-        places = _backgrounds(
+        backgrounds = _backgrounds(
             micrographs, tile_shape, contrast_range, dark_background, image_crop, micrograph_scale
         )
-
-    def make_batch(epoch, step):
-        indices = shuffled_indices(samples, batch_size, seed, epoch, step)
-        images, masks = zip(*(flip(read(i // FLIPS), i % FLIPS) for i in indices), strict=True)
-        images = np.stack(images)
-        if use_brightness_and_contrast_augmentation:
-            images = vary_brightness_and_contrast(images, random_numbers(seed, epoch, step))
-        if vary_imaging:
-            random = random_numbers(seed, epoch, step, stream=301)
-            images = imaging_variations.vary_imaging(images, places, random)
-        return images, np.stack(masks)
 
     def after_epoch(epoch, rows):
         losses = [row["val_loss"] for row in rows]
@@ -151,7 +136,9 @@ def train_unet(
 
     train(
         model,
-        make_batch,
+        _batch_maker(
+            read, samples, batch_size, seed, use_brightness_and_contrast_augmentation, backgrounds
+        ),
         steps_per_epoch=-(-samples // batch_size),
         epochs=epochs,
         run_folder=run_folder,
@@ -164,6 +151,34 @@ def train_unet(
     )
     save_model(model.network, run_folder / "model.keras")
     finish_run(run_folder)
+
+
+def _split(pairs, validation_share, seed):
+    """Return the pairs to train on and those to validate, at least one of each, drawn anew."""
+    order = random_numbers(seed, 0, stream=300).permutation(len(pairs))
+    number = min(max(round(len(pairs) * validation_share), 1), len(pairs) - 1)
+    return [pairs[index] for index in order[number:]], [pairs[index] for index in order[:number]]
+
+
+def _batch_maker(read, samples, batch_size, seed, vary_brightness, backgrounds):
+    """Return ``make_batch(epoch, step)`` -> images, masks: float32 (batch, h, w, channels).
+
+    ``read(index)`` gives a pair; of each there are `FLIPS` samples. With ``backgrounds`` (from
+    `_backgrounds`) the imaging is varied.
+    """
+
+    def make_batch(epoch, step):
+        indices = shuffled_indices(samples, batch_size, seed, epoch, step)
+        images, masks = zip(*(flip(read(i // FLIPS), i % FLIPS) for i in indices), strict=True)
+        images = np.stack(images)
+        if vary_brightness:
+            images = vary_brightness_and_contrast(images, random_numbers(seed, epoch, step))
+        if backgrounds is not None:
+            random = random_numbers(seed, epoch, step, stream=301)
+            images = imaging_variations.vary_imaging(images, backgrounds, random)
+        return images, np.stack(masks)
+
+    return make_batch
 
 
 def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image_crop, scale):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pipeline.files.calibration import first_names
+from pipeline.files.mask_origin import CHANGED
 from pipeline.particles.size_distribution import FEWEST_IMAGES
 from pipeline.progress import counted
 
@@ -14,7 +15,7 @@ LARGE_WEIGHT = 9
 
 
 def doubts_of_masks(image_rows: list[dict], inverted: list[str]) -> list[str]:
-    """Return warnings of masks that are black on white, and of info bars found in some images.
+    """Return warnings of masks changed or black on white, and of info bars found in some images.
 
     ``image_rows``: of images.csv; ``inverted``: the names of masks in which one particle surrounds
     all others (`surrounds_all`).
@@ -25,6 +26,12 @@ def doubts_of_masks(image_rows: list[dict], inverted: list[str]) -> list[str]:
             f"In {len(inverted)} of {len(image_rows)} masks ({first_names(inverted)}) one particle "
             f"reaches all four edges and covers more than half of the image: are they black on "
             f"white? Masks are white particles on black: invert them and measure again."
+        )
+    changed = [row["image"] for row in image_rows if row["mask_from"] == CHANGED]
+    if changed:
+        warnings.append(
+            f"{len(changed)} of {len(image_rows)} masks are no more as step 6b made them "
+            f"({first_names(changed)}): say so if you corrected them by hand."
         )
     left_out = {}
     for row in image_rows:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from pipeline.files import calibration
 from pipeline.files.csv_tables import read_table
+from pipeline.files.mask_origin import description_of
 from pipeline.image_files import read_image, write_image
 from pipeline.measure_particles import measure_particles
 from pipeline.particle_shapes import COLUMNS
@@ -417,3 +418,23 @@ def test_info_bars_found_in_some_images_alone_are_told(measure):
     warning, *_ = read_json(folder / "about.json")["warnings"]
     assert "Of images of 160 x 120 pixels some were measured whole (a.tif)" in warning
     assert "lowest 20 rows" in warning and "IMAGE_CROP to 100" in warning
+
+
+def test_masks_that_were_changed_since_they_were_made_are_named(measure, tmp_path):
+    mask = squares((50, 60))
+    folder = measure({"a": mask, "b": mask, "c": mask})
+    assert {row["mask_from"] for row in read_table(folder / "images.csv")} == {"unknown"}
+    probability = np.zeros(mask.shape, np.float32)
+    for name, was in (("a", mask), ("b", squares((20, 30)))):
+        write_image(tmp_path / "masks" / f"{name}_raw.tif", probability, description_of(was))
+    folder = measure_particles(
+        masks_dir=tmp_path / "masks",
+        images_dir=tmp_path / "images",
+        results_dir=tmp_path / "Results",
+        **networks_in(tmp_path),
+        **OPTIONS,
+    )
+    origins = [row["mask_from"] for row in read_table(folder / "images.csv")]
+    assert origins == ["step 6b", "step 6b, changed since", "unknown"]
+    warning, *_ = read_json(folder / "about.json")["warnings"]
+    assert "1 of 3 masks are no more as step 6b made them (b.tif)" in warning

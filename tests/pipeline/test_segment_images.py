@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline import segment_images as step
+from pipeline.files.mask_origin import AS_SEGMENTED, CHANGED, origin_of
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
 from pipeline.particle_masks import label_particles
@@ -113,6 +114,13 @@ def test_what_was_lost_is_made_again_and_nothing_else(segment, tmp_path, lost):
     assert len(shown) == 1
     np.testing.assert_array_equal(again[lost], made[lost])
     assert not again[other.stem].any()
+    if lost == "a_raw":
+        assert origin_of(other) == CHANGED
+
+
+def test_masks_are_known_as_those_of_the_step(segment, tmp_path):
+    segment()
+    assert {origin_of(tmp_path / "masks" / f"{name}.tif") for name in "ab"} == {AS_SEGMENTED}
 
 
 def test_the_options_of_the_segmentation_and_of_the_tiles_count(segment):
