@@ -39,7 +39,7 @@ from pipeline.results.doubts import (
 )
 from pipeline.results.imagej_rois import write_label_map, write_roi_set
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_overlay
-from pipeline.results.result_tables import write_result_tables
+from pipeline.results.result_tables import FIELD_UNITS, write_result_tables
 from pipeline.run_folders import MADE_WITH, fingerprint, name_new_run, read_json, write_json
 
 logger = logging.getLogger(__name__)
@@ -256,7 +256,7 @@ def _per_area(
     Of particles that the edge may cut, each counts for those of its size that it did cut, so the
     number is not the less for them.
     """
-    name, side = ("um2", pixel_size / 1000) if unit == "nm" else ("px2", 1.0)
+    name, side = FIELD_UNITS[unit], pixel_size / 1000 if unit == "nm" else 1.0
     area = shape[0] * shape[1] * side**2
     return {f"field_area_{name}": area, f"particles_per_{name}": inclusion_weight.sum() / area}
 

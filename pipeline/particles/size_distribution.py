@@ -93,7 +93,7 @@ def bootstrap_interval(
         # Repeated in their order, they stay sorted.
         times = _times_drawn(image, len(names), random)
         row[:] = size_statistics(np.repeat(sizes, times), np.repeat(weights, times))
-    outside = _percent_outside(len(names))
+    outside = percent_outside(len(names))
     low, high = np.nanpercentile(drawn, [outside, 100 - outside], axis=0)
     return low, high
 
@@ -111,7 +111,7 @@ def _times_drawn(image: np.ndarray, number: int, random: np.random.Generator) ->
     return times
 
 
-def _percent_outside(number_of_images: int) -> float:
+def percent_outside(number_of_images: int) -> float:
     """Return which percentile of the bootstrap's samples is the lower confidence limit.
 
     They spread by sqrt((a - 1) / a) too little with a images, and Student's t allows for the

@@ -7,6 +7,7 @@ import numpy as np
 from pipeline.files.csv_tables import write_table
 from pipeline.files.whole_files import whole_file
 from pipeline.particle_shapes import COLUMNS
+from pipeline.particles.number_density import number_density
 from pipeline.particles.size_distribution import summarise
 from pipeline.results.size_plots import COLOURS, plot_size_distribution
 
@@ -20,6 +21,8 @@ SUMMARISED = {
     "convexity": ("number",),
 }
 FIGURE_DPI = 200
+# The unit of areas on which particles are counted, by the unit of their sizes.
+FIELD_UNITS = {"nm": "um2", "px": "px2"}
 SUFFIXES = {"length": "_{unit}", "area": "_{unit}2", "pixel": "_px", "degree": "_deg", "": ""}
 
 
@@ -49,10 +52,12 @@ def write_result_tables(
         run_folder / "images.csv", image_rows[0], (tuple(row.values()) for row in image_rows)
     )
     summary = summarise(SUMMARISED, particles, seed)
+    rows = [row | {"quantity": column_name(row["quantity"], unit)} for row in summary]
+    rows.append(_number_density_row(image_rows, unit, seed))
     write_table(
         run_folder / "summary.csv",
-        summary[0],
-        ((row | {"quantity": column_name(row["quantity"], unit)}).values() for row in summary),
+        rows[0],
+        ([row.get(name) for name in rows[0]] for row in rows),
     )
     for weighting in COLOURS:
         figure = plot_size_distribution(particles, weighting, summary, unit)
@@ -60,3 +65,21 @@ def write_result_tables(
             path = run_folder / f"size_distribution_by_{weighting}.{ending}"
             with whole_file(path) as temporary:
                 figure.savefig(temporary, format=ending, dpi=FIGURE_DPI)
+
+
+def _number_density_row(image_rows: list[dict[str, object]], unit: str, seed: int) -> dict:
+    """Return the row of summary.csv with the number of particles per area."""
+    field = FIELD_UNITS[unit]
+    counted = np.array([row["particles_measured"] for row in image_rows])
+    areas = np.array([row[f"field_area_{field}"] for row in image_rows], float)
+    weights = np.array([row[f"particles_per_{field}"] for row in image_rows]) * areas
+    mean, low, high = number_density(counted, weights, areas, seed)
+    return {
+        "quantity": f"particles_per_{field}",
+        "weighting": "area",
+        "n": counted.sum(),
+        "mean": mean,
+        "mean_ci_low": low,
+        "mean_ci_high": high,
+        "mean_uncorrected": counted.sum() / areas.sum(),
+    }

@@ -90,7 +90,10 @@ def test_every_kind_of_output(measure):
     assert (first["particles_measured"], second["particles_measured"]) == ("2", "1")
     assert first["pixel_size_source"] == "option pixel_size_nm"
     summary = read_table(folder / "summary.csv")
-    assert len(summary) == 10
+    assert len(summary) == 11
+    area = 2 * 120 * 160 * 0.002**2
+    assert summary[-1]["quantity"] == "particles_per_um2"
+    assert float(summary[-1]["mean_uncorrected"]) == pytest.approx(3 / area, rel=1e-5)
     assert summary[0]["quantity"] == "equivalent_diameter_nm"
     assert float(summary[0]["D50"]) == pytest.approx(2 * np.sqrt(400 / np.pi), rel=1e-5)
     assert summary[0]["n"] == "3"

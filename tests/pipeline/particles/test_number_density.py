@@ -1,0 +1,51 @@
+"""Particles per area: known sums, and confidence intervals that hold what they should."""
+
+import numpy as np
+import pytest
+
+from pipeline.particles import number_density as module
+from pipeline.particles.number_density import number_density
+
+
+def density(counted, weights=None, areas=None, seed=0):
+    counted = np.asarray(counted)
+    weights = counted.astype(float) if weights is None else np.asarray(weights, float)
+    areas = np.ones(len(counted)) if areas is None else np.asarray(areas, float)
+    return number_density(counted, weights, areas, seed)
+
+
+def test_all_images_count_together_those_without_a_particle_too():
+    value, low, high = density([10, 0, 20], areas=[1, 2, 1])
+    assert value == pytest.approx(30 / 4)
+    assert low < value < high
+
+
+def test_particles_count_for_those_that_the_edge_cut():
+    assert density([10, 10], weights=[12.5, 11.5])[0] == pytest.approx(12)
+
+
+def test_of_one_image_it_is_poissons_interval():
+    value, low, high = density([100])
+    assert value == 100
+    assert (low, high) == (pytest.approx(100 - 1.96 * 10, abs=2), pytest.approx(119.6, abs=2))
+
+
+def test_images_that_are_all_alike_leave_nothing_open():
+    assert density([50] * 10) == (50, 50, 50)
+
+
+def test_nothing_is_nothing_and_the_seed_decides():
+    assert density([0, 0]) == (0, 0, 0)
+    assert density([3, 9, 4], seed=1) == density([3, 9, 4], seed=1)
+    assert density([3, 9, 4], seed=1) != density([3, 9, 4], seed=2)
+
+
+@pytest.mark.parametrize("images", [1, 4, 12])
+def test_the_interval_holds_the_truth_of_particles_that_lie_anywhere(images, monkeypatch):
+    monkeypatch.setattr(module, "BOOTSTRAP_SAMPLES", 400)
+    random = np.random.default_rng(0)
+    held = 0
+    for seed in range(200):
+        _, low, high = density(random.poisson(60, images), seed=seed)
+        held += low <= 60 <= high
+    assert held >= 0.9 * 200
