@@ -185,14 +185,19 @@ def _whole_image_predictor(load, use_gpu):
 
 
 def _magnified(predict_batch, magnification):
-    """Return ``predict(images (b, h, w, 1)) -> (b, h, w, c)``, which shows them enlarged."""
+    """Return ``predict(images (b, h, w, 1)) -> (b, h, w, c)``, which shows them enlarged.
+
+    Images and what is shown are in [0, 1].
+    """
     if magnification == 1:
         return predict_batch
 
     def predict(batch):
         height, width = batch.shape[1:3]
         larger = round(width * magnification), round(height * magnification)
-        outputs = predict_batch(_resize(batch, larger, cv2.INTER_CUBIC))
+        enlarged = _resize(batch, larger, cv2.INTER_CUBIC)
+        np.clip(enlarged, 0, 1, out=enlarged)  # at edges it overshoots
+        outputs = predict_batch(enlarged)
         return _resize(outputs, (width, height), cv2.INTER_AREA)
 
     return predict
