@@ -46,7 +46,7 @@ def time_fast(masks: int, size: int, processes: int) -> dict[str, float]:
     rng = random_generator(0, LIBRARY_STREAM)
     number = min(MOST_OUTLINES, OUTLINES_PER_MASK * masks)
     latent = wgan_gp.draw_latent(rng, number, 128)
-    wgan_gp.sample_outlines(GENERATOR, latent, batch_size=OUTLINES_AT_A_TIME)
+    wgan_gp.sample_outlines(GENERATOR, latent)
     sampled = time.perf_counter()
     library = prepare_library(rng, OUTLINES[:number], "DISABLE", **SCALING_OPTIONS)
     prepared = time.perf_counter()
@@ -135,7 +135,6 @@ if __name__ == "__main__":
         MOST_OUTLINES,
         OUTLINES_PER_MASK,
     )
-    from pipeline.training_data.outline_sources import OUTLINES_AT_A_TIME
     from simulate.mask_image import random_generator, simulate_label_map
     from simulate.outlines import prepare_library
     from tests.simulate.plain_simulation import plain_label_map

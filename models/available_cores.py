@@ -1,13 +1,27 @@
 """How many cores this process may use."""
 
+import math
 import os
+from pathlib import Path
+
+QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
 
 
 def available_cores() -> int:
-    """Return the number of cores, at least 1: where a scheduler grants fewer than there are, those.
+    """Return the number of cores, at least 1: where fewer are granted than there are, those.
 
-    Slurm and containers pin a process to its share; threads beyond it wait for each other.
+    Slurm pins a process to its share, containers get so much time in a period (cgroups); threads
+    beyond that wait for each other.
     """
     if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
+        return min(len(os.sched_getaffinity(0)), _quota())
     return os.cpu_count() or 1
+
+
+def _quota() -> float:
+    """Return how many cores' time the process gets, rounded up; infinite without a limit."""
+    try:
+        quota, period = QUOTA_FILE.read_text().split()
+        return max(1, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):  # "max": no limit
+        return math.inf

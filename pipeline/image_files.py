@@ -13,7 +13,7 @@ from pipeline.files.decoders import TIFF_ENDINGS, decode, header_size
 from pipeline.files.info_bar import crop_info_bar
 from pipeline.files.whole_files import whole_file
 from pipeline.intensities import above_half
-from pipeline.progress import counted
+from pipeline.progress import counted, first_names
 
 IMAGE_ENDINGS = (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".gif")
 
@@ -80,7 +80,7 @@ def pair_by_stem(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[Pa
     first, second = by_stem(first), by_stem(second)
     lonely = [str(first.get(stem) or second[stem]) for stem in sorted(first.keys() ^ second.keys())]
     if lonely:
-        shown = ", ".join(lonely[:5]) + (" ..." if len(lonely) > 5 else "")
+        shown = first_names(lonely)
         raise ValueError(
             f"{counted(len(lonely), 'file has', 'files have')} no partner of the same name (the "
             f"ending may differ): {shown}. Add what is missing, or remove what is too much."

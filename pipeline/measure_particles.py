@@ -72,8 +72,8 @@ def measure_particles(
     images_dir : the micrographs, paired by name; those without a mask are not measured.
     results_dir : the results go to a new folder ``<time>`` in it, which is returned.
     pixel_size_nm : None reads it from the micrographs; without any, all sizes are in pixels.
-    give_back_lines : whether the lines of one pixel between particles count as part of them;
-        `pipeline.particles.contacts.give_back_lines`.
+    give_back_lines : whether the lines of one pixel between a mask's particles count as part of
+        them; `pipeline.particles.contacts.give_back_lines`. Label maps are measured as they are.
     filters : quantity -> (smallest, largest), in the units of particles.csv.
     image_crop : as in `pipeline.image_files.read_micrograph`.
     wgan_dir, cyclegan_dir, unet_dir : where the networks' runs are, for the report; they may be
@@ -111,14 +111,15 @@ def measure_particles(
         pixel_size = size_nm if unit == "nm" else 1.0
         labels = to_label_map(mask)
         inverted += [mask_path.name] if surrounds_all(labels) else []
-        labels = with_lines_given_back(labels) if give_back_lines else labels
+        if give_back_lines and mask.dtype == bool:  # in a label map particles may touch as they are
+            labels = with_lines_given_back(labels)
         row, kept, groups = _measure_image(labels, micrograph, pixel_size, exclude_border, filters)
         _write_pictures(folder, image_path.stem, micrograph, groups, size_nm)
         tables.append({"image": np.full(len(kept["label"]), image_path.name, object), **kept})
         image_rows.append(
             {"image": image_path.name, "pixel_size_nm": size_nm, "pixel_size_source": source}
             | {"rows_left_out": image_size(image_path)[0] - mask.shape[0]}
-            | {"mask_from": origin_of(mask_path)}
+            | {"mask": mask_path.name, "mask_from": origin_of(mask_path)}
             | row
             | _per_area(mask.shape, kept["inclusion_weight"], pixel_size, unit)
             | {f"median_equivalent_diameter_{unit}": _median(kept)}

@@ -9,6 +9,7 @@ logger = logging.getLogger(__name__)
 
 # Where the output is no terminal (a log file, a batch system), a line every so many seconds.
 SECONDS_BETWEEN_LINES = 30.0
+NAMES_SHOWN = 5
 
 
 def format_seconds(seconds: float) -> str:
@@ -24,6 +25,11 @@ def format_seconds(seconds: float) -> str:
 def counted(number: int, one: str, several: str | None = None) -> str:
     """Return a number with its word: "1 file", "2 files"; ``several`` where an s is not enough."""
     return f"{number} {one if number == 1 else several or one + 's'}"
+
+
+def first_names(names: list[str]) -> str:
+    """Return the first few names, for a message, and "..." where there are more."""
+    return ", ".join(names[:NAMES_SHOWN]) + (" ..." if len(names) > NAMES_SHOWN else "")
 
 
 def live_line(text: str) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from pipeline.files.pixel_size import MAX_RELATIVE_DIFFERENCE, read_pixel_size, read_stored_width
 from pipeline.image_files import image_size
+from pipeline.progress import first_names
 
 logger = logging.getLogger(__name__)
-
-NAMES_SHOWN = 5
 
 
 def calibrate(
@@ -120,8 +119,3 @@ def _differ(sizes: list[float]) -> bool:
 
 def _range(sizes: list[float]) -> str:
     return " to ".join(f"{size:g}" for size in dict.fromkeys([min(sizes), max(sizes)]))
-
-
-def first_names(names: list[str]) -> str:
-    """Return the first few names, for a message, and "..." where there are more."""
-    return ", ".join(names[:NAMES_SHOWN]) + (" ..." if len(names) > NAMES_SHOWN else "")

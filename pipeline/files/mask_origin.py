@@ -11,6 +11,7 @@ import tifffile
 
 from pipeline.files.pixel_size import METADATA_ERRORS
 from pipeline.image_files import read_image
+from pipeline.particles.label_maps import is_label_map
 
 AS_SEGMENTED, CHANGED, UNKNOWN = "step 6b", "step 6b, changed since", "unknown"
 PREFIX = "probabilities of the mask "
@@ -24,7 +25,7 @@ def raw_path_of(mask_path: Path) -> Path:
 def description_of(mask: np.ndarray) -> str:
     """Return what to write into the file of the probabilities that a mask, (h, w), was made from.
 
-    Of the mask counts which pixels are particle, so saving it in another format is no change.
+    Of the mask counts which pixels are particle, so another white is no change.
     """
     particle = np.asarray(mask) > 0
     digest = hashlib.blake2b(repr(particle.shape).encode(), digest_size=16)
@@ -44,4 +45,7 @@ def origin_of(mask_path: Path) -> str:
         return UNKNOWN
     if not description.startswith(PREFIX):
         return UNKNOWN
-    return AS_SEGMENTED if description == description_of(read_image(mask_path)) else CHANGED
+    mask = read_image(mask_path)
+    # Step 6b writes no label maps, in which particles may be cut by their numbers alone.
+    is_same = not is_label_map(mask) and description == description_of(mask)
+    return AS_SEGMENTED if is_same else CHANGED

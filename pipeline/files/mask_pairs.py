@@ -14,7 +14,7 @@ from pipeline.image_files import (
     stem_of,
 )
 from pipeline.particles.label_maps import describe_numbers, is_label_map
-from pipeline.progress import counted
+from pipeline.progress import counted, first_names
 
 PROBLEMS_SHOWN = 10
 
@@ -63,8 +63,7 @@ def find_mask_pairs(
     if lonely:
         warnings.append(
             f"{counted(len(lonely), 'mask has', 'masks have')} no micrograph of the same name, "
-            f"left out: "
-            f"{', '.join(lonely[:5])}{' ...' if len(lonely) > 5 else ''}."
+            f"left out: {first_names(lonely)}."
         )
     return pairs, warnings
 

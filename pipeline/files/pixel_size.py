@@ -103,8 +103,8 @@ def _one_size(read_sides: Callable, tiff: tifffile.TiffFile, what: str, level: i
 def read_stored_width(path: Path) -> int | None:
     """Return how many pixels wide the microscope says it stored the image; None if it does not say.
 
-    Zeiss, FEI and Thermo Fisher do. If the image has another width, it was cropped, or resized, and
-    then the pixel size that the file still names is wrong.
+    Zeiss, FEI and Thermo Fisher do. If the image has another width, it was cropped, or it was
+    resized: then the pixel size that the file still names is wrong.
     """
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
         return None
@@ -170,16 +170,22 @@ def _gatan(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
     if None in found:
         return None
     units = [_decoded(text) for text in found[:2]]
-    if not all(_singular(unit) in NM_PER_UNIT for unit in units):
-        return None  # "" where it was not calibrated, "1/nm" of a diffraction pattern
+    if all(unit == "" or "1/" in unit for unit in units):
+        return None  # not calibrated, or a diffraction pattern
     return tuple(_to_nm(side, unit) for side, unit in zip(found[2:], units, strict=True))
 
 
 def _decoded(text: str | bytes | tuple[int, ...]) -> str:
-    """Return a tag's text, of which a program may have written bytes, or two to a letter."""
-    if not isinstance(text, str):
-        text = bytes(text).decode("latin-1")
-    return text.replace("\0", "")
+    """Return a tag's text, of which a program may have written bytes, of any of three encodings."""
+    if isinstance(text, str):
+        return text.strip("\0 ")
+    text = bytes(text)
+    if len(text) % 2 == 0 and all(byte <= 3 for byte in text[1::2]):  # Latin and Greek
+        return text.decode("utf-16-le").strip("\0 ")
+    try:
+        return text.decode("utf-8").strip("\0 ")
+    except UnicodeDecodeError:
+        return text.decode("latin-1").strip("\0 ")
 
 
 def _imagej(tiff: tifffile.TiffFile) -> tuple[float, float] | None:

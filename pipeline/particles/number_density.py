@@ -17,7 +17,7 @@ def number_density(
     All images together, those without a particle too: the sum of the numbers over that of the
     areas. Bootstrap over images, as of the sizes (`bootstrap_interval`); of fewer images than
     `FEWEST_IMAGES` each one's number is drawn anew too, from Poisson's distribution, as of
-    particles that lie anywhere.
+    particles that lie anywhere. The limits are NaN for fewer than two particles.
 
     Parameters
     ----------
@@ -34,6 +34,8 @@ def number_density(
     if number < FEWEST_IMAGES:
         times = random.poisson(times)
     densities = (times * each_stands_for[drawn]).sum(axis=1) / areas[drawn].sum(axis=1)
+    if counted.sum() < 2:
+        return weights.sum() / areas.sum(), np.nan, np.nan
     outside = percent_outside(number)
     low, high = np.percentile(densities, [outside, 100 - outside])
     return weights.sum() / areas.sum(), low, high

@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.checks.values import measured_ranges
 from pipeline.particle_shapes import COLUMNS
+from pipeline.progress import first_names
 
 
 def check_filters(filters: Mapping[str, tuple]) -> None:
@@ -38,8 +39,8 @@ def check_unit_of_filters(
     if of_sizes and 0 < len(without) < len(pixel_sizes):
         raise ValueError(
             f"filters: {', '.join(of_sizes)} would be in pixels, because {len(without)} of "
-            f"{len(pixel_sizes)} images carry no pixel size ({', '.join(without[:5])}"
-            f"{' ...' if len(without) > 5 else ''}). Set PIXEL_SIZE_NM, or remove these images."
+            f"{len(pixel_sizes)} images carry no pixel size ({first_names(without)}). Set "
+            f"PIXEL_SIZE_NM, or remove these images."
         )
 
 

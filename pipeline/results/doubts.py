@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from pipeline.files.calibration import first_names
 from pipeline.files.mask_origin import CHANGED
 from pipeline.particles.size_distribution import FEWEST_IMAGES
-from pipeline.progress import counted
+from pipeline.progress import counted, first_names
 
 # Fewer pixels (an equivalent diameter of 5) give no shape, and are often remnants of a mask.
 SMALL_AREA_PIXELS = 20
@@ -27,11 +26,12 @@ def doubts_of_masks(image_rows: list[dict], inverted: list[str]) -> list[str]:
             f"reaches all four edges and covers more than half of the image: are they black on "
             f"white? Masks are white particles on black: invert them and measure again."
         )
-    changed = [row["image"] for row in image_rows if row["mask_from"] == CHANGED]
+    changed = [row["mask"] for row in image_rows if row["mask_from"] == CHANGED]
     if changed:
         warnings.append(
             f"{len(changed)} of {len(image_rows)} masks are no more as step 6b made them "
-            f"({first_names(changed)}): say so if you corrected them by hand."
+            f"({first_names(changed)}). If you corrected them by hand, say so where you publish "
+            f"the sizes; else delete them and run step 6b again."
         )
     left_out = {}
     for row in image_rows:
@@ -39,11 +39,12 @@ def doubts_of_masks(image_rows: list[dict], inverted: list[str]) -> list[str]:
         left_out.setdefault(size, {}).setdefault(row["rows_left_out"], []).append(row["image"])
     for (height, width), images in left_out.items():
         if len(images) > 1 and 0 in images:
+            rows = " or ".join(str(number) for number in sorted(images) if number)
             warnings.append(
                 f"Of images of {width} x {height} pixels some were measured whole "
-                f"({first_names(images[0])}), of others the lowest {max(images)} rows were left "
-                f"out. If that is an info bar, and all have one, set IMAGE_CROP to "
-                f"{height - max(images)}."
+                f"({first_names(images[0])}), of others the lowest {rows} rows were left out. If "
+                f"that is an info bar, and all have one, set IMAGE_CROP to the number of rows "
+                f"above it, which are then kept of images of any size."
             )
     return warnings
 

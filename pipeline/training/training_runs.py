@@ -30,6 +30,7 @@ from pipeline.step_table import deciding
 logger = logging.getLogger(__name__)
 
 CHECKPOINTS_KEPT = 2
+DAMAGED = "damaged_"  # before the names of checkpoints that could not be read
 # Of the groups and headers in a file of weights, for each of them.
 BYTES_BESIDE_WEIGHTS = 16_384
 
@@ -127,10 +128,8 @@ def save_checkpoint(model, run_folder, state):
     final = folder / f"{state['epoch']:06d}_{state['step']:06d}"
     _delete_checkpoint(final)
     rename_for_good(temporary, final)
-    # One of a later step than this is damaged, and was passed over by `load_checkpoint`.
-    kept = sorted(one for one in folder.glob("[0-9]*") if one <= final)[-CHECKPOINTS_KEPT:]
-    for other in set(folder.glob("[0-9]*")).difference(kept):
-        _delete_checkpoint(other)
+    for old in sorted(folder.glob("[0-9]*"))[:-CHECKPOINTS_KEPT]:
+        _delete_checkpoint(old)
 
 
 def bytes_of_weights(model):
@@ -166,15 +165,18 @@ def _delete_checkpoint(folder):
 def load_checkpoint(model, run_folder):
     """Fill ``model`` from the newest whole checkpoint and return its state, None if there is none.
 
+    Newer ones that cannot be read are renamed, so that they are not kept in place of sound ones.
+
     Raises
     ------
     ValueError
         If there are checkpoints, but none can be read.
     """
-    damaged = []
+    damaged, without_state = [], []
     for folder in sorted((Path(run_folder) / "checkpoints").glob("[0-9]*"), reverse=True):
         state = read_json(folder / "state.json")
         if state is None:
+            without_state.append(folder)
             continue
         try:
             model.load_weights(folder / "model.weights.h5")
@@ -184,6 +186,12 @@ def load_checkpoint(model, run_folder):
             continue
         for variable, value in zip(_random_states(model), state.pop("random_states"), strict=True):
             variable.assign(value)
+        for rest in without_state:  # of one that was half deleted
+            _delete_checkpoint(rest)
+        for newer in damaged:
+            aside = newer.with_name(f"{DAMAGED}{newer.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            newer.rename(aside)
         return state
     if damaged:
         raise ValueError(

@@ -15,7 +15,7 @@ def test_wgan_parameter_counts():
 
 def test_wgan_draws_outlines_of_the_shape_asked_for():
     generator = wgan_gp.build_generator((48, 32), 16)
-    outlines = wgan_gp.sample_outlines(generator, np.zeros((3, 16), np.float32), batch_size=2)
+    outlines = wgan_gp.sample_outlines(generator, np.zeros((3, 16), np.float32))
     assert outlines.shape == (3, 48, 32)
     assert outlines.dtype == np.uint8
 
@@ -30,10 +30,11 @@ def test_drawn_outlines_are_white_where_the_generator_is_at_1():
         assert np.all(wgan_gp.sample_outlines(generator, latent) == grey)
 
 
-def test_outlines_drawn_in_parts_are_those_of_their_latent_vectors():
+def test_outlines_drawn_in_parts_are_those_of_their_latent_vectors(monkeypatch):
+    monkeypatch.setattr(wgan_gp, "OUTLINES_AT_A_TIME", 2)
     generator = wgan_gp.build_generator((16, 16), 4)
     latent = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32) * 9
-    outlines = wgan_gp.sample_outlines(generator, latent, batch_size=2)
+    outlines = wgan_gp.sample_outlines(generator, latent)
     expected = (lean_networks.predict(generator, latent)[..., 0] + 1) * 127.5
     assert np.abs(expected[1:] - expected[:-1]).max(axis=(1, 2)).min() > 2  # no two are alike
     np.testing.assert_allclose(outlines, expected, atol=0.51)

@@ -362,12 +362,15 @@ def test_particles_of_a_label_map_may_touch(measure):
     labels = np.zeros((120, 160), np.uint16)
     labels[20:30, 30:40], labels[20:30, 40:50], labels[0:10, 60:70] = 1, 4, 3
     labels[50:60, 30:40] = 2
+    # A gap of one pixel is a gap, as is a notch where two meet.
+    labels[50:60, 41:51] = 5
+    labels[20, 39] = 0
     folder = measure({"a": labels})
     areas = [row["area_nm2"] for row in read_table(folder / "particles.csv")]
-    assert areas == ["400"] * 3
+    assert areas == ["396", "400", "400", "400"]
     (row,) = read_table(folder / "images.csv")
-    assert (row["particles_found"], row["dropped_at_border"]) == ("4", "1")
-    assert float(row["covered_area_percent"]) == pytest.approx(100 * 400 / labels.size, rel=1e-5)
+    assert (row["particles_found"], row["dropped_at_border"]) == ("5", "1")
+    assert float(row["covered_area_percent"]) == pytest.approx(100 * 499 / labels.size, rel=1e-5)
     kept = read_image(folder / "labels" / "a.tif")
     np.testing.assert_array_equal(kept, np.where(labels == 3, 0, labels))
 
@@ -420,7 +423,7 @@ def test_info_bars_found_in_some_images_alone_are_told(measure):
     assert [row["rows_left_out"] for row in rows] == ["0", "20", "20"]
     warning, *_ = read_json(folder / "about.json")["warnings"]
     assert "Of images of 160 x 120 pixels some were measured whole (a.tif)" in warning
-    assert "lowest 20 rows" in warning and "IMAGE_CROP to 100" in warning
+    assert "the lowest 20 rows were left out" in warning and "set IMAGE_CROP" in warning
 
 
 def test_masks_that_were_changed_since_they_were_made_are_named(measure, tmp_path):

@@ -52,7 +52,7 @@ OPTIONS = {
 }
 
 
-def draw_ellipses(_, latent, batch_size=None):
+def draw_ellipses(_, latent):
     """Return an ellipse for each latent vector (a, b): uint8 (n, 32, 32)."""
     outlines = np.zeros((len(latent), 32, 32), np.uint8)
     for outline, (a, b) in zip(outlines, latent, strict=True):
@@ -251,7 +251,7 @@ def test_wgan_that_draws_no_particles_is_an_error(run, monkeypatch):
     monkeypatch.setattr(
         wgan_gp,
         "sample_outlines",
-        lambda _, latent, batch_size: np.zeros((len(latent), 32, 32), np.uint8),
+        lambda _, latent: np.zeros((len(latent), 32, 32), np.uint8),
     )
     with pytest.raises(ValueError, match=r"None of 512 outlines .*\(WGAN_EPOCHS\)") as error:
         run()
@@ -259,7 +259,7 @@ def test_wgan_that_draws_no_particles_is_an_error(run, monkeypatch):
 
 
 def test_wgan_that_draws_few_particles_is_a_warning(run, monkeypatch, caplog):
-    def mostly_nothing(_, latent, batch_size):
+    def mostly_nothing(_, latent):
         outlines = draw_ellipses(_, latent)
         outlines[np.arange(len(latent)) % 4 > 0] = 0
         return outlines
@@ -288,7 +288,7 @@ def test_full_masks_are_an_error(run, monkeypatch):
     monkeypatch.setattr(
         wgan_gp,
         "sample_outlines",
-        lambda _, latent, batch_size: np.full((len(latent), 256, 256), 255, np.uint8),
+        lambda _, latent: np.full((len(latent), 256, 256), 255, np.uint8),
     )
     with pytest.raises(ValueError, match=r"are full \(more than 98% covered\). Raise perlin"):
         run(

@@ -37,10 +37,13 @@ def test_white_may_be_another_number(mask_path):
     assert origin_of(mask_path) == AS_SEGMENTED
 
 
-@pytest.mark.parametrize("change", ["a pixel", "turned"])
+@pytest.mark.parametrize("change", ["a pixel", "turned", "particles numbered"])
 def test_a_mask_that_was_changed(mask_path, change):
     changed = MASK.reshape(30, 20).copy() if change == "turned" else MASK.copy()
     changed[0, 0] = 255 if change == "a pixel" else changed[0, 0]
+    if change == "particles numbered":
+        changed = (changed > 0).astype(np.uint16)
+        changed[:, 14:] *= 2
     write_image(mask_path, changed)
     assert origin_of(mask_path) == CHANGED
 

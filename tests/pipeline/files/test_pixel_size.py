@@ -64,7 +64,16 @@ def test_olympus_and_jeol(tmp_path):
 
 @pytest.mark.parametrize(
     ("unit", "factor"),
-    [(b"nm\0", 1), ("µm\0".encode("latin-1"), 1000), ("µm\0".encode("utf-16-le"), 1000)],
+    [
+        (b"nm\0", 1),
+        (b"nm", 1),
+        (b"nm\0\0", 1),
+        ("µm\0".encode("latin-1"), 1000),
+        ("µm\0".encode(), 1000),
+        ("µm\0".encode("utf-16-le"), 1000),
+        ("μm\0".encode("utf-16-le"), 1000),  # Greek mu
+        ("nm".encode("utf-16-le"), 1),
+    ],
 )
 def test_gatan(tmp_path, unit, factor):
     path = tmp_path / "a.tif"
@@ -72,6 +81,14 @@ def test_gatan(tmp_path, unit, factor):
     sides = [(code, 12, 1, 0.25, True) for code in (65009, 65010)]
     tifffile.imwrite(path, IMAGE, extratags=units + sides, metadata=None)
     assert read_pixel_size(path) == (pytest.approx(0.25 * factor), "Gatan metadata")
+
+
+def test_a_unit_of_gatan_that_is_not_known_is_told_of(tmp_path, caplog):
+    units = [(code, 1, 4, b"eV\0\0", True) for code in (65003, 65004)]
+    sides = [(code, 12, 1, 0.25, True) for code in (65009, 65010)]
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE, extratags=units + sides, metadata=None)
+    assert read_pixel_size(tmp_path / "a.tif") is None
+    assert "Gatan metadata" in caplog.text
 
 
 @pytest.mark.parametrize("unit", [b"1/nm\0", b"\0"])

@@ -87,14 +87,31 @@ def test_of_a_damaged_checkpoint_the_one_before_is_taken(tmp_path, damage, caplo
     assert f"the checkpoint {newest} is damaged and passed over" in caplog.text
 
 
-def test_a_damaged_checkpoint_takes_no_place_of_a_sound_one(tmp_path):
+@pytest.mark.parametrize("lost", ["weights", "state"])
+@pytest.mark.parametrize("epochs", [(1, 1), (1, 3), (3, 4)])
+def test_a_damaged_checkpoint_takes_no_place_of_a_sound_one(tmp_path, lost, epochs):
     model, (_, newest) = saved_twice(tmp_path)
+    (tmp_path / "checkpoints" / "damaged_000002_000000" / "of").mkdir(parents=True)  # before
+    if lost == "weights":
+        (newest / "model.weights.h5").write_bytes(b"x" * 999)
+    else:
+        (newest / "state.json").unlink()
+    state = training_runs.load_checkpoint(model, tmp_path)
+    for step, epoch in enumerate(epochs, start=5):
+        training_runs.save_checkpoint(model, tmp_path, {**state, "epoch": epoch, "step": step})
+    left = sorted(folder.name for folder in (tmp_path / "checkpoints").iterdir())
+    numbers = [f"{epoch:06d}_{step:06d}" for step, epoch in enumerate(epochs, start=5)]
+    assert left == [*numbers, "damaged_000002_000000"]
+    assert (tmp_path / "checkpoints" / left[-1] / "of").exists() == (lost == "state")
+    assert training_runs.load_checkpoint(model, tmp_path)["epoch"] == epochs[-1]
+
+
+def test_after_one_save_past_a_damaged_checkpoint_the_sound_one_is_still_there(tmp_path):
+    model, (sound, newest) = saved_twice(tmp_path)
     (newest / "model.weights.h5").write_bytes(b"x" * 999)
     state = training_runs.load_checkpoint(model, tmp_path)
-    for step in (5, 9):
-        training_runs.save_checkpoint(model, tmp_path, {**state, "step": step, "rows": []})
-    left = sorted(folder.name for folder in (tmp_path / "checkpoints").iterdir())
-    assert left == ["000001_000005", "000001_000009"]
+    training_runs.save_checkpoint(model, tmp_path, {**state, "epoch": 3})
+    assert (sound / "state.json").is_file()
 
 
 def test_without_a_sound_checkpoint_nothing_is_trained_on(tmp_path):
