@@ -251,7 +251,7 @@ def steps(run_step):
         epochs=CYCLEGAN_EPOCHS,
         filters=CYCLEGAN_FILTERS,
         use_skip_connection=CYCLEGAN_USE_SKIPS,
-        use_resize_convolution=False,  # True: fewer checkerboard patterns
+        use_resize_convolution=preset(published=False, quick=True),  # fewer checkerboard patterns
         use_binary_crossentropy=False,  # for the mask side; needs lambda_identity=(0, 0)
         # Negate the micrographs on their way in and out: so particles are bright in both domains,
         # and the generators need not learn that. Published: False.

@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-import keras
 import numpy as np
 
+from models import backend
 from models.augmentation import draw_chances
 from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
@@ -94,23 +94,23 @@ def train_cyclegan(
         *image_shape[:2],
         batch_size,
     )
-    keras.config.set_dtype_policy(precision)
-    model = build_cyclegan(
-        filters,
-        image_shape,
-        seed=seed,
-        use_skip_connection=use_skip_connection,
-        use_resize_convolution=use_resize_convolution,
-        use_binary_crossentropy=use_binary_crossentropy,
-        gaussian_noise_value=gaussian_noise_value,
-        same_contrast=same_contrast,
-        pool_size=pool_size,
-        lambda_cycle=lambda_cycle,
-        lambda_identity=lambda_identity,
-        label_smoothing_factor=label_smoothing_factor,
-        cycle_noise=cycle_noise,
-        augment_discriminators=augment_discriminators,
-    )
+    with backend.precision(precision):
+        model = build_cyclegan(
+            filters,
+            image_shape,
+            seed=seed,
+            use_skip_connection=use_skip_connection,
+            use_resize_convolution=use_resize_convolution,
+            use_binary_crossentropy=use_binary_crossentropy,
+            gaussian_noise_value=gaussian_noise_value,
+            same_contrast=same_contrast,
+            pool_size=pool_size,
+            lambda_cycle=lambda_cycle,
+            lambda_identity=lambda_identity,
+            label_smoothing_factor=label_smoothing_factor,
+            cycle_noise=cycle_noise,
+            augment_discriminators=augment_discriminators,
+        )
     model.set_up(learning_rate, beta_1, generator_ema)
     coding = invert_images, use_binary_crossentropy
 

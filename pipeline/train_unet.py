@@ -102,15 +102,15 @@ def train_unet(
         FLIPS,
         particle_weight,
     )
-    keras.config.set_dtype_policy(precision)
-    model = build_unet(
-        filters,
-        particle_weight,
-        seed,
-        batch_norm_momentum,
-        with_centrality=target == "instances",
-        gap_weight=gap_weight,
-    )
+    with backend.precision(precision):
+        model = build_unet(
+            filters,
+            particle_weight,
+            seed,
+            batch_norm_momentum,
+            with_centrality=target == "instances",
+            gap_weight=gap_weight,
+        )
     weight_decay = None if isinstance(learning_rate_schedule, str) else learning_rate_schedule
     model.set_up(learning_rate, weight_decay)
     how = {

@@ -3,10 +3,9 @@
 import logging
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from models import wgan_gp
+from models import backend, wgan_gp
 from pipeline.image_files import list_images, write_image
 from pipeline.network_failures import act_on_failure, describe_outlines
 from pipeline.run_folders import fingerprint, write_json
@@ -66,8 +65,8 @@ def train_wgan(
         *outlines.shape[:3],
         batch_size,
     )
-    keras.config.set_dtype_policy(precision)
-    model = wgan_gp.build_wgan(outlines.shape[1:], latent_size, seed, gradient_penalty_weight)
+    with backend.precision(precision):
+        model = wgan_gp.build_wgan(outlines.shape[1:], latent_size, seed, gradient_penalty_weight)
     model.set_up(learning_rate, beta_1, beta_2)
 
     def make_batch(epoch, step):

@@ -93,7 +93,7 @@ ADVANCED = {
         "use_random_rotation": "DISABLE",
     },
     "3": {
-        "use_resize_convolution": False,
+        "use_resize_convolution": Both((False, True)),
         "use_binary_crossentropy": False,
         "lambda_cycle": (10.0, 10.0),
         "lambda_identity": (0.5, 0.5),
