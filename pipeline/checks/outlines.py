@@ -12,7 +12,7 @@ from pipeline.checks.step_options import wrong_keywords
 from pipeline.image_files import above_half, read_image
 from pipeline.micrograph_scale import words_of
 from pipeline.particles.label_maps import is_label_map
-from pipeline.progress import counted, progress
+from pipeline.progress import counted, first_names, progress
 from pipeline.resampling import scaled_size
 from simulate.outlines import OPENING, SCALING, prepare_particle, scale_limits
 
@@ -151,7 +151,7 @@ def describe_outline(mask: np.ndarray, inverted: bool = False) -> str | None:
     count, _, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     areas = sorted(statistics[1:, cv2.CC_STAT_AREA].tolist(), reverse=True)
     if count > 2:
-        shown = ", ".join(map(str, areas[:5])) + (" ..." if len(areas) > 5 else "")
+        shown = first_names([str(area) for area in areas])
         return (
             f"shows {count - 1} separate particles (of {shown} pixels). Allowed is one: give each "
             f"a file of its own, and erase specks.{inversion}"

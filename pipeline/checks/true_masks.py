@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.checks.files import in_one_line, list_and_check_names
 from pipeline.files.mask_pairs import read_mask_or_labels
 from pipeline.image_files import image_size, list_images, stem_of
-from pipeline.progress import counted, progress
+from pipeline.progress import counted, first_names, progress
 
 
 def check_true_masks(option: str, folder: Path, images_dir: Path | None = None) -> list[str]:
@@ -39,7 +39,7 @@ def _check_partners(option: str, folder: Path, images_dir: Path) -> list[str]:
     lonely = [path.name for path in true_masks if stem_of(path) not in stems]
     if not lonely or not stems:
         return []
-    shown = ", ".join(lonely[:5]) + (" ..." if len(lonely) > 5 else "")
+    shown = first_names(lonely)
     return [
         f"{option}: {counted(len(lonely), 'true mask')} in {folder} without a micrograph of the "
         f"same name (the ending may differ) in {images_dir}, so that step 8 would have nothing to "

@@ -183,7 +183,8 @@ def test_particles_stand_for_those_that_the_edge_cuts(measure):
 
 def test_particles_almost_as_large_as_the_image_are_warned_of(measure):
     folder = measure({"a": squares((5, 5)) | squares((20, 20), size=98)})
-    warning, *_ = read_json(folder / "about.json")["warnings"]
+    warning, few_images = read_json(folder / "about.json")["warnings"]
+    assert "confidence intervals" in few_images
     assert "1 of 2 particles are so large" in warning and "more than 9:" in warning
 
 
@@ -266,7 +267,8 @@ def test_one_particle(measure):
 
 def test_specks_are_warned_of(measure):
     folder = measure({"a": squares((20, 30)) | squares((60, 60), size=2)})
-    warning, *_ = read_json(folder / "about.json")["warnings"]
+    warning, few_images = read_json(folder / "about.json")["warnings"]
+    assert "confidence intervals" in few_images
     assert "1 of 2 particles (50.0 %) have fewer than 20 pixels" in warning
     assert 'filters={"area": (78, None)}' in warning
 
@@ -275,7 +277,8 @@ def test_the_filter_that_is_advised_keeps_what_is_just_large_enough(measure, tmp
     mask = squares((20, 30)) | squares((60, 60), size=2)
     mask[90:94, 20:25] = 255  # 20 pixels; rounded, 20 x 7.34375**2 = 1078.6 would be 1079
     folder = measure({"a": mask}, pixel_size_nm=7.34375)
-    warning, *_ = read_json(folder / "about.json")["warnings"]
+    warning, few_images = read_json(folder / "about.json")["warnings"]
+    assert "confidence intervals" in few_images
     smallest = float(re.search(r'"area": \((.*), None', warning).group(1))
     areas = [float(row["area_nm2"]) for row in read_table(folder / "particles.csv")]
     assert [area >= smallest for area in sorted(areas)] == [False, True, True]
@@ -411,7 +414,8 @@ def test_only_images_with_particles_count_as_such(measure, empty, number):
 
 def test_masks_that_are_black_on_white_are_named(measure):
     folder = measure({"a": squares((50, 60)), "b": 255 - squares((20, 30), (60, 70))})
-    warning, *_ = read_json(folder / "about.json")["warnings"]
+    warning, few_images = read_json(folder / "about.json")["warnings"]
+    assert "confidence intervals" in few_images
     assert "In 1 of 2 masks (b.tif) one particle reaches all four edges" in warning
     assert "invert them" in warning
 
@@ -421,7 +425,8 @@ def test_info_bars_found_in_some_images_alone_are_told(measure):
     folder = measure(masks)
     rows = read_table(folder / "images.csv")
     assert [row["rows_left_out"] for row in rows] == ["0", "20", "20"]
-    warning, *_ = read_json(folder / "about.json")["warnings"]
+    warning, few_images = read_json(folder / "about.json")["warnings"]
+    assert "confidence intervals" in few_images
     assert "Of images of 160 x 120 pixels some were measured whole (a.tif)" in warning
     assert "the lowest 20 rows were left out" in warning and "set IMAGE_CROP" in warning
 
@@ -442,5 +447,6 @@ def test_masks_that_were_changed_since_they_were_made_are_named(measure, tmp_pat
     )
     origins = [row["mask_from"] for row in read_table(folder / "images.csv")]
     assert origins == ["step 6b", "step 6b, changed since", "unknown"]
-    warning, *_ = read_json(folder / "about.json")["warnings"]
+    warning, few_images = read_json(folder / "about.json")["warnings"]
+    assert "confidence intervals" in few_images
     assert "1 of 3 masks are no more as step 6b made them (b.tif)" in warning

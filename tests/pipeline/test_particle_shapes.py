@@ -106,6 +106,23 @@ def test_what_pixel_corners_add_to_the_feret_diameters_of_disks():
     assert most == pytest.approx(1.2, abs=0.2)
 
 
+@pytest.mark.parametrize(
+    ("diameter", "aspect_ratio", "convexity"),
+    [(10, 0.91, 0.92), (20, 0.94, 0.95), (40, 0.97, 0.97)],
+)
+def test_what_pixel_corners_take_off_the_shape_factors_of_disks(diameter, aspect_ratio, convexity):
+    # Wherever its centre lies; docs/measuring.md gives these figures.
+    random = np.random.default_rng(0)
+    radius = diameter / 2
+    tables = [
+        measure_particles(ellipse(radius, radius, 0, *(80 + random.random(2)))) for _ in range(40)
+    ]
+    found = [
+        np.mean([table[name][0] for table in tables]) for name in ("aspect_ratio", "convexity")
+    ]
+    assert found == pytest.approx([aspect_ratio, convexity], abs=0.01)
+
+
 @pytest.mark.parametrize("degrees", [0, 25, 90, 140])
 def test_an_ellipse(degrees):
     found = only(measure_particles(ellipse(45, 20, degrees)))
