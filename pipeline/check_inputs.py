@@ -145,7 +145,10 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         by_tiles = any(keywords.get("whole_image") is False for _, _, keywords in calls or [])
         is_cut = by_tiles or is_needed("TILE_SIZE_H", {"prepare_images"})
         tile_to_cut = tile if is_cut else None
-        found, sizes = check_images("INPUT_DIR_IMAGES", folder, image_crop, tile_to_cut, scale)
+        to_train = is_needed("INPUT_DIR_IMAGES", {"prepare_images", "train_unet"})
+        found, sizes = check_images(
+            "INPUT_DIR_IMAGES", folder, image_crop, tile_to_cut, scale, to_train
+        )
         problems += found
         if _measures_all_by_metadata(calls or []):
             problems += check_pixel_sizes(sizes)

@@ -16,6 +16,8 @@ from pipeline.files.mask_pairs import list_masks, read_mask_or_labels
 from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
 from pipeline.micrograph_scale import in_own_pixels
 from pipeline.particle_masks import segment_particles
+from pipeline.particle_shapes import to_label_map
+from pipeline.particles.label_maps import describe_inverted, surrounds_all
 from pipeline.progress import counted, progress
 from pipeline.report.page import write_report
 from pipeline.run_folders import MADE_WITH, fingerprint, list_runs, new_run_folder, read_record
@@ -94,6 +96,7 @@ def score_folders(
     pairs = _pair_masks(masks_dir, true_masks_dir)
     thresholds = _thresholds([mask for mask, _ in pairs])
     comparisons, cropped, label_maps = {}, 0, 0
+    inverted, inverted_truth = [], []
     # Step 6b splits masks at that scale, of which these are the probabilities.
     scale = read_record(masks_dir / MADE_WITH).get("micrograph_scale", 1)
     min_distance = in_own_pixels(min_distance, scale)
@@ -104,6 +107,8 @@ def score_folders(
         comparisons[mask_path.stem] = compared = {}
         label_maps += true.dtype != bool
         cropped += len(segmentations[AS_SAVED]) != len(true)
+        inverted += _if_inverted(mask_path, segmentations[AS_SAVED])
+        inverted_truth += _if_inverted(true_path, true)
         for threshold in thresholds:
             mask = segment_particles(probability, threshold, watershed_lines, min_distance)
             segmentations[f"threshold {threshold}"] = mask > 0
@@ -112,6 +117,9 @@ def score_folders(
                 compared[segmentation] = compare_masks(*crop_to_common_rows(mask, true))
             except ValueError as error:
                 raise ValueError(f"{mask_path} and {true_path}: {error}") from error
+    for names, what in ((inverted, "masks"), (inverted_truth, "true masks")):
+        if names:
+            logger.warning("%s", describe_inverted(names, len(pairs), what))
     if cropped:
         logger.info(
             "%s in height: scored on the rows both have, from the top",
@@ -121,6 +129,11 @@ def score_folders(
         kinds = counted(label_maps, "true mask is a label map", "true masks are label maps")
         logger.info("%s: each number is a particle", kinds)
     return score_rows(comparisons)
+
+
+def _if_inverted(path: Path, mask: np.ndarray) -> list[str]:
+    """Return the file's name if its mask is black on white, else nothing, to be added to a list."""
+    return [path.name] if surrounds_all(to_label_map(mask)) else []
 
 
 def _pair_masks(masks_dir: Path, true_masks_dir: Path) -> list[tuple[Path, Path]]:

@@ -26,9 +26,9 @@ MODEL_BYTES_PER_PARAMETER = 4 * (3 * 3 + 1)
 BYTES_PER_SIMULATED_PIXEL = 9
 # Per pixel of a micrograph as the networks see it: its tiles and its raw mask.
 BYTES_PER_SEEN_PIXEL = 2
-# Per pixel of a micrograph: a mask; a mask and float32 probabilities; an overlay in colour and a
-# label map.
-BYTES_PER_PIXEL = {"OUTPUT_DIR_CYCLEGAN": 1, "OUTPUT_DIR_UNET": 5, "RESULTS_DIR": 5}
+# Per pixel of a micrograph: a mask; a mask and float32 probabilities; an overlay in colour, which
+# is twice as large if the image is small (9, as PNG), a label map, and the report.
+BYTES_PER_PIXEL = {"OUTPUT_DIR_CYCLEGAN": 1, "OUTPUT_DIR_UNET": 5, "RESULTS_DIR": 12}
 
 # The step that notes its options with what it leaves in a folder.
 NOTED_BY = {

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.checks.options import SMALLEST_TILE
@@ -39,6 +39,7 @@ def check_images(
     image_crop: str | int | None,
     tile: Size | None,
     scale: float = 1.0,
+    to_train: bool = True,
 ) -> tuple[list[str], dict[Path, Size]]:
     """Read every micrograph and return the problems and the sizes without the info bar.
 
@@ -48,6 +49,7 @@ def check_images(
     image_crop : as in `read_micrograph`.
     tile : (height, width) in pixels that each image must hold; None if no tiles are cut.
     scale : MICROGRAPH_SCALE, by which the images are resized before.
+    to_train : whether networks will be trained on them, for which a few are warned of.
     """
     paths, problems = list_and_check_names(option, folder, FEWEST_IMAGES, "micrographs")
     sizes, cut, empty = {}, 0, 0
@@ -69,7 +71,7 @@ def check_images(
         )
     if sizes and image_crop is not None:
         logger.info("info bar left out of %d of %d micrographs (IMAGE_CROP)", cut, len(sizes))
-    if 0 < len(sizes) < FEW_IMAGES:
+    if to_train and 0 < len(sizes) < FEW_IMAGES:
         logger.warning(
             "%s: %s few to train on; results get better from about %d on.",
             *(folder, counted(len(sizes), "micrograph is", "micrographs are"), FEW_IMAGES),
@@ -141,15 +143,20 @@ def in_one_line(error: Exception) -> str:
 
 
 def list_and_check_names(
-    option: str, folder: Path, fewest: int, what: str
+    option: str,
+    folder: Path,
+    fewest: int,
+    what: str,
+    list_files: Callable[[Path], list[Path]] = list_images,
 ) -> tuple[list[Path], list[str]]:
     """Return the images in a folder, and the problems that their number and names tell.
 
     ``option`` gives the folder, ``fewest`` are needed of ``what``; both for the messages.
+    ``list_files`` tells which files of the folder are read.
     """
     folder = Path(folder)
     try:
-        paths = list_images(folder)
+        paths = list_files(folder)
     except FileNotFoundError as error:
         where = f" (looked for as {os.path.abspath(folder)})" if not folder.is_absolute() else ""
         return [], [f"{option}: {error}{where}"]

@@ -1,12 +1,17 @@
 """The true masks: each must be a mask or a label map, and belong to a micrograph."""
 
 import contextlib
+import logging
 from pathlib import Path
 
 from pipeline.checks.files import in_one_line, list_and_check_names
-from pipeline.files.mask_pairs import read_mask_or_labels
+from pipeline.files.mask_pairs import list_masks, read_mask_or_labels
 from pipeline.image_files import image_size, list_images, stem_of
+from pipeline.particle_shapes import to_label_map
+from pipeline.particles.label_maps import describe_inverted, surrounds_all
 from pipeline.progress import counted, first_names, progress
+
+logger = logging.getLogger(__name__)
 
 
 def check_true_masks(option: str, folder: Path, images_dir: Path | None = None) -> list[str]:
@@ -17,13 +22,18 @@ def check_true_masks(option: str, folder: Path, images_dir: Path | None = None) 
     with contextlib.suppress(PermissionError):  # which is told below
         if not Path(folder).exists():
             return []
-    paths, problems = list_and_check_names(option, folder, 0, "true masks")
-    widths = {}
+    paths, problems = list_and_check_names(option, folder, 0, "true masks", list_masks)
+    widths, inverted = {}, []
     for path in progress(paths, "true masks checked") if paths else ():
         try:
-            widths[path] = read_mask_or_labels(path).shape[1]
+            mask = read_mask_or_labels(path)
         except (ValueError, OSError) as error:
             problems.append(in_one_line(error))
+            continue
+        widths[path] = mask.shape[1]
+        inverted += [path.name] if surrounds_all(to_label_map(mask)) else []
+    if inverted:  # or particles that form a layer all over the image
+        logger.warning("%s: %s", option, describe_inverted(inverted, len(widths), "true masks"))
     if images_dir:
         problems += _check_partners(option, folder, images_dir) + _check_widths(widths, images_dir)
     return problems
@@ -32,7 +42,7 @@ def check_true_masks(option: str, folder: Path, images_dir: Path | None = None) 
 def _check_partners(option: str, folder: Path, images_dir: Path) -> list[str]:
     """Return the problem if true masks have no micrograph: step 8 would find no mask of it."""
     try:
-        true_masks, micrographs = list_images(folder), list_images(images_dir)
+        true_masks, micrographs = list_masks(folder), list_images(images_dir)
     except OSError:  # which is told of each folder by itself
         return []
     stems = {stem_of(path) for path in micrographs}

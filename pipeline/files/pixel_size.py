@@ -97,7 +97,8 @@ def _one_size(read_sides: Callable, tiff: tifffile.TiffFile, what: str, level: i
             *(what, width, height),
         )
         return None
-    return float(width)
+    # Back to the digits that were written: 7.34375e-09 m is 7.34375 nm.
+    return float(f"{width:.12g}")
 
 
 def read_stored_width(path: Path) -> int | None:
@@ -139,8 +140,7 @@ def _zeiss(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
     # The named entry is rounded to four digits; the unnamed list holds the same in full, in m.
     for exact in entries.get("", ()):
         if isinstance(exact, float) and abs(exact * 1e9 - size) < 5e-4 * size:
-            # Back to the digits that were written: 7.34375e-09 m is 7.34375 nm.
-            return (float(f"{exact * 1e9:.12g}"),) * 2
+            return (exact * 1e9,) * 2
     return size, size
 
 

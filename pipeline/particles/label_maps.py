@@ -3,6 +3,8 @@
 import numpy as np
 from skimage import measure
 
+from pipeline.progress import first_names
+
 # Of numbers: the share of those up to the largest that occur, and of a number's pixels that have
 # the same number on the right and below, in the median. The greys of smoothed edges are lines.
 LEAST_OCCURRING, LEAST_INSIDE = 0.5, 0.25
@@ -59,6 +61,18 @@ def surrounds_all(labels: np.ndarray) -> bool:
     edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
     at_all = set.intersection(*(set(edge.tolist()) for edge in edges)) - {0}
     return any(2 * np.count_nonzero(labels == label) > labels.size for label in at_all)
+
+
+def describe_inverted(names: list[str], number: int, what: str) -> str:
+    """Return a warning of the masks, by their names, of which `surrounds_all` is true.
+
+    ``number``: how many there are of ``what`` in all.
+    """
+    return (
+        f"In {len(names)} of {number} {what} ({first_names(names)}) one particle reaches all four "
+        f"edges and covers more than half of the image: are they black on white? Masks are white "
+        f"particles on black: invert them and run the step again."
+    )
 
 
 def _holds_numbers(image: np.ndarray) -> bool:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from pipeline.files.mask_origin import CHANGED
+from pipeline.particles.label_maps import describe_inverted
 from pipeline.particles.size_distribution import FEWEST_IMAGES
 from pipeline.progress import counted, first_names
 
@@ -21,11 +22,7 @@ def doubts_of_masks(image_rows: list[dict], inverted: list[str]) -> list[str]:
     """
     warnings = []
     if inverted:
-        warnings.append(
-            f"In {len(inverted)} of {len(image_rows)} masks ({first_names(inverted)}) one particle "
-            f"reaches all four edges and covers more than half of the image: are they black on "
-            f"white? Masks are white particles on black: invert them and measure again."
-        )
+        warnings.append(describe_inverted(inverted, len(image_rows), "masks"))
     changed = [row["mask"] for row in image_rows if row["mask_from"] == CHANGED]
     if changed:
         warnings.append(

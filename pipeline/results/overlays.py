@@ -50,15 +50,21 @@ def draw_overlay(
 
 def scale_bar_length(width_nm: float) -> float:
     """Return 1, 2 or 5 times a power of ten, the largest up to a fifth of the image's width."""
-    largest = width_nm / 5
+    # Pixel sizes are rounded: a fifth of 5,000 nm may be 999.9999999999999, and its logarithm 3.
+    largest = width_nm / 5 * (1 + 1e-9)
     power = 10.0 ** np.floor(np.log10(largest))
-    return float(power * max(step for step in (1, 2, 5) if step * power <= largest))
+    return float(power * max(step for step in (0.5, 1, 2, 5) if step * power <= largest))
+
+
+def scale_bar_text(length_nm: float) -> str:
+    """Return a length for a picture, in ASCII: "500 nm", "2 mm"."""
+    return f"{length_nm / 1e6:g} mm" if length_nm >= 1e6 else f"{length_nm:g} nm"
 
 
 def _draw_scale_bar(picture: np.ndarray, pixel_size_nm: float) -> None:
     height, width = picture.shape[:2]
     length = scale_bar_length(width * pixel_size_nm)
-    text = f"{length:g} nm"
+    text = scale_bar_text(length)
     bar, thick, margin = round(length / pixel_size_nm), max(height // 200, 2), height // 40
     left, bottom = width - margin - bar, height - margin
     scale = height / 1400

@@ -1,5 +1,7 @@
 """Plots of the size distribution: histogram and cumulative share."""
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -52,14 +54,25 @@ def plot_size_distribution(
     return figure
 
 
+def bar_edges(sizes: np.ndarray) -> np.ndarray:
+    """Return where the bars of a histogram of ``sizes`` (n,), n > 0, begin and end, (bars + 1,).
+
+    They have Freedman and Diaconis' width (1981), within a number of bars that can be read.
+    """
+    smallest, largest = sizes.min(), sizes.max()
+    if largest - smallest < 1e-9 * largest:  # alike but for rounding
+        return np.histogram_bin_edges(largest, MIN_BARS)
+    first, third = np.percentile(sizes, (25, 75))
+    width = 2 * (third - first) / np.cbrt(len(sizes))
+    # Where most are alike, width is 0, or what rounding leaves of it: bars by the billion.
+    bars = (largest - smallest) / width if width > 0 else MIN_BARS
+    return np.histogram_bin_edges(sizes, math.ceil(np.clip(bars, MIN_BARS, MAX_BARS)))
+
+
 def _draw_shares(axes: Axes, sizes: np.ndarray, weights: np.ndarray, colour: str) -> None:
     """Draw the histogram, and on an axis of its own on the right the cumulative share."""
     share = 100 * weights / weights.sum()
-    # Freedman and Diaconis' width, within a number of bars that can be read.
-    edges = np.histogram_bin_edges(sizes, "fd")
-    if not MIN_BARS <= len(edges) - 1 <= MAX_BARS:
-        edges = np.histogram_bin_edges(sizes, int(np.clip(len(edges) - 1, MIN_BARS, MAX_BARS)))
-    axes.hist(sizes, edges, weights=share, color=colour, alpha=0.35, edgecolor="white")
+    axes.hist(sizes, bar_edges(sizes), weights=share, color=colour, alpha=0.35, edgecolor="white")
     axes.margins(y=0.12)
     cumulative = axes.twinx()
     cumulative.plot(sizes, np.cumsum(share) - share / 2, color=colour, linewidth=1.8)

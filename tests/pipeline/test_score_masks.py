@@ -203,6 +203,14 @@ def test_true_masks_may_be_label_maps_of_touching_particles(tmp_path, caplog):
     assert "1 true mask is a label map: each number is a particle" in caplog.text
 
 
+def test_masks_black_on_white_are_warned_of_on_either_side(tmp_path, caplog):
+    save(tmp_path / "true", {"a": 255 - MASKS["a"], "b": MASKS["b"]})
+    save(tmp_path / "predicted", {"a": MASKS["a"], "b": 255 - MASKS["b"]})
+    score_folders(tmp_path / "predicted", tmp_path / "true", True, 9)
+    assert "In 1 of 2 masks (b.tif) one particle reaches all four edges" in caplog.text
+    assert "In 1 of 2 true masks (a.tif) one particle reaches all four edges" in caplog.text
+
+
 def test_maps_of_classes_are_refused(tmp_path):
     save(tmp_path / "predicted", MASKS)
     save(tmp_path / "true", {"a": np.where(MASKS["a"] > 0, 2, 1).astype(np.uint8)})

@@ -270,6 +270,10 @@ def test_few_images_and_flat_images_are_warned_of(images, caplog):
     assert problems_of_images(images) == []
     assert "2.tif is the same value everywhere" in caplog.text
     assert "2 micrographs are few to train on; results get better from about 3 on" in caplog.text
+    caplog.clear()
+    assert check_images("INPUT_DIR_IMAGES", images, None, None, to_train=False)[0] == []
+    assert "2.tif is the same value everywhere" in caplog.text
+    assert "few to train on" not in caplog.text
 
 
 def test_folders_below_one_that_may_not_be_entered(tmp_path, monkeypatch):
@@ -289,7 +293,7 @@ def test_a_folder_without_permission_to_read(images, monkeypatch):
     def refuse(folder):
         raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr("pipeline.checks.files.list_images", refuse)
+    monkeypatch.setattr(Path, "iterdir", refuse)
     (problem,) = problems_of_images(images)
     assert f"INPUT_DIR_IMAGES: the folder {images} cannot be read (Permission denied)" in problem
     assert "change its permission or the option" in problem

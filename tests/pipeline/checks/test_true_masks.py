@@ -52,3 +52,28 @@ def test_true_masks_need_a_micrograph_where_its_mask_is_to_be_made(tmp_path, ima
     )
     assert "nothing to compare with: nothere.tif. Add the micrographs" in problem
     assert check_true_masks("TRUE_MASKS_DIR", folder, tmp_path / "gone") == []
+
+
+def test_probabilities_beside_true_masks_are_passed_over(tmp_path, images):
+    # Masks of step 6b, copied with their probabilities and corrected by hand.
+    folder = tmp_path / "True"
+    folder.mkdir()
+    write_image(folder / "0.tif", np.eye(60, 80, dtype=np.uint8))
+    write_image(folder / "0_raw.tif", np.random.default_rng(0).random((60, 80), np.float32))
+    assert check_true_masks("TRUE_MASKS_DIR", folder, images) == []
+    (folder / "0.tif").unlink()
+    assert "different values" in check_true_masks("TRUE_MASKS_DIR", folder)[0]
+
+
+def test_true_masks_black_on_white_are_warned_of(tmp_path, images, caplog):
+    folder = tmp_path / "True"
+    folder.mkdir()
+    mask = np.zeros((60, 80), np.uint8)
+    mask[20:40, 20:40] = 255
+    write_image(folder / "0.tif", mask)
+    assert check_true_masks("TRUE_MASKS_DIR", folder, images) == []
+    assert "black on white" not in caplog.text
+    write_image(folder / "1.tif", 255 - mask)
+    assert check_true_masks("TRUE_MASKS_DIR", folder, images) == []
+    assert "TRUE_MASKS_DIR: In 1 of 2 true masks (1.tif) one particle reaches all" in caplog.text
+    assert "are they black on white? Masks are white particles on black: invert" in caplog.text

@@ -145,6 +145,17 @@ def test_imagej(tmp_path, unit, per_unit, expected):
     assert read_pixel_size(path) == (pytest.approx(expected, rel=1e-6), "ImageJ calibration")
 
 
+@pytest.mark.parametrize(("unit", "nm_per_unit"), [("nm", 1), ("um", 1000), ("mm", 1e6)])
+def test_a_scale_has_the_same_pixel_size_in_every_unit(tmp_path, unit, nm_per_unit):
+    # 1024 pixels in 50 um: by their fractions of integers, 48.828125 or 48.82812499999999.
+    per_unit = 1024 / 50_000 * nm_per_unit
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, IMAGE, imagej=True, resolution=(per_unit, per_unit), metadata={"unit": unit}
+    )
+    assert read_pixel_size(path)[0] == 48.828125
+
+
 @pytest.mark.parametrize(("unit", "expected"), [("nm", 3.2), ("µm", 3200.0)])
 def test_ome(tmp_path, unit, expected):
     path = tmp_path / "a.ome.tif"

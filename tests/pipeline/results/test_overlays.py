@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.results.overlays import WHITE, draw_overlay, scale_bar_length
+from pipeline.results.overlays import WHITE, draw_overlay, scale_bar_length, scale_bar_text
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -51,6 +51,21 @@ def test_any_kind_of_micrograph_is_stretched_to_see_it(dtype):
 )
 def test_scale_bars_have_round_lengths_up_to_a_fifth_of_the_width(width, expected):
     assert scale_bar_length(width) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("power", range(-3, 8))
+def test_pixel_sizes_that_are_rounded_do_not_change_the_scale_bar(power):
+    width = 5 * 10.0**power
+    for about in (width, np.nextafter(width, 0), np.nextafter(width, np.inf), width * (1 - 1e-12)):
+        assert scale_bar_length(about) == pytest.approx(10.0**power)
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [(0.05, "0.05 nm"), (200, "200 nm"), (500_000, "500000 nm"), (1e6, "1 mm"), (5e7, "50 mm")],
+)
+def test_scale_bars_say_their_length_in_plain_numbers(length, text):
+    assert scale_bar_text(length) == text
 
 
 def test_the_scale_bar_is_as_long_as_it_says():

@@ -5,7 +5,12 @@ import pytest
 
 from pipeline.particles import size_distribution
 from pipeline.particles.size_distribution import summarise
-from pipeline.results.size_plots import plot_size_distribution
+from pipeline.results.size_plots import (
+    MAX_BARS,
+    MIN_BARS,
+    bar_edges,
+    plot_size_distribution,
+)
 
 DIAMETER = {"equivalent_diameter": ("number", "volume")}
 
@@ -33,6 +38,28 @@ def test_the_plot_of_any_number_of_particles(monkeypatch, weighting, number):
     if number:
         heights = [bar.get_height() for bar in figure.axes[0].patches]
         assert sum(heights) == pytest.approx(100)
+
+
+def test_the_number_of_bars_is_freedman_and_diaconis_where_that_can_be_read():
+    sizes = np.random.default_rng(0).lognormal(5, 0.3, 500)
+    assert np.array_equal(bar_edges(sizes), np.histogram_bin_edges(sizes, "fd"))
+    assert len(bar_edges(sizes[:4])) == MIN_BARS + 1
+    far = np.append(sizes, 1e6)
+    assert len(bar_edges(far)) == MAX_BARS + 1
+    assert bar_edges(far)[[0, -1]] == pytest.approx([sizes.min(), 1e6])
+
+
+@pytest.mark.parametrize("difference", [0, 1e-16, 1e-15, 1e-12, 1e-9, 1e-6, 1e-3])
+@pytest.mark.parametrize("alike", [0.8, 1.0])
+def test_particles_alike_but_for_rounding_give_no_more_bars(difference, alike):
+    # Of two images whose pixel sizes differ in the last digits: numpy's rule would make 10**15.
+    sizes = np.full(100, 30.0)
+    sizes[1::2] *= 1 + difference
+    sizes[round(100 * alike) :] *= np.linspace(0.5, 2, 100 - round(100 * alike))
+    edges = bar_edges(sizes)
+    assert MIN_BARS + 1 <= len(edges) <= MAX_BARS + 1
+    assert np.all(np.diff(edges) > 0)
+    assert np.histogram(sizes, edges)[0].sum() == 100
 
 
 def test_the_border_correction_is_drawn(monkeypatch):
