@@ -167,14 +167,16 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         images_dir = options.get("INPUT_DIR_IMAGES") if _scores_what_it_segments(calls) else None
         problems += check_true_masks("TRUE_MASKS_DIR", options["TRUE_MASKS_DIR"], images_dir)
     if options.keys() >= OPTION_CHECKS.keys():
-        pixels = sum(height * width for height, width in sizes.values())
-        estimate = estimate_bytes(options, pixels, outline, scale)
+        estimate, at_most = (
+            estimate_bytes(options, sizes.values(), outline, scale, all_tiles)
+            for all_tiles in (False, True)
+        )
         if calls is not None:
             written = folders_written(calls)
             estimate = {
                 name: size for name, size in estimate.items() if str(options[name]) in written
             }
-        problems += check_disk_space(options, estimate, calls or [])
+        problems += check_disk_space(options, estimate, calls or [], at_most)
     return problems
 
 

@@ -1,17 +1,24 @@
 """Whether the disk has room for what a run will write."""
 
+import logging
 import math
 import os
 import shutil
 from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline.checks.machine import existing_parent
+from pipeline.resampling import scaled_size
 from pipeline.run_folders import MADE_WITH, RUN_NAME, as_recorded, read_json
 from pipeline.step_table import deciding
+from pipeline.tiles import tile_positions
+
+logger = logging.getLogger(__name__)
 
 Call = tuple[str, str, dict]
+Size = tuple[int, int]
 
 # Parameters of the networks as published, both domains' together, for the size of their files;
 # they grow with the square of the filters.
@@ -44,21 +51,30 @@ REWRITTEN = ("data", "generate_images")
 
 
 def estimate_bytes(
-    options: dict[str, object], image_pixels: int, outline: tuple[int, int], scale: float = 1.0
+    options: dict[str, object],
+    sizes: Collection[Size],
+    outline: Size,
+    scale: float = 1.0,
+    all_tiles: bool = False,
 ) -> dict[str, int]:
     """Return how many bytes a whole run will write, by the option of the folder.
-
-    There are taken to be NUM_SIMULATED_MASKS tiles and masks. That more tiles show particles, so
-    that there are more, step 0 alone finds out.
 
     Parameters
     ----------
     options : the options of StartProcess.py, all of them allowed.
-    image_pixels : pixels of all micrographs together.
+    sizes : (height, width) of the micrographs.
     outline : (height, width) of the largest outline, in pixels, resized.
     scale : MICROGRAPH_SCALE, as a number.
+    all_tiles : there are as many tiles and masks as tiles that show particles, and at least
+        NUM_SIMULATED_MASKS. How many do, step 0 alone finds out: False takes them to be no more
+        than that, True to be all.
     """
-    tile_pixels = options["TILE_SIZE_H"] * options["TILE_SIZE_W"]
+    tile = options["TILE_SIZE_H"], options["TILE_SIZE_W"]
+    tile_pixels = tile[0] * tile[1]
+    tiles = options["NUM_SIMULATED_MASKS"]
+    if all_tiles:
+        tiles = max(tiles, sum(_tiles_of(scaled_size(size, scale), tile) for size in sizes))
+    image_pixels = sum(height * width for height, width in sizes)
     # The first layer of the WGAN's generator grows with the outline (128: its latent size).
     outline_growth = max(0, outline[0] * outline[1] - 64 * 64) // 64 * 256 * 128
     seen_pixels = image_pixels * scale**2
@@ -71,7 +87,7 @@ def estimate_bytes(
         + 3 * 2 * 50 * 4 * tile_pixels
         # Two sheets an epoch of two images in four views, in colour.
         + options["CYCLEGAN_EPOCHS"] * 2 * 2 * 4 * 3 * tile_pixels
-        + options["NUM_SIMULATED_MASKS"] * BYTES_PER_SIMULATED_PIXEL * tile_pixels
+        + tiles * BYTES_PER_SIMULATED_PIXEL * tile_pixels
         + BYTES_PER_SEEN_PIXEL * seen_pixels,
         "UNET_DIR": MODEL_BYTES_PER_PARAMETER * UNET_PARAMETERS * unet_scale,
     }
@@ -79,29 +95,49 @@ def estimate_bytes(
     return {name: int(size) for name, size in parts.items()}
 
 
+def _tiles_of(size: Size, tile: Size) -> int:
+    """Return how many tiles step 0 cuts an image into; 0 where none fits, which is told of."""
+    if size[0] < tile[0] or size[1] < tile[1]:
+        return 0
+    return len(tile_positions(*size, *tile, min_overlap=0))
+
+
 def check_disk_space(
-    options: dict[str, object], estimate: dict[str, int], calls: list[Call]
+    options: dict[str, object],
+    estimate: dict[str, int],
+    calls: list[Call],
+    at_most: dict[str, int] | None = None,
 ) -> list[str]:
     """Return the problem if a disk has less room than a run of these step calls will need.
 
-    What a run goes on with, if it is continued, is written already (see `bytes_written`).
+    What a run goes on with, if it is continued, is written already (see `bytes_written`). Where
+    there is room for the ``estimate``, but not for what may be written ``at_most``, a warning is
+    logged.
     """
-    needed: dict[int, int] = {}
+    needed: Counter[int] = Counter()
+    may_need: Counter[int] = Counter()
     places: dict[int, Path] = {}
     for name, size in estimate.items():
         place = existing_parent(options[name])
         written = bytes_written(name, options[name], calls) if options.get("RESUME") else 0
         device = place.stat().st_dev
-        needed[device] = needed.get(device, 0) + max(0, size - written)
+        needed[device] += max(0, size - written)
+        may_need[device] += max(0, (at_most or estimate)[name] - written)
         places.setdefault(device, place)
-    return [
-        f"The disk of {places[device]} has {shutil.disk_usage(places[device]).free / 1e9:.1f} GB "
-        f"free; the run will write about {size / 1e9:.1f} GB, or more if more than "
-        "NUM_SIMULATED_MASKS tiles show particles. Free some space, change ROOT_DIR, or lower "
-        "NUM_SIMULATED_MASKS or CYCLEGAN_FILTERS."
-        for device, size in needed.items()
-        if shutil.disk_usage(places[device]).free < size
-    ]
+    problems = []
+    for device, place in places.items():
+        free = shutil.disk_usage(place).free
+        words = (
+            f"The disk of {place} has {free / 1e9:.1f} GB free; the run will write about "
+            f"{needed[device] / 1e9:.1f} GB, {may_need[device] / 1e9:.1f} GB if all tiles show "
+            "particles. Free some space, change ROOT_DIR, raise TILE_SIZE_H and TILE_SIZE_W, or "
+            "lower NUM_SIMULATED_MASKS or CYCLEGAN_FILTERS."
+        )
+        if free < needed[device]:
+            problems.append(words)
+        elif free < may_need[device]:
+            logger.warning("%s", words)
+    return problems
 
 
 def bytes_written(name: str, folder: Path, calls: list[Call]) -> float:

@@ -6,7 +6,12 @@ from collections import namedtuple
 import pytest
 
 from pipeline.checks import disk as check_disk
-from pipeline.checks.disk import bytes_written, check_disk_space, estimate_bytes
+from pipeline.checks.disk import (
+    BYTES_PER_SIMULATED_PIXEL,
+    bytes_written,
+    check_disk_space,
+    estimate_bytes,
+)
 from pipeline.run_folders import write_json
 from tests.start_process import default_options
 
@@ -16,18 +21,39 @@ CALLS = [("3", "train_cyclegan", {"cyclegan_dir": "x", "epochs": 5, "lambda_cycl
 
 def test_the_estimate_grows_with_what_decides_it():
     options = default_options()
-    published = estimate_bytes(options, 40 * 1024 * 712, (64, 64))
+    sizes = [(712, 1024)] * 40
+    published = estimate_bytes(options, sizes, (64, 64))
     # 96.5 million parameters: weights and two moments in three checkpoints, and the model.
     assert 3.8e9 < published["CYCLEGAN_DIR"] < 6e9
     assert published["OUTPUT_DIR_UNET"] == 5 * 40 * 1024 * 712
     for change in ({"CYCLEGAN_FILTERS": 65}, {"NUM_SIMULATED_MASKS": 1001}, {"TILE_SIZE_W": 400}):
-        more = estimate_bytes(options | change, 40 * 1024 * 712, (64, 64))
+        more = estimate_bytes(options | change, sizes, (64, 64))
         assert more["CYCLEGAN_DIR"] > published["CYCLEGAN_DIR"]
-    enlarged = estimate_bytes(options, 40 * 1024 * 712, (64, 64), 2.0)
+    enlarged = estimate_bytes(options, sizes, (64, 64), 2.0)
     added = {name: enlarged[name] - size for name, size in published.items()}
     assert added.pop("CYCLEGAN_DIR") == pytest.approx(3 * 2 * 40 * 1024 * 712, abs=1)
     assert not any(added.values())
-    assert estimate_bytes(options, 0, (96, 96))["WGAN_DIR"] > published["WGAN_DIR"]
+    assert estimate_bytes(options, [], (96, 96))["WGAN_DIR"] > published["WGAN_DIR"]
+
+
+def test_all_tiles_are_more_where_the_images_hold_more_than_were_asked_for():
+    options = default_options() | {"TILE_SIZE_H": 200, "TILE_SIZE_W": 300}
+
+    def tiles_beyond(wanted, sizes, scale=1.0):
+        counted = options | {"NUM_SIMULATED_MASKS": wanted}
+        estimate = estimate_bytes(counted, sizes, (64, 64), scale)
+        at_most = estimate_bytes(counted, sizes, (64, 64), scale, all_tiles=True)
+        added = {name: size - estimate[name] for name, size in at_most.items()}
+        pixels = added.pop("CYCLEGAN_DIR") / BYTES_PER_SIMULATED_PIXEL
+        assert not any(added.values())
+        return pixels / (200 * 300)
+
+    # 400 rows are two tiles and one more, as two would not overlap; 700 columns are three.
+    sizes = [(400, 700)] * 40
+    assert tiles_beyond(100, sizes) == pytest.approx(40 * 3 * 3 - 100)
+    assert tiles_beyond(500, sizes) == 0
+    assert tiles_beyond(100, sizes, 2.0) == pytest.approx(40 * 5 * 5 - 100)
+    assert tiles_beyond(10, [*sizes, (150, 9999)]) == pytest.approx(40 * 3 * 3 - 10)
 
 
 Usage = namedtuple("Usage", "total used free")
@@ -37,11 +63,26 @@ Usage = namedtuple("Usage", "total used free")
 def test_a_full_disk(tmp_path, monkeypatch, free, problems):
     monkeypatch.setattr(check_disk.shutil, "disk_usage", lambda path: Usage(0, 0, free))
     options = default_options(tmp_path)
-    found = check_disk_space(options, estimate_bytes(options, 10**6, (64, 64)), [])
+    found = check_disk_space(options, estimate_bytes(options, [(1000, 1000)], (64, 64)), [])
     assert len(found) == problems
     for problem in found:
         assert f"The disk of {tmp_path} has 1.0 GB free; the run will write about" in problem
         assert "lower NUM_SIMULATED_MASKS or CYCLEGAN_FILTERS" in problem
+
+
+@pytest.mark.parametrize(
+    ("free", "refused", "warned"), [(800, True, False), (1000, False, True), (3000, False, False)]
+)
+def test_room_for_fewer_tiles_than_there_may_be_is_warned_of(
+    tmp_path, monkeypatch, caplog, free, refused, warned
+):
+    monkeypatch.setattr(check_disk.shutil, "disk_usage", lambda path: Usage(0, 0, free * 10**9))
+    options = {"CYCLEGAN_DIR": tmp_path}
+    estimate, at_most = {"CYCLEGAN_DIR": 900 * 10**9}, {"CYCLEGAN_DIR": 2000 * 10**9}
+    problems = check_disk_space(options, estimate, CALLS, at_most)
+    words = f"The disk of {tmp_path} has {free}.0 GB free; the run will write about 900.0 GB, 2000."
+    assert [problem.startswith(words) for problem in problems] == [True] * refused
+    assert (words in caplog.text) == warned
 
 
 def make_run(folder, run, size, **options):
