@@ -177,8 +177,8 @@ def list_and_check_names(
     others = Counter(
         path.suffix.lower() or "no ending"
         for path in folder.iterdir()
-        if path.is_file() and not path.name.startswith(".") and path not in paths
-        if path.suffix.lower() not in OTHERS_EXPECTED
+        if path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() not in (*IMAGE_ENDINGS, *OTHERS_EXPECTED)
     )
     seen = ", ".join(f"{count} with {ending}" for ending, count in sorted(others.items()))
     if others and len(paths) >= fewest:

@@ -54,13 +54,14 @@ def test_true_masks_need_a_micrograph_where_its_mask_is_to_be_made(tmp_path, ima
     assert check_true_masks("TRUE_MASKS_DIR", folder, tmp_path / "gone") == []
 
 
-def test_probabilities_beside_true_masks_are_passed_over(tmp_path, images):
+def test_probabilities_beside_true_masks_are_passed_over(tmp_path, images, caplog):
     # Masks of step 6b, copied with their probabilities and corrected by hand.
     folder = tmp_path / "True"
     folder.mkdir()
     write_image(folder / "0.tif", np.eye(60, 80, dtype=np.uint8))
     write_image(folder / "0_raw.tif", np.random.default_rng(0).random((60, 80), np.float32))
     assert check_true_masks("TRUE_MASKS_DIR", folder, images) == []
+    assert not caplog.text
     (folder / "0.tif").unlink()
     assert "different values" in check_true_masks("TRUE_MASKS_DIR", folder)[0]
 
