@@ -150,10 +150,19 @@ def to_device(arrays):
     if BACKEND == "tensorflow":
         return tuple(tf.convert_to_tensor(array) for array in arrays)
     device = torch_device()
-    tensors = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+    tensors = (_as_torch(array) for array in arrays)
     if device.type != "cuda":
         return tuple(tensor.to(device) for tensor in tensors)
     return tuple(tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors)
+
+
+def _as_torch(array):
+    """Return a NumPy array as a tensor of the same memory, with the strides PyTorch would give it.
+
+    Of axes of length 1 NumPy's may be 0, and images are then not known to be channels_last.
+    """
+    array = np.ascontiguousarray(array)
+    return torch.from_numpy(array.reshape(-1)).view(array.shape)
 
 
 def run_without_gradients(function, x):
@@ -269,7 +278,7 @@ def _set_up_torch(chosen, deterministic):
     _device_of_process.enter_context(keras.device(f"cuda:{chosen[0]}" if chosen else "cpu"))
     if chosen:
         torch.cuda.set_device(chosen[0])
-    torch.set_float32_matmul_precision("high")
+        torch.set_float32_matmul_precision("high")  # TF32; on a CPU it may round, too
     if deterministic or not chosen:
         # On a CPU this costs next to nothing, and some kernels differ from run to run without it.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -13,8 +13,8 @@ from models.backend import BACKEND, tf, torch
 
 # Of multiples of so many channels TensorFlow's batch normalisation is fast on a CPU.
 CHANNELS_AT_A_TIME = 16
-# Of multiples of so many, and of so many or more, torch's own is; of so many alone not for images
-# by themselves.
+# Of multiples of so many, and of so many or more, torch's own is. It adds up numbers one after
+# another, which rounds alike what is constant: not for masks, so not for instance normalisation.
 CHANNELS_OF_TORCH, MANY_CHANNELS_OF_TORCH = 8, 64
 # With torch on a CPU so many numbers are computed on at once, for the processor's cache to hold.
 NUMBERS_AT_A_TIME = 2**20
@@ -61,13 +61,6 @@ def _torch_batch_norm(x, gamma, beta, epsilon):
     return y.permute(0, 2, 3, 1), mean, inverse_deviation
 
 
-def _suits_torch_batch_norm(x):
-    """Return whether PyTorch's batch normalisation is the fastest for each image by itself."""
-    channels = x.shape[-1]
-    multiple = channels > CHANNELS_OF_TORCH and channels % CHANNELS_OF_TORCH == 0
-    return multiple and x.dtype == torch.float32 and not x.is_cuda
-
-
 def update_moving_average(variable, value, momentum):
     """Set a variable to momentum * variable + (1 - momentum) * value, without copies to a GPU."""
     if BACKEND == "torch":
@@ -101,9 +94,6 @@ def instance_normalization(x, gamma, beta, epsilon):
     if _by_triton(x):
         pixels = x.reshape(len(x), -1, x.shape[-1])
         return triton_normalization.normalise(pixels, gamma, beta, epsilon)[0].view(x.shape)
-    if BACKEND == "torch" and _suits_torch_batch_norm(x):
-        images = [_torch_batch_norm(image, gamma, beta, epsilon)[0] for image in x.split(1)]
-        return images[0] if len(images) == 1 else torch.cat(images)
     if BACKEND == "torch":
         return _TorchInstanceNormalization.apply(x, gamma, beta, epsilon)
     groups = ops.shape(x)[0]
@@ -235,9 +225,9 @@ if BACKEND == "torch":
                 variance, mean = torch.var_mean(wide, dim=(1, 2), correction=0, keepdim=True)
                 centred = wide - mean
             else:
-                mean = _mean_of_pixels(wide)
+                mean = wide.mean((1, 2), keepdim=True)
                 centred = wide - mean
-                variance = _mean_of_pixels(centred.square())
+                variance = centred.square().mean((1, 2), keepdim=True)
             inverse_deviation = torch.rsqrt(variance + epsilon)
             kept = (centred, None) if x.dtype == torch.float32 else (x, mean)
             context.save_for_backward(*kept, inverse_deviation, gamma)
@@ -250,17 +240,10 @@ if BACKEND == "torch":
             centred = kept if mean is None else kept.float() - mean
             upstream = upstream.float()
             count = upstream.shape[1] * upstream.shape[2]
-            to_beta = _mean_of_pixels(upstream)
-            to_gamma = _mean_of_pixels(upstream * centred) * inverse_deviation
+            to_beta = upstream.mean((1, 2), keepdim=True)
+            to_gamma = (upstream * centred).mean((1, 2), keepdim=True) * inverse_deviation
             scale = inverse_deviation * gamma
             to_x = torch.addcmul(-scale * to_beta, upstream, scale)
             to_x.addcmul_(centred, -scale * inverse_deviation * to_gamma)
             of_channels = [t.sum(dim=(0, 1, 2)) * count for t in (to_gamma, to_beta)]
             return to_x.to(kept.dtype), *of_channels, None
-
-
-def _mean_of_pixels(x):
-    """Return the mean over height and width, torch (b, 1, 1, c); along long rows first."""
-    batch, _, width, channels = x.shape
-    sums = x.reshape(batch, -1, width * channels).sum(1).view(batch, width, channels).sum(1)
-    return sums.view(batch, 1, 1, channels) / (x.shape[1] * width)

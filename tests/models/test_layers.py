@@ -246,6 +246,30 @@ def test_instance_normalization(channels, images):
 
 
 @for_both
+@pytest.mark.parametrize("channels", [8, 16])
+def test_instance_normalization_of_images_that_are_constant_nearly_everywhere(channels):
+    """Masks are. Numbers added one after another are all rounded alike: off by tenths."""
+    random = np.random.default_rng(channels)
+    x = np.tile(random.normal(1, 1, channels).astype(np.float32), (2, 256, 256, 1))
+    x[:, 60:120, 80:140] += random.normal(size=channels).astype(np.float32)
+    layer = layers.InstanceNormalization(epsilon=1e-3)
+    layer.build(x.shape)
+    y, of_x, of_gamma, of_beta = map(ops.convert_to_numpy, outputs_and_gradients(layer, x))
+    exact = x.astype(np.float64)
+    deviation = np.sqrt(exact.var((1, 2), keepdims=True) + 1e-3)
+    normalised = (exact - exact.mean((1, 2), keepdims=True)) / deviation
+    upstream = weighting(x.shape).astype(np.float64)
+    centred = upstream - upstream.mean((1, 2), keepdims=True)
+    along = normalised * (upstream * normalised).mean((1, 2), keepdims=True)
+    expected = (centred - along) / deviation
+    np.testing.assert_allclose(y, normalised, atol=1e-3)
+    np.testing.assert_allclose(of_x, expected, atol=1e-4 * np.abs(expected).max())
+    # Sums of half a million numbers, most of which cancel.
+    np.testing.assert_allclose(of_gamma, (upstream * normalised).sum((0, 1, 2)), atol=1)
+    np.testing.assert_allclose(of_beta, upstream.sum((0, 1, 2)), atol=0.1)
+
+
+@for_both
 def test_instance_normalization_of_half_precision():
     x = image(size=(24, 20)) * 3 + 1
     weights = backend.to_device((weighting(x.shape),))[0]

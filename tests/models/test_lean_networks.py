@@ -31,6 +31,16 @@ def test_the_output_is_that_of_the_network_in_inference_mode(network):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(run_through(network, x)), expected)
 
 
+@pytest.mark.skipif(backend.BACKEND != "torch", reason="TensorFlow knows one order of memory")
+def test_images_with_a_new_axis_are_in_the_memory_order_that_convolutions_are_fast_in():
+    image = np.random.default_rng(0).random((64, 48), np.float32)
+    (x,) = backend.to_device((image[np.newaxis, ..., np.newaxis],))
+    assert tuple(x.shape) == (1, 64, 48, 1)
+    assert x.stride() == (64 * 48, 48, 1, 1)
+    y = build_generator(4).layers[1](x)
+    assert y.permute(0, 3, 1, 2).is_contiguous(memory_format=backend.torch.channels_last)
+
+
 @pytest.mark.parametrize(
     "network",
     [
