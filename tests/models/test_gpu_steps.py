@@ -26,6 +26,22 @@ def losses_and_gradients(make_steps):
     return losses, [np.concatenate([mean.ravel() for mean in of_one]) for of_one in means]
 
 
+@pytest.fixture
+def smooth_relu(monkeypatch):
+    """Build networks with softplus for ReLU, whose derivative jumps at 0.
+
+    Rounding carries a number over it at any of its thousands of places, which changes the
+    gradient of a UNet as tiny as here by up to three hundredths.
+    """
+    activation = keras.layers.Activation
+
+    def smooth(name, **options):
+        return activation("softplus" if name == "relu" else name, **options)
+
+    monkeypatch.setattr(keras.layers, "Activation", smooth)
+    monkeypatch.setattr(keras.layers, "ReLU", partial(activation, "softplus"))
+
+
 @pytest.mark.parametrize(
     "make_steps",
     [
@@ -34,14 +50,13 @@ def losses_and_gradients(make_steps):
         tiny_steps.unet_steps,
     ],
 )
-def test_the_kernels_for_a_gpu_compute_the_same(make_steps, request):
+def test_the_kernels_for_a_gpu_compute_the_same(make_steps, smooth_relu, request):
     expected, expected_gradients = losses_and_gradients(make_steps)
     request.getfixturevalue("pretend_gpu")
     losses, gradients = losses_and_gradients(make_steps)
     assert losses == pytest.approx(expected, rel=1e-4)
     for own, known in zip(gradients, expected_gradients, strict=True):
-        # The UNet's normalisations enlarge what is rounded otherwise: with torch to 0.005.
-        assert np.linalg.norm(own - known) < 0.01 * np.linalg.norm(known)
+        assert np.linalg.norm(own - known) < 1e-3 * np.linalg.norm(known)
 
 
 class OneDevice(TorchDispatchMode if torch else object):
