@@ -75,9 +75,11 @@ RESUME = True
 # so many minutes, besides one an epoch (of short epochs, one every 15 seconds, and fewer where it
 # takes long to write).
 CHECKPOINT_MINUTES = 10
-# "mixed_bfloat16" takes 40 to 65 % of the memory on GPUs since 2020. On a CPU it is slower.
-# (With "float32" such GPUs round the inputs of convolutions to 10 bits, their TF32 format.)
-PRECISION = "float32"
+# "mixed_bfloat16" takes 40 to 65 % of the memory on GPUs since 2020, and 55 to 75 % of the time on
+# CPUs that multiply bfloat16 (AMD since Zen 4, Intel's servers since 2020); on others it is slower.
+# "auto": mixed_bfloat16 on such CPUs (on Linux, which tells them), float32 otherwise.
+# (With "float32" GPUs since 2020 round the inputs of convolutions to 10 bits, their TF32 format.)
+PRECISION = preset(published="float32", quick="auto")
 # What to do if a network has learned nothing, or simulated masks are all empty or all full: "stop"
 # with advice, or "warn" and go on.
 WHEN_A_NETWORK_FAILS = "stop"

@@ -31,7 +31,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
 parser.add_argument("--backend", default="tensorflow", choices=("tensorflow", "torch"))
-parser.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16"))
+parser.add_argument("--precision", default="auto", choices=("float32", "mixed_bfloat16", "auto"))
 parser.add_argument("--preset", default="quick", choices=("auto", "published", "quick"))
 parser.add_argument(
     "--micrographs",

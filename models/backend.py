@@ -183,17 +183,6 @@ def compile_for_open_sizes(function, shape):
     return tf.function(function, input_signature=[tf.TensorSpec(shape)], autograph=False)
 
 
-@contextlib.contextmanager
-def precision(name):
-    """Make what is built within compute in "float32", or in "mixed_bfloat16"."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 # --- Devices ----------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from models import backend, fast_inference
+from models.precision import fit_to_processor
 from pipeline.progress import progress
 from pipeline.tiles import iterate_tiles, stitch_tiles, tile_positions
 
@@ -40,7 +41,7 @@ def load_network(path, use_gpu):
     _check_whole(Path(path))
     with _device(use_gpu):
         try:
-            return keras.models.load_model(path, compile=False)
+            network = keras.models.load_model(path, compile=False)
         except (TypeError, ValueError) as error:
             # Its own words are of classes, and of how to run foreign code all the same.
             raise ValueError(
@@ -48,6 +49,8 @@ def load_network(path, use_gpu):
                 f"here (Keras {keras.__version__}), and is not loaded. Delete its folder and train "
                 "again, or bring back the file that was there."
             ) from error
+        fit_to_processor(network)
+    return network
 
 
 def load_predictor(path, use_gpu):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models import backend
 from models.augmentation import draw_chances
 from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
+from models.precision import computing_in
 from pipeline.checks.step_options import check_combinations
 from pipeline.image_files import images_made_by, read_image, write_image
 from pipeline.micrograph_scale import scale_of_tiles
@@ -94,7 +94,7 @@ def train_cyclegan(
         *image_shape[:2],
         batch_size,
     )
-    with backend.precision(precision):
+    with computing_in(precision):
         model = build_cyclegan(
             filters,
             image_shape,

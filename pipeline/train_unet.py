@@ -8,6 +8,7 @@ import numpy as np
 
 from models import backend
 from models.multires_unet import build_unet
+from models.precision import computing_in
 from pipeline.image_files import list_micrographs, read_image, read_micrograph
 from pipeline.intensities import as_unet_sees, describe_unclipped
 from pipeline.progress import counted
@@ -102,7 +103,7 @@ def train_unet(
         FLIPS,
         particle_weight,
     )
-    with backend.precision(precision):
+    with computing_in(precision):
         model = build_unet(
             filters,
             particle_weight,

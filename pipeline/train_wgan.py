@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models import backend, wgan_gp
+from models import wgan_gp
+from models.precision import computing_in
 from pipeline.image_files import list_images, write_image
 from pipeline.network_failures import act_on_failure, describe_outlines
 from pipeline.run_folders import fingerprint, write_json
@@ -65,7 +66,7 @@ def train_wgan(
         *outlines.shape[:3],
         batch_size,
     )
-    with backend.precision(precision):
+    with computing_in(precision):
         model = wgan_gp.build_wgan(outlines.shape[1:], latent_size, seed, gradient_penalty_weight)
     model.set_up(learning_rate, beta_1, beta_2)
 

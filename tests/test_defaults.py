@@ -51,7 +51,7 @@ OPTIONS = {
     "SEED": 42,
     "RESUME": True,
     "CHECKPOINT_MINUTES": 10,
-    "PRECISION": "float32",
+    "PRECISION": Both(("float32", "auto")),
     "WHEN_A_NETWORK_FAILS": "stop",
     "DETERMINISTIC": False,
     "USE_XLA": "auto",

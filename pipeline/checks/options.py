@@ -34,7 +34,7 @@ SCALE = number(*ALLOWED_SCALES)
 MICROGRAPH_SCALE = either(one_of("auto"), SCALE)
 PIXEL_SIZE = either(one_of(None), number(0, above=True))
 SEED = whole(0, 2**32 - 1)
-PRECISION = one_of("float32", "mixed_bfloat16")
+PRECISION = one_of("float32", "mixed_bfloat16", "auto")
 # Batch normalisation of a single sample gives zeros, and the WGAN the same outline for ever.
 WGAN_BATCH_SIZE = whole(2)
 CYCLEGAN_FILTERS = whole(1, 1024)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
+from models.precision import choose_precision
 from pipeline import PROGRAM, VERSION
 from pipeline.files.whole_files import rename_for_good, whole_file
 from pipeline.run_folders import (
@@ -45,11 +46,14 @@ def begin_run(models_dir, options, resume=True, *, models=("model.keras",), best
     which the last checkpoint does not hold: without it the training begins anew.
 
     ``options`` (JSON values) are all that decides the result; they are saved as ``options.json``
-    with the versions of this program and of the libraries, which decide nothing.
+    with the versions of this program and of the libraries, and what is computed in where the
+    precision is "auto", which decide nothing.
     """
     models_dir = Path(models_dir)
     versions = {PROGRAM: VERSION, **backend.versions()}
     record = {"options": options, "backend": backend.BACKEND, "versions": versions}
+    if "precision" in options:
+        record["computed_in"] = choose_precision(options["precision"])
     runs = list_runs(models_dir)[::-1] if resume else []
     for number, folder in enumerate(runs):
         same = _is_of(folder, record)

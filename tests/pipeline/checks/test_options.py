@@ -58,7 +58,7 @@ def test_an_option_like_no_other_gets_no_suggestion(options):
         ("SEED", -1, "allowed is a whole number from 0 to 4,294,967,295"),
         ("RESUME", None, "allowed is True or False"),
         ("CHECKPOINT_MINUTES", 0, "allowed is a number above 0"),
-        ("PRECISION", "float16", 'allowed is "float32" or "mixed_bfloat16"'),
+        ("PRECISION", "float16", 'allowed is "float32", "mixed_bfloat16" or "auto"'),
         (
             "USE_GPUS_NO",
             "two",

@@ -1,0 +1,76 @@
+"""The numbers networks compute with: float32, or bfloat16 where that is fast.
+
+With "mixed_bfloat16" convolutions and what lies between them are of bfloat16, which has the range
+of float32 and 8 of its 24 binary digits; weights, normalisation statistics, last layers and losses
+stay float32 (Kalamkar et al., "A study of BFLOAT16 for deep learning training", arXiv 1905.12322).
+"""
+
+import contextlib
+import logging
+import os
+from pathlib import Path
+
+import keras
+
+from models import backend
+
+logger = logging.getLogger(__name__)
+
+# What the processors that multiply bfloat16 are known by: Intel's and AMD's servers since 2020 and
+# 2022, AMD's others since Zen 4.
+PROCESSOR_FILE = Path("/proc/cpuinfo")
+INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
+
+
+def processor_multiplies_bfloat16() -> bool:
+    """Return whether convolutions on this CPU take about half of the time in bfloat16.
+
+    Without such instructions they take several times as long. Only Linux says, so elsewhere it is
+    False; so it is where TensorFlow is told not to use oneDNN, which has the kernels.
+    """
+    if backend.BACKEND == "tensorflow" and os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
+        return False
+    with contextlib.suppress(OSError), PROCESSOR_FILE.open(encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith("flags"):  # the same for each core
+                return not INSTRUCTIONS.isdisjoint(line.split())
+    return False
+
+
+def choose_precision(name: str) -> str:
+    """Return "float32" or "mixed_bfloat16", whichever ``name`` is, or "auto" stands for here.
+
+    That is mixed_bfloat16 on a CPU that multiplies it, else float32.
+    """
+    if name != "auto":
+        return name
+    fast = not backend.has_gpu() and processor_multiplies_bfloat16()
+    return "mixed_bfloat16" if fast else "float32"
+
+
+@contextlib.contextmanager
+def computing_in(name: str):
+    """Return a context in which networks are built to compute in a precision; says which by "auto".
+
+    ``name`` is "float32", "mixed_bfloat16" or "auto" (see ``choose_precision``).
+    """
+    chosen, before = choose_precision(name), keras.config.dtype_policy()
+    if chosen != "float32" and name == "auto":
+        logger.info("computing in bfloat16, which this processor multiplies fastest (PRECISION)")
+    keras.config.set_dtype_policy(chosen)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def fit_to_processor(network: keras.Model) -> None:
+    """Have a network compute in float32 where it is run on a CPU that does not multiply bfloat16.
+
+    It may have been trained on a GPU, or on another CPU. Its weights are float32 as they are.
+    """
+    if backend.has_gpu() or processor_multiplies_bfloat16():
+        return
+    for layer in network.layers:
+        if layer.compute_dtype == "bfloat16":
+            layer.dtype_policy = "float32"
