@@ -79,8 +79,12 @@ def clip_contrast(image: np.ndarray, contrast_range: tuple[float, float] | None)
     if describe_unclipped(contrast_range):
         return image
     image = np.asarray(image)
+    return _clip(image, *np.percentile(image, (low, high)))
+
+
+def _clip(image, low, high):
     exact = np.float32 if image.dtype.itemsize < 4 or image.dtype == np.float32 else np.float64
-    return np.clip(image.astype(exact), *np.percentile(image, (low, high)).astype(exact))
+    return np.clip(image.astype(exact), exact(low), exact(high))
 
 
 def describe_unclipped(contrast_range: tuple[float, float]) -> str | None:
@@ -143,6 +147,7 @@ def as_unet_sees(
     micrograph: np.ndarray,
     contrast_range: tuple[float, float] | None,
     dark_background: bool,
+    limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Return a micrograph as the UNet is shown it, in training and after.
 
@@ -152,15 +157,23 @@ def as_unet_sees(
     contrast_range : see ``clip_contrast``, which raises the errors. Where it clips nothing, single
         pixels far outside the range of all others are clipped (``clip_spikes``).
     dark_background : whether particles are bright; if not, it is negated, so that they are.
+    limits : the values that become the ends of the range, instead of the percentiles of
+        ``contrast_range`` (see ``usual_contrast.py``).
 
     Returns
     -------
     float32 in [0, 1], the same shape; 0 where all is of one value, which shows no particle.
     """
-    bounds = (0.0, 1.0) if dark_background else (1.0, 0.0)
-    clipped = clip_contrast(micrograph, contrast_range)
-    if contrast_range is None or describe_unclipped(contrast_range):
-        clipped = clip_spikes(clipped)
+    share = 1.0
+    if limits is not None:
+        clipped = _clip(micrograph, *limits)
+        low, high = (clipped.dtype.type(limit) for limit in limits)
+        # The limit on the particles' side may be farther out than any pixel.
+        share = float(np.ptp(clipped) / (high - low)) if high > low else 0.0
+    else:
+        clipped = clip_contrast(micrograph, contrast_range)
+        if contrast_range is None or describe_unclipped(contrast_range):
+            clipped = clip_spikes(clipped)
     if clipped.min() == clipped.max():
         return np.zeros(clipped.shape, np.float32)
-    return normalise(clipped, *bounds)
+    return normalise(clipped, 0.0, share) if dark_background else normalise(clipped, share, 0.0)

@@ -12,10 +12,11 @@ from pipeline.inference import make_predictor
 from pipeline.intensities import as_unet_sees, describe_unclipped
 from pipeline.network_failures import act_on_failure, describe_probabilities
 from pipeline.particles.unet_output import SMALLEST_PARTICLE, segment_output
-from pipeline.progress import progress
+from pipeline.progress import first_names, progress
 from pipeline.resampling import at_scale, mask_at_size, resize
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder, training_options
 from pipeline.step_table import deciding
+from pipeline.usual_contrast import UsualContrast
 
 logger = logging.getLogger(__name__)
 
@@ -98,11 +99,19 @@ def segment_images(
         )
     if contrast_range and (words := describe_unclipped(contrast_range)):
         logger.info("%s", words)
+    contrast = UsualContrast(
+        micrographs if missing else (),
+        image_crop,
+        contrast_range,
+        dark_background,
+        (tile_height / scale, tile_width / scale),
+    )
     for file in progress(missing, "micrographs segmented"):
         micrograph = read_micrograph(file, image_crop)
+        limits = contrast.limits(file, micrograph)
         # Contrast first: set in reduced micrographs, without their noise, more of the ground's
         # texture was taken for particles (benchmarks/notebook/masks_of_other_micrographs.md).
-        seen = at_scale(as_unet_sees(micrograph, contrast_range, dark_background), scale)
+        seen = at_scale(as_unet_sees(micrograph, contrast_range, dark_background, limits), scale)
         output = predict(seen[..., None])
         mask = segment_output(output, threshold, watershed_lines, min_distance)
         smallest = SMALLEST_PARTICLE if output.shape[-1] > 1 else 1
@@ -113,6 +122,13 @@ def segment_images(
             write_image(raw_file, raw, description_of(mask))
         if not mask_file.exists():  # else it was perhaps corrected by hand
             write_image(mask_file, mask)
+    if contrast.faint_files:
+        logger.info(
+            "less than half of the other micrographs' contrast all over, as where there are hardly "
+            "any particles, so stretched no further than those: %s. If they show as many "
+            "particles, segment them in a folder of their own",
+            first_names([file.name for file in contrast.faint_files]),
+        )
     empty = [file.name for file, (_, mask_file) in files.items() if not read_image(mask_file).any()]
     failure = describe_probabilities(empty, len(micrographs), threshold)
     act_on_failure(failure, when_failed)

@@ -28,6 +28,7 @@ from pipeline.training_data.unet_pairs import (
     training_pairs,
     vary_brightness_and_contrast,
 )
+from pipeline.usual_contrast import UsualContrast
 
 logger = logging.getLogger(__name__)
 
@@ -185,17 +186,18 @@ def _batch_maker(read, samples, batch_size, seed, vary_brightness, backgrounds):
 def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image_crop, scale):
     """Return the backgrounds all over the micrographs, float32 (n, 2, 2, 2)."""
     step = -(-len(micrographs) // MICROGRAPHS_MEASURED)
-    seen = (
-        as_unet_sees(read_micrograph(file, image_crop), contrast_range, dark_background)
-        for file in micrographs[::step]
-    )
-    shown = (at_scale(image, scale) for image in seen)  # in this order, as in step 6b
-    return np.concatenate(
-        [
-            imaging_variations.measure_backgrounds(image, *tile_shape, dark_background)
-            for image in shown
-        ]
-    )
+    files = micrographs[::step]
+    in_pixels = [side / scale for side in tile_shape]
+    contrast = UsualContrast(files, image_crop, contrast_range, dark_background, in_pixels)
+    backgrounds = []
+    for file in files:  # as in step 6b
+        micrograph = read_micrograph(file, image_crop)
+        limits = contrast.limits(file, micrograph)
+        seen = at_scale(as_unet_sees(micrograph, contrast_range, dark_background, limits), scale)
+        backgrounds.append(
+            imaging_variations.measure_backgrounds(seen, *tile_shape, dark_background)
+        )
+    return np.concatenate(backgrounds)
 
 
 def _schedule(learning_rate, schedule, epochs):

@@ -11,6 +11,8 @@ from pipeline.particles.grow_particles import grow_particles
 SMALLEST_PARTICLE = 9  # pixels; what is smaller is noise
 # By how much of the range of probabilities particles are likelier than the background, at least.
 LEAST_CONTRAST = 1 / 3
+# The same where no cut of all has that much.
+LEAST_OF_ALL = 1 / 4
 
 
 def segment_output(
@@ -51,7 +53,8 @@ def otsu_of_few_particles(probability: np.ndarray) -> float:
 
     A few particles in a large image weigh less than the background's noise does. But the means of
     the classes are then closer than `LEAST_CONTRAST` of the range of values; so what is above is
-    cut again, until they are not. Without any contrast nothing is above the threshold.
+    cut again, until they are not. Where they never are, the cut of the largest difference counts,
+    if it is `LEAST_OF_ALL` of the range; else nothing is above the threshold.
 
     Parameters
     ----------
@@ -63,15 +66,19 @@ def otsu_of_few_particles(probability: np.ndarray) -> float:
     if lowest == highest:
         return highest
     counts, values = histogram(probability, source_range="image")
-    least_contrast = LEAST_CONTRAST * (float(highest) - float(lowest))
+    whole_range = float(highest) - float(lowest)
+    best, most = values[-1], LEAST_OF_ALL * whole_range
     while len(values) > 1:
         threshold = threshold_otsu(hist=(counts, values))
         above = values > threshold
         darker, brighter = (
             np.average(values[part], weights=counts[part]) for part in (~above, above)
         )
-        if brighter - darker >= least_contrast:
+        contrast = brighter - darker
+        if contrast >= LEAST_CONTRAST * whole_range:
             return threshold
+        if contrast >= most:
+            best, most = threshold, contrast
         first = np.flatnonzero(above & (counts > 0))[0]
         counts, values = counts[first:], values[first:]
-    return values[-1]
+    return best

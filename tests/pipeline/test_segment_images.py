@@ -40,9 +40,9 @@ def segment(tmp_path, monkeypatch):
     for path in (best, run / "model.keras"):
         path.touch()
     random = np.random.default_rng(0)
-    for name in ("a", "b"):
-        image = 100 * network_output()[..., 0] + random.normal(0, 2, SHAPE)
-        write_image(images / f"{name}.png", (image + 60).astype(np.uint8))
+    image = 100 * network_output()[..., 0] + random.normal(0, 2, SHAPE)
+    for name, brightness in (("a", 60), ("b", 50)):  # of equal contrast
+        write_image(images / f"{name}.png", (image + brightness).astype(np.uint8))
 
     def segment(trained_with=None, record=None, **changes):
         shown, made = [], {}
@@ -167,6 +167,24 @@ def test_a_contrast_range_that_clips_nothing_is_said(segment, caplog, contrast_r
     caplog.set_level("INFO")
     segment({"contrast_range": contrast_range}, contrast_range=contrast_range)
     assert ("no contrast range is applied, as (0, 99.5) reaches" in caplog.text) == said
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_noise_beside_particles_is_not_stretched(segment, tmp_path, caplog, dark_background):
+    """A micrograph without a particle, among others, is shown as dark as their background."""
+    caplog.set_level("INFO")
+    images, random = tmp_path / "images", np.random.default_rng(1)
+    for file in [*images.iterdir()]:
+        if not dark_background:
+            write_image(file, 255 - read_image(file))
+    noise = random.normal(60 if dark_background else 195, 2, SHAPE)
+    write_image(images / "blank.png", noise.astype(np.uint8))
+    trained_with = {"contrast_range": (0.5, 99.5), "dark_background": dark_background}
+    masks, shown, _ = segment(trained_with)
+    assert all(image.max() == 1 for image in shown[:2]) and 0 < shown[2].max() < 0.25
+    assert masks["a"].any() and not masks["blank"].any()
+    assert "contrast all over, as where there are hardly any particles" in caplog.text
+    assert "no further than those: blank.png. If they" in caplog.text
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])

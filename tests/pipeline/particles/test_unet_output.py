@@ -39,6 +39,17 @@ def test_noise_alone_is_background():
     assert np.count_nonzero(noise > otsu_of_few_particles(noise)) < 10
 
 
+@pytest.mark.parametrize("share", [0.01, 0.02, 0.05])
+def test_a_background_as_uneven_as_a_seventh_of_the_range_hides_no_particles(share):
+    """No cut has classes a third of the range apart here: the best of all counts."""
+    random = np.random.default_rng(0)
+    is_particle = random.random((600, 800)) < share
+    bright, dark = (random.normal(*of, is_particle.shape) for of in ((215, 14), (91, 30)))
+    probability = np.where(is_particle, bright, dark).clip(0, 255).round()
+    above = probability > otsu_of_few_particles(probability.astype(np.uint8))
+    assert above[is_particle].mean() > 0.98 and above[~is_particle].mean() < 0.05
+
+
 @given(share=st.floats(0.02, 0.98), seed=st.integers(0, 2**32 - 1))
 def test_where_particles_stand_out_otsus_threshold_is_that_of_all_pixels(share, seed):
     random = np.random.default_rng(seed)

@@ -1,0 +1,93 @@
+"""How far the grey range of each micrograph is stretched, seen beside the others of its folder.
+
+A micrograph is stretched to two of its percentiles. Where particles cover little of it, both lie in
+the background, whose noise would fill the whole range of grey: a network takes it for particles,
+hundreds of them where there is none.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.image_files import read_micrograph
+from pipeline.intensities import describe_unclipped
+from pipeline.progress import progress
+
+FAINT = 1 / 2  # share of the usual contrast, below which a micrograph shows no particle
+
+
+class UsualContrast:
+    """The contrast of a folder's micrographs, in percentiles of each, and what is usual there.
+
+    Parameters
+    ----------
+    files, image_crop : the micrographs, read one at a time.
+    contrast_range : (p, q) in percent, see ``intensities.clip_contrast``. None, or one that clips
+        nothing, gives no limits.
+    dark_background : whether particles are bright.
+    tile_shape : (height, width) in pixels, of parts that show several particles.
+
+    Attributes
+    ----------
+    faint_files : those whose limits were asked for and that have, all over, less than half of the
+        usual contrast, as where there are hardly any particles.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        image_crop: str | int | None,
+        contrast_range: tuple[float, float] | None,
+        dark_background: bool,
+        tile_shape: tuple[float, float],
+    ):
+        clips = contrast_range is not None and not describe_unclipped(contrast_range)
+        self._range = contrast_range if clips else None
+        self._dark_background = dark_background
+        self._tile_shape = [max(round(side), 1) for side in tile_shape]
+        self.faint_files: list[Path] = []
+        self._own, ranges = {}, defaultdict(list)
+        # One micrograph has no others to be compared with.
+        for file in progress(files if clips and len(files) > 1 else (), "contrasts measured"):
+            micrograph = read_micrograph(file, image_crop)
+            low, high = np.percentile(micrograph, contrast_range).tolist()
+            self._own[file] = low, high
+            ranges[micrograph.dtype].append(high - low)
+        # Integers of 8 and of 16 bit are no measure for each other.
+        self._usual = {dtype: float(np.median(some)) for dtype, some in ranges.items()}
+
+    def limits(self, file: Path, micrograph: np.ndarray) -> tuple[float, float] | None:
+        """Return the limits for one of the files; None: those that it has by itself.
+
+        They are its own percentiles where these are as far apart as those of half of the
+        micrographs. Else the limit on the particles' side is that of its tile with the largest
+        contrast, of which a few particles may cover enough, but no farther out than is usual; and
+        as far out as is usual where no tile has half of that.
+        """
+        if file not in self._own:
+            return None
+        low, high = self._own[file]
+        usual = self._usual[micrograph.dtype]
+        if high - low >= usual:
+            return low, high
+        tiles = _tiles(micrograph, *self._tile_shape)
+        if self._dark_background:
+            contrast = max(np.percentile(tile, self._range[1]) for tile in tiles) - low
+        else:
+            contrast = high - min(np.percentile(tile, self._range[0]) for tile in tiles)
+        if contrast < FAINT * usual:
+            self.faint_files.append(file)
+            contrast = usual
+        contrast = float(min(contrast, usual))
+        return (low, low + contrast) if self._dark_background else (high - contrast, high)
+
+
+def _tiles(image: np.ndarray, height: int, width: int) -> Iterator[np.ndarray]:
+    """Yield parts of an image that together cover it, all of one size but in small images."""
+    for top in range(0, len(image), height):
+        for left in range(0, image.shape[1], width):
+            top = max(min(top, len(image) - height), 0)
+            left = max(min(left, image.shape[1] - width), 0)
+            yield image[top : top + height, left : left + width]

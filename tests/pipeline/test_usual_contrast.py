@@ -1,0 +1,106 @@
+"""A micrograph of few particles is stretched no further than is usual in its folder."""
+
+import numpy as np
+import pytest
+
+from pipeline.image_files import write_image
+from pipeline.intensities import as_unet_sees
+from pipeline.usual_contrast import UsualContrast
+
+RANGE = (0.5, 99.5)
+SIZE = 200
+TILE = (50, 50)
+BACKGROUND, PARTICLES, NOISE = 50, 170, 4
+
+
+def micrograph(squares, contrast=1.0, seed=0, side=12):
+    """Return uint8 noise with so many bright squares, 0.4 % of the image each."""
+    image = np.full((SIZE, SIZE), BACKGROUND, float)
+    for number in range(squares):
+        top, left = 50 * (number // 4) + 10, 50 * (number % 4) + 20
+        image[top : top + side, left : left + side] += contrast * (PARTICLES - BACKGROUND)
+    noise = np.random.default_rng(seed).normal(0, NOISE, image.shape)
+    return np.rint(image + noise).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return ``folder(images, **options)``: each image as the UNet sees it, and the contrasts."""
+
+    def see(images, dark_background=True, contrast_range=RANGE):
+        files = []
+        for number, image in enumerate(images):
+            files.append(tmp_path / f"{number}.png")
+            write_image(files[-1], image if dark_background else 255 - image)
+        contrast = UsualContrast(files, None, contrast_range, dark_background, TILE)
+        given = [image if dark_background else 255 - image for image in images]
+        limits = [contrast.limits(*pair) for pair in zip(files, given, strict=True)]
+        seen = [
+            as_unet_sees(image, contrast_range, dark_background, own)
+            for image, own in zip(given, limits, strict=True)
+        ]
+        return seen, [files.index(file) for file in contrast.faint_files], limits
+
+    return see
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+@pytest.mark.parametrize("squares", [0, 1])
+def test_the_noise_around_few_particles_is_not_stretched(folder, squares, dark_background):
+    dense = [micrograph(12, seed=seed) for seed in range(3)]
+    few = micrograph(squares, seed=9)
+    seen, faint, _ = folder([*dense, few], dark_background)
+    alone = as_unet_sees(few, RANGE, True)
+    empty = np.s_[150:]
+    assert alone[empty].std() > 0.15  # by itself
+    assert seen[3][empty].std() < 0.05
+    np.testing.assert_allclose(seen[3][empty].std(), seen[0][empty].std(), rtol=0.2)
+    assert faint == ([] if squares else [3])
+    if squares:  # it is as bright as those of the others
+        square = np.s_[12:20, 22:30]
+        assert seen[3][square].mean() == pytest.approx(seen[0][square].mean(), abs=0.05)
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_others_are_stretched_to_their_own_percentiles(folder, dark_background):
+    images = [micrograph(12, contrast, seed) for seed, contrast in enumerate((0.8, 1, 1.2, 1.25))]
+    seen, faint, limits = folder(images, dark_background)
+    own = [image if dark_background else 255 - image for image in images]
+    for number in (2, 3):  # of more than the median
+        assert limits[number] == tuple(np.percentile(own[number], RANGE))
+        expected = as_unet_sees(own[number], RANGE, dark_background)
+        np.testing.assert_array_equal(seen[number], expected)
+    # Of those of less the brightest tile decides, which has not much more.
+    low, high = limits[0]
+    assert high - low == pytest.approx(np.ptp(np.percentile(own[0], RANGE)), rel=0.05)
+    assert not faint
+
+
+def test_something_bright_takes_no_contrast_beyond_the_usual(folder):
+    """A label burned into the image, say."""
+    labelled = micrograph(6, 0.7, seed=5)
+    labelled[180:185, 5:35] = 255
+    *_, limits = folder([micrograph(12, seed=1), micrograph(12, seed=2), labelled])
+    usual = [high - low for low, high in limits[:2]]
+    low, high = limits[2]
+    assert high - low == pytest.approx(np.median([*usual, np.ptp(np.percentile(labelled, RANGE))]))
+
+
+def test_16_bit_is_compared_with_16_bit(folder):
+    images = [micrograph(12, seed=seed) for seed in range(3)]
+    wide = [np.uint16(image) * 257 for image in images]
+    _, faint, limits = folder([*images, *wide[:2]])
+    assert not faint
+    assert limits[3] == pytest.approx([257 * limit for limit in limits[0]], rel=0.01)
+
+
+@pytest.mark.parametrize("contrast_range", [None, (0, 99.5), RANGE])
+def test_without_a_range_or_others_there_are_no_limits(folder, contrast_range):
+    images = [micrograph(12), micrograph(0)]
+    _, faint, limits = folder(images[: 1 if contrast_range == RANGE else 2], True, contrast_range)
+    assert set(limits) == {None} and not faint
+
+
+def test_a_constant_image_among_others_shows_nothing(folder):
+    seen, faint, _ = folder([micrograph(12), micrograph(12), np.full((30, 20), 7, np.uint8)])
+    assert not seen[2].any() and faint == [2]
