@@ -1,7 +1,7 @@
 """Images on disk: list, pair, read without loss, write."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -126,6 +126,22 @@ def image_size(path: Path) -> tuple[int, int]:
         return header_size(path)
 
 
+def check_equal_sizes(paths: Sequence[Path], maker: str) -> None:
+    """Raise a ValueError that names the first image of another size than the first of all.
+
+    ``maker`` is what makes such images, such as "step 0 (prepare_images)".
+    """
+    sizes = map(image_size, paths)
+    height, width = next(sizes, (0, 0))
+    for path, found in zip(paths[1:], sizes, strict=True):
+        if found != (height, width):
+            raise ValueError(
+                f"{path} has {found[0]} x {found[1]} pixels, but {paths[0]} has {height} x "
+                f"{width}: all must be of one size. Remove the one that does not belong there, or "
+                f"run {maker} again."
+            )
+
+
 def read_image(path: Path) -> np.ndarray:
     """Return an image as (height, width), grey.
 
@@ -206,6 +222,7 @@ def write_image(path: Path, image: np.ndarray, description: str | None = None) -
                 description=description,
                 metadata=None,
                 software=False,
+                ome=False,  # a name that ends in .ome.tif asks for a header with a random number
             )
         return
     allowed = {".png": (np.uint8, np.uint16)}.get(ending, (np.uint8,))

@@ -201,7 +201,8 @@ def _magnified(predict_batch, magnification):
         enlarged = _resize(batch, larger, cv2.INTER_CUBIC)
         np.clip(enlarged, 0, 1, out=enlarged)  # at edges it overshoots
         outputs = predict_batch(enlarged)
-        return _resize(outputs, (width, height), cv2.INTER_AREA)
+        # Means of ones can be a little more than 1.
+        return np.clip(_resize(outputs, (width, height), cv2.INTER_AREA), 0, 1)
 
     return predict
 

@@ -76,8 +76,8 @@ def describe_coverage(label_maps: list[np.ndarray], options: dict) -> str | None
             "whether DARK_BACKGROUND is right for them, or set MATCH_SCENES = False"
         )
     return (
-        f"The first {len(covered)} simulated masks {found}. {what_to_do}. Look at the outlines in "
-        "1_WGAN/Output_Images too."
+        f"The first {len(covered)} simulated masks {found}. {what_to_do}. Look at the outlines "
+        'too, in 1_WGAN/Output_Images, or in Input_Masks with OUTLINE_SOURCE = "augmented".'
     )
 
 

@@ -10,7 +10,13 @@ from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
 from models.precision import computing_in
 from pipeline.checks.step_options import check_combinations
-from pipeline.image_files import images_made_by, read_image, write_image
+from pipeline.image_files import (
+    check_equal_sizes,
+    image_size,
+    images_made_by,
+    read_image,
+    write_image,
+)
 from pipeline.micrograph_scale import scale_of_tiles
 from pipeline.network_failures import act_on_failure, describe_translations
 from pipeline.progress import counted
@@ -71,7 +77,9 @@ def train_cyclegan(
         for kind in ("train", "test")
         for side, made_by in (("A", "step 0 (prepare_images)"), ("B", "step 2 (simulate_masks)"))
     )
-    tile, mask = (read_image(files[0]).shape for files in (files_a, files_b))
+    check_equal_sizes(files_a, "step 0 (prepare_images)")
+    check_equal_sizes(files_b, "step 2 (simulate_masks)")
+    tile, mask = (image_size(files[0]) for files in (files_a, files_b))
     if tile != mask:
         raise ValueError(
             f"{files_a[0]} has {tile[0]} x {tile[1]} pixels, but {files_b[0]} has {mask[0]} x "

@@ -9,7 +9,12 @@ import numpy as np
 from models import backend
 from models.multires_unet import build_unet
 from models.precision import computing_in
-from pipeline.image_files import list_micrographs, read_image, read_micrograph
+from pipeline.image_files import (
+    check_equal_sizes,
+    list_micrographs,
+    read_image,
+    read_micrograph,
+)
 from pipeline.intensities import as_unet_sees, describe_unclipped
 from pipeline.progress import counted
 from pipeline.resampling import at_scale
@@ -87,6 +92,7 @@ def train_unet(
     if vary_imaging:
         micrographs = list_micrographs(images_dir)
         options["inputs"].append(fingerprint(micrographs))
+    check_equal_sizes([file for pair in pairs for file in pair], "steps 4 and 5")
     run_folder, finished = begin_run(Path(unet_dir) / "Models", options, resume, best=BEST)
     if finished:
         return
@@ -94,7 +100,7 @@ def train_unet(
     if contrast_range and (words := describe_unclipped(contrast_range)):
         logger.info("%s", words)
     training, validation = _split(pairs, validation_share, seed)
-    particle_weight = background_to_particles(training)
+    particle_weight = background_to_particles(training, not needs_labels)
     samples = len(training) * FLIPS
     batch_size = min(batch_size, samples)
     logger.info(

@@ -125,7 +125,7 @@ def save_checkpoint(model, run_folder, state):
     temporary.mkdir(parents=True)
     _check_room(temporary / "model.weights.h5", bytes_of_weights(model))
     model.save_weights(temporary / "model.weights.h5")
-    with open(temporary / "model.weights.h5", "rb") as file:
+    with open(temporary / "model.weights.h5", "rb+") as file:
         os.fsync(file.fileno())
     random_states = [np.asarray(variable).tolist() for variable in _random_states(model)]
     write_json(temporary / "state.json", {**state, "random_states": random_states})

@@ -2,9 +2,15 @@
 
 import numpy as np
 
+from pipeline.intensities import above_half, stretch_to_uint8
+
 
 def encode_micrograph(image, invert):
-    """Return uint8 (h, w) as the networks see it: float32 (h, w, 1) in [-1, 1]."""
+    """Return a tile (h, w) as the networks see it: float32 (h, w, 1) in [-1, 1].
+
+    uint8 as it is, as step 0 stretched it; a tile of another type, from elsewhere, is stretched.
+    """
+    image = image if image.dtype == np.uint8 else stretch_to_uint8(image)
     image = image.astype(np.float32)[..., None] / 127.5 - 1.0
     return -image if invert else image
 
@@ -16,8 +22,11 @@ def decode_micrograph(image, invert):
 
 
 def encode_mask(mask, in_unit_range):
-    """Return uint8 0/255 (h, w) as the networks see it: float32 (h, w, 1) in [-1, 1] or [0, 1]."""
-    mask = mask.astype(np.float32)[..., None] / 255.0
+    """Return a mask (h, w) as the networks see it: float32 (h, w, 1), -1 or 0, and 1.
+
+    Particles are above half of its range, as in all masks.
+    """
+    mask = above_half(mask).astype(np.float32)[..., None]
     return mask if in_unit_range else mask * 2.0 - 1.0
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from copy import deepcopy
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -82,7 +82,8 @@ def simulate_label_maps(
         options["micrograph_scale"],
         min(MOST_OUTLINES, OUTLINES_PER_MASK * number),
     )
-    make_library = cache(partial(_make_library, rng, outlines))
+    # Of large outlines a library takes hundreds of MB.
+    make_library = lru_cache(maxsize=2)(partial(_make_library, rng, outlines))
     make_simulator = partial(_make_simulator, make_library, outlines)
     simulate = make_simulator(options)
     _check_library(_library_of(make_library, options), source, len(outlines))

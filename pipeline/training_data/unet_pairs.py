@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.image_files import images_made_by, list_images, pair_by_stem, read_image
-from pipeline.intensities import as_unet_sees
+from pipeline.intensities import above_half, as_unet_sees
 from pipeline.particles.grow_particles import centrality
 from pipeline.run_folders import check_made_from, fingerprint
 from pipeline.training_data.fake_micrographs import FAKES, fake_micrographs_folder
@@ -72,12 +72,18 @@ def read_pair(
     """
     image = as_unet_sees(read_image(image_file), contrast_range, dark_background)
     labels = read_image(mask_file)
-    channels = [(labels > 0).astype(np.float32)]
+    is_mask = target == "mask" and not with_closeness
+    channels = [_particles(labels, is_mask).astype(np.float32)]
     if target == "instances":
         channels.append(centrality(labels))
     if with_closeness:
         channels.append(closeness_of_particles(labels))
     return image[..., None], np.stack(channels, axis=-1)
+
+
+def _particles(mask, is_mask):
+    """Return where particles are, bool: in a mask above half of its range, in labels above 0."""
+    return above_half(mask) if is_mask else mask > 0
 
 
 def pair_reader(pairs, *, in_memory, **how):
@@ -104,22 +110,22 @@ def vary_brightness_and_contrast(images, random, amount=0.2):
     return np.clip(varied, 0.0, 1.0).astype(np.float32)
 
 
-def background_to_particles(pairs):
-    """Return the number of background pixels over that of particle pixels in the masks.
+def background_to_particles(pairs, are_masks):
+    """Return the number of background pixels over that of particle pixels in masks, or label maps.
 
     Raises
     ------
     ValueError
-        If they hold no particle.
+        If they hold no particle, or no background.
     """
     pixels = particles = 0
     for _, mask_file in pairs:
-        mask = read_image(mask_file) > 0  # a mask or a label map
+        mask = _particles(read_image(mask_file), are_masks)
         pixels += mask.size
         particles += np.count_nonzero(mask)
-    if not particles:
+    if particles in (0, pixels):
         raise ValueError(
-            "The filtered masks hold no particle: look at 2_CycleGAN/generate_images, and at "
-            "DARK_BACKGROUND."
+            f"The filtered masks to train on hold no {'background' if particles else 'particle'}: "
+            "look at 2_CycleGAN/generate_images, and at DARK_BACKGROUND."
         )
     return (pixels - particles) / particles

@@ -185,3 +185,12 @@ def test_full_memory_need_not_be_a_fault_of_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(image_files, "decode", full)
     with pytest.raises(ValueError, match=r"a.tif cannot be read .*End other programs or cut it"):
         read_image(tmp_path / "a.tif")
+
+
+def test_a_name_of_another_format_makes_no_header_with_a_random_number(tmp_path):
+    """tifffile goes by the name: microscopes write .ome.tif, and masks are named alike."""
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        write_image(tmp_path / folder / "image.ome.tif", np.eye(20, dtype=np.float32))
+    first, second = ((tmp_path / folder / "image.ome.tif").read_bytes() for folder in "ab")
+    assert first == second and b"OME" not in first

@@ -180,7 +180,13 @@ def test_batches_hold_micrographs_and_masks_as_the_options_code_them(
 
 
 def test_tiles_and_masks_of_two_sizes_are_refused_before_a_run_begins(run, tmp_path):
-    write_image(tmp_path / "data" / "trainB" / "2.tif", tile("B", 2)[:40])
+    masks = [*(tmp_path / "data" / "trainB").iterdir()]
+    write_image(tmp_path / "data" / "trainB" / "3.tif", tile("B", 3)[:40])
+    words = r"3\.tif has 40 x 48 pixels, but .*2\.tif has 48 x 48: all must .* run step 2 .* again"
+    with pytest.raises(ValueError, match=words):
+        run()
+    for file in masks:
+        write_image(file, tile("B", 2)[:40])
     words = r"10\.tif has 48 x 48 pixels, but .*2\.tif has 40 x 48: .* Run step 2"
     with pytest.raises(ValueError, match=words):
         run()

@@ -29,9 +29,14 @@ def test_micrographs_and_masks_round_trip():
         encoded = gan_images.encode_micrograph(image, flag)
         assert encoded.min() == -1 and encoded.max() == 1 and encoded.dtype == np.float32
         np.testing.assert_array_equal(gan_images.decode_micrograph(encoded, flag), image)
-        encoded = gan_images.encode_mask(image, flag)
-        assert encoded.min() == (0 if flag else -1) and encoded.max() == 1
-        np.testing.assert_array_equal(gan_images.decode_mask(encoded, flag), image)
+        mask = np.where(image > 99, np.uint8(255), np.uint8(0))
+        encoded = gan_images.encode_mask(mask, flag)
+        assert set(np.unique(encoded)) == {0 if flag else -1, 1}
+        np.testing.assert_array_equal(gan_images.decode_mask(encoded, flag), mask)
+        for same in (mask // 255, mask > 0, np.uint16(mask) * 100):  # from another program
+            np.testing.assert_array_equal(gan_images.encode_mask(same, flag), encoded)
+    wide = gan_images.encode_micrograph(np.uint16(image) * 257, False)
+    np.testing.assert_array_equal(wide, gan_images.encode_micrograph(image, False))
     assert gan_images.encode_micrograph(image, True)[0, 0, 0] == 1.0
 
 
@@ -73,10 +78,13 @@ def test_the_particle_weight_is_background_over_particles(tmp_path):
     mask = np.zeros((10, 10), np.uint8)
     mask[:5, :4] = 255
     write_image(tmp_path / "a.tif", mask)
-    assert unet_pairs.background_to_particles([(None, tmp_path / "a.tif")]) == 4.0
+    assert unet_pairs.background_to_particles([(None, tmp_path / "a.tif")], True) == 4.0
     write_image(tmp_path / "a.tif", mask * 0)
     with pytest.raises(ValueError, match="hold no particle"):
-        unet_pairs.background_to_particles([(None, tmp_path / "a.tif")])
+        unet_pairs.background_to_particles([(None, tmp_path / "a.tif")], True)
+    write_image(tmp_path / "a.tif", mask * 0 + 255)
+    with pytest.raises(ValueError, match="hold no background"):
+        unet_pairs.background_to_particles([(None, tmp_path / "a.tif")], True)
 
 
 def test_the_target_is_the_mask_or_the_mask_and_the_centrality(tmp_path):
@@ -96,8 +104,22 @@ def test_the_target_is_the_mask_or_the_mask_and_the_centrality(tmp_path):
     np.testing.assert_array_equal(both[..., :1], mask)
     np.testing.assert_array_equal(both[..., 1], centrality(labels))
     assert unet_pairs.background_to_particles(
-        [(None, tmp_path / "labels.tif")]
-    ) == unet_pairs.background_to_particles([(None, tmp_path / "mask.tif")])
+        [(None, tmp_path / "labels.tif")], False
+    ) == unet_pairs.background_to_particles([(None, tmp_path / "mask.tif")], True)
+
+
+def test_of_a_mask_what_is_above_half_is_particle(tmp_path):
+    """As in all masks: not the soft edge an image editor leaves. In a label map all but 0 is."""
+    grey = np.zeros((8, 10), np.uint8)
+    grey[2:6, 2:6], grey[3:5, 3:5] = 100, 200
+    write_image(tmp_path / "mask.tif", grey)
+    files = tmp_path / "mask.tif", tmp_path / "mask.tif"
+    _, mask = unet_pairs.read_pair(*files, None, True)
+    _, labels = unet_pairs.read_pair(*files, None, True, "instances")
+    np.testing.assert_array_equal(mask[..., 0], grey == 200)
+    np.testing.assert_array_equal(labels[..., 0], grey > 0)
+    assert unet_pairs.background_to_particles([files], True) == 76 / 4
+    assert unet_pairs.background_to_particles([files], False) == 64 / 16
 
 
 def test_training_needs_the_earlier_steps(tmp_path):
