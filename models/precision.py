@@ -30,7 +30,7 @@ def processor_multiplies_bfloat16() -> bool:
     """
     if backend.BACKEND == "tensorflow" and os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
         return False
-    with contextlib.suppress(OSError), PROCESSOR_FILE.open(encoding="ascii") as lines:
+    with contextlib.suppress(OSError), PROCESSOR_FILE.open(errors="replace") as lines:
         for line in lines:
             if line.startswith("flags"):  # the same for each core
                 return not INSTRUCTIONS.isdisjoint(line.split())
