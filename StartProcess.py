@@ -75,8 +75,9 @@ RESUME = True
 # so many minutes, besides one an epoch (of short epochs, one every 15 seconds, and fewer where it
 # takes long to write).
 CHECKPOINT_MINUTES = 10
-# "mixed_bfloat16" takes 40 to 65 % of the memory on GPUs since 2020, and 55 to 75 % of the time on
-# CPUs that multiply bfloat16 (AMD since Zen 4, Intel's servers since 2020); on others it is slower.
+# "mixed_bfloat16" takes 40 to 65 % of the memory on GPUs since 2020, and 55 to 75 % of the time of
+# large tiles on CPUs that multiply it (AMD's since Zen 4, Intel's Xeons since 2023 and a few
+# before); on other CPUs it is slower.
 # "auto": mixed_bfloat16 on such CPUs (on Linux, which tells them), float32 otherwise.
 # (With "float32" GPUs since 2020 round the inputs of convolutions to 10 bits, their TF32 format.)
 PRECISION = preset(published="float32", quick="auto")

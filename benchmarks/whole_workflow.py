@@ -31,7 +31,11 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
 parser.add_argument("--backend", default="tensorflow", choices=("tensorflow", "torch"))
-parser.add_argument("--precision", default="auto", choices=("float32", "mixed_bfloat16", "auto"))
+parser.add_argument(
+    "--precision",
+    choices=("float32", "mixed_bfloat16", "auto"),
+    help="without it, the preset's",
+)
 parser.add_argument("--preset", default="quick", choices=("auto", "published", "quick"))
 parser.add_argument(
     "--micrographs",
@@ -110,14 +114,17 @@ def read_scores(folder: Path) -> dict[str, float]:
 
 def measure(folder: Path, arguments: argparse.Namespace) -> None:
     """Run the workflow in ``folder``, print a table, and a line of JSON last."""
-    options = {"PRESET": repr(arguments.preset), "PRECISION": repr(arguments.precision)}
+    options = {"PRESET": repr(arguments.preset)}
+    if arguments.precision:
+        options["PRECISION"] = repr(arguments.precision)
     options |= dict(pair.split("=", 1) for pair in arguments.set)
     make_project(folder, arguments.micrographs, options)
     peak = run_script(folder, arguments.backend)
     seconds = read_times(folder / ".workflow" / "log.txt")
     scores = read_scores(folder)
     whole = sum(seconds.values())
-    print(f"\n{arguments.backend}, {arguments.precision}, preset {arguments.preset}, ", end="")
+    precision = arguments.precision or "the preset's precision"
+    print(f"\n{arguments.backend}, {precision}, preset {arguments.preset}, ", end="")
     print(f"micrographs: {arguments.micrographs}\n")
     for step, duration in seconds.items():
         print(f"step {step:<8}{duration:>10.1f} s{duration / whole:>8.0%}")

@@ -16,8 +16,8 @@ from models import backend
 
 logger = logging.getLogger(__name__)
 
-# What the processors that multiply bfloat16 are known by: Intel's and AMD's servers since 2020 and
-# 2022, AMD's others since Zen 4.
+# What processors that multiply bfloat16 are known by: AMD's since Zen 4 (2022), Intel's Xeons since
+# 2023 and some of 2020.
 PROCESSOR_FILE = Path("/proc/cpuinfo")
 INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 

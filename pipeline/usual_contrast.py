@@ -6,7 +6,7 @@ hundreds of them where there is none.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.image_files import read_micrograph
 from pipeline.intensities import describe_unclipped
 from pipeline.progress import progress
+from pipeline.tiles import iterate_tiles
 
 FAINT = 1 / 2  # share of the usual contrast, below which a micrograph shows no particle
 
@@ -72,7 +73,8 @@ class UsualContrast:
         usual = self._usual[micrograph.dtype]
         if high - low >= usual:
             return low, high
-        tiles = _tiles(micrograph, *self._tile_shape)
+        sides = map(min, self._tile_shape, micrograph.shape)
+        tiles = iterate_tiles(micrograph, *sides, min_overlap=0)
         if self._dark_background:
             contrast = max(np.percentile(tile, self._range[1]) for tile in tiles) - low
         else:
@@ -82,12 +84,3 @@ class UsualContrast:
             contrast = usual
         contrast = float(min(contrast, usual))
         return (low, low + contrast) if self._dark_background else (high - contrast, high)
-
-
-def _tiles(image: np.ndarray, height: int, width: int) -> Iterator[np.ndarray]:
-    """Yield parts of an image that together cover it, all of one size but in small images."""
-    for top in range(0, len(image), height):
-        for left in range(0, image.shape[1], width):
-            top = max(min(top, len(image) - height), 0)
-            left = max(min(left, image.shape[1] - width), 0)
-            yield image[top : top + height, left : left + width]

@@ -46,8 +46,8 @@ def begin_run(models_dir, options, resume=True, *, models=("model.keras",), best
     which the last checkpoint does not hold: without it the training begins anew.
 
     ``options`` (JSON values) are all that decides the result; they are saved as ``options.json``
-    with the versions of this program and of the libraries, and what is computed in where the
-    precision is "auto", which decide nothing.
+    with the versions of this program and of the libraries, and the precision that "auto" is where
+    the run begins, which decide nothing.
     """
     models_dir = Path(models_dir)
     versions = {PROGRAM: VERSION, **backend.versions()}

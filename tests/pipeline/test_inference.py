@@ -197,3 +197,10 @@ def test_out_of_gpu_memory_falls_back_to_the_cpu_and_says_so(halving_network, mo
     )
     with pytest.raises(FullError):
         strict(image)
+
+
+@pytest.mark.parametrize("size", [(75, 27), (87, 75)])
+def test_of_what_is_shown_enlarged_no_probability_is_above_1(size):
+    """Where they are reduced again, means of ones were 1.0000001."""
+    predict = inference._magnified(np.ones_like, 1.25)
+    np.testing.assert_array_equal(predict(np.zeros((1, *size, 1), np.float32)), 1)

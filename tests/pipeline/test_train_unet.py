@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline import train_unet
-from pipeline.image_files import write_image
+from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
 from pipeline.resampling import at_scale
 from pipeline.run_folders import fingerprint
@@ -180,6 +180,15 @@ def test_a_mask_that_was_changed_without_its_label_map_is_refused(folder, run):
         run(target="instances")
     assert str(error.value).startswith(f"{mask} shows other particles than {folder}")
     run(target="mask", gap_weight=0)
+
+
+def test_a_pair_of_another_size_is_named_before_a_run_begins(folder, run):
+    mask = folder / "generate_images" / unet_pairs.MASKS / "00002.tif"
+    write_image(mask, read_image(mask)[:-7])
+    with pytest.raises(ValueError, match="all must be of one size") as error:
+        run(target="mask", gap_weight=0)
+    assert str(error.value).startswith(f"{mask} has ")
+    assert not (folder / "Models").exists()
 
 
 @pytest.mark.parametrize("target", ["mask", "instances"])

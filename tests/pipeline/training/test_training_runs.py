@@ -1,13 +1,16 @@
 """Runs on the disk: begun or continued; checkpoints that are whole or not there at all."""
 
 import inspect
+import json
 import os
 import shutil
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
 
+from models import precision
 from pipeline import train_cyclegan, train_unet, train_wgan
 from pipeline.image_files import write_image
 from pipeline.run_folders import DISK_IS_FULL, newest_model
@@ -261,6 +264,16 @@ def test_a_run_of_the_other_backend_is_not_continued(tmp_path, monkeypatch):
     monkeypatch.setattr(training_runs.backend, "BACKEND", "another")
     monkeypatch.setattr(training_runs.backend, "versions", dict)
     assert begin_run(tmp_path, {"a": 1})[0] != first
+
+
+def test_what_auto_is_where_a_run_begins_is_noted_and_decides_nothing(tmp_path, monkeypatch):
+    for multiplies, expected in ((True, "mixed_bfloat16"), (False, "float32")):
+        answer = partial(bool, multiplies)
+        monkeypatch.setattr(precision, "processor_multiplies_bfloat16", answer)
+        run, _ = begin_run(tmp_path / expected, {"precision": "auto"})
+        assert json.loads((run / "options.json").read_text())["computed_in"] == expected
+    monkeypatch.setattr(precision, "processor_multiplies_bfloat16", lambda: True)
+    assert begin_run(tmp_path / "float32", {"precision": "auto"})[0] == run
 
 
 class BegunError(Exception):
