@@ -25,7 +25,7 @@ INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 def processor_multiplies_bfloat16() -> bool:
     """Return whether convolutions on this CPU take about half of the time in bfloat16.
 
-    Without such instructions they take several times as long. Only Linux says, so elsewhere it is
+    Without such instructions they take longer than in float32. Only Linux says, so elsewhere it is
     False; so it is where TensorFlow is told not to use oneDNN, which has the kernels.
     """
     if backend.BACKEND == "tensorflow" and os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
