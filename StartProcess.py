@@ -148,7 +148,7 @@ UNET_GAP_WEIGHT = 10.0
 # Percentiles the micrographs are clipped to. If one is 0 or 100, nothing is clipped at either end.
 UNET_CONTRAST_OPTIMIZATION_RANGE = (0.5, 99.5)
 UNET_FILTERS = preset(published=16, quick=8)  # of the first block
-USE_DATALOADER = True  # False loads all training images into memory first
+USE_DATALOADER = True  # False loads all training images into memory first, 2.4 MB a tile of 384
 
 # --- Folders of the steps, as in the published workflow -----------------------------------------
 WGAN_DIR = f"{ROOT_DIR}/1_WGAN"  # its networks, and previews of its outlines

@@ -121,14 +121,10 @@ def train_unet(
         )
     weight_decay = None if isinstance(learning_rate_schedule, str) else learning_rate_schedule
     model.set_up(learning_rate, weight_decay)
-    how = {
-        "contrast_range": contrast_range,
-        "dark_background": dark_background,
-        "target": target,
-        "with_closeness": gap_weight > 0,
-    }
+    keep_in = run_folder if use_dataloader else "memory"
     read, read_validation = (
-        pair_reader(some, in_memory=not use_dataloader, **how) for some in (training, validation)
+        pair_reader(some, contrast_range, dark_background, target, gap_weight > 0, keep_in)
+        for some in (training, validation)
     )
     backgrounds = None
     if vary_imaging:

@@ -31,6 +31,8 @@ MODEL_BYTES_PER_PARAMETER = 4 * (3 * 3 + 1)
 # Per pixel of a simulated image: mask 1, label map 2, fake micrograph 1, filtered mask 1 and
 # label map 2, blurred fake 1, and the tile of a real micrograph 1.
 BYTES_PER_SIMULATED_PIXEL = 9
+# Per pixel of a target that step 6a keeps while it trains, and value of it: float32.
+BYTES_PER_TARGET = 4
 # Per pixel of a micrograph as the networks see it: its tiles and its raw mask.
 BYTES_PER_SEEN_PIXEL = 2
 # Per pixel of a micrograph: a mask; a mask and float32 probabilities; an overlay in colour, which
@@ -80,6 +82,8 @@ def estimate_bytes(
     seen_pixels = image_pixels * scale**2
     cyclegan_scale = (options["CYCLEGAN_FILTERS"] / CYCLEGAN_PUBLISHED_FILTERS) ** 2
     unet_scale = max(1, options["UNET_FILTERS"] / UNET_PUBLISHED_FILTERS) ** 2
+    values = [True, options["UNET_TARGET"] == "instances", options["UNET_GAP_WEIGHT"] > 0]
+    kept_values = sum(values) if options["USE_DATALOADER"] and any(values[1:]) else 0
     parts = {
         "WGAN_DIR": MODEL_BYTES_PER_PARAMETER * (WGAN_PARAMETERS + outline_growth),
         "CYCLEGAN_DIR": MODEL_BYTES_PER_PARAMETER * CYCLEGAN_PARAMETERS * cyclegan_scale
@@ -89,7 +93,8 @@ def estimate_bytes(
         + options["CYCLEGAN_EPOCHS"] * 2 * 2 * 4 * 3 * tile_pixels
         + tiles * BYTES_PER_SIMULATED_PIXEL * tile_pixels
         + BYTES_PER_SEEN_PIXEL * seen_pixels,
-        "UNET_DIR": MODEL_BYTES_PER_PARAMETER * UNET_PARAMETERS * unet_scale,
+        "UNET_DIR": MODEL_BYTES_PER_PARAMETER * UNET_PARAMETERS * unet_scale
+        + tiles * BYTES_PER_TARGET * kept_values * tile_pixels,
     }
     parts |= {name: number * image_pixels for name, number in BYTES_PER_PIXEL.items()}
     return {name: int(size) for name, size in parts.items()}

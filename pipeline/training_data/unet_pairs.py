@@ -10,6 +10,7 @@ from pipeline.intensities import above_half, as_unet_sees
 from pipeline.particles.grow_particles import centrality
 from pipeline.run_folders import check_made_from, fingerprint
 from pipeline.training_data.fake_micrographs import FAKES, fake_micrographs_folder
+from pipeline.training_data.kept_targets import KeptTargets
 from pipeline.training_data.narrow_gaps import closeness_of_particles
 
 MASKS, LABELS = "Synthetic_Masks_Filtered", "Synthetic_Labels_Filtered"
@@ -59,18 +60,22 @@ def _check_labels(labels: Path, mask: Path) -> None:
         )
 
 
-def read_pair(
-    image_file, mask_file, contrast_range, dark_background, target="mask", with_closeness=False
-):
-    """Return a micrograph in [0, 1], float32 (h, w, 1), and the target of the training.
+def read_micrograph(image_file, contrast_range, dark_background):
+    """Return a micrograph as the UNet sees it, in [0, 1]: float32 (h, w, 1).
 
-    Particles are bright in the micrograph: it is negated where the background is not dark. It is
-    clipped to the percentiles ``contrast_range``, or not, for None.
-    The target is float32 (h, w, 1 to 3): the mask, 0 or 1; for "instances" each pixel's centrality
-    in [0, 1] too; and ``with_closeness`` how close particles are to each other there, in [0, 1].
-    For all but the mask ``mask_file`` has to be a label map.
+    Particles are bright in it: it is negated where the background is not dark. It is clipped to
+    the percentiles ``contrast_range``, or not, for None.
     """
-    image = as_unet_sees(read_image(image_file), contrast_range, dark_background)
+    return as_unet_sees(read_image(image_file), contrast_range, dark_background)[..., None]
+
+
+def read_target(mask_file, target="mask", with_closeness=False):
+    """Return what the UNet is to say of each pixel: float32 (h, w, 1 to 3).
+
+    The mask, 0 or 1; for "instances" each pixel's centrality in [0, 1] too; and
+    ``with_closeness`` how close particles are to each other there, in [0, 1]. For all but the mask
+    ``mask_file`` has to be a label map.
+    """
     labels = read_image(mask_file)
     is_mask = target == "mask" and not with_closeness
     channels = [_particles(labels, is_mask).astype(np.float32)]
@@ -78,7 +83,7 @@ def read_pair(
         channels.append(centrality(labels))
     if with_closeness:
         channels.append(closeness_of_particles(labels))
-    return image[..., None], np.stack(channels, axis=-1)
+    return np.stack(channels, axis=-1)
 
 
 def _particles(mask, is_mask):
@@ -86,13 +91,29 @@ def _particles(mask, is_mask):
     return above_half(mask) if is_mask else mask > 0
 
 
-def pair_reader(pairs, *, in_memory, **how):
-    """Return ``read(index)`` -> `read_pair` of one of ``pairs``, all read first if asked for."""
-    if not in_memory:
-        return lambda index: read_pair(*pairs[index], **how)
-    with ThreadPoolExecutor() as threads:
-        loaded = list(threads.map(lambda pair: read_pair(*pair, **how), pairs))
-    return lambda index: loaded[index]
+def pair_reader(pairs, contrast_range, dark_background, target, with_closeness, keep_in):
+    """Return ``read(index)`` -> one of ``pairs``, by `read_micrograph` and `read_target`.
+
+    ``keep_in`` is "memory", where all are read first, or a folder: what takes long to compute is
+    kept in a file there (see `KeptTargets`), and the rest read each time.
+    """
+
+    def micrograph(index):
+        return read_micrograph(pairs[index][0], contrast_range, dark_background)
+
+    def make_target(index):
+        return read_target(pairs[index][1], target, with_closeness)
+
+    def read(index):
+        return micrograph(index), make_target(index)
+
+    if keep_in == "memory":
+        with ThreadPoolExecutor() as threads:
+            return list(threads.map(read, range(len(pairs)))).__getitem__
+    if target == "mask" and not with_closeness:
+        return read
+    targets = KeptTargets(keep_in, make_target)
+    return lambda index: (micrograph(index), targets[index])
 
 
 def flip(pair, version):

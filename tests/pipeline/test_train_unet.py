@@ -247,12 +247,13 @@ def test_images_are_shown_as_the_options_say(run, contrast_range, dark_backgroun
         assert np.mean(images == 1) == pytest.approx(0.25, abs=0.02)
 
 
-def test_without_the_dataloader_the_batches_are_the_same_and_read_beforehand(run, folder):
+@pytest.mark.parametrize("learned", [{}, {"target": "instances"}, {"gap_weight": 5.0}])
+def test_without_the_dataloader_the_batches_are_the_same_and_read_beforehand(run, folder, learned):
     def remove_all():
         for path in folder.glob("generate_images/*/*.tif"):
             path.unlink()
 
-    before, after = run(), run(use_dataloader=False, in_training=remove_all)
+    before, after = run(**learned), run(use_dataloader=False, in_training=remove_all, **learned)
     for name in ("batches", "validation_batches"):
         for own, other in zip(getattr(before, name), getattr(after, name), strict=True):
             np.testing.assert_array_equal(own[0], other[0])

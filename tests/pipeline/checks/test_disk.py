@@ -8,6 +8,7 @@ import pytest
 from pipeline.checks import disk as check_disk
 from pipeline.checks.disk import (
     BYTES_PER_SIMULATED_PIXEL,
+    BYTES_PER_TARGET,
     bytes_written,
     check_disk_space,
     estimate_bytes,
@@ -16,6 +17,7 @@ from pipeline.run_folders import write_json
 from tests.start_process import default_options
 
 OLD, NEW = "2026-01-31_12-00-00", "2026-02-01_12-00-00"
+TILES = ("NUM_SIMULATED_MASKS", "TILE_SIZE_H", "TILE_SIZE_W")
 CALLS = [("3", "train_cyclegan", {"cyclegan_dir": "x", "epochs": 5, "lambda_cycle": (10.0, 10.0)})]
 
 
@@ -29,6 +31,18 @@ def test_the_estimate_grows_with_what_decides_it():
     for change in ({"CYCLEGAN_FILTERS": 65}, {"NUM_SIMULATED_MASKS": 1001}, {"TILE_SIZE_W": 400}):
         more = estimate_bytes(options | change, sizes, (64, 64))
         assert more["CYCLEGAN_DIR"] > published["CYCLEGAN_DIR"]
+        # Of each pixel the UNet's targets: whether it is particle, how central, how near another.
+        assert more["UNET_DIR"] - published["UNET_DIR"] == 12 * (
+            math.prod((options | change)[name] for name in TILES)
+            - math.prod(options[name] for name in TILES)
+        )
+    for change, values in ({"UNET_TARGET": "mask"}, 2), ({"UNET_GAP_WEIGHT": 0}, 2):
+        less = estimate_bytes(options | change, sizes, (64, 64))
+        assert published["UNET_DIR"] - less["UNET_DIR"] == 4 * (3 - values) * 1000 * 384**2
+    masks_alone = {"UNET_TARGET": "mask", "UNET_GAP_WEIGHT": 0}
+    for change in (masks_alone, {"USE_DATALOADER": False}):
+        less = estimate_bytes(options | change, sizes, (64, 64))
+        assert published["UNET_DIR"] - less["UNET_DIR"] == 12 * 1000 * 384**2
     enlarged = estimate_bytes(options, sizes, (64, 64), 2.0)
     added = {name: enlarged[name] - size for name, size in published.items()}
     assert added.pop("CYCLEGAN_DIR") == pytest.approx(3 * 2 * 40 * 1024 * 712, abs=1)
@@ -45,6 +59,7 @@ def test_all_tiles_are_more_where_the_images_hold_more_than_were_asked_for():
         at_most = estimate_bytes(counted, sizes, (64, 64), scale, all_tiles=True)
         added = {name: size - estimate[name] for name, size in at_most.items()}
         pixels = added.pop("CYCLEGAN_DIR") / BYTES_PER_SIMULATED_PIXEL
+        assert added.pop("UNET_DIR") / (3 * BYTES_PER_TARGET) == pixels
         assert not any(added.values())
         return pixels / (200 * 300)
 

@@ -93,13 +93,14 @@ def test_the_target_is_the_mask_or_the_mask_and_the_centrality(tmp_path):
     write_image(tmp_path / "image.tif", np.arange(24 * 30, dtype=np.float32).reshape(24, 30))
     write_image(tmp_path / "mask.tif", np.uint8(255) * (labels > 0))
     write_image(tmp_path / "labels.tif", labels)
-    image, mask = unet_pairs.read_pair(tmp_path / "image.tif", tmp_path / "mask.tif", None, True)
-    same, both = unet_pairs.read_pair(
-        tmp_path / "image.tif", tmp_path / "labels.tif", None, True, "instances"
+    image, dark = (
+        unet_pairs.read_micrograph(tmp_path / "image.tif", None, dark_background)
+        for dark_background in (True, False)
     )
-    np.testing.assert_array_equal(image, same)
-    dark, _ = unet_pairs.read_pair(tmp_path / "image.tif", tmp_path / "mask.tif", None, False)
     np.testing.assert_allclose(dark, 1 - image, atol=1e-6)
+    mask = unet_pairs.read_target(tmp_path / "mask.tif")
+    both = unet_pairs.read_target(tmp_path / "labels.tif", "instances")
+    assert image.shape == (24, 30, 1) and image.dtype == np.float32
     assert mask.shape == (24, 30, 1) and both.shape == (24, 30, 2) and both.dtype == np.float32
     np.testing.assert_array_equal(both[..., :1], mask)
     np.testing.assert_array_equal(both[..., 1], centrality(labels))
@@ -113,9 +114,9 @@ def test_of_a_mask_what_is_above_half_is_particle(tmp_path):
     grey = np.zeros((8, 10), np.uint8)
     grey[2:6, 2:6], grey[3:5, 3:5] = 100, 200
     write_image(tmp_path / "mask.tif", grey)
-    files = tmp_path / "mask.tif", tmp_path / "mask.tif"
-    _, mask = unet_pairs.read_pair(*files, None, True)
-    _, labels = unet_pairs.read_pair(*files, None, True, "instances")
+    files = None, tmp_path / "mask.tif"
+    mask = unet_pairs.read_target(tmp_path / "mask.tif")
+    labels = unet_pairs.read_target(tmp_path / "mask.tif", "instances")
     np.testing.assert_array_equal(mask[..., 0], grey == 200)
     np.testing.assert_array_equal(labels[..., 0], grey > 0)
     assert unet_pairs.background_to_particles([files], True) == 76 / 4
