@@ -14,6 +14,7 @@ from pipeline.progress import counted, progress
 from pipeline.resampling import at_scale, scaled_size
 from pipeline.run_folders import fingerprint, open_output_folder
 from pipeline.training_data.real_tiles import (
+    TRIES_PER_TILE,
     choose_crops,
     numbers_of_stream,
     try_crops,
@@ -23,8 +24,8 @@ from pipeline.training_data.real_tiles import (
 
 logger = logging.getLogger(__name__)
 
-TRIES_PER_TILE = 50  # random crops looked at, for each tile wanted
 TEST_TILES = 5
+MANY_TILES = 2  # times the number wanted, from which on it is said what they cost
 
 
 def prepare_images(
@@ -98,6 +99,14 @@ def prepare_images(
         )
     shown = counted(len(names), "tile shows", "tiles show")
     logger.info("%s particles; wanted: %d", shown, num_tiles)
+    if len(names) > MANY_TILES * num_tiles:
+        logger.warning(
+            "that is %.1f times NUM_SIMULATED_MASKS, which is the least number: step 2 makes as "
+            "many masks, and steps 2 to 6a take that much longer. To save time, train on a "
+            "selection of the micrographs (and segment all after: python StartProcess.py 6b 7), "
+            "or on larger tiles.",
+            len(names) / max(num_tiles, 1),
+        )
     number, rng = max(num_tiles - len(names), 0), numbers_of_stream(seed, len(paths))
     chosen = choose_crops(np.concatenate(crops), number, rng)
     names += write_crops(chosen, paths, image_crop, micrograph_scale, tile_size, train_dir)

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.checks.options import SMALLEST_TILE
 from pipeline.checks.values import folder_name, run_name
 from pipeline.files.decoders import MAX_PIXELS
+from pipeline.files.info_bar import describe_missed_bars
 from pipeline.image_files import (
     IMAGE_ENDINGS,
     image_size,
@@ -52,15 +53,16 @@ def check_images(
     to_train : whether networks will be trained on them, for which a few are warned of.
     """
     paths, problems = list_and_check_names(option, folder, FEWEST_IMAGES, "micrographs")
-    sizes, cut, empty = {}, 0, 0
+    sizes, with_bars, empty = {}, [], 0
     for path in progress(paths, "micrographs checked") if paths else ():
         try:
             image = read_micrograph(path, image_crop)
-            cut += image.shape != image_size(path)
+            whole = image_size(path)
         except (ValueError, OSError) as error:
             problems.append(in_one_line(error))
             continue
         sizes[path] = image.shape
+        with_bars.append((path.name, whole, whole[0] - image.shape[0]))
         if image.min() == image.max():
             empty += 1
             logger.warning("%s is the same value everywhere: there is nothing to see in it.", path)
@@ -70,7 +72,10 @@ def check_images(
             "each is the same value everywhere. Export them again, with their grey values."
         )
     if sizes and image_crop is not None:
+        cut = sum(rows > 0 for *_, rows in with_bars)
         logger.info("info bar left out of %d of %d micrographs (IMAGE_CROP)", cut, len(sizes))
+        for words in describe_missed_bars(with_bars):
+            logger.warning("%s", words)
     if to_train and 0 < len(sizes) < FEW_IMAGES:
         logger.warning(
             "%s: %s few to train on; results get better from about %d on.",

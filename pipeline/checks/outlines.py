@@ -70,7 +70,7 @@ def check_masks(
         usable += 1
         largest = max(largest[0], mask.shape[0]), max(largest[1], mask.shape[1])
         if not prepare_particle(np.where(mask, 255, 0).astype(np.uint8), at, 0.0).area:
-            too_small.append(f"{path} {describe_too_small(at)}")
+            too_small.append(f"{path} {describe_too_small(at, micrograph_scale)}")
     if usable and len(too_small) == usable:
         problems += too_small
     else:
@@ -112,13 +112,16 @@ def largest_scale(options: dict[str, object], calls: list[tuple[str, str, dict]]
     return 1.0
 
 
-def describe_too_small(scale: float) -> str:
-    """Return the words for an outline of which nothing is left at the largest scale in use."""
+def describe_too_small(scale: float, micrograph_scale: float = 1.0) -> str:
+    """Return the words for an outline of which nothing is left at the largest scale in use.
+
+    ``micrograph_scale`` is the part of it that is MICROGRAPH_SCALE.
+    """
     side = math.ceil(len(OPENING) / scale)
     return (
         "shows a particle of which step 2 has nothing left after smoothing. Allowed is one into "
-        f"which a square of {side} x {side} pixels fits: raise MICROGRAPH_SCALE, or remove the "
-        "file."
+        f"which a square of {side} x {side} pixels fits: raise MICROGRAPH_SCALE (it is "
+        f"{micrograph_scale:g}), or remove the file."
     )
 
 

@@ -10,6 +10,9 @@ from pipeline.progress import first_names
 
 logger = logging.getLogger(__name__)
 
+# The largest pixel size over the smallest, up to which particles look alike to the networks.
+ONE_MAGNIFICATION = 1.2
+
 
 def calibrate(
     paths: list[Path], pixel_size_nm: float | None
@@ -53,9 +56,23 @@ def calibrate(
 
 
 def check_pixel_sizes(paths: Iterable[Path]) -> list[str]:
-    """Return the problem of `mixed_scales`, from the metadata of image files."""
+    """Return the problem of `mixed_scales`, from the metadata of image files.
+
+    Where all are known, and differ much, a warning is logged.
+    """
     found = {path.name: read_pixel_size(path, logging.DEBUG) for path in paths}
-    return mixed_scales({name: one and one[0] for name, one in found.items()})
+    sizes = {name: one and one[0] for name, one in found.items()}
+    problems = mixed_scales(sizes)
+    known = [size for size in sizes.values() if size is not None]
+    if known and max(known) > ONE_MAGNIFICATION * min(known) and not problems:
+        logger.warning(
+            "The micrographs' pixel sizes differ (%s nm; the largest: %s). The networks see all in "
+            "their own pixels, so that particles of one size in nm are not: take micrographs of "
+            "one magnification, or run each magnification in a folder of its own.",
+            _range(known),
+            first_names([name for name, size in sizes.items() if size == max(known)]),
+        )
+    return problems
 
 
 def mixed_scales(pixel_sizes: Mapping[str, float | None]) -> list[str]:

@@ -1,8 +1,11 @@
 """Find and cut off the microscope's info bar below a micrograph. Arrays in, arrays out."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
+
+from pipeline.progress import first_names
 
 # What makes a bar; all are shares of the width unless said otherwise.
 LARGEST_HEIGHT = 0.25  # of the image's height
@@ -103,3 +106,24 @@ def crop_info_bar(image: np.ndarray, image_crop: str | int | None = "auto") -> n
             f'Give 1 to {rows} rows, "auto", or None to keep all.'
         )
     return image[:image_crop]
+
+
+def describe_missed_bars(images: Iterable[tuple[str, tuple[int, int], int]]) -> list[str]:
+    """Return the words on bars that may have been overlooked: in some images of one size alone.
+
+    ``images`` are (name, (height, width) of the file, rows left out).
+    """
+    by_size: dict[tuple[int, int], dict[int, list[str]]] = {}
+    for name, size, rows in images:
+        by_size.setdefault(size, {}).setdefault(rows, []).append(name)
+    found = []
+    for (height, width), names in by_size.items():
+        if len(names) > 1 and 0 in names:
+            rows = " or ".join(str(number) for number in sorted(names) if number)
+            found.append(
+                f"Of images of {width} x {height} pixels some are used whole "
+                f"({first_names(names[0])}), of others the lowest {rows} rows are left out. If "
+                f"that is an info bar, and all have one, set IMAGE_CROP to the number of rows "
+                f"above it, which are then kept of images of any size."
+            )
+    return found

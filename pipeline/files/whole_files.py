@@ -2,9 +2,14 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# On Windows a file that another program looks at, such as a virus scanner, cannot be renamed or
+# replaced until that is done.
+SECONDS_TO_WAIT_FOR_OTHERS = 5.0 if os.name == "nt" else 0.0
 
 
 @contextmanager
@@ -36,7 +41,7 @@ def rename_for_good(temporary: Path, path: Path) -> None:
 
     What the file or folder holds must be flushed before.
     """
-    os.replace(temporary, path)
+    _replace(temporary, path)
     if os.name == "posix":  # Windows cannot open folders, and needs no flush
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -46,3 +51,15 @@ def rename_for_good(temporary: Path, path: Path) -> None:
                 raise
         finally:
             os.close(folder)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    end = time.monotonic() + SECONDS_TO_WAIT_FOR_OTHERS
+    while True:
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(0.1)

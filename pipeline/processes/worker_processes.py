@@ -14,6 +14,7 @@ from pipeline.processes.run_lock import end_with, identity_of
 # a time.
 ITEMS_PER_PROCESS = 50
 ITEMS_AT_A_TIME = 25
+MOST_PROCESSES = 61  # that Python can wait for on Windows
 # Of these, for each process: results that nobody takes yet wait in memory.
 CHUNKS_AHEAD = 2
 
@@ -22,7 +23,8 @@ def number_of_processes(number_of_items: int) -> int:
     """Return how many processes pay off for so many items: at most one a core, at least one."""
     if multiprocessing.current_process().daemon:  # which may not have processes of its own
         return 1
-    return max(1, min(available_cores(), number_of_items // ITEMS_PER_PROCESS))
+    most = min(available_cores(), MOST_PROCESSES)
+    return max(1, min(most, number_of_items // ITEMS_PER_PROCESS))
 
 
 def run_in_processes(function: Callable, items: Iterable, processes: int) -> Iterator:

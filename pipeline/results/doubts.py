@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.files.info_bar import describe_missed_bars
 from pipeline.files.mask_origin import CHANGED
 from pipeline.particles.label_maps import describe_inverted
 from pipeline.particles.size_distribution import FEWEST_IMAGES
@@ -30,19 +31,14 @@ def doubts_of_masks(image_rows: list[dict], inverted: list[str]) -> list[str]:
             f"({first_names(changed)}). If you corrected them by hand, say so where you publish "
             f"the sizes; else delete them and run step 6b again."
         )
-    left_out = {}
-    for row in image_rows:
-        size = (row["height_px"] + row["rows_left_out"], row["width_px"])
-        left_out.setdefault(size, {}).setdefault(row["rows_left_out"], []).append(row["image"])
-    for (height, width), images in left_out.items():
-        if len(images) > 1 and 0 in images:
-            rows = " or ".join(str(number) for number in sorted(images) if number)
-            warnings.append(
-                f"Of images of {width} x {height} pixels some were measured whole "
-                f"({first_names(images[0])}), of others the lowest {rows} rows were left out. If "
-                f"that is an info bar, and all have one, set IMAGE_CROP to the number of rows "
-                f"above it, which are then kept of images of any size."
-            )
+    warnings += describe_missed_bars(
+        (
+            row["image"],
+            (row["height_px"] + row["rows_left_out"], row["width_px"]),
+            row["rows_left_out"],
+        )
+        for row in image_rows
+    )
     return warnings
 
 

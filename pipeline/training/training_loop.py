@@ -126,7 +126,7 @@ def train(
             losses = "  ".join(f"{name} {row[name]:.4g}" for name in shown or list(row)[1:])
             where = f"{description} epoch {epoch + 1} of {epochs}"
             logger.info("%s, %s left: %s", where, time_left(done), losses)
-            write_log(run_folder / "training_log.csv", state["rows"])
+            _write_log(run_folder / "training_log.csv", state["rows"])
             if after_epoch:
                 after_epoch(epoch, state["rows"])
             at_once = interrupted or epoch + 1 == epochs
@@ -146,6 +146,19 @@ def _close_epoch(state, steps_per_epoch, validate, run_folder):
     state["rows"].append(row)
     state |= {"epoch": state["epoch"] + 1, "step": 0, "sums": {}}
     return row
+
+
+def _write_log(path, rows):
+    """Write the log; not where a program holds it, as Excel on Windows: the next epoch does."""
+    try:
+        write_log(path, rows)
+    except PermissionError as error:
+        logger.warning(
+            "%s cannot be written (%s); is it open in another program? The training goes on, and "
+            "writes it after the next epoch.",
+            path,
+            error.strerror,
+        )
 
 
 def _stop_if(interrupted):

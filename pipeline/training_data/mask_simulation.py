@@ -48,6 +48,8 @@ ARRANGEMENT = (
 OUTLINES_PER_MASK = 128
 MOST_OUTLINES = 1024
 TYPICAL_OUTLINES = 200  # looked at to know what is made of them at a scale
+# From so many times the outlines' size, or its inverse, on it is said that particles are others.
+OTHER_SIZE = 1.3
 # The random numbers of the library; those of image i have the number i.
 LIBRARY_STREAM = 2**63
 # What the first masks show of a wrong option is shown before the others are made.
@@ -93,6 +95,7 @@ def simulate_label_maps(
         for name in ("perlin_noise_frequency", *SCALING):
             if fitted[name] != options[name]:
                 logger.info("%s matched to the micrographs: %.3g", name, fitted[name])
+        _warn_of_other_size(middle_scale(fitted) / middle_scale(options))
         coverages = {index: coverage_of_image(scenes, index) for index in indices}
         simulate = make_simulator(fitted)
         library = _library_of(make_library, fitted)
@@ -175,6 +178,23 @@ def _check_fitted_library(library: list[list[Particle]], diameter: float, scale:
             "No outline holds a particle at the scale of the micrographs: "
             f"{describe_small_particles(diameter, scale)}."
         )
+
+
+def _warn_of_other_size(ratio: float) -> None:
+    """Log a warning where the micrographs' single particles are not of the outlines' size.
+
+    ``ratio`` is theirs over that of the outlines, as the options of step 2 scale them.
+    """
+    if 1 / OTHER_SIZE <= ratio <= OTHER_SIZE:
+        return
+    logger.warning(
+        "single particles in the micrographs measure %.2f times your outlines, and the simulated "
+        "ones with them (MATCH_SCENES). That is right if the outlines were traced at another "
+        "magnification, or show particles of another size. If they show these, the threshold "
+        "finds %s: then set MATCH_SCENES = False, and the sizes you traced stay.",
+        ratio,
+        "only their cores, as of a bright core in a faint shell" if ratio < 1 else "more than them",
+    )
 
 
 def _checked(label_maps: Iterator[np.ndarray], options: dict) -> Iterator:

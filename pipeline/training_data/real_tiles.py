@@ -14,6 +14,7 @@ from pipeline.intensities import stretch_to_uint8
 from pipeline.progress import progress
 from pipeline.resampling import as_cyclegan_sees
 from pipeline.tiles import tile_positions
+from simulate.scenes import foreground_of_micrograph
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,10 @@ MOST_ON_BRIGHT_BACKGROUND = 0.9
 # twice the range, the rule would ask for another fifth of the tile to be covered.
 LARGE_OFFSET = 2
 PIXELS_LOOKED_AT = 2**20  # for that
+# A tile of a micrograph that is covered evenly is covered at least so many times as much as that.
+EVENLY = 0.9
+LEAST_COVERED = 0.01  # of a tile, by particles: less may be a speck
+TRIES_PER_TILE = 50  # random crops looked at, for each tile wanted
 
 # A random crop: which micrograph, its upper left pixel, its flips, how far above mere background.
 CROP = np.dtype(
@@ -111,7 +116,12 @@ def try_crops(
     tries: int,
     seed: int,
 ) -> np.ndarray:
-    """Return ``tries`` random crops of image number ``index`` (dtype `CROP`)."""
+    """Return ``tries`` random crops of image number ``index`` (dtype `CROP`).
+
+    Particles that cover all of a micrograph alike make no crop brighter than the others. So where
+    fewer crops show particles than are wanted of the image, those count, too, that are covered
+    nearly as much as the whole.
+    """
     rng = numbers_of_stream(seed, index)
     crops = np.zeros(tries, CROP)
     crops["image"] = index
@@ -120,6 +130,11 @@ def try_crops(
     crops["flip_up_down"], crops["flip_left_right"] = rng.integers(2, size=(2, tries))
     means = _mean_of_parts(image, crops["row"], crops["column"], tile_size)
     crops["contrast"] = _contrast(means, image, dark_background)
+    if np.count_nonzero(crops["contrast"] >= 0) * TRIES_PER_TILE < tries:
+        covered = foreground_of_micrograph(stretch_to_uint8(image), dark_background)
+        shares = _mean_of_parts(covered, crops["row"], crops["column"], tile_size)
+        as_covered = shares >= max(EVENLY * covered.mean(), LEAST_COVERED)
+        crops["contrast"][as_covered] = np.maximum(crops["contrast"][as_covered], 0)
     return crops
 
 

@@ -427,8 +427,8 @@ def test_info_bars_found_in_some_images_alone_are_told(measure):
     assert [row["rows_left_out"] for row in rows] == ["0", "20", "20"]
     warning, few_images = read_json(folder / "about.json")["warnings"]
     assert "confidence intervals" in few_images
-    assert "Of images of 160 x 120 pixels some were measured whole (a.tif)" in warning
-    assert "the lowest 20 rows were left out" in warning and "set IMAGE_CROP" in warning
+    assert "Of images of 160 x 120 pixels some are used whole (a.tif)" in warning
+    assert "the lowest 20 rows are left out" in warning and "set IMAGE_CROP" in warning
 
 
 def test_masks_that_were_changed_since_they_were_made_are_named(measure, tmp_path):

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from pipeline.micrograph_scale import in_own_pixels, scale_for_outlines, with_sc
 from pipeline.particle_masks import label_particles, to_four_connected
 from pipeline.resampling import at_scale, mask_at_size, resize, scaled_size
 from pipeline.run_folders import MADE_WITH, write_json
+from simulate.outlines import prepare_particle
 
 
 def disk(diameter, side=64):
@@ -52,6 +54,27 @@ def write_outlines(folder, diameters, invert=False):
 def test_outlines_are_resized_to_twenty_pixels_and_more(tmp_path, diameters, scale, invert):
     folder = write_outlines(tmp_path / "masks", diameters, invert)
     assert scale_for_outlines(folder, invert) == scale
+
+
+@pytest.mark.parametrize(
+    ("width", "length", "scale"),
+    [
+        (20, 20, 1),
+        (12, 220, 1),  # as a circle 58 across, and at a half too thin to be simulated
+        (28, 400, 0.5),
+        (60, 480, 0.25),
+        (8, 220, 2),
+        (3, 220, 3),
+    ],
+)
+def test_of_needles_the_width_decides(tmp_path, width, length, scale):
+    needle = np.zeros((512, 512), np.uint8)
+    cv2.line(needle, (100, 30), (100 + length * 3 // 5, 30 + length * 4 // 5), 255, width)
+    for name in "ab":
+        write_image(tmp_path / f"{name}.png", needle)
+    assert scale_for_outlines(tmp_path) == scale
+    if width > 3:  # and step 2 has something left of them
+        assert prepare_particle(needle, scale, 0.0).area
 
 
 def test_outlines_that_cannot_be_read_do_not_count(tmp_path):

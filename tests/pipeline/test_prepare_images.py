@@ -196,6 +196,48 @@ def test_without_particles_the_rule_is_relaxed_and_said(tmp_path, caplog, value)
 
 
 @pytest.mark.parametrize("dark_background", [True, False])
+def test_of_an_evenly_covered_micrograph_crops_are_taken_all_over(
+    tmp_path, caplog, dark_background
+):
+    """A layer of particles, and shading: no tile differs from the mean by as much as the rule asks,
+    and those that come nearest are all on one side."""
+    random = np.random.default_rng(0)
+    rows, columns = np.indices((256, 256))
+    covered = np.hypot(rows % 16 - 8, columns % 16 - 8) < 6
+    image = 2000 + 1000.0 * (covered == dark_background) + 0.3 * columns
+    image = (image + random.normal(0, 50, image.shape)).astype(np.uint16)
+    (tmp_path / "images").mkdir()
+    write_image(tmp_path / "images" / "a.tif", image)
+    places = []
+    original = real_tiles.write_crops
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "pipeline.prepare_images.write_crops",
+            lambda chosen, *how: places.append(chosen) or original(chosen, *how),
+        )
+        tiles = prepare(
+            (tmp_path / "images", tmp_path / "gan"),
+            num_tiles=40,
+            tile_height=64,
+            tile_width=64,
+            dark_background=dark_background,
+        )
+    assert len(tiles) == 40 and "the rule is relaxed" not in caplog.text
+    (chosen,) = places
+    assert np.percentile(chosen["column"], 25) < 80 and np.percentile(chosen["column"], 75) > 110
+
+
+def test_many_more_tiles_than_asked_for_are_warned_of(folders, caplog):
+    tiles = prepare(folders, num_tiles=2)
+    assert len(tiles) > 4
+    words = f"that is {len(tiles) / 2:.1f} times NUM_SIMULATED_MASKS, which is the least number"
+    assert words in caplog.text
+    caplog.clear()
+    prepare(folders, num_tiles=len(tiles) - 1)
+    assert "NUM_SIMULATED_MASKS" not in caplog.text
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
 @pytest.mark.parametrize("offset", [0, 500, 30000])
 def test_a_detectors_offset_does_not_hide_the_particles(tmp_path, caplog, dark_background, offset):
     """A fifth is covered, by particles 3000 brighter or darker than the background."""

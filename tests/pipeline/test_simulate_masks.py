@@ -1,6 +1,7 @@
 """Step 2 on a stand-in for the WGAN that draws ellipses."""
 
 import json
+import re
 from functools import partial
 from types import SimpleNamespace
 
@@ -213,6 +214,8 @@ def test_several_processes_give_the_same_as_one():
 def test_more_processes_only_for_many_masks(monkeypatch):
     monkeypatch.setattr(worker_processes, "available_cores", lambda: 3)
     assert [number_of_processes(n) for n in (1, 99, 100, 10_000)] == [1, 1, 2, 3]
+    monkeypatch.setattr(worker_processes, "available_cores", lambda: 128)
+    assert number_of_processes(10_000) == 61  # as many as Windows allows
 
 
 def test_missing_model_names_the_step_that_makes_it(run):
@@ -302,7 +305,7 @@ def test_full_masks_are_an_error(run, monkeypatch):
 
 
 def test_outlines_too_small_at_the_scale_of_the_micrographs_are_an_error(
-    run, tmp_path, monkeypatch
+    run, tmp_path, monkeypatch, caplog
 ):
     def far_too_small(scenes, make_simulator, core_diameter, options):
         assert core_diameter(1.0) == pytest.approx(16, abs=1)  # disks of 20 less 2 on either side
@@ -318,6 +321,21 @@ def test_outlines_too_small_at_the_scale_of_the_micrographs_are_an_error(
     with pytest.raises(ValueError, match=r"^No outline holds .* 9 px across; at least 10 px"):
         run(match_scenes=True)
     assert names(tmp_path / "2_CycleGAN" / "data" / "trainB") == []
+    assert "single particles in the micrographs measure 0.30 times your outlines" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [
+        (0.7, "the threshold finds only their cores, as of a bright core in a faint shell"),
+        (1.4, "measure 1.40 times your outlines, .* the threshold finds more than them: then set"),
+        (0.8, None),
+        (1.25, None),
+    ],
+)
+def test_particles_of_another_size_than_the_outlines_are_warned_of(ratio, words, caplog):
+    mask_simulation._warn_of_other_size(ratio)
+    assert re.search(words, caplog.text) if words else not caplog.text
 
 
 def test_augmented_outlines_need_no_wgan(run, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from pipeline.checks.files import check_images, check_named_models
 from pipeline.checks.true_masks import check_true_masks
 from pipeline.image_files import list_images, write_image
 from pipeline.run_folders import fingerprint
+from tests.pipeline.files.test_info_bar import with_bar
 
 TILE = (48, 64)
 
@@ -164,6 +165,22 @@ def test_how_many_info_bars_are_left_out_is_said(images, caplog):
     caplog.clear()
     problems_of_images(images, image_crop=None)
     assert "info bar" not in caplog.text
+
+
+def test_images_in_which_no_bar_was_found_are_named_if_others_of_their_size_have_one(
+    tmp_path, caplog
+):
+    for number in range(3):
+        image = with_bar(number, height=40)
+        image[300:] = image[300:] if number else micrograph(shape=(40, 400))
+        write_image(tmp_path / f"{number}.tif", image)
+    assert problems_of_images(tmp_path, image_crop="auto") == []
+    assert "Of images of 400 x 340 pixels some are used whole (0.tif), of others" in caplog.text
+    assert "the lowest 40 rows are left out" in caplog.text
+    (tmp_path / "0.tif").unlink()
+    caplog.clear()
+    assert problems_of_images(tmp_path, image_crop="auto") == []
+    assert "used whole" not in caplog.text
 
 
 def test_more_rows_to_keep_than_there_are(images):

@@ -57,6 +57,14 @@ def test_one_image_without_a_size_beside_different_ones_is_refused(write):
     assert calibrate(paths, 4)[1] == "nm"
 
 
+@pytest.mark.parametrize(("sizes", "warned"), [((2.5, 5.0, 5.0), True), ((2.5, 2.9, 2.5), False)])
+def test_another_magnification_is_warned_of_before_training(write, caplog, sizes, warned):
+    paths = [write(f"{name}.tif", size) for name, size in zip("abc", sizes, strict=True)]
+    assert check_pixel_sizes(paths) == []
+    words = "pixel sizes differ (2.5 to 5 nm; the largest: b.tif, c.tif)"
+    assert (words in caplog.text) is warned and bool(caplog.text) is warned
+
+
 @pytest.mark.parametrize("sizes", [[], [None, None], [2.5, None, 2.51], [2.5, 5]])
 def test_scales_that_go_together(sizes):
     assert mixed_scales({f"{index}.tif": size for index, size in enumerate(sizes)}) == []

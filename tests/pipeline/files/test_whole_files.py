@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from pipeline.files import whole_files
 from pipeline.files.whole_files import whole_file
 from pipeline.run_folders import write_json
 
@@ -38,3 +39,27 @@ def test_a_new_name_is_flushed_to_the_disk_and_not_only_the_content(tmp_path, mo
         ("file", [".part_b.txt", "a.json"]),
         ("folder", ["a.json", "b.txt"]),
     ]
+
+
+@pytest.mark.parametrize("looked_at", [2, 10**6])  # so many times it cannot be replaced
+def test_a_file_that_another_program_looks_at_is_waited_for(tmp_path, monkeypatch, looked_at):
+    """As on Windows, where a virus scanner or Excel holds it."""
+    tries, replace = [], os.replace
+
+    def held(source, target):
+        tries.append(source)
+        if len(tries) <= looked_at:
+            raise PermissionError(13, "The process cannot access the file", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", held)
+    monkeypatch.setattr(whole_files, "SECONDS_TO_WAIT_FOR_OTHERS", 0.5)
+    (tmp_path / "a.json").write_text("earlier")
+    if looked_at == 2:
+        write_json(tmp_path / "a.json", {})
+        assert len(tries) == 3
+    else:
+        with pytest.raises(PermissionError, match=r"a\.json"):
+            write_json(tmp_path / "a.json", {})
+        assert (tmp_path / "a.json").read_text() == "earlier" and len(tries) > 3
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

@@ -283,6 +283,21 @@ def test_the_log_has_the_mean_of_each_epochs_steps(tmp_path, monkeypatch):
     assert told == [(0, means[:1]), (1, means)]
 
 
+def test_a_log_that_another_program_holds_stops_nothing(tmp_path, monkeypatch, caplog):
+    """As Excel does on Windows."""
+    written = []
+
+    def held(path, rows):
+        if len(rows) == 1:
+            raise PermissionError(13, "Permission denied", str(path))
+        written.append(len(rows))
+
+    monkeypatch.setattr(training_loop, "write_log", held)
+    rows = train(toy(), make_toy_batch, steps_per_epoch=1, epochs=3, run_folder=tmp_path)
+    assert len(rows) == 3 and written == [2, 3]
+    assert "training_log.csv cannot be written (Permission denied); is it open in" in caplog.text
+
+
 def test_checkpoints_that_take_long_are_written_less_often(tmp_path, monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(training_loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
