@@ -33,7 +33,9 @@ USE_GPUS_NO = "all"
 preset = choose_preset(globals())
 
 # --- General ------------------------------------------------------------------------------------
-ROOT_DIR = "./"  # where all folders below are; change it to keep several data sets apart
+# Where all folders below are; change it to keep several data sets apart (on Windows, too, with
+# slashes: "C:/Users/me/sample 1").
+ROOT_DIR = "./"
 INPUT_DIR_IMAGES = f"{ROOT_DIR}/Input_Images"  # your micrographs, which are never changed
 INPUT_DIR_MASKS = f"{ROOT_DIR}/Input_Masks"  # your outlines of single particles
 OUTPUT_DIR_CYCLEGAN = f"{ROOT_DIR}/Output_Masks_CycleGAN"  # masks by the CycleGAN, to compare with
@@ -46,8 +48,9 @@ TRUE_MASKS_DIR = f"{ROOT_DIR}/True_Masks"  # for scoring only; may be missing
 # see them: MICROGRAPH_SCALE).
 TILE_SIZE_W = preset(published=384, quick=128)
 TILE_SIZE_H = preset(published=384, quick=128)
-# Simulated masks, and tiles of your micrographs, to train on; if more tiles show particles, all are
-# taken. More help until the GANs have seen every kind of arrangement.
+# Simulated masks, and tiles of your micrographs, to train on, at least: if more tiles show
+# particles, all are taken, and all takes longer. More help until the GANs have seen every kind of
+# arrangement.
 NUM_SIMULATED_MASKS = preset(published=1000, quick=100)
 # False: dark particles on a bright background (bright-field TEM).
 DARK_BACKGROUND = True
@@ -75,10 +78,10 @@ RESUME = True
 # so many minutes, besides one an epoch (of short epochs, one every 15 seconds, and fewer where it
 # takes long to write).
 CHECKPOINT_MINUTES = 10
-# "mixed_bfloat16" takes 40 to 65 % of the memory on GPUs since 2020, and 55 to 75 % of the time of
-# large tiles on CPUs that multiply it (AMD's since Zen 4, Intel's Xeons since 2023 and a few
-# before); on other CPUs it is slower.
-# "auto": mixed_bfloat16 on such CPUs (on Linux, which tells them), float32 otherwise.
+# "mixed_bfloat16" takes 40 to 65 % of the memory on GPUs since 2020, and half of the time of the
+# CycleGAN there; and 55 to 75 % of the time of large tiles on CPUs that multiply it (AMD's since
+# Zen 4, Intel's Xeons since 2023 and a few before); on other CPUs it is slower.
+# "auto": mixed_bfloat16 on such CPUs (on Linux, which tells them), float32 otherwise, GPUs too.
 # (With "float32" GPUs since 2020 round the inputs of convolutions to 10 bits, their TF32 format.)
 PRECISION = preset(published="float32", quick="auto")
 # What to do if a network has learned nothing, or simulated masks are all empty or all full: "stop"
@@ -101,7 +104,7 @@ USE_XLA = "auto"
 # yours, each time deformed a little; step 1 can be commented out then. At its end step 1 tells
 # which are more like yours: with as few epochs as in "quick", the augmented ones.
 OUTLINE_SOURCE = preset(published="wgan", quick="augmented")
-# Outlines a step learns from (each comes with three flips); there need not be more than there are.
+# Outlines a step learns from, of yours in four flips each; if there are fewer, all of them.
 WGAN_BATCH_SIZE = preset(published=64, quick=16)
 # Times it sees all outlines. Raise it until those in 1_WGAN/Output_Images look like yours.
 WGAN_EPOCHS = preset(published=1000, quick=10)
@@ -178,7 +181,8 @@ def steps(run_step):
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
         num_tiles=NUM_SIMULATED_MASKS,
-        min_overlap=0,  # pixels; a row gets another tile if its overlaps add up to no more
+        # pixels; along a side there is one tile more where its overlaps add up to no more than this
+        min_overlap=0,
         dark_background=DARK_BACKGROUND,
         image_crop=IMAGE_CROP,
         micrograph_scale=MICROGRAPH_SCALE,
@@ -239,7 +243,8 @@ def steps(run_step):
         scaling_sigma=0.10,
         min_scaling=0.75,  # with the normal distribution the limits are mu -+ 3 sigma
         max_scaling=1.25,
-        use_random_rotation="DISABLE",  # "DISABLE", "RANDOM" or "PERLIN" (neighbours alike)
+        # "DISABLE": as traced; "RANDOM": needles in all directions; "PERLIN": neighbours alike
+        use_random_rotation="DISABLE",
         max_overlap=MAX_PARTICLE_OVERLAP,
         match_scenes=MATCH_SCENES,
         dark_background=DARK_BACKGROUND,

@@ -24,6 +24,7 @@ FEWEST_OUTLINES, FEW_OUTLINES = 2, 20
 LARGEST_OUTLINE = 512
 # Of the range of grey values: what differs more from the background is no trace of compression.
 VISIBLE = 0.1
+ROI_ENDINGS = (".zip", ".roi")  # of ImageJ's regions, which `import_outlines` reads
 # Edges that fade out over fewer pixels, and specks, are no particles of another grey.
 FADING = np.ones((5, 5), np.uint8)
 
@@ -50,6 +51,12 @@ def check_masks(
     paths, problems = list_and_check_names(
         option, folder, FEWEST_OUTLINES, "outlines of single particles"
     )
+    if sets := _sets_of_regions(folder):
+        logger.warning(
+            "%s: %s of ImageJ, not an image: python -m pipeline.import_outlines %s makes outlines "
+            "of it.",
+            *(folder, counted(len(sets), "set of regions", "sets of regions"), sets[0]),
+        )
     largest, usable, too_small = (0, 0), 0, []
     at = scale * micrograph_scale
     for path in progress(paths, "outlines checked") if paths else ():
@@ -79,6 +86,12 @@ def check_masks(
     largest = scaled_size(largest, micrograph_scale) if usable else largest
     _warn_of_few_and_large(folder, usable, largest, tile, micrograph_scale)
     return problems, largest
+
+
+def _sets_of_regions(folder: Path) -> list[Path]:
+    if not Path(folder).is_dir():
+        return []
+    return sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in ROI_ENDINGS)
 
 
 def _warn_of_few_and_large(
@@ -157,7 +170,8 @@ def describe_outline(mask: np.ndarray, inverted: bool = False) -> str | None:
         shown = first_names([str(area) for area in areas])
         return (
             f"shows {count - 1} separate particles (of {shown} pixels). Allowed is one: give each "
-            f"a file of its own, and erase specks.{inversion}"
+            "a file of its own (python -m pipeline.import_outlines does), and erase specks."
+            f"{inversion}"
         )
     if frame.any():
         pixels = counted(np.count_nonzero(frame), "pixel")
@@ -195,7 +209,8 @@ def _describe_greys(image: np.ndarray, mask: np.ndarray, inverted: bool) -> str 
     return (
         f"shows more than one particle, in different greys ({len(np.unique(image))} values in "
         "all). Allowed is one particle in white, all else black: give each particle of a label map "
-        "a file of its own, and trace particles in micrographs instead of cutting them out."
+        "a file of its own (python -m pipeline.import_outlines does), and trace particles in "
+        "micrographs instead of cutting them out."
     )
 
 

@@ -209,6 +209,13 @@ def test_a_whole_micrograph_around_an_outline_is_to_be_cropped(masks):
     assert "large.png has 300 x 700 pixels. Allowed are up to 512 x 512: crop it to" in problem
 
 
+def test_sets_of_regions_are_not_passed_over_in_silence(masks, caplog):
+    (masks / "RoiSet.ZIP").write_bytes(b"regions")
+    assert problems_of_masks(masks) == []
+    assert "1 set of regions of ImageJ, not an image: python -m pipeline.import" in caplog.text
+    assert str(masks / "RoiSet.ZIP") in caplog.text
+
+
 def test_too_few_masks(masks):
     for path in list(masks.iterdir())[1:]:
         path.unlink()
