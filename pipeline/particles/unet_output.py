@@ -30,7 +30,7 @@ def segment_output(
         return np.zeros(probability.shape, np.uint8)
     stretched = stretch_to_uint8(probability)
     if threshold < 0:
-        threshold = otsu_of_few_particles(stretched)
+        threshold = _otsu_or_half(probability, stretched)
     if output.shape[-1] == 1:
         return segment_particles(stretched, threshold, watershed_lines, min_distance)
     labels = grow_particles(stretched, output[..., 1], threshold)
@@ -46,6 +46,22 @@ def shows_no_particle(probability: np.ndarray, threshold: float) -> bool:
     """
     few = threshold < 0 and np.count_nonzero(probability > 0.5) < SMALLEST_PARTICLE
     return few or is_flat(probability)
+
+
+def _otsu_or_half(probability: np.ndarray, stretched: np.ndarray) -> float:
+    """Return `otsu_of_few_particles` of the stretched probability, or where that is a half.
+
+    It is a half where particles leave hardly any background: Otsu's threshold then cuts them in
+    two, or has nothing above it. Both sides are then likely particles, and nearly equally so.
+    """
+    threshold = otsu_of_few_particles(stretched)
+    above = stretched > threshold
+    darker = probability[~above].mean()
+    brighter = probability[above].mean() if above.any() else darker
+    if darker <= 0.5 or brighter - darker >= LEAST_CONTRAST:
+        return threshold
+    lowest, highest = float(probability.min()), float(probability.max())
+    return max(255 * (0.5 - lowest) / (highest - lowest), 0.0)
 
 
 def otsu_of_few_particles(probability: np.ndarray) -> float:

@@ -18,12 +18,12 @@ from pipeline.scoring.score_table import (
 DEFINITIONS = """<p class="note">IoU, Youden: of all pixels. inst.IoU, and of more than 9 pixels:
 mean over the predicted contours of the best IoU with any true one, as published. AP50 to n/n true:
 of particles, those found and those missed. D10, D50, D90 err.: relative errors of the equivalent
-diameter by number, of all particles of more than 9 pixels, those at the image's edge too, without
-a border correction (so not quite the sizes above). A true particle is found if the IoU with a
-predicted one is above 0.5; missed if half of it or more is taken for background; merged if it lies
-in a predicted one together with another; split if two or more lie in it; else misshapen. A
-predicted one is invented if half of it or more lies on background. More scores, and each image at
-each threshold: scores.csv.</p>"""
+diameter by number, of all particles of more than 9 pixels, those at the image's edge too, without a
+border correction and the lines between touching ones (so not quite the sizes above). A true
+particle is found if the IoU with a predicted one is above 0.5; missed if half of it or more is
+taken for background; merged if it lies in a predicted one together with another; split if two or
+more lie in it; else misshapen. A predicted one is invented if half of it or more lies on
+background. More scores, and each image at each threshold: scores.csv.</p>"""
 
 
 def score_section(run_folder: Path) -> tuple[str, str]:

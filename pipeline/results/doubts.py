@@ -59,6 +59,13 @@ def doubts_of_particles(
             f"says why they were dropped. Masks are white particles on black."
         ]
     warnings = []
+    without = [row["image"] for row in image_rows if row["particles_found"] == 0]
+    if without:
+        warnings.append(
+            f"{len(without)} of {len(image_rows)} images hold no particle "
+            f"({first_names(without)}), and count as empty field for the number of particles in an "
+            f"area. Look whether that is right."
+        )
     large = int((inclusion_weight > LARGE_WEIGHT).sum())
     if large:
         warnings.append(

@@ -176,7 +176,9 @@ def _diameters(areas: np.ndarray) -> list[float]:
     areas = areas[areas > SPECK_AREA]
     if areas.size == 0:
         return [np.nan] * len(DIAMETER_PERCENTILES)
-    return np.percentile(2 * np.sqrt(areas / np.pi), DIAMETER_PERCENTILES).tolist()
+    diameters = 2 * np.sqrt(areas / np.pi)
+    # As in summary.csv, see `weighted_percentiles`.
+    return np.percentile(diameters, DIAMETER_PERCENTILES, method="hazen").tolist()
 
 
 def _ratio(numerator: float, denominator: float, if_empty: float) -> float:

@@ -128,7 +128,8 @@ def test_intensities_are_the_micrographs(measure):
 
 def test_filters_are_in_the_units_of_the_table_and_counted(measure):
     mask = squares((20, 30), (50, 60)) | squares((90, 90), size=3)
-    folder = measure({"a": mask}, filters={"area": (100, None)})
+    # In nm²: 400, 400 and 36; in pixels all would be dropped.
+    folder = measure({"a": mask}, filters={"area": (200, None)})
     (row,) = read_table(folder / "images.csv")
     assert (row["dropped_by_area"], row["particles_measured"]) == ("1", "2")
 
@@ -305,7 +306,27 @@ def test_images_of_different_sizes_and_types(measure):
         {"a": squares((20, 30)), "b": small},
         {"b": np.random.default_rng(0).random((44, 50), np.float32)},
     )
-    assert [row["height_px"] for row in read_table(folder / "images.csv")] == ["120", "40"]
+    first, second = read_table(folder / "images.csv")
+    assert [first["height_px"], second["height_px"]] == ["120", "40"]
+    area = {name: float(row["field_area_um2"]) for name, row in (("a", first), ("b", second))}
+    assert area == pytest.approx({"a": 120 * 160 * 4e-6, "b": 40 * 50 * 4e-6})
+    # Each square stands for more where less of the image would have shown it whole.
+    weights = [120 * 160 / ((120 - 11) * (160 - 11)), 40 * 50 / ((40 - 11) * (50 - 11))]
+    rows = read_table(folder / "particles.csv")
+    assert [float(row["inclusion_weight"]) for row in rows] == pytest.approx(weights, rel=1e-5)
+    density = read_table(folder / "summary.csv")[-1]
+    assert float(density["mean"]) == pytest.approx(sum(weights) / sum(area.values()), rel=1e-5)
+    low, high = float(density["mean_ci_low"]), float(density["mean_ci_high"])
+    assert low < float(density["mean"]) < high
+
+
+def test_of_colour_files_the_mean_is_the_mask_and_the_intensity(measure):
+    colour = np.dstack([MICROGRAPH, MICROGRAPH // 2, np.zeros_like(MICROGRAPH)])
+    folder = measure({"a": np.dstack([squares((20, 30))] * 3)}, {"a": colour})
+    (row,) = read_table(folder / "particles.csv")
+    assert row["area_nm2"] == "400"
+    mean = colour[20:30, 30:40].mean()
+    assert float(row["mean_intensity"]) == pytest.approx(mean, rel=1e-5)
 
 
 def test_the_seed_gives_the_same_tables(measure, tmp_path):
@@ -406,10 +427,15 @@ def test_few_images_are_warned_of(measure, number, words):
     assert words in warning
 
 
-@pytest.mark.parametrize(("empty", "number"), [(0, 0), (1, 1)])
-def test_only_images_with_particles_count_as_such(measure, empty, number):
-    masks = {f"image_{index}": squares((50, 60)) * (index >= empty) for index in range(8)}
-    assert len(read_json(measure(masks) / "about.json")["warnings"]) == number
+@pytest.mark.parametrize("empty", [False, True])
+def test_images_without_a_particle_are_named_and_do_not_count_as_images_with_some(measure, empty):
+    masks = {f"image_{index}": squares((50, 60)) for index in range(8)}
+    if empty:
+        masks["image_3"] *= 0
+    warnings = read_json(measure(masks) / "about.json")["warnings"]
+    expected = ["1 of 8 images hold no particle (image_3.tif)", "are from 7 images: the confidence"]
+    assert len(warnings) == (2 if empty else 0)
+    assert all(words in warning for words, warning in zip(expected, warnings, strict=False))
 
 
 def test_masks_that_are_black_on_white_are_named(measure):

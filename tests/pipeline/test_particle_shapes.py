@@ -95,7 +95,7 @@ def test_a_disk_of_radius_20():
 
 
 def test_what_pixel_corners_add_to_the_feret_diameters_of_disks():
-    # Wherever its centre lies; the README gives these figures.
+    # Wherever its centre lies; docs/measuring.md gives these figures.
     random = np.random.default_rng(0)
     tables = [measure_particles(ellipse(20, 20, 0, *(80 + random.random(2)))) for _ in range(40)]
     least, most = (

@@ -1,5 +1,6 @@
 """Masks of known disks, of what both kinds of network say."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -32,6 +33,25 @@ def test_a_single_particle_is_told_from_a_noisy_background(channels):
     assert np.count_nonzero(output[..., 0] > threshold_otsu(output[..., 0])) > 0.2 * particle.size
     mask = segment_output(output, -1, True, 9)
     assert np.count_nonzero((mask > 0) != particle) <= 12
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("deviation", [0.04, 0.08])
+@pytest.mark.parametrize("hole", [0, 8, 12, 20, 40])  # radius: 0 to 2.5 % are background
+def test_a_layer_that_leaves_hardly_any_background_is_all_particles(channels, deviation, hole):
+    """Otsu's threshold would cut the particles in two, or find nothing above it."""
+    rows, columns = np.indices((400, 500))
+    central = np.abs(np.sin(np.pi * rows / 40) * np.sin(np.pi * columns / 50))
+    noise = cv2.GaussianBlur(np.random.default_rng(0).normal(size=rows.shape), (0, 0), 1.5)
+    probability = (0.9 + deviation * noise / noise.std()).clip(0, 1)
+    background = np.hypot(rows - 200, columns - 250) < hole
+    probability[background] = 0.03
+    output = np.stack([probability, np.where(background, 0, central)], -1).astype(np.float32)
+    mask = segment_output(output[..., :channels], -1, channels == 2, 9)
+    assert np.count_nonzero((mask == 0) & ~background) < 0.05 * mask.size  # the lines between them
+    assert np.count_nonzero((mask > 0) & background) < 0.2 * background.sum() + 1
+    if channels == 2:
+        assert 90 <= label_particles(mask).max() <= 100
 
 
 def test_noise_alone_is_background():
