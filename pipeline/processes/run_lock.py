@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import platform
 import threading
@@ -12,7 +13,12 @@ import psutil
 
 from pipeline.run_folders import read_record, write_json
 
+logger = logging.getLogger(__name__)
+
 SECONDS_TO_WAIT_FOR_A_DYING_STEP = 5.0
+# A run touches its lock so often, for other computers that share the folder: they cannot see its
+# process. Without a sign for so long it is gone; file servers may show one a minute late.
+SECONDS_BETWEEN_SIGNS, SECONDS_WITHOUT_A_SIGN = 10.0, 120.0
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -20,7 +26,8 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 def locked(path):
     """Hold the lock file ``path``; yield ``tell(pid)``, to be called with each step's process.
 
-    The lock of a process that is gone is taken over, once its step's process is gone too.
+    The lock of a process that is gone is taken over, once its step's process is gone too; that of
+    a run on another computer, once it has given no sign for `SECONDS_WITHOUT_A_SIGN`.
 
     Raises
     ------
@@ -37,9 +44,36 @@ def locked(path):
         write_json(path, {**content, "step": identity_of(pid)})
 
     try:
-        yield tell
+        with _signs_of_life(path, content):
+            yield tell
     finally:
-        path.unlink(missing_ok=True)
+        if _is_held(path, content):  # not by a run that took this one, asleep, for gone
+            path.unlink(missing_ok=True)
+
+
+def _is_held(path, content):
+    """Return whether a lock is that of the run whose first ``content`` this is."""
+    held = _read(path)
+    return [held.get(name) for name in ("computer", "run")] == [content["computer"], content["run"]]
+
+
+@contextlib.contextmanager
+def _signs_of_life(path, content):
+    ended = threading.Event()
+
+    def show():
+        while not ended.wait(SECONDS_BETWEEN_SIGNS):
+            with contextlib.suppress(OSError):
+                if _is_held(path, content):
+                    os.utime(path)
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _create(path, content):
@@ -122,10 +156,8 @@ def end_with(parent):
 def _wait_or_refuse(path, held):
     computer = held.get("computer", platform.node())
     if computer != platform.node():
-        raise BlockingIOError(
-            f"A run on the computer {computer}, process {(held.get('run') or ['unknown'])[0]}, "
-            f"holds this folder. Wait for it, or, if it is gone for sure, delete {path}."
-        )
+        _wait_for_a_sign(path, computer, (held.get("run") or ["unknown"])[0])
+        return
     if is_alive(held.get("run")):
         raise BlockingIOError(
             f"Another run is on in this folder: process {held['run'][0]} ({path}). Wait for it, "
@@ -140,3 +172,38 @@ def _wait_or_refuse(path, held):
                 "then start again."
             )
         time.sleep(0.2)
+
+
+def _wait_for_a_sign(path, computer, process):
+    """Return once the lock of a run on another computer was left alone for long enough; raise a
+    BlockingIOError if it is touched."""
+    try:
+        touched = path.stat().st_mtime
+        left = SECONDS_WITHOUT_A_SIGN - (_now_on_the_disk(path) - touched)
+        if left > 0:
+            logger.info(
+                "a run on the computer %s, process %s, held this folder: waiting for a sign of it, "
+                "%.0f s at most",
+                *(computer, process, left),
+            )
+        end = time.monotonic() + left
+        while time.monotonic() < end:
+            time.sleep(0.2)
+            if path.stat().st_mtime != touched:
+                raise BlockingIOError(
+                    f"A run on the computer {computer}, process {process}, is on in this folder "
+                    f"({path}). Wait for it, stop it there, or set another ROOT_DIR."
+                )
+    except FileNotFoundError:  # it ended
+        return
+    logger.warning("the run on the computer %s, process %s, is gone", computer, process)
+
+
+def _now_on_the_disk(path):
+    """Return the time by the clock of the disk that ``path`` is on, which may be another's."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.touch()
+        return aside.stat().st_mtime
+    finally:
+        aside.unlink(missing_ok=True)

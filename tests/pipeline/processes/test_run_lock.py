@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -79,15 +80,61 @@ def test_an_orphaned_step_is_waited_for_then_named(tmp_path, monkeypatch):
         pass
 
 
-def test_a_run_on_another_computer_is_named(tmp_path):
+def lock_of_another_computer(tmp_path, seconds_ago):
     lock = tmp_path / "lock.json"
     write_json(lock, {"computer": "node7", "run": [1234, 1.0], "step": None})
-    with pytest.raises(BlockingIOError, match="computer node7, process 1234"), locked(lock):
+    touched = time.time() - seconds_ago
+    os.utime(lock, (touched, touched))
+    return lock
+
+
+def test_a_run_at_work_on_another_computer_is_named(tmp_path):
+    lock = lock_of_another_computer(tmp_path, 5)
+    timer = threading.Timer(0.5, os.utime, [lock])
+    timer.start()
+    with pytest.raises(BlockingIOError, match="computer node7, process 1234, is on"), locked(lock):
         pass
-    assert lock.exists()
+    timer.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["lock.json"]
 
 
-@pytest.mark.skipif(not hasattr(os, "waitid"), reason="needs to wait without asking")
+@pytest.mark.parametrize("seconds_ago", [0, 10**6])
+def test_a_run_on_another_computer_without_a_sign_is_gone(
+    tmp_path, monkeypatch, caplog, seconds_ago
+):
+    monkeypatch.setattr(run_lock, "SECONDS_WITHOUT_A_SIGN", 1.0)
+    lock = lock_of_another_computer(tmp_path, seconds_ago)
+    begun = time.monotonic()
+    with locked(lock):
+        assert read_json(lock)["run"][0] == os.getpid()
+    assert (time.monotonic() - begun > 0.8) == (seconds_ago == 0)
+    assert "the run on the computer node7, process 1234, is gone" in caplog.text
+
+
+def test_a_run_gives_signs_of_life(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_lock, "SECONDS_BETWEEN_SIGNS", 0.05)
+    lock = tmp_path / "lock.json"
+    with locked(lock):
+        for _ in range(2):
+            os.utime(lock, (1000, 1000))
+            end = time.monotonic() + 20
+            while lock.stat().st_mtime == 1000 and time.monotonic() < end:
+                time.sleep(0.02)
+            assert time.time() - lock.stat().st_mtime < 60
+    assert not lock.exists()
+
+
+def test_a_run_that_was_taken_for_gone_leaves_the_lock_of_the_other(tmp_path, monkeypatch):
+    """As one that was asleep: it neither touches nor removes what is not its own."""
+    monkeypatch.setattr(run_lock, "SECONDS_BETWEEN_SIGNS", 0.05)
+    with locked(tmp_path / "lock.json"):
+        lock = lock_of_another_computer(tmp_path, 1000)
+        touched = lock.stat().st_mtime
+        time.sleep(0.3)
+        assert lock.stat().st_mtime == touched
+    assert read_json(lock)["computer"] == "node7"
+
+
 def test_an_ended_process_that_is_still_listed_is_gone(tmp_path):
     """In containers nobody may ask for the exit codes of a killed run's step."""
     process = subprocess.Popen([sys.executable, "-c", "pass"])
