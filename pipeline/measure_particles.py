@@ -62,6 +62,7 @@ def measure_particles(
     cyclegan_dir: Path,
     unet_dir: Path,
     seed: int,
+    earlier_warnings: Mapping[str, list[str]] | None = None,
 ) -> Path:
     """Measure the particles of every mask that has a micrograph, and write a report.
 
@@ -79,6 +80,8 @@ def measure_particles(
     wgan_dir, cyclegan_dir, unet_dir : where the networks' runs are, for the report; they may be
         missing.
     seed : of the bootstrap.
+    earlier_warnings : by step, what was warned of when the masks were made, for the report; of
+        masks from elsewhere it is not told.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def measure_particles(
         If a mask is neither binary nor a label map or does not fit its micrograph, or a filter is
         wrong.
     """
-    options = dict(locals())
+    options = {name: value for name, value in locals().items() if name != "earlier_warnings"}
     started = time.monotonic()
     check_filters(filters)
     pairs, warnings = find_mask_pairs(Path(masks_dir), Path(images_dir), image_crop)
@@ -131,7 +134,10 @@ def measure_particles(
         logger.warning("%s", warning)
     write_result_tables(folder, image_rows, particles, unit, seed)
     networks = {WGAN: wgan_dir, CYCLEGAN: cyclegan_dir, UNET: unet_dir}
-    _write_about(folder, masks_dir, networks, unit, warnings, time.monotonic() - started)
+    about = {"unit": unit, "warnings": warnings, "seconds": round(time.monotonic() - started, 1)}
+    if (Path(masks_dir) / MADE_WITH).is_file():
+        about["earlier_warnings"] = earlier_warnings or {}
+    _write_about(folder, masks_dir, networks, about)
     write_report(folder)
     run_folder = name_new_run(folder)
     number = counted(len(particles["label"]), "particle")
@@ -212,25 +218,17 @@ def _write_pictures(
 
 
 def _write_about(
-    run_folder: Path,
-    masks_dir: Path,
-    networks: dict[str, Path],
-    unit: str,
-    warnings: list[str],
-    seconds: float,
+    run_folder: Path, masks_dir: Path, networks: dict[str, Path], about: dict[str, object]
 ) -> None:
-    """Write what the report says about the run itself."""
+    """Write what the report says about the run itself: ``about``, versions, what made the masks."""
     versions = {PROGRAM: VERSION, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    about = {
+    about = about | {
         "measured": time.strftime("%Y-%m-%d %H:%M"),
-        "seconds": round(seconds, 1),
-        "unit": unit,
-        "warnings": warnings,
         "versions": versions,
         "masks": fingerprint(list_masks(masks_dir)),
         # What the step that made the masks noted; None for masks from elsewhere.

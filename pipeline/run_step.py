@@ -18,6 +18,7 @@ from pipeline.processes.run_lock import end_with
 from pipeline.processes.step_failures import in_words
 from pipeline.processes.step_process import INTERRUPTED
 from pipeline.step_table import runs_network
+from pipeline.step_warnings import collected, note_warnings
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,11 @@ def main():
         # Shells start what runs in the background with SIGINT ignored, and Python leaves it so.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     end_with(job["parent"])
-    sys.exit(run_job(job))
+    with collected() as warnings:
+        code = run_job(job)
+    if code == 0:
+        note_warnings(Path(sys.argv[1]).parent, job["number"], warnings)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -123,10 +123,10 @@ def segment_images(
         if not mask_file.exists():  # else it was perhaps corrected by hand
             write_image(mask_file, mask)
     if contrast.faint_files:
-        logger.info(
+        logger.warning(
             "less than half of the other micrographs' contrast all over, as where there are hardly "
             "any particles, so stretched no further than those: %s. If they show as many "
-            "particles, segment them in a folder of their own",
+            "particles, but were exposed less, segment them in a folder of their own",
             first_names([file.name for file in contrast.faint_files]),
         )
     empty = [file.name for file, (_, mask_file) in files.items() if not read_image(mask_file).any()]

@@ -1,7 +1,8 @@
 """The run of StartProcess.py: check everything, then one step after another, each only if needed.
 
 What was done is kept in ``ROOT_DIR/.workflow``: ``steps.json`` (what each finished step was made
-with and what it left), ``preset.json``, ``log.txt``, and ``lock.json`` while a run is on.
+with and what it left), ``preset.json``, ``warnings.json``, ``log.txt``, and ``lock.json`` while a
+run is on.
 """
 
 import logging
@@ -37,6 +38,7 @@ from pipeline.step_records import (
     with_times_of_now,
 )
 from pipeline.step_table import OUTPUTS, STATE, STEPS
+from pipeline.step_warnings import CHECKS, collected, note_warnings, warnings_before
 
 logger = logging.getLogger(__name__)
 
@@ -69,13 +71,17 @@ def run_workflow(steps, *, options, selected=()):
             known += describe_switch(all_names, Path(options["ROOT_DIR"]) / STATE)
         options, calls = with_scale(options, calls)
         may_skip = options.get("RESUME") and not selected
-        _check_or_exit(options, calls, lambda call: may_skip and _is_done(options, *call), known)
+        with collected() as warnings:
+            _check_or_exit(
+                options, calls, lambda call: may_skip and _is_done(options, *call), known
+            )
         folder = Path(options["ROOT_DIR"]) / STATE
         folder.mkdir(parents=True, exist_ok=True)
         set_up_logging(folder / "log.txt")
         with locked(folder / "lock.json") as tell_lock:
             if not selected:
                 note_preset(all_names, folder)
+                note_warnings(folder, CHECKS, warnings)
             if all_names.get("MICROGRAPH_SCALE") == AUTO:
                 _tell_of_scale(options["MICROGRAPH_SCALE"], calls)
             for number, function, keywords in calls:
@@ -183,6 +189,8 @@ def _run_unless_finished(folder, number, function, keywords, options, selected, 
     keywords = dict(keywords)
     if function.startswith("train_"):
         keywords.setdefault("resume", resume)
+    if function == "measure_particles":
+        keywords.setdefault("earlier_warnings", warnings_before(folder, number))
     if not resume:
         _set_aside(number, keywords)
     if records.pop(number, None):

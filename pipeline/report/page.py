@@ -28,6 +28,7 @@ from pipeline.report.training import (
 )
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR
 from pipeline.run_folders import read_json
+from pipeline.step_table import STEPS
 
 # A page of 20 MB opens everywhere; base64 makes 4 bytes of 3.
 GALLERY_BYTES = 10_000_000
@@ -122,8 +123,12 @@ def _key_figures(images: list[dict], summary: list[dict], about: dict) -> str:
 
 
 def _warnings(about: dict) -> str:
-    items = "".join(f"<li>{escape(warning)}</li>" for warning in about["warnings"])
-    return f'<ul class="warnings">{items}</ul>' if items else ""
+    items = [escape(warning) for warning in about["warnings"]]
+    for step, messages in about.get("earlier_warnings", {}).items():
+        where = f"Step {step}, {STEPS[step][1]}" if step in STEPS else "Before the first step"
+        items += [f"<b>{where}</b>: {escape(message)}" for message in messages]
+    entries = "".join(f"<li>{item}</li>" for item in items)
+    return f'<ul class="warnings">{entries}</ul>' if items else ""
 
 
 def _plain_table(rows: list[dict]) -> str:

@@ -253,6 +253,25 @@ def test_it_is_noted_how_the_masks_were_made(measure, tmp_path):
     assert read_json(again / "about.json")["masks_made_with"] == {"threshold": -1}
 
 
+@pytest.mark.parametrize("made_here", [True, False])
+def test_warnings_of_the_steps_before_are_told_where_those_made_the_masks(
+    measure, tmp_path, made_here
+):
+    measure({"a": squares((20, 30))})
+    if made_here:
+        write_json(tmp_path / "masks" / "made_with.json", {"threshold": -1})
+    options = OPTIONS | {"masks_dir": tmp_path / "masks", "images_dir": tmp_path / "images"}
+    options["earlier_warnings"] = {"checks": ["no bar in a.tif"], "6b": ["<faint>: a.tif"]}
+    folder = measure_particles(results_dir=tmp_path / "Results", **networks_in(tmp_path), **options)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    told = [
+        "<li><b>Before the first step</b>: no bar in a.tif</li>",
+        "<li><b>Step 6b, segmenting the micrographs</b>: &lt;faint&gt;: a.tif</li>",
+    ]
+    assert [words in page for words in told] == [made_here] * 2
+    assert "earlier_warnings" not in read_json(folder / "options.json")
+
+
 def test_a_mask_of_black_on_white_gives_a_hint(measure):
     folder = measure({"a": 255 - squares((20, 30), (60, 70))})
     first, second = read_json(folder / "about.json")["warnings"]

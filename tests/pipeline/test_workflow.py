@@ -125,6 +125,28 @@ def step_that(monkeypatch, *ends):
     return process
 
 
+def test_measuring_is_told_what_the_checks_and_the_steps_before_warned_of(
+    run, tmp_path, monkeypatch
+):
+    def check(*arguments):
+        logging.getLogger("pipeline").warning("no bar in a.tif")
+
+    monkeypatch.setattr(workflow, "check_inputs", check)
+    step_that(monkeypatch, 0)
+    state = tmp_path / ".workflow"
+    state.mkdir()
+    write_json(state / "warnings.json", {"6b": ["faint: a.tif"]})
+    folders = ("masks_dir", "images_dir", "results_dir", "wgan_dir", "cyclegan_dir", "unet_dir")
+    keywords = {name: str(tmp_path / name) for name in folders}
+    assert run(lambda run_step: run_step("7", "measure_particles", **keywords)) == 0
+    told = read_json(state / "job.json")["keywords"]["earlier_warnings"]
+    assert told == {"checks": ["no bar in a.tif"], "6b": ["faint: a.tif"]}
+    step_that(monkeypatch, 0)
+    write_json(state / "warnings.json", {"6b": ["nothing of it decides the result"]})
+    assert run(lambda run_step: run_step("7", "measure_particles", **keywords)) == 0
+    assert read_json(state / "job.json")["keywords"]["earlier_warnings"] == told  # not run again
+
+
 def test_a_second_run_is_refused_naming_the_first(run, tmp_path, caplog):
     lock = tmp_path / ".workflow" / "lock.json"
     lock.parent.mkdir()

@@ -1,0 +1,64 @@
+"""Warnings of each step's last run: collected once each, kept by step, given to the report."""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.image_files import write_image
+from pipeline.processes.run_lock import identity_of
+from pipeline.run_folders import read_json, write_json
+from pipeline.step_warnings import CHECKS, MOST, collected, note_warnings, warnings_before
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def test_warnings_are_collected_once_each_and_nothing_else(caplog):
+    caplog.set_level(logging.DEBUG)
+    logger = logging.getLogger("pipeline.somewhere")
+    with collected() as messages:
+        logger.info("said")
+        for number in (1, 2, 1):
+            logger.warning("mind %d", number)
+        logger.error("failed")
+    logger.warning("afterwards")
+    assert messages == ["mind 1", "mind 2"]
+
+
+def test_a_step_gets_those_of_the_steps_before_and_a_new_run_replaces_its_own(tmp_path):
+    assert warnings_before(tmp_path, "7") == {}
+    note_warnings(tmp_path, "6b", ["faint"])
+    note_warnings(tmp_path, "0", ["many tiles"])
+    note_warnings(tmp_path, CHECKS, ["no bar"])
+    note_warnings(tmp_path, "7", ["few images"])
+    note_warnings(tmp_path, "2", [])
+    before = warnings_before(tmp_path, "7")
+    assert before == {CHECKS: ["no bar"], "0": ["many tiles"], "6b": ["faint"]}
+    assert list(before) == [CHECKS, "0", "6b"]
+    assert list(warnings_before(tmp_path, "3")) == [CHECKS, "0"]
+    note_warnings(tmp_path, "0", [])
+    assert list(warnings_before(tmp_path, "7")) == [CHECKS, "6b"]
+    note_warnings(tmp_path, "0", [str(number) for number in range(MOST + 5)])
+    assert warnings_before(tmp_path, "7")["0"][-1].startswith("... and 5 more warnings, in ")
+    (tmp_path / "warnings.json").write_text('{"0": "damaged", "6b"')
+    assert warnings_before(tmp_path, "7") == {}
+
+
+def test_a_steps_process_notes_what_it_warned_of(tmp_path):
+    image = np.random.default_rng(0).integers(30, 60, (64, 96)).astype(np.uint8)
+    image[:, :48] += 100
+    (tmp_path / "images").mkdir()
+    write_image(tmp_path / "images" / "a.tif", image)
+    keywords = {"images_dir": str(tmp_path / "images"), "cyclegan_dir": str(tmp_path / "gan")}
+    keywords |= {"tile_height": 16, "tile_width": 16, "num_tiles": 1, "min_overlap": 0}
+    keywords |= {"dark_background": True, "image_crop": None, "micrograph_scale": 1.0, "seed": 0}
+    job = {"number": "0", "function": "prepare_images", "keywords": keywords, "devices": {}}
+    job |= {"log_file": str(tmp_path / "log.txt"), "parent": identity_of(os.getpid())}
+    write_json(tmp_path / "job.json", job)
+    command = [sys.executable, "-m", "pipeline.run_step", str(tmp_path / "job.json")]
+    subprocess.run(command, check=True, cwd=PROJECT, capture_output=True)
+    (message,) = read_json(tmp_path / "warnings.json")["0"]
+    assert "times NUM_SIMULATED_MASKS" in message
