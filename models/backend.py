@@ -314,22 +314,28 @@ def on_cpu():
         _is_on_cpu = before
 
 
-# How torch says it besides OutOfMemoryError: on a CPU, and where a library of NVIDIA's has no room.
+# How it is said besides by errors of its own kind: on a CPU, and where NVIDIA's libraries have no
+# room. With TensorFlow none of cuDNN's algorithms works then.
 OUT_OF_MEMORY = (
     "can't allocate memory",
     "out of memory",
     "ALLOC_FAILED",
     "unable to find an engine to execute this computation",
     "canUse32BitIndexMath",  # the image is too large for a kernel
+    "No algorithm worked",
+    "failed to allocate",
+    "Failed to allocate",
 )
 
 
 def is_out_of_memory(error):
     """Return whether an exception says that the GPU's memory, or the computer's, is full."""
     if BACKEND == "tensorflow":
-        return isinstance(error, tf.errors.ResourceExhaustedError)
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+        exactly, others = tf.errors.ResourceExhaustedError, tf.errors.OpError
+    else:
+        exactly, others = torch.OutOfMemoryError, RuntimeError
+    return isinstance(error, exactly) or (
+        isinstance(error, others) and any(words in str(error) for words in OUT_OF_MEMORY)
     )
 
 

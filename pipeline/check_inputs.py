@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.checks.disk import check_disk_space, estimate_bytes
 from pipeline.checks.earlier_steps import check_earlier_steps, check_pairs, check_scale
 from pipeline.checks.files import check_images, check_named_models
+from pipeline.checks.gpu_memory import warn_of_little_gpu_memory
 from pipeline.checks.machine import (
     check_backend,
     check_gpus,
@@ -82,6 +83,7 @@ def check_inputs(
     logger.info("options and input files checked: no problem found")
     if calls is None or any(runs_network(function, keywords) for _, function, keywords in calls):
         tell_of_idle_gpus(options.get("USE_GPUS_NO", "all"))
+        warn_of_little_gpu_memory(options, calls or [])
 
 
 def _without_unknown(call: Call) -> Call:

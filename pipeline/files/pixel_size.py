@@ -1,4 +1,4 @@
-"""The size of a pixel, from what the microscope or a program wrote into the image file."""
+"""The size of a pixel, from what the microscope or a program wrote into the image or beside it."""
 
 import logging
 import re
@@ -49,18 +49,25 @@ MAX_RELATIVE_DIFFERENCE = 0.005
 # 72 dots per inch is what programs write that know nothing: such pixels of 0.35 mm are for
 # printing. No micrograph has pixels above 0.01 mm.
 MAX_PIXEL_SIZE_NM = 1e4
+# Of a text file beside an image; those of microscopes have a few.
+MAX_TEXT_BYTES = 100_000
 
 
 def read_pixel_size(path: Path, level: int = logging.WARNING) -> tuple[float, str] | None:
     """Return the side of a pixel in nm and where it was found; None where the file does not say.
 
     The sources in order: Zeiss (tag 34118), FEI and Thermo Fisher (34680, 34682), Olympus and
-    JEOL (33560), Gatan (65003 to 65010), ImageJ, OME, and the TIFF resolution in centimetres.
-    Metadata that cannot be read, a size that is not above 0 or pixels that are not square are
-    passed over, with a message of the logging ``level``. Cutting rows off an image does not change
-    the size of its pixels.
+    JEOL (33560), Gatan (65003 to 65010), ImageJ, OME, and the TIFF resolution in centimetres; then,
+    of any image, the text files beside it of Hitachi (``<name>.txt``) and TESCAN (``<name>.hdr`` or
+    ``<name>-<ending>.hdr``). Metadata that cannot be read, a size that is not above 0 and pixels
+    that are not square are passed over, with a message of the logging ``level``. Cutting rows off
+    an image does not change the size of its pixels.
     """
     path = Path(path)
+    return _size_in_tiff(path, level) or _size_beside(path, level)
+
+
+def _size_in_tiff(path: Path, level: int) -> tuple[float, str] | None:
     if path.suffix.lower() not in (".tif", ".tiff"):
         return None
     try:
@@ -74,10 +81,29 @@ def read_pixel_size(path: Path, level: int = logging.WARNING) -> tuple[float, st
     return None
 
 
-def _one_size(read_sides: Callable, tiff: tifffile.TiffFile, what: str, level: int) -> float | None:
+def _size_beside(path: Path, level: int) -> tuple[float, str] | None:
+    names = {
+        f"{path.stem}.txt": ("Hitachi text file", _hitachi),
+        f"{path.stem}.hdr": ("TESCAN header file", _tescan),
+        f"{path.stem}-{path.suffix[1:]}.hdr": ("TESCAN header file", _tescan),
+    }
+    for name, (source, read_sides) in names.items():
+        try:
+            with open(path.with_name(name), "rb") as file:
+                text = file.read(MAX_TEXT_BYTES).decode("latin-1")
+        except OSError:  # most often there is none
+            continue
+        if found := _one_size(read_sides, text, f"{name}: {source}", level):
+            return found, source
+    return None
+
+
+def _one_size(
+    read_sides: Callable, content: tifffile.TiffFile | str, what: str, level: int
+) -> float | None:
     """Return the side of a pixel from one source, if it is there and makes sense."""
     try:
-        sides = read_sides(tiff)
+        sides = read_sides(content)
     except METADATA_ERRORS as error:
         logger.log(level, "%s: the pixel size there cannot be read (%s).", what, error)
         return None
@@ -223,6 +249,18 @@ def _centimetres(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
         return None
     width, height = (_to_nm(1 / one, "cm") for one in per_centimetre)
     return None if min(width, height) > MAX_PIXEL_SIZE_NM else (width, height)
+
+
+def _hitachi(text: str) -> tuple[float, float] | None:
+    size = re.search(r"^PixelSize=(\S+)", text, re.MULTILINE)  # in nm
+    if size is None or "[SemImageFile]" not in text:
+        return None
+    return float(size[1]), float(size[1])
+
+
+def _tescan(text: str) -> tuple[float, float] | None:
+    sides = [re.search(rf"^PixelSize{axis}=(\S+)", text, re.MULTILINE) for axis in "XY"]  # in m
+    return None if None in sides else tuple(float(side[1]) * 1e9 for side in sides)
 
 
 def _resolution(tiff: tifffile.TiffFile) -> tuple[float, float] | None:

@@ -245,3 +245,53 @@ def test_other_formats_and_damaged_files_have_none(tmp_path, caplog):
     assert read_pixel_size(tmp_path / "a.png") is None
     assert read_pixel_size(tmp_path / "a.tif") is None
     assert "a.tif: the metadata cannot be read" in caplog.text
+
+
+HITACHI = "[SemImageFile]\r\nInstructName=SU8000\r\nDataSize=1280x960\r\nPixelSize=2.480469\r\n"
+TESCAN = "[MAIN]\r\nPixelSizeX=1.25e-9\r\nPixelSizeY=1.25e-9\r\n[SEM]\r\nHV=15000\r\n"
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "text", "found"),
+    [
+        ("a b.bmp", "a b.txt", HITACHI, (2.480469, "Hitachi text file")),
+        ("a.tif", "a.txt", HITACHI, (2.480469, "Hitachi text file")),
+        ("a.png", "a.hdr", TESCAN, (1.25, "TESCAN header file")),
+        ("a.tif", "a-tif.hdr", TESCAN, (1.25, "TESCAN header file")),
+        ("a.tif", "a-png.hdr", TESCAN, None),
+        ("a.tif", "a.txt", "PixelSize=2.5 is what I guess", None),
+        ("a.tif", "a.hdr", "[MAIN]\r\nMagnification=5000", None),
+    ],
+)
+def test_text_files_beside_an_image(tmp_path, image, name, text, found, caplog):
+    (tmp_path / image).touch()
+    if image.endswith(".tif"):
+        write(tmp_path / image)
+    (tmp_path / name).write_bytes(text.encode("latin-1"))
+    assert read_pixel_size(tmp_path / image) == found
+    assert caplog.text == ""
+
+
+def test_what_the_image_says_itself_comes_before_what_lies_beside_it(tmp_path):
+    path = write(tmp_path / "a.tif", (34680, "[Scan]\r\nPixelWidth=1.35e-009\r\n"))
+    (tmp_path / "a.txt").write_text(HITACHI)
+    assert read_pixel_size(path)[1] == "FEI or Thermo Fisher metadata"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (HITACHI.replace("2.480469", "many"), "the pixel size there cannot be read"),
+        (HITACHI.replace("2.480469", "0"), "no micrograph has pixels of 0 x 0 nm"),
+        (HITACHI.replace("2.480469", "nan"), "no micrograph has pixels of nan x nan nm"),
+    ],
+)
+def test_nonsense_beside_an_image_is_passed_over_and_said(tmp_path, text, words, caplog):
+    (tmp_path / "a.txt").write_text(text)
+    assert read_pixel_size(tmp_path / "a.bmp") is None
+    assert words in caplog.text
+    caplog.clear()
+    (tmp_path / "a.txt").unlink()
+    (tmp_path / "a-bmp.hdr").write_text(TESCAN.replace("Y=1.25", "Y=2.5"))
+    assert read_pixel_size(tmp_path / "a.bmp") is None
+    assert "the pixels are not square (1.25 x 2.5 nm)" in caplog.text

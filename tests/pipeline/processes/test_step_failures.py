@@ -61,6 +61,15 @@ def test_what_a_backend_says_of_full_memory_is_understood():
         assert "out of memory. Set RUN_INFERENCE" in in_words(
             full.value, "segment_images", {"whole_image": True}
         )
+    else:
+        errors = backend.tf.errors
+        for error in (
+            errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
+            errors.NotFoundError(None, None, "No algorithm worked!  Error messages: ..."),
+            errors.InternalError(None, None, "Failed to allocate 2097152 bytes"),
+        ):
+            assert backend.is_out_of_memory(error)
+        assert not backend.is_out_of_memory(errors.NotFoundError(None, None, "no such file"))
     assert not backend.is_out_of_memory(RuntimeError("shapes do not fit"))
 
 
