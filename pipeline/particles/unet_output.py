@@ -56,8 +56,9 @@ def _otsu_or_half(probability: np.ndarray, stretched: np.ndarray) -> float:
     """
     threshold = otsu_of_few_particles(stretched)
     above = stretched > threshold
-    darker = probability[~above].mean()
-    brighter = probability[above].mean() if above.any() else darker
+    # Without a copy of either side, as images may be large.
+    darker = probability.mean(where=~above, dtype=np.float64)
+    brighter = probability.mean(where=above, dtype=np.float64) if above.any() else darker
     if darker <= 0.5 or brighter - darker >= LEAST_CONTRAST:
         return threshold
     lowest, highest = float(probability.min()), float(probability.max())
