@@ -16,6 +16,7 @@ from skimage.draw import polygon2mask
 from skimage.measure import regionprops
 
 from pipeline.checks.outlines import LARGEST_OUTLINE, ROI_ENDINGS, describe_outline
+from pipeline.files.mask_pairs import describe_colours
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.micrograph_scale import ALLOWED_SCALES
 from pipeline.particles.label_maps import is_label_map
@@ -131,6 +132,8 @@ def _fill(polygons: list[np.ndarray]) -> np.ndarray | str:
 def _masks_of_image(file: Path) -> Iterator[tuple[str, np.ndarray | str]]:
     """Yield the number of each particle of a label map or a mask, as `_masks_of_rois` does."""
     image = read_image(file)
+    if problem := describe_colours(file):
+        raise ValueError(f"{file} {problem}")
     if is_label_map(image):
         labels = image.astype(np.int64)
     elif len(np.unique(image)) <= 2:

@@ -1,5 +1,6 @@
 """Decode image files into grey images, after checking what their headers promise."""
 
+import contextlib
 import logging
 from pathlib import Path
 
@@ -254,3 +255,17 @@ def _to_grey(image: np.ndarray, path: Path) -> np.ndarray:
         exact = np.float32 if image.dtype.itemsize < 4 else np.float64
         return image[..., :3].mean(axis=-1, dtype=exact).astype(np.float32, copy=False)
     raise _wrong_shape(path, image.shape)
+
+
+def colours_in(path: Path) -> int:
+    """Return how many colours that are no greys an image of 8 bit holds; 0 for more than 256.
+
+    0 for JPEGs, too, in which colours run into each other.
+    """
+    with contextlib.suppress(OSError, ValueError, SyntaxError):
+        with Image.open(path, formats=("PNG", "BMP", "GIF", "TIFF")) as image:
+            if image.mode not in ("RGB", "RGBA", "P", "PA"):
+                return 0
+            colours = image.convert("RGB").getcolors() or []
+        return sum(len(set(colour)) > 1 for _, colour in colours)
+    return 0  # what Pillow does not read

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.files.decoders import colours_in
 from pipeline.image_files import (
     above_half,
     image_size,
@@ -92,7 +93,7 @@ def read_mask_or_labels(path: Path) -> np.ndarray:
     image = read_image(path)
     if is_label_map(image):
         return image.astype(np.int32)
-    if problem := describe_numbers(image):
+    if problem := describe_colours(path) or describe_numbers(image):
         raise ValueError(f"{path} {problem}")
     n_values = len(np.unique(image))
     if n_values > 2 and path.suffix.lower() not in (".jpg", ".jpeg"):
@@ -102,6 +103,21 @@ def read_mask_or_labels(path: Path) -> np.ndarray:
             f"number the particles anew."
         )
     return above_half(image)
+
+
+def describe_colours(path: Path) -> str | None:
+    """Return what is wrong with a mask whose particles differ by their colours, else None.
+
+    Colour is read as the mean of red, green and blue, of which different ones may have the same.
+    """
+    colours = colours_in(path)
+    if colours < 2:
+        return None
+    return (
+        f"holds {colours} colours besides black, greys and white, which may be one grey value to "
+        "this program. Save white particles on black, or the numbers of the particles instead of "
+        "their colours, as 16 bit."
+    )
 
 
 def _problems(mask_path: Path, image_path: Path, image_crop: str | int | None) -> list[str]:
@@ -115,7 +131,9 @@ def _problems(mask_path: Path, image_path: Path, image_crop: str | int | None) -
     problems = []
     values = np.unique(mask)
     is_binary = len(values) == 1 or (len(values) == 2 and values[0] == 0)
-    if not is_binary and not is_label_map(mask):
+    if problem := None if is_label_map(mask) else describe_colours(mask_path):
+        problems.append(f"{mask_path} {problem}")
+    elif not is_binary and not is_label_map(mask):
         problem = describe_numbers(mask) or (
             f"is not a mask: it has {len(values)} grey values from {values[0]} to {values[-1]}; "
             f"expected black (0) and one other value, or the numbers of particles from 1 on. "

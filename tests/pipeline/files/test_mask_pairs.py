@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from pipeline.files.mask_pairs import find_mask_pairs, read_mask_pair
+from pipeline.files.mask_pairs import find_mask_pairs, read_mask_or_labels, read_mask_pair
 from pipeline.image_files import write_image
 
 MICROGRAPH = np.random.default_rng(0).integers(0, 255, (60, 50)).astype(np.uint8)
@@ -117,3 +118,39 @@ def test_any_second_value_is_white(folders, high):
     write_image(masks / "a.tif", (MASK > 0).astype(np.uint16) * high)
     find_mask_pairs(masks, images, None)
     assert read_mask_pair(masks / "a.tif", images / "a.png", None)[0].sum() == 100
+
+
+def coloured(ending, numbers=2):
+    """Return touching squares of (red, green, red and green ...), as an image or with a palette."""
+    labels = np.zeros((60, 50), np.uint8)
+    for number in range(numbers):
+        labels[10:20, 10 * number : 10 * number + 10] = number + 1
+    palette = np.array([(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0)], np.uint8)
+    if ending == ".gif":
+        image = Image.fromarray(labels)
+        image.putpalette(palette.ravel().tolist())
+        return image
+    return Image.fromarray(palette[labels])
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".bmp", ".gif"])
+@pytest.mark.parametrize("numbers", [2, 3])
+def test_particles_that_differ_by_colour_alone_are_not_taken_for_one(folders, ending, numbers):
+    masks, images = folders
+    (masks / "a.tif").unlink()
+    coloured(ending, numbers).save(masks / f"a{ending}")
+    words = rf"a\{ending} holds {numbers} colours besides black, greys and white"
+    with pytest.raises(ValueError, match=words):
+        find_mask_pairs(masks, images, None)
+    with pytest.raises(ValueError, match=words):
+        read_mask_or_labels(masks / f"a{ending}")
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".bmp", ".gif"])
+def test_a_mask_of_one_colour_and_a_grey_one_saved_as_colour_are_masks(folders, ending):
+    masks, images = folders
+    (masks / "a.tif").unlink()
+    for image in (coloured(ending, 1), Image.fromarray(np.dstack([MASK] * 3))):
+        image.save(masks / f"a{ending}")
+        assert len(find_mask_pairs(masks, images, None)[0]) == 2
+        assert read_mask_or_labels(masks / f"a{ending}").sum() == 100
