@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pipeline.run_folders import read_record, write_json
@@ -44,10 +44,16 @@ def note_warnings(state_folder: Path, number: str, messages: list[str]) -> None:
     write_json(state_folder / FILE, noted | {number: messages})
 
 
-def warnings_before(state_folder: Path, number: str) -> dict[str, list[str]]:
-    """Return the warnings of the `CHECKS` and the steps before step ``number``, where there are."""
+def warnings_before(
+    state_folder: Path, number: str, unused: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """Return the warnings of the `CHECKS` and the steps before step ``number``, where there are.
+
+    ``unused`` are steps of which nothing is used.
+    """
     noted = read_record(state_folder / FILE)
     before = [CHECKS, *list(STEPS)[: list(STEPS).index(number)]]
+    before = [step for step in before if step not in unused]
     return {
         step: noted[step] for step in before if isinstance(noted.get(step), list) and noted[step]
     }

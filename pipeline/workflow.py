@@ -190,7 +190,8 @@ def _run_unless_finished(folder, number, function, keywords, options, selected, 
     if function.startswith("train_"):
         keywords.setdefault("resume", resume)
     if function == "measure_particles":
-        keywords.setdefault("earlier_warnings", warnings_before(folder, number))
+        unused = ["1"] if options.get("OUTLINE_SOURCE") == "augmented" else []
+        keywords.setdefault("earlier_warnings", warnings_before(folder, number, unused))
     if not resume:
         _set_aside(number, keywords)
     if records.pop(number, None):

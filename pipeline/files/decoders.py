@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import warnings
 from pathlib import Path
 
 import cv2
@@ -262,10 +263,11 @@ def colours_in(path: Path) -> int:
 
     0 for JPEGs, too, in which colours run into each other.
     """
-    with contextlib.suppress(OSError, ValueError, SyntaxError):
+    # What Pillow does not read, or only with warnings, `decode` has read before.
+    with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
         with Image.open(path, formats=("PNG", "BMP", "GIF", "TIFF")) as image:
             if image.mode not in ("RGB", "RGBA", "P", "PA"):
                 return 0
             colours = image.convert("RGB").getcolors() or []
         return sum(len(set(colour)) > 1 for _, colour in colours)
-    return 0  # what Pillow does not read
+    return 0

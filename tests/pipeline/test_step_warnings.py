@@ -39,6 +39,7 @@ def test_a_step_gets_those_of_the_steps_before_and_a_new_run_replaces_its_own(tm
     assert before == {CHECKS: ["no bar"], "0": ["many tiles"], "6b": ["faint"]}
     assert list(before) == [CHECKS, "0", "6b"]
     assert list(warnings_before(tmp_path, "3")) == [CHECKS, "0"]
+    assert list(warnings_before(tmp_path, "7", unused=["0"])) == [CHECKS, "6b"]
     note_warnings(tmp_path, "0", [])
     assert list(warnings_before(tmp_path, "7")) == [CHECKS, "6b"]
     note_warnings(tmp_path, "0", [str(number) for number in range(MOST + 5)])

@@ -84,8 +84,9 @@ def run(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
     monkeypatch.setattr(workflow, "catch_ends_from_outside", lambda: None)
 
-    def run(steps=lambda run_step: None, resume=True, **how):
-        options = {"ROOT_DIR": tmp_path, "RESUME": resume}
+    def run(steps=lambda run_step: None, resume=True, selected=None, **options):
+        how = {} if selected is None else {"selected": selected}
+        options = {"ROOT_DIR": tmp_path, "RESUME": resume} | options
         try:
             workflow.run_workflow(steps, options=options, **how)
         except SystemExit as end:
@@ -135,16 +136,23 @@ def test_measuring_is_told_what_the_checks_and_the_steps_before_warned_of(
     step_that(monkeypatch, 0)
     state = tmp_path / ".workflow"
     state.mkdir()
-    write_json(state / "warnings.json", {"6b": ["faint: a.tif"]})
+    write_json(state / "warnings.json", {"1": ["blurs"], "6b": ["faint: a.tif"]})
     folders = ("masks_dir", "images_dir", "results_dir", "wgan_dir", "cyclegan_dir", "unet_dir")
     keywords = {name: str(tmp_path / name) for name in folders}
-    assert run(lambda run_step: run_step("7", "measure_particles", **keywords)) == 0
+    measure = lambda run_step: run_step("7", "measure_particles", **keywords)  # noqa: E731
+    assert run(measure, OUTLINE_SOURCE="augmented") == 0  # so the WGAN is not used
     told = read_json(state / "job.json")["keywords"]["earlier_warnings"]
     assert told == {"checks": ["no bar in a.tif"], "6b": ["faint: a.tif"]}
     step_that(monkeypatch, 0)
     write_json(state / "warnings.json", {"6b": ["nothing of it decides the result"]})
-    assert run(lambda run_step: run_step("7", "measure_particles", **keywords)) == 0
+    assert run(measure) == 0
     assert read_json(state / "job.json")["keywords"]["earlier_warnings"] == told  # not run again
+    (state / "steps.json").unlink()
+    step_that(monkeypatch, 0)
+    write_json(state / "warnings.json", {"1": ["blurs"]})
+    assert run(measure) == 0
+    told = read_json(state / "job.json")["keywords"]["earlier_warnings"]
+    assert told == {"checks": ["no bar in a.tif"], "1": ["blurs"]}
 
 
 def test_a_second_run_is_refused_naming_the_first(run, tmp_path, caplog):
