@@ -5,6 +5,8 @@ import os
 import subprocess
 from contextlib import suppress
 
+from pipeline.processes.step_failures import BATCH_SIZES
+
 logger = logging.getLogger(__name__)
 
 # GiB that a training step takes: of the weights, and for each tile of 384 x 384 pixels, by
@@ -16,7 +18,6 @@ COUNTED = {
 }
 PIXELS_COUNTED = 384 * 384
 BESIDES = 1.0  # GiB that CUDA and its libraries take, or more
-BATCH_SIZES = {"train_cyclegan": "CYCLEGAN_BATCH_SIZE", "train_unet": "UNET_BATCH_SIZE"}
 SECONDS_TO_ASK = 20
 
 

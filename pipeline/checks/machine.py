@@ -12,7 +12,7 @@ from pipeline.step_table import OUTPUTS, STATE
 
 logger = logging.getLogger(__name__)
 
-STATE_FILES = "log.txt", "steps.json", "preset.json"
+STATE_FILES = "log.txt", "steps.json", "preset.json", "warnings.json"
 BACKENDS = ("tensorflow", "torch")
 # What the steps write to below the folders that the options name.
 WRITTEN_BELOW = {

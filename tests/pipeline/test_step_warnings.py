@@ -63,3 +63,6 @@ def test_a_steps_process_notes_what_it_warned_of(tmp_path):
     subprocess.run(command, check=True, cwd=PROJECT, capture_output=True)
     (message,) = read_json(tmp_path / "warnings.json")["0"]
     assert "times NUM_SIMULATED_MASKS" in message
+    (tmp_path / "warnings.json").unlink()
+    (tmp_path / "warnings.json").mkdir()  # so that they cannot be noted
+    subprocess.run(command, check=True, cwd=PROJECT, capture_output=True)  # which fails no step
