@@ -1,6 +1,7 @@
 """Micrographs of other kinds than the shipped examples, with their truth."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -59,15 +60,36 @@ def bright_field(number: int = 8) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for index in range(number):
         rng = np.random.default_rng([SEED, 2, index])
         thickness, labels = spread_particles(rng, particles=rng.integers(90, 190))
-        light = 1 + UNEVEN_LIGHT * smooth_noise(rng, labels.shape, 160)
-        film = 1 - 0.03 * (
-            smooth_noise(rng, labels.shape, 1.2) + smooth_noise(rng, labels.shape, 25)
-        )
-        passed = light * film * np.exp(-blur(thickness, 0.8))
-        passed -= 0.35 * cv2.Laplacian(blur(np.exp(-thickness), 1.0), cv2.CV_64F)
-        passed = np.clip(passed, 0.02, None)
-        shot = np.sqrt(passed / 120) * rng.standard_normal(labels.shape)
-        yield as_8_bit(0.62 * blur(passed + shot, 0.5)), labels
+        yield in_transmission(rng, thickness), labels
+
+
+def spheres(number: int = 8) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield transmission micrographs of spheres of nearly one size in close rafts."""
+    for index in range(number):
+        rng = np.random.default_rng([SEED, 5, index])
+        thickness, labels = grow_rafts(rng, make_sphere, particles=rng.integers(90, 260))
+        yield in_transmission(rng, thickness), labels
+
+
+def rods(number: int = 8) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield transmission micrographs of rods, 2.5 to 5 times as long as wide, side by side."""
+    for index in range(number):
+        rng = np.random.default_rng([SEED, 6, index])
+        thickness, labels = grow_rafts(rng, make_rod, particles=rng.integers(60, 150))
+        yield in_transmission(rng, thickness), labels
+
+
+def in_transmission(rng: np.random.Generator, thickness: np.ndarray) -> np.ndarray:
+    """Return the micrograph (uint8) of a ``thickness``, 1 of which takes 63 % of the electrons."""
+    light = 1 + UNEVEN_LIGHT * smooth_noise(rng, thickness.shape, 160)
+    film = 1 - 0.03 * (
+        smooth_noise(rng, thickness.shape, 1.2) + smooth_noise(rng, thickness.shape, 25)
+    )
+    passed = light * film * np.exp(-blur(thickness, 0.8))
+    passed -= 0.35 * cv2.Laplacian(blur(np.exp(-thickness), 1.0), cv2.CV_64F)
+    passed = np.clip(passed, 0.02, None)
+    shot = np.sqrt(passed / 120) * rng.standard_normal(thickness.shape)
+    return as_8_bit(0.62 * blur(passed + shot, 0.5))
 
 
 def small() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -118,8 +140,8 @@ def spread_particles(rng: np.random.Generator, particles: int) -> tuple[np.ndarr
     Most lie in a few loose groups. They touch, but hardly overlap; in ``labels`` (uint16) those
     that touch are a pixel apart.
     """
-    side = SIDE + 2 * MARGIN
-    thickness, labels = np.zeros((side, side)), np.zeros((side, side), np.int32)
+    layer = _empty_layer()
+    side = len(layer[0])
     groups = rng.integers(4, 9)
     middles = rng.uniform(2 * MARGIN, side - 2 * MARGIN, (groups, 2))
     spreads = rng.uniform(25, 60, groups)
@@ -130,18 +152,96 @@ def spread_particles(rng: np.random.Generator, particles: int) -> tuple[np.ndarr
             middle = rng.uniform(0, side, 2)
         height = make_particle(rng, draw_width(rng, WIDTH), rng.uniform(0.1, 0.4))
         darkness = np.exp(rng.normal(0, 0.3)) / (WIDTH / 2)
-        top, left = np.rint(middle - len(height) / 2).astype(int)
-        if min(top, left) < 0 or max(top, left) > side - len(height):
-            continue
-        place = np.s_[top : top + len(height), left : left + len(height)]
-        inside = height > 0
-        if np.mean(labels[place][inside] > 0) > LARGEST_OVERLAP:
-            continue
-        thickness[place] += darkness * height
-        labels[place][inside & (labels[place] == 0)] = number
-        particles -= 1
+        particles -= _lay_beside(layer, number, middle, height, darkness)
         if not particles:
             break
+    return _field_of_view(*layer)
+
+
+def grow_rafts(
+    rng: np.random.Generator, make: Callable, particles: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return thickness and labels as `spread_particles` does, of particles set against each other.
+
+    ``make(rng)`` returns the heights of one; each starts a raft, one of a few, or is set beside
+    a random one of it.
+    """
+    layer = _empty_layer()
+    side = len(layer[0])
+    rafts = [[] for _ in range(rng.integers(5, 12))]
+    for number in range(1, 30 * particles):
+        raft = rafts[rng.integers(len(rafts))]
+        height = make(rng)
+        if raft:
+            middle, beside = raft[rng.integers(len(raft))]
+            # From where it overlaps to where it leaves a gap: what touches is found by trying.
+            reach = rng.uniform(0.4, 1.05) * (_extent(height) + _extent(beside)) / 2
+            angle = rng.uniform(0, 2 * np.pi)
+            middle = middle + reach * np.array([np.sin(angle), np.cos(angle)])
+        else:
+            middle = rng.uniform(MARGIN, side - MARGIN, 2)
+        darkness = np.exp(rng.normal(0, 0.2)) / height.max()
+        if _lay_beside(layer, number, middle, height, darkness):
+            raft.append((middle, height))
+            particles -= 1
+        if not particles:
+            break
+    return _field_of_view(*layer)
+
+
+def make_sphere(rng: np.random.Generator) -> np.ndarray:
+    """Return the heights (float64) of a sphere 20 pixels across, with a deviation of 7 %."""
+    return _capsule(rng.normal(20, 1.4), 0.0, 0.0)
+
+
+def make_rod(rng: np.random.Generator) -> np.ndarray:
+    """Return the heights (float64) of a rod with round ends, 9 to 13 pixels wide."""
+    width = rng.uniform(9, 13)
+    return _capsule(width, (rng.uniform(2.5, 5) - 1) * width, rng.uniform(0, np.pi))
+
+
+def _capsule(width: float, straight: float, angle: float) -> np.ndarray:
+    """Return twice the heights of a half cylinder with half spheres at both ends."""
+    half = math.ceil((width + straight) / 2) + 2
+    y, x = np.mgrid[-half : half + 1, -half : half + 1]
+    along = np.cos(angle) * x + np.sin(angle) * y
+    across = np.cos(angle) * y - np.sin(angle) * x
+    along = np.maximum(np.abs(along) - straight / 2, 0)
+    return 2 * np.sqrt(np.maximum((width / 2) ** 2 - along**2 - across**2, 0))
+
+
+def _extent(height: np.ndarray) -> float:
+    return np.sqrt(np.count_nonzero(height))
+
+
+def _empty_layer() -> tuple[np.ndarray, np.ndarray]:
+    """Return the thickness and the labels of a field without particles, with its margins."""
+    side = SIDE + 2 * MARGIN
+    return np.zeros((side, side)), np.zeros((side, side), np.int32)
+
+
+def _lay_beside(
+    layer: tuple[np.ndarray, np.ndarray],
+    number: int,
+    middle: np.ndarray,
+    height: np.ndarray,
+    darkness: float,
+) -> bool:
+    """Lay a particle into ``layer``, if it hardly overlaps others; return whether it was laid."""
+    thickness, labels = layer
+    top, left = np.rint(middle - len(height) / 2).astype(int)
+    if min(top, left) < 0 or max(top, left) > len(labels) - len(height):
+        return False
+    place = np.s_[top : top + len(height), left : left + len(height)]
+    inside = height > 0
+    if np.mean(labels[place][inside] > 0) > LARGEST_OVERLAP:
+        return False
+    thickness[place] += darkness * height
+    labels[place][inside & (labels[place] == 0)] = number
+    return True
+
+
+def _field_of_view(thickness: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     set_apart(labels)
     field = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
     return thickness[field], number_consecutively(labels[field])
@@ -152,20 +252,22 @@ def as_8_bit(image: np.ndarray) -> np.ndarray:
     return np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
 
 
+IN_TRANSMISSION = {"DARK_BACKGROUND": "False", "MAX_PARTICLE_OVERLAP": "0.05"}
 # Of each kind the micrographs with their label maps, and the options that a user would set.
 KINDS = {
     "inverted": (inverted, {"DARK_BACKGROUND": "False"}),
     "uneven": (uneven, {}),
-    "bright_field": (
-        bright_field,
-        {"DARK_BACKGROUND": "False", "MAX_PARTICLE_OVERLAP": "0.05"},
-    ),
+    "bright_field": (bright_field, IN_TRANSMISSION),
+    "spheres": (spheres, IN_TRANSMISSION),
+    "rods": (rods, IN_TRANSMISSION),
     "small": (small, {}),
     "small_enlarged": (small_enlarged, {}),
     "large": (large, {}),
 }
 # Outlines are traced at the micrographs' scale, which is another than that of the examples.
 SCALES_OF_OUTLINES = {"small": 1 / REDUCTION, "large": MAGNIFICATION}
+# Particles of other shapes than those of the examples.
+SHAPES = {"spheres": make_sphere, "rods": make_rod}
 
 
 def write_micrographs(kind: str, folder: Path) -> None:
@@ -176,7 +278,10 @@ def write_micrographs(kind: str, folder: Path) -> None:
         write_image(folder / "Input_Images" / f"{kind}_{index}.tif", micrograph)
         mask = np.where(labels > 0, np.uint8(255), np.uint8(0))
         write_image(folder / "True_Masks" / f"{kind}_{index}.tif", mask)
-    for name, outline in make_outlines():
+    outlines = make_outlines()
+    if kind in SHAPES:
+        outlines = make_outlines(make=SHAPES[kind])
+    for name, outline in outlines:
         outline = at_scale(outline, SCALES_OF_OUTLINES.get(kind, 1))
         outline = np.where(outline > 127, np.uint8(255), np.uint8(0))
         write_image(folder / "Input_Masks" / name, outline)

@@ -15,7 +15,7 @@ from pipeline.checks.machine import (
     check_write_permission,
     tell_of_idle_gpus,
 )
-from pipeline.checks.options import OPTION_CHECKS, check_options, wrong_values
+from pipeline.checks.options import OPTION_CHECKS, check_options, suggest, wrong_values
 from pipeline.checks.outlines import check_masks, largest_scale
 from pipeline.checks.step_options import check_step_options
 from pipeline.checks.true_masks import check_true_masks
@@ -106,7 +106,13 @@ def _check_calls(calls: list[Call], said: set[tuple[str, str]]) -> list[str]:
         if number != numbers.get(step_name, number)
     ]
     for _, step_name, keywords in calls:
-        problems += check_step_options(step_name, keywords, said)
+        if step_name in numbers:
+            problems += check_step_options(step_name, keywords, said)
+        else:
+            problems.append(
+                f'"{step_name}" is no step.{suggest(step_name, numbers)} Correct the name in the '
+                "call of run_step in StartProcess.py."
+            )
     return problems
 
 

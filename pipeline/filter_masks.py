@@ -265,7 +265,8 @@ def _filter_raw_masks(
         micrograph = read_micrograph(micrograph_path, image_crop)
         own_size = micrograph.shape
         micrograph = at_scale(micrograph, micrograph_scale)
-        _check_size(raw_mask, raw_path, micrograph, micrograph_path)
+        by = "IMAGE_CROP and MICROGRAPH_SCALE"
+        _check_size(raw_mask, raw_path, micrograph, micrograph_path, by)
         labels = fill_holes(label_particles(segment_particles(raw_mask, **segmentation)))
         kept = filter_particles(labels, micrograph, dark_background)
         before += _count(labels)
@@ -281,12 +282,13 @@ def _write_new(path: Path, image: np.ndarray) -> None:
         write_image(path, image)
 
 
-def _check_size(mask, mask_path: Path, micrograph, micrograph_path: Path) -> None:
+def _check_size(mask, mask_path: Path, micrograph, micrograph_path: Path, by="") -> None:
+    """Raise a ValueError if the sizes differ; ``by``: which options change the micrograph's."""
     if mask.shape != micrograph.shape:
+        after, alike = (f" (after {by})", f", with the same {by}") if by else ("", "")
         raise ValueError(
             f"{mask_path} is {mask.shape[0]} x {mask.shape[1]}, but {micrograph_path} is "
-            f"{micrograph.shape[0]} x {micrograph.shape[1]} (after IMAGE_CROP and "
-            f"MICROGRAPH_SCALE). Run {STEP_4} again, with the same IMAGE_CROP and MICROGRAPH_SCALE."
+            f"{micrograph.shape[0]} x {micrograph.shape[1]}{after}. Run {STEP_4} again{alike}."
         )
 
 

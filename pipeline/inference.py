@@ -36,8 +36,6 @@ def load_network(path, use_gpu):
     ValueError
         If it is damaged, or of another program; names the file, and says how to get it again.
     """
-    import models.layers  # noqa: F401  the networks are made of these
-
     _check_whole(Path(path))
     with _device(use_gpu):
         try:
@@ -227,7 +225,7 @@ def _predict_by_tiles(
         for output in predict_batch(np.stack(batch))
     )
     if number >= MANY_TILES:
-        outputs = progress(outputs, f"tiles of {size[0]} x {size[1]} pixels", number)
+        outputs = progress(outputs, f"tiles of an image of {size[0]} x {size[1]} pixels", number)
     return stitch_tiles(outputs, *size, min_overlap, manage_overlap_mode)
 
 

@@ -25,7 +25,7 @@ def normalise(image: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndar
     if image.size == 0 or image.max() == image.min():
         return np.full(image.shape, low, np.float32)
     # float32 cannot tell neighbouring 32-bit integers apart: map first, then reduce.
-    exact = np.float32 if image.dtype.itemsize < 4 or image.dtype == np.float32 else np.float64
+    exact = np.result_type(image, np.float32).type
     scaled = image.astype(exact)
     smallest, largest = scaled.min(), scaled.max()
     if not largest / 2 - smallest / 2 < np.finfo(exact).max / 2:  # a range beyond the type's
@@ -76,21 +76,26 @@ def clip_contrast(image: np.ndarray, contrast_range: tuple[float, float] | None)
             f"contrast range {tuple(contrast_range)}: expected two percentiles in increasing "
             f"order between 0 and 100, such as (0.5, 99.5)."
         )
-    if describe_unclipped(contrast_range):
+    if not clips(contrast_range):
         return image
     image = np.asarray(image)
     return _clip(image, *np.percentile(image, (low, high)))
 
 
 def _clip(image, low, high):
-    exact = np.float32 if image.dtype.itemsize < 4 or image.dtype == np.float32 else np.float64
+    exact = np.result_type(image, np.float32).type
     return np.clip(image.astype(exact), exact(low), exact(high))
 
 
-def describe_unclipped(contrast_range: tuple[float, float]) -> str | None:
-    """Return the words for a contrast range that clips nothing; None for one that clips."""
-    low, high = contrast_range
-    if low > 0 and high < 100:
+def clips(contrast_range: tuple[float, float] | None) -> bool:
+    """Return whether `clip_contrast` clips anything by a contrast range."""
+    return contrast_range is not None and contrast_range[0] > 0 and contrast_range[1] < 100
+
+
+def describe_unclipped(contrast_range: tuple[float, float] | None) -> str | None:
+    """Return the words for a contrast range that clips nothing; None for one that clips, or
+    where there is none."""
+    if contrast_range is None or clips(contrast_range):
         return None
     return (
         f"no contrast range is applied, as {tuple(contrast_range)} reaches to 0 or 100: for one, "
@@ -172,7 +177,7 @@ def as_unet_sees(
         share = float(np.ptp(clipped) / (high - low)) if high > low else 0.0
     else:
         clipped = clip_contrast(micrograph, contrast_range)
-        if contrast_range is None or describe_unclipped(contrast_range):
+        if not clips(contrast_range):
             clipped = clip_spikes(clipped)
     if clipped.min() == clipped.max():
         return np.zeros(clipped.shape, np.float32)

@@ -64,4 +64,5 @@ def progress(items: Iterable, what: str, total: int | None = None) -> Iterator:
             else:
                 logger.info("%s", line)
     live_line("")
-    logger.info("%s: %d in %s", what, done, format_seconds(time.monotonic() - start))
+    if done:
+        logger.info("%s: %d in %s", what, done, format_seconds(time.monotonic() - start))

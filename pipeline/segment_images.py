@@ -97,7 +97,7 @@ def segment_images(
             contrast_range,
             trained_with["contrast_range"],
         )
-    if contrast_range and (words := describe_unclipped(contrast_range)):
+    if words := describe_unclipped(contrast_range):
         logger.info("%s", words)
     contrast = UsualContrast(
         micrographs if missing else (),

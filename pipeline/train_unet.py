@@ -97,7 +97,7 @@ def train_unet(
     if finished:
         return
 
-    if contrast_range and (words := describe_unclipped(contrast_range)):
+    if words := describe_unclipped(contrast_range):
         logger.info("%s", words)
     training, validation = _split(pairs, validation_share, seed)
     particle_weight = background_to_particles(training, not needs_labels)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.image_files import read_micrograph
-from pipeline.intensities import describe_unclipped
+from pipeline.intensities import clips
 from pipeline.progress import progress
 from pipeline.tiles import iterate_tiles
 
@@ -44,14 +44,13 @@ class UsualContrast:
         dark_background: bool,
         tile_shape: tuple[float, float],
     ):
-        clips = contrast_range is not None and not describe_unclipped(contrast_range)
-        self._range = contrast_range if clips else None
+        self._range = contrast_range if clips(contrast_range) else None
         self._dark_background = dark_background
         self._tile_shape = [max(round(side), 1) for side in tile_shape]
         self.faint_files: list[Path] = []
         self._own, ranges = {}, defaultdict(list)
         # One micrograph has no others to be compared with.
-        for file in progress(files if clips and len(files) > 1 else (), "contrasts measured"):
+        for file in progress(files if self._range and len(files) > 1 else (), "contrasts measured"):
             micrograph = read_micrograph(file, image_crop)
             low, high = np.percentile(micrograph, contrast_range).tolist()
             self._own[file] = low, high

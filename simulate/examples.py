@@ -1,5 +1,7 @@
 """The shipped examples: synthetic micrographs with their true label maps, and outlines."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -78,6 +80,11 @@ EXAMPLES = {
 }
 
 
+def make_example_particle(rng: np.random.Generator) -> np.ndarray:
+    """Return the heights of one particle as the examples show them; see `make_particle`."""
+    return make_particle(rng, draw_width(rng, 24.0), rng.uniform(0.2, 0.9))
+
+
 def make_examples(seed: int = SEED) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Return (file name, micrograph, labels) of every shipped example; see `make_example`."""
     return [
@@ -86,17 +93,18 @@ def make_examples(seed: int = SEED) -> list[tuple[str, np.ndarray, np.ndarray]]:
     ]
 
 
-def make_outlines(seed: int = SEED, count: int = 24) -> list[tuple[str, np.ndarray]]:
+def make_outlines(
+    seed: int = SEED, count: int = 24, make: Callable = make_example_particle
+) -> list[tuple[str, np.ndarray]]:
     """Return (file name, outline) pairs: one whole particle each, 255 on 0, uint8 (64, 64).
 
     They are drawn as by hand, along the outside of the bright edge: the gap that will stand
-    between touching particles belongs to them.
+    between touching particles belongs to them. ``make(rng)`` returns a particle's heights.
     """
     outlines = []
     for index in range(count):
         rng = np.random.default_rng([seed, len(EXAMPLES), index])
-        height = make_particle(rng, draw_width(rng, 24.0), rng.uniform(0.2, 0.9))
-        inside = widen(height > 0)
+        inside = widen(make(rng) > 0)
         rows, columns = np.nonzero(inside)
         top, left = rows.min(), columns.min()
         particle = inside[top : rows.max() + 1, left : columns.max() + 1]

@@ -54,7 +54,7 @@ def check_images(
     """
     paths, problems = list_and_check_names(option, folder, FEWEST_IMAGES, "micrographs")
     sizes, with_bars, empty = {}, [], 0
-    for path in progress(paths, "micrographs checked") if paths else ():
+    for path in progress(paths, "micrographs checked"):
         try:
             image = read_micrograph(path, image_crop)
             whole = image_size(path)

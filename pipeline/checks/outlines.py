@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from skimage.segmentation import clear_border
 
 from pipeline.checks.files import Size, in_one_line, list_and_check_names
 from pipeline.checks.step_options import wrong_keywords
@@ -59,7 +60,7 @@ def check_masks(
         )
     largest, usable, too_small = (0, 0), 0, []
     at = scale * micrograph_scale
-    for path in progress(paths, "outlines checked") if paths else ():
+    for path in progress(paths, "outlines checked"):
         try:
             image = read_image(path)
         except (ValueError, OSError) as error:
@@ -159,7 +160,7 @@ def describe_outline(mask: np.ndarray, inverted: bool = False) -> str | None:
             f"as INVERT_INPUT_MASKS is {inverted}: set INVERT_INPUT_MASKS = {not inverted} if all "
             "outlines are like that, or invert this file (in ImageJ: Edit > Invert)."
         )
-        if _has_a_free_part(~mask):
+        if clear_border(~mask).any():  # a part that lies free inside the frame
             return inversion
         # Both parts touch the frame, so either may be meant.
         inversion = f" Or it {inversion}"
@@ -212,10 +213,3 @@ def _describe_greys(image: np.ndarray, mask: np.ndarray, inverted: bool) -> str 
         "a file of its own (python -m pipeline.import_outlines does), and trace particles in "
         "micrographs instead of cutting them out."
     )
-
-
-def _has_a_free_part(region: np.ndarray) -> bool:
-    """Return whether a part of a region (bool) lies free inside the frame."""
-    _, labels = cv2.connectedComponents(region.astype(np.uint8))
-    frame = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    return np.setdiff1d(labels, [0, *frame]).size > 0

@@ -158,28 +158,21 @@ KEYWORD_CHECKS_OF_STEP: dict[str, dict[str, Check]] = {
 }
 
 
-def step_keywords(step_name: str) -> tuple[set[str], set[str]] | None:
+def step_keywords(step_name: str) -> tuple[set[str], set[str]]:
     """Return the names of all and of the required keywords of a step's function.
 
     They are read from the text of ``pipeline/<step_name>.py``: importing it would load a
-    network library. None if there is no such step.
+    network library.
     """
-    path = STEPS_FOLDER / f"{step_name}.py"
-    if not path.is_file():
-        return None
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef) and node.name == step_name:
-            given = node.args
-            positional = [*given.posonlyargs, *given.args]
-            required = positional[: len(positional) - len(given.defaults)]
-            required += [
-                name
-                for name, default in zip(given.kwonlyargs, given.kw_defaults, strict=True)
-                if default is None
-            ]
-            names = {one.arg for one in [*positional, *given.kwonlyargs]}
-            return names, {one.arg for one in required}
-    return None
+    text = (STEPS_FOLDER / f"{step_name}.py").read_text(encoding="utf-8")
+    given = next(
+        node.args
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef) and node.name == step_name
+    )
+    keywords = zip(given.kwonlyargs, given.kw_defaults, strict=True)
+    required = {name.arg for name, default in keywords if default is None}
+    return {name.arg for name in given.kwonlyargs}, required
 
 
 def wrong_keywords(step_name: str, keywords: dict[str, object]) -> dict[str, str]:
@@ -194,14 +187,7 @@ def check_step_options(
 
     ``said``: wrong values, as their repr and what is allowed, that need not be said again.
     """
-    names = step_keywords(step_name)
-    if names is None:
-        return [
-            f'"{step_name}" is no step: pipeline/{step_name}.py with a function of this name does '
-            f"not exist.{suggest(step_name, (file.stem for file in STEPS_FOLDER.glob('*.py')))} "
-            "Correct the name in the call of run_step in StartProcess.py."
-        ]
-    known, required = names
+    known, required = step_keywords(step_name)
     where = f"Correct it in the call of {step_name} in StartProcess.py."
     problems = [
         f"{step_name}: {name} is no option of this step.{suggest(name, known)} {where}"

@@ -24,7 +24,7 @@ def check_true_masks(option: str, folder: Path, images_dir: Path | None = None) 
             return []
     paths, problems = list_and_check_names(option, folder, 0, "true masks", list_masks)
     widths, inverted = {}, []
-    for path in progress(paths, "true masks checked") if paths else ():
+    for path in progress(paths, "true masks checked"):
         try:
             mask = read_mask_or_labels(path)
         except (ValueError, OSError) as error:

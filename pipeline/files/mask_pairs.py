@@ -43,8 +43,8 @@ def find_mask_pairs(
         If a mask is neither binary nor a label map, or does not fit its micrograph, or a file
         cannot be read; lists all of them.
     """
-    masks = {stem_of(path) for path in list_masks(masks_dir)}
-    images = {stem_of(path) for path in list_images(images_dir)}
+    mask_files, image_files = list_masks(masks_dir), list_images(images_dir)
+    masks, images = ({stem_of(path) for path in files} for files in (mask_files, image_files))
     paired, lonely = masks & images, sorted(masks - images)
     if not paired:
         raise FileNotFoundError(
@@ -52,8 +52,8 @@ def find_mask_pairs(
             f"steps that make masks first, or correct masks_dir and images_dir."
         )
     pairs = pair_by_stem(
-        [path for path in list_masks(masks_dir) if stem_of(path) in paired],
-        [path for path in list_images(images_dir) if stem_of(path) in paired],
+        [path for path in mask_files if stem_of(path) in paired],
+        [path for path in image_files if stem_of(path) in paired],
     )
     problems = [problem for pair in pairs for problem in _problems(*pair, image_crop)]
     if problems:
@@ -128,18 +128,8 @@ def _problems(mask_path: Path, image_path: Path, image_crop: str | int | None) -
         height, width = image_size(image_path)
     except ValueError as error:
         return [str(error)]
-    problems = []
-    values = np.unique(mask)
-    is_binary = len(values) == 1 or (len(values) == 2 and values[0] == 0)
-    if problem := None if is_label_map(mask) else describe_colours(mask_path):
-        problems.append(f"{mask_path} {problem}")
-    elif not is_binary and not is_label_map(mask):
-        problem = describe_numbers(mask) or (
-            f"is not a mask: it has {len(values)} grey values from {values[0]} to {values[-1]}; "
-            f"expected black (0) and one other value, or the numbers of particles from 1 on. "
-            f"Threshold it first, or number them anew."
-        )
-        problems.append(f"{mask_path} {problem}")
+    problem = None if is_label_map(mask) else describe_colours(mask_path) or _describe_values(mask)
+    problems = [f"{mask_path} {problem}"] if problem else []
     if mask.shape[1] != width or mask.shape[0] > height:
         problems.append(
             f"{mask_path} has {mask.shape[0]} x {mask.shape[1]} pixels, {image_path} {height} x "
@@ -147,3 +137,15 @@ def _problems(mask_path: Path, image_path: Path, image_crop: str | int | None) -
             f"off) fewer. Make the mask from this image."
         )
     return problems
+
+
+def _describe_values(mask: np.ndarray) -> str | None:
+    """Return what is wrong with the values of an image that is no label map, None of a mask."""
+    values = np.unique(mask)
+    if len(values) == 1 or (len(values) == 2 and values[0] == 0):
+        return None
+    return describe_numbers(mask) or (
+        f"is not a mask: it has {len(values)} grey values from {values[0]} to {values[-1]}; "
+        f"expected black (0) and one other value, or the numbers of particles from 1 on. "
+        f"Threshold it first, or number them anew."
+    )

@@ -38,11 +38,13 @@ def run_in_processes(function: Callable, items: Iterable, processes: int) -> Ite
         return
     spawn = multiprocessing.get_context("spawn")
     parent = identity_of(os.getpid())
-    with ProcessPoolExecutor(processes, spawn, initializer=end_with, initargs=(parent,)) as pool:
+    # The function may hold hundreds of MB: each process is given it once.
+    begin = {"initializer": _begin, "initargs": (parent, function)}
+    with ProcessPoolExecutor(processes, spawn, **begin) as pool:
         items, waiting = iter(items), deque()
         try:
             while chunk := list(islice(items, ITEMS_AT_A_TIME)):
-                waiting.append(pool.submit(_apply, function, chunk))
+                waiting.append(pool.submit(_apply, chunk))
                 if len(waiting) > CHUNKS_AHEAD * processes:
                     yield from waiting.popleft().result()
             while waiting:
@@ -52,5 +54,11 @@ def run_in_processes(function: Callable, items: Iterable, processes: int) -> Ite
                 future.cancel()
 
 
-def _apply(function, items):
-    return [function(item) for item in items]
+def _begin(parent, function):
+    global _function
+    end_with(parent)
+    _function = function
+
+
+def _apply(items):
+    return [_function(item) for item in items]

@@ -132,8 +132,6 @@ def _warnings(about: dict) -> str:
 
 
 def _plain_table(rows: list[dict]) -> str:
-    if not rows:
-        return ""
     columns = [numbers([row[name] or "" for row in rows]) for name in rows[0]]
     return table(map(words, rows[0]), zip(*columns, strict=True))
 

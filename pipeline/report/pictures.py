@@ -1,7 +1,6 @@
 """Pictures inside the report's HTML: overlays, preview sheets and curves as data URIs."""
 
 import base64
-import csv
 import io
 import re
 from pathlib import Path
@@ -10,6 +9,8 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from pipeline.files.csv_tables import read_table
 
 # Tried in order until a picture fits its share of the page: longest side in pixels, JPEG quality.
 JPEG_STEPS = ((1500, 88), (1500, 78), (1300, 75), (1100, 72), (900, 70), (700, 65), (500, 60))
@@ -49,8 +50,7 @@ def _uri(kind: str, content: bytes) -> str:
 
 def read_training_log(path: Path) -> dict[str, np.ndarray]:
     """Return the columns of a training log; cells that are no numbers are NaN."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(path)
 
     def number(text: str | None) -> float:
         try:

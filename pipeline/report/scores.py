@@ -35,9 +35,10 @@ def score_section(run_folder: Path) -> tuple[str, str]:
     thresholds = [
         row for row in rows if row["image"] == ALL_IMAGES and row["segmentation"] != AS_SAVED
     ]
-    content = [_score_table(saved, "image")]
-    if "n_found" in saved[0]:  # not in files of earlier versions
-        content.append(f"<p>Masks as saved: {escape(describe_errors(saved[0]))}.</p>")
+    content = [
+        _score_table(saved, "image"),
+        f"<p>Masks as saved: {escape(describe_errors(saved[0]))}.</p>",
+    ]
     if thresholds:
         content += [
             "<h3>All images, by threshold of the probability</h3>",

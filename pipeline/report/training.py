@@ -18,7 +18,7 @@ from pipeline.report.pictures import (
     png_uri,
     read_training_log,
 )
-from pipeline.run_folders import MADE_WITH, fingerprint, list_runs, read_json
+from pipeline.run_folders import MADE_WITH, fingerprint, list_runs, read_record
 from pipeline.training.preview_sheets import contact_sheet
 from pipeline.training_data.fake_micrographs import fake_micrographs_folder
 
@@ -62,27 +62,21 @@ def runs_of_masks(folders: dict[str, Path], masks_made_with: dict | None) -> dic
     names is left out. "" is one that was not used: the WGAN, where the given outlines were deformed
     instead.
     """
-    unet = _record(masks_made_with).get("unet_model")
+    unet = masks_made_with.get("unet_model") if isinstance(masks_made_with, dict) else None
     if not unet:
         return {}
-    learned_from = _record(read_json(folders[UNET] / "Models" / unet[0] / "options.json"))
-    learned_from = _record(learned_from.get("options")).get("inputs") or [None]
+    options = read_record(folders[UNET] / "Models" / unet[0] / "options.json").get("options")
+    learned_from = (options.get("inputs") if isinstance(options, dict) else None) or [None]
     fakes = fake_micrographs_folder(folders[CYCLEGAN])
     runs = {UNET: unet[0]}
     if fakes.is_dir() and learned_from[0] == fingerprint(list_images(fakes)):
         translated, simulated = (
-            _record(read_json(folders[CYCLEGAN] / name / MADE_WITH))
-            for name in (TRANSLATED, SIMULATED)
+            read_record(folders[CYCLEGAN] / name / MADE_WITH) for name in (TRANSLATED, SIMULATED)
         )
         model, outlines = translated.get("model"), simulated.get("outlines")
         runs |= {CYCLEGAN: model[0]} if model else {}
         runs |= {WGAN: outlines} if outlines is not None else {}
     return runs
-
-
-def _record(content) -> dict:
-    """Return a record, which is empty where there is none or something else in its place."""
-    return content if isinstance(content, dict) else {}
 
 
 def training_section(folders: dict[str, Path], runs: dict[str, str]) -> tuple[str, str]:
@@ -105,11 +99,9 @@ def training_section(folders: dict[str, Path], runs: dict[str, str]) -> tuple[st
             f'<p class="note">Run {escape(run.name)}, {counted(epochs, "epoch")}.</p>',
             plot(png_uri(curves), f"Training curves, {name}", "plot curves") if curves else "",
         ]
-        options = read_json(run / "options.json")
-        if isinstance(options, dict):
+        if options := read_record(run / "options.json"):
             content.append(options_list(_one_level(options)))
-    simulated = read_json(folders[CYCLEGAN] / SIMULATED / MADE_WITH)
-    if isinstance(simulated, dict):
+    if simulated := read_record(folders[CYCLEGAN] / SIMULATED / MADE_WITH):
         content += ["<h3>Simulated masks</h3>", options_list(_one_level(simulated))]
     return section("Training", *content)
 

@@ -107,7 +107,7 @@ def log_scores(rows: list[dict]) -> None:
     """Log the scores over all images as a table, a line for each segmentation."""
     overall = [row for row in rows if row["image"] == ALL_IMAGES]
     n_images = len({row["image"] for row in rows} - {ALL_IMAGES, MEAN_OVER_IMAGES})
-    images = counted(n_images, "image", "images")
+    images = counted(n_images, "image")
     logger.info("Scores over %s with a true mask:", images if n_images == 1 else f"all {images}")
     logger.info("%s", f"{'':14}" + "".join(f"{name:>9}" for name in TABLE.values()))
     for row in overall:

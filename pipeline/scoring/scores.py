@@ -12,6 +12,7 @@ from skimage.segmentation import relabel_sequential
 
 from pipeline.particle_masks import fill_holes, label_particles
 from pipeline.scoring.error_kinds import KINDS, fates_of_true_particles, invented_particles
+from simulate.outlines import fill_from_corner
 
 # Smaller specks do not count as contours or particles where a score says "above 9 px".
 SPECK_AREA = 9
@@ -200,12 +201,8 @@ def _contours(mask: np.ndarray) -> np.ndarray:
     """
     if mask.dtype != bool:
         return fill_holes(_particles(mask), connectivity=4)
-    # The rim of zeros joins all background outside the particles: the rest of it is in holes.
-    background = cv2.connectedComponents(
-        np.pad(~mask, 1, constant_values=True).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S
-    )[1]
-    filled = (background != background[0, 0])[1:-1, 1:-1]
-    return cv2.connectedComponents(filled.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S)[1]
+    filled = np.ascontiguousarray(fill_from_corner(np.pad(mask, 1).astype(np.uint8))[1:-1, 1:-1])
+    return cv2.connectedComponents(filled, connectivity=8, ltype=cv2.CV_32S)[1]
 
 
 def _overlaps(

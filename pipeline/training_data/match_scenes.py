@@ -203,12 +203,17 @@ def report_match(data_dir: Path, scenes: list, label_maps: list[Path]) -> None:
     """Compare simulated masks with the real tiles' Scenes: in the log, as JSON and as a plot."""
     simulated = [measure_labels(read_image(path)) for path in label_maps]
     found = compare_scenes(scenes, simulated)
+    known = {name: value if np.isfinite(value) else None for name, value in found.items()}
     logger.info(
-        "covered share of a tile: %(coverage_micrographs).2f in the micrographs, "
-        "%(coverage_simulated).2f simulated (Kolmogorov-Smirnov distance "
-        "%(coverage_ks_distance).2f); median diameter of single particles: "
-        "%(d50_single_micrographs_px).1f and %(d50_single_simulated_px).1f pixels",
-        found,
+        "covered share of a tile: %.2f in the micrographs, %.2f simulated (Kolmogorov-Smirnov "
+        "distance %.2f); median diameter of single particles in pixels: %s and %s",
+        found["coverage_micrographs"],
+        found["coverage_simulated"],
+        found["coverage_ks_distance"],
+        *(
+            "none seen" if diameter is None else f"{diameter:.1f}"
+            for diameter in (known["d50_single_micrographs_px"], known["d50_single_simulated_px"])
+        ),
     )
     if found["coverage_ks_distance"] > FAR_APART:
         logger.warning(
@@ -217,7 +222,6 @@ def report_match(data_dir: Path, scenes: list, label_maps: list[Path]) -> None:
             "change perlin_noise_threshold; with it, look whether DARK_BACKGROUND is right",
             data_dir / "scenes.png",
         )
-    known = {name: value if np.isfinite(value) else None for name, value in found.items()}
     write_json(data_dir / "scenes.json", known)
     write_comparison(data_dir / "scenes.png", scenes, simulated)
 

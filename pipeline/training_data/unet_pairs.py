@@ -15,6 +15,7 @@ from pipeline.training_data.narrow_gaps import closeness_of_particles
 
 MASKS, LABELS = "Synthetic_Masks_Filtered", "Synthetic_Labels_Filtered"
 FLIPS = 4  # none, left-right, up-down, both
+MOST_VARIED = 0.2  # of contrast, and of the range from black to white
 
 
 def training_pairs(cyclegan_dir: Path, masks_name: str) -> list[tuple[Path, Path]]:
@@ -123,9 +124,10 @@ def flip(pair, version):
     return tuple(array[rows, columns] for array in pair)
 
 
-def vary_brightness_and_contrast(images, random, amount=0.2):
-    """Return images (b, h, w, 1) in [0, 1] with contrast and brightness changed by up to 20 %."""
-    contrast, brightness = random.uniform(-amount, amount, (2, len(images), 1, 1, 1))
+def vary_brightness_and_contrast(images, random):
+    """Return images (b, h, w, 1) in [0, 1] with contrast and brightness changed by up to
+    `MOST_VARIED`."""
+    contrast, brightness = random.uniform(-MOST_VARIED, MOST_VARIED, (2, len(images), 1, 1, 1))
     means = images.mean(axis=(1, 2, 3), keepdims=True)
     varied = (images - means) * (1.0 + contrast) + means + brightness
     return np.clip(varied, 0.0, 1.0).astype(np.float32)

@@ -9,25 +9,51 @@ from benchmarks.micrograph_kinds import (
     KINDS,
     bright_field,
     large,
+    rods,
     small,
     small_enlarged,
+    spheres,
     write_micrographs,
 )
 from pipeline.image_files import list_images, read_image
 from pipeline.micrograph_scale import scale_for_outlines
 from pipeline.particle_masks import contrast_correlation, label_particles
+from pipeline.particle_shapes import measure_particles
+from pipeline.training_data.outline_sources import load_outlines, shapes_of
 
 
-def test_particles_of_a_bright_field_are_dark_and_touching_ones_are_apart():
-    first, again = (next(bright_field()) for _ in range(2))
+@pytest.mark.parametrize("kind", [bright_field, spheres, rods])
+def test_particles_in_transmission_are_dark_and_touching_ones_are_apart(kind):
+    first, again = (next(kind()) for _ in range(2))
     micrograph, labels = first
     for own, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(own, other)
     assert micrograph.dtype == np.uint8 and micrograph.shape == labels.shape
-    assert 60 < labels.max() < 190
+    assert 40 < labels.max() < 260
     assert contrast_correlation(labels, micrograph) < -0.5
     for one, other in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
         assert not np.any((one != other) & (one > 0) & (other > 0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "diameters", "aspect_ratios"),
+    [("spheres", (19, 21), (0.88, 1)), ("rods", (20, 28), (0.2, 0.42))],
+)
+def test_particles_and_outlines_have_the_shape_of_their_kind(
+    kind, diameters, aspect_ratios, tmp_path, monkeypatch
+):
+    micrographs = [next(KINDS[kind][0]())]
+    monkeypatch.setitem(micrograph_kinds.KINDS, kind, (lambda: iter(micrographs), {}))
+    write_micrographs(kind, tmp_path)
+    drawn = shapes_of(load_outlines(tmp_path / "Input_Masks"))
+    truth = read_image(tmp_path / "True_Masks" / f"{kind}_0.tif") > 0
+    shown = measure_particles(label_particles(truth), exclude_border=True)
+    sizes = np.median(shown["equivalent_diameter"])
+    assert diameters[0] < sizes < diameters[1]
+    # Outlines are drawn with the gap of two pixels around the particle.
+    assert sizes < np.median(drawn["diameter in pixels"]) < sizes + 6
+    for ratios in (shown["aspect_ratio"], drawn["aspect ratio"]):
+        assert aspect_ratios[0] < np.median(ratios) < aspect_ratios[1]
 
 
 def test_small_particles_are_enlarged_with_their_truth():

@@ -140,6 +140,16 @@ def test_a_misspelt_number_of_a_step_is_said_before_the_run(options, number):
     assert f'measure_particles: its number is {number!r}; allowed is "7". Correct it' in problem
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("trian_unet", "Did you mean train_unet?"), ("import_outlines", "Correct the name")],
+)
+def test_a_call_that_is_no_step_is_said_before_the_run(options, name, hint):
+    calls = [*default_calls(options), ("9", name, {})]
+    (problem,) = problems_of(options, calls)
+    assert f'"{name}" is no step.' in problem and hint in problem
+
+
 def test_a_named_model_that_is_not_there_is_said_before_the_run(options):
     calls = default_calls(options)
     for _, _, keywords in calls:

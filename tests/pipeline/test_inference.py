@@ -127,7 +127,7 @@ def test_only_an_image_of_many_tiles_has_a_progress_of_its_own(
     assert not caplog.messages
     image = np.random.default_rng(0).random((50, 41, 1), dtype=np.float32)  # 3 x 3
     np.testing.assert_allclose(predict(image), image / 2, rtol=1e-6)
-    assert caplog.messages[-1].startswith("tiles of 50 x 41 pixels: 9 in ")
+    assert caplog.messages[-1].startswith("tiles of an image of 50 x 41 pixels: 9 in ")
 
 
 @pytest.mark.parametrize("damage", ["cut", "noise", "empty", "a bit", "no weights"])

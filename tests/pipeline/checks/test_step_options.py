@@ -55,12 +55,6 @@ def test_a_wrong_value_is_said_with_what_is_allowed(step):
     assert 'allowed is "DISABLE", "RANDOM" or "PERLIN"' in problem
 
 
-def test_a_step_that_does_not_exist_is_said(step):
-    (problem,) = check_step_options("train_exampel", step)
-    assert '"train_exampel" is no step' in problem
-    assert "Did you mean train_example?" in problem
-
-
 def test_every_keyword_of_start_process_has_a_check():
     for step_name, keywords in KEYWORDS.items():
         checked = KEYWORD_CHECKS.keys() | KEYWORD_CHECKS_OF_STEP.get(step_name, {}).keys()
