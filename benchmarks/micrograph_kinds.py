@@ -31,6 +31,7 @@ ALMOST_NO_NOISE = 1e6  # electrons a pixel
 DOSE = 90.0  # of the shipped examples, but where they say another
 # Standard deviation of the light over an image: of a white for `uneven`, of itself in transmission.
 UNEVEN_GAIN, UNEVEN_LIGHT = 0.1, 0.12
+PACKED = {"particles": 1300, "agglomerates": 100, "compactness": 0.9}  # of `dense` ones
 
 
 def inverted() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -49,6 +50,14 @@ def uneven() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         micrograph, labels = make_example(rng, **options | {"bits": 8, "info_bar": False})
         gain, offset = (UNEVEN_GAIN * smooth_noise(rng, labels.shape, 120) for _ in range(2))
         yield as_8_bit(micrograph / 255 * (1 + gain) + offset), labels
+
+
+def dense() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield examples of packed powders: particles cover more of a micrograph than background."""
+    for index, options in enumerate(EXAMPLES.values()):
+        rng = np.random.default_rng([SEED, 7, index])
+        options = options | {"bits": 8, "info_bar": False} | PACKED
+        yield make_example(rng, **options)
 
 
 def bright_field(number: int = 8) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -257,6 +266,7 @@ IN_TRANSMISSION = {"DARK_BACKGROUND": "False", "MAX_PARTICLE_OVERLAP": "0.05"}
 KINDS = {
     "inverted": (inverted, {"DARK_BACKGROUND": "False"}),
     "uneven": (uneven, {}),
+    "dense": (dense, {}),
     "bright_field": (bright_field, IN_TRANSMISSION),
     "spheres": (spheres, IN_TRANSMISSION),
     "rods": (rods, IN_TRANSMISSION),

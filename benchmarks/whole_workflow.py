@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.measuring import print_json
 from benchmarks.micrograph_kinds import KINDS, write_micrographs
 from pipeline.make_examples import write_examples
-from pipeline.progress import format_seconds
 from pipeline.scoring.score_table import ALL_IMAGES, AS_SAVED, TABLE
+from pipeline.wording import format_seconds
 
 PROJECT = Path(__file__).resolve().parents[1]
 

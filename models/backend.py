@@ -1,8 +1,8 @@
 """What TensorFlow and PyTorch do differently: gradients, compilation, devices.
 
 The networks and their training steps are written once, in ``keras.ops`` and Keras layers, on top
-of the functions here; the layers' fast paths are in ``convolutions.py``, ``kernels.py`` and
-``normalization.py``.
+of the functions here; the layers' fast paths are in ``convolutions.py``, ``block_convolutions.py``,
+``kernels.py``, ``normalization.py`` and ``triton_normalization.py``.
 """
 
 import contextlib

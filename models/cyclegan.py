@@ -25,7 +25,10 @@ from models.optimizers import Adam
 
 
 class CycleGan(keras.Model):
-    """Two generators, two discriminators, their optimisers and image pools; the training step."""
+    """Two generators, two discriminators, their optimisers and image pools; the training step.
+
+    Binary cross-entropy with identity losses is a ValueError: a micrograph is no probability.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,12 @@ class CycleGan(keras.Model):
         seed=None,
     ):
         super().__init__()
+        if use_binary_crossentropy and any(lambda_identity):
+            raise ValueError(
+                f"use_binary_crossentropy = True cannot go with lambda_identity = "
+                f"{lambda_identity}: set lambda_identity = (0.0, 0.0), or "
+                "use_binary_crossentropy = False."
+            )
         self.gen_a, self.gen_b = generators
         self.disc_a, self.disc_b = discriminators
         self.lambda_cycle = tuple(lambda_cycle)
@@ -228,18 +237,7 @@ def build_cyclegan(
     ``filters`` of the generators; the discriminators begin with twice as many. ``image_shape`` is
     (height, width, 1) of a training tile. With ``same_contrast`` the generators start by drawing
     bright what is bright (see ``initial_weights.align_contrast``). ``options`` go to ``CycleGan``.
-
-    Raises
-    ------
-    ValueError
-        For binary cross-entropy with identity losses: a micrograph is no mask's probability.
     """
-    if use_binary_crossentropy and any(options.get("lambda_identity", (0.5, 0.5))):
-        raise ValueError(
-            "use_binary_crossentropy = True cannot go with lambda_identity = "
-            f"{options.get('lambda_identity', (0.5, 0.5))}: set lambda_identity = (0.0, 0.0), or "
-            "use_binary_crossentropy = False."
-        )
     generators = [
         build_generator(
             filters,

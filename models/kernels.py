@@ -1,4 +1,4 @@
-"""Fast pooling, activation and padding behind the layers of ``layers.py``, for each backend.
+"""Fast pooling, activation, padding, joining, dropout and noise behind ``layers.py``.
 
 All image tensors are (batch, height, width, channels), for torch permuted views of its
 ``channels_last`` format (see ``convolutions.py``).

@@ -13,7 +13,7 @@ from pipeline.files.decoders import TIFF_ENDINGS, decode, header_size
 from pipeline.files.info_bar import crop_info_bar
 from pipeline.files.whole_files import whole_file
 from pipeline.intensities import above_half
-from pipeline.progress import counted, first_names
+from pipeline.wording import counted, first_names
 
 IMAGE_ENDINGS = (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".gif")
 

@@ -20,7 +20,7 @@ from pipeline.files.mask_pairs import describe_colours
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.micrograph_scale import ALLOWED_SCALES
 from pipeline.particles.label_maps import is_label_map
-from pipeline.progress import counted, first_names
+from pipeline.wording import counted, first_names
 
 logger = logging.getLogger(__name__)
 

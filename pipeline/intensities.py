@@ -182,3 +182,17 @@ def as_unet_sees(
     if clipped.min() == clipped.max():
         return np.zeros(clipped.shape, np.float32)
     return normalise(clipped, 0.0, share) if dark_background else normalise(clipped, share, 0.0)
+
+
+def with_bright_particles(micrograph: np.ndarray, dark_background: bool) -> np.ndarray:
+    """Return a micrograph as Li's threshold wants it: negated where particles are dark, for it is
+    made for a dark background.
+
+    ``micrograph`` is (h, w), integers or floats. uint8 and uint16 stay what they are, all others
+    become float64: scikit-image counts integers in a histogram of all their values, too many at
+    32 bit, and subtracts the minimum in their own type, too small for the range of signed ones.
+    """
+    if micrograph.dtype not in (np.uint8, np.uint16):
+        greys = micrograph.astype(np.float64)
+        return greys if dark_background else np.negative(greys, out=greys)
+    return micrograph if dark_background else np.iinfo(micrograph.dtype).max - micrograph

@@ -25,10 +25,10 @@ from pipeline.particles.label_maps import surrounds_all
 from pipeline.particles.particle_filters import (
     check_filters,
     check_unit_of_filters,
-    filter_particles,
+    choose_particles,
 )
 from pipeline.particles.size_distribution import weighted_percentiles
-from pipeline.progress import counted, progress
+from pipeline.progress import progress
 from pipeline.report.page import write_report
 from pipeline.report.training import CYCLEGAN, UNET, WGAN
 from pipeline.results.doubts import (
@@ -41,6 +41,7 @@ from pipeline.results.imagej_rois import write_label_map, write_roi_set
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_overlay
 from pipeline.results.result_tables import FIELD_UNITS, write_result_tables
 from pipeline.run_folders import MADE_WITH, fingerprint, name_new_run, read_json, write_json
+from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ def _measure_image(
     if exclude_border:
         frame = empty_frame(labels)
         columns["inclusion_weight"] = inclusion_weights(columns, labels.shape, frame)
-    stays, dropped = filter_particles(columns, exclude_border, filters)
+    stays, dropped = choose_particles(columns, exclude_border, filters)
     kept = {name: values[stays] for name, values in columns.items()}
     row = {
         "height_px": labels.shape[0],

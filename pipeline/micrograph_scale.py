@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.checks.values import folder_name
 from pipeline.image_files import list_images, read_mask, read_micrograph
-from pipeline.particles.touching_particles import distance_to_background
+from pipeline.particles.components import distance_to_background
 from pipeline.progress import progress
 from pipeline.resampling import scaled_size
 from pipeline.run_folders import MADE_WITH, read_record

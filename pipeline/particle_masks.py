@@ -10,8 +10,9 @@ import numpy as np
 from scipy.ndimage import find_objects
 from skimage.filters import threshold_li, threshold_otsu
 
-from pipeline.particles.touching_particles import numbered, split_touching_particles, widened
-from simulate.scenes import with_bright_particles
+from pipeline.intensities import with_bright_particles
+from pipeline.particles.components import numbered, widened
+from pipeline.particles.touching_particles import split_touching_particles
 
 SLIT_RADIUS = 2  # pixels; slits of up to four are closed
 

@@ -10,7 +10,7 @@ from pipeline.files.whole_files import whole_file
 from pipeline.image_files import by_stem, list_micrographs, read_micrograph
 from pipeline.intensities import clip_spikes
 from pipeline.micrograph_scale import words_of
-from pipeline.progress import counted, progress
+from pipeline.progress import progress
 from pipeline.resampling import at_scale, scaled_size
 from pipeline.run_folders import fingerprint, open_output_folder
 from pipeline.training_data.real_tiles import (
@@ -21,6 +21,7 @@ from pipeline.training_data.real_tiles import (
     write_crops,
     write_grid_tiles,
 )
+from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 

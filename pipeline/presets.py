@@ -10,11 +10,10 @@ import sys
 from pipeline.checks.machine import count_gpus
 from pipeline.checks.options import suggest
 from pipeline.run_folders import read_record, write_json
-from pipeline.step_table import STEPS
+from pipeline.step_table import PRESET_RECORD, STEP_RECORDS, STEPS
 
 logger = logging.getLogger(__name__)
 
-RECORD = "preset.json"
 NAMES = {"published", "quick"}
 TRAINING = [number for number, (function, *_) in STEPS.items() if function.startswith("train_")]
 
@@ -79,7 +78,7 @@ def describe_switch(options, state_folder):
     if options.get("PRESET") != "auto" or chosen is None:
         return []
     try:
-        before, done = (read_record(state_folder / name) for name in (RECORD, "steps.json"))
+        before, done = (read_record(state_folder / name) for name in (PRESET_RECORD, STEP_RECORDS))
     except (OSError, ValueError):  # it cannot be read
         return []
     before, has_networks = before.get("preset", chosen), any(step in done for step in TRAINING)
@@ -95,7 +94,7 @@ def describe_switch(options, state_folder):
 def note_preset(options, state_folder):
     """Note the preset of a run of all steps for `describe_switch`, if there is one."""
     if chosen := getattr(options.get("preset"), "chosen", None):
-        write_json(state_folder / RECORD, {"preset": chosen})
+        write_json(state_folder / PRESET_RECORD, {"preset": chosen})
 
 
 def _pick(chosen, problems, *unnamed, **values):

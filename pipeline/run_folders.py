@@ -175,7 +175,7 @@ def read_record(path: Path) -> dict:
 
 
 def fingerprint(files: Iterable[Path]) -> str:
-    """Return a hash over the names and contents of files, in the order of their names."""
+    """Return a hash over the names and contents of files, in the order of their paths."""
     digest = hashlib.blake2b(digest_size=16)
     for path in sorted(Path(file) for file in files):
         digest.update(os.fsencode(path.name))

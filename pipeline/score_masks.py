@@ -18,11 +18,12 @@ from pipeline.micrograph_scale import in_own_pixels
 from pipeline.particle_masks import segment_particles
 from pipeline.particle_shapes import to_label_map
 from pipeline.particles.label_maps import describe_inverted, surrounds_all
-from pipeline.progress import counted, progress
+from pipeline.progress import progress
 from pipeline.report.page import write_report
 from pipeline.run_folders import MADE_WITH, fingerprint, list_runs, new_run_folder, read_record
 from pipeline.scoring.score_table import AS_SAVED, log_scores, score_rows, write_scores
 from pipeline.scoring.scores import compare_masks, crop_to_common_rows
+from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,12 @@ from pipeline.inference import make_predictor
 from pipeline.intensities import as_unet_sees, describe_unclipped
 from pipeline.network_failures import act_on_failure, describe_probabilities
 from pipeline.particles.unet_output import SMALLEST_PARTICLE, segment_output
-from pipeline.progress import first_names, progress
+from pipeline.progress import progress
 from pipeline.resampling import at_scale, mask_at_size, resize
 from pipeline.run_folders import fingerprint, newest_model, open_output_folder, training_options
 from pipeline.step_table import deciding
 from pipeline.usual_contrast import UsualContrast
+from pipeline.wording import first_names
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,10 @@
 
 from string import Formatter
 
-# Below ROOT_DIR: where a run notes what it has done.
+# Below ROOT_DIR: where a run notes what it has done, and by which files.
 STATE = ".workflow"
+LOG, STEP_RECORDS, PRESET_RECORD, WARNINGS = "log.txt", "steps.json", "preset.json", "warnings.json"
+STATE_FILES = (LOG, STEP_RECORDS, PRESET_RECORD, WARNINGS)
 # Number, function, and title of each step; the keyword arguments that name the user's own folders.
 STEPS = {
     "0": ("prepare_images", "folders and real tiles", ("images_dir",)),

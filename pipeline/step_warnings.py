@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pipeline.run_folders import read_record, write_json
-from pipeline.step_table import STEPS
+from pipeline.step_table import LOG, STEPS, WARNINGS
 
-FILE = "warnings.json"  # in `STATE`
 CHECKS = "checks"  # in a step number's place: what was said before the first step
 MOST = 20  # of a step
 
@@ -38,10 +37,10 @@ def note_warnings(state_folder: Path, number: str, messages: list[str]) -> None:
     if more > 0:
         messages = [
             *messages[:MOST],
-            f"... and {more} more warnings, in {state_folder / 'log.txt'}",
+            f"... and {more} more warnings, in {state_folder / LOG}",
         ]
-    noted = read_record(state_folder / FILE)
-    write_json(state_folder / FILE, noted | {number: messages})
+    noted = read_record(state_folder / WARNINGS)
+    write_json(state_folder / WARNINGS, noted | {number: messages})
 
 
 def warnings_before(
@@ -51,7 +50,7 @@ def warnings_before(
 
     ``unused`` are steps of which nothing is used.
     """
-    noted = read_record(state_folder / FILE)
+    noted = read_record(state_folder / WARNINGS)
     before = [CHECKS, *list(STEPS)[: list(STEPS).index(number)]]
     before = [step for step in before if step not in unused]
     return {

@@ -19,12 +19,12 @@ from pipeline.image_files import (
 )
 from pipeline.micrograph_scale import scale_of_tiles
 from pipeline.network_failures import act_on_failure, describe_translations
-from pipeline.progress import counted
 from pipeline.run_folders import fingerprint
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
 from pipeline.training.training_loop import random_numbers, shuffled_indices, train
 from pipeline.training.training_runs import begin_run, finish_run, save_model
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph
+from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,6 @@ from pipeline.image_files import (
     read_micrograph,
 )
 from pipeline.intensities import as_unet_sees, describe_unclipped
-from pipeline.progress import counted
 from pipeline.resampling import at_scale
 from pipeline.run_folders import fingerprint
 from pipeline.training.training_loop import Prefetcher, random_numbers, shuffled_indices, train
@@ -34,6 +33,7 @@ from pipeline.training_data.unet_pairs import (
     vary_brightness_and_contrast,
 )
 from pipeline.usual_contrast import UsualContrast
+from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 

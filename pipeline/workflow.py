@@ -1,8 +1,8 @@
 """The run of StartProcess.py: check everything, then one step after another, each only if needed.
 
 What was done is kept in ``ROOT_DIR/.workflow``: ``steps.json`` (what each finished step was made
-with and what it left), ``preset.json``, ``warnings.json``, ``log.txt``, and ``lock.json`` while a
-run is on.
+with and what it left), ``preset.json``, ``warnings.json``, ``log.txt``, and while a run is on
+``lock.json`` and ``job.json`` (what the step's process is to do).
 """
 
 import logging
@@ -27,7 +27,6 @@ from pipeline.processes.step_process import (
     catch_ends_from_outside,
     run_in_process,
 )
-from pipeline.progress import format_seconds
 from pipeline.run_folders import GOES_ASIDE, MADE_WITH, read_record, write_json
 from pipeline.run_step import set_up_logging
 from pipeline.step_records import (
@@ -37,12 +36,12 @@ from pipeline.step_records import (
     why_run,
     with_times_of_now,
 )
-from pipeline.step_table import OUTPUTS, STATE, STEPS
+from pipeline.step_table import LOG, OUTPUTS, STATE, STEP_RECORDS, STEPS
 from pipeline.step_warnings import CHECKS, collected, note_warnings, warnings_before
+from pipeline.wording import format_seconds
 
 logger = logging.getLogger(__name__)
 
-RECORDS = "steps.json"
 MEASURES = "7"  # a step on which the preset has no bearing
 
 
@@ -77,7 +76,7 @@ def run_workflow(steps, *, options, selected=()):
             )
         folder = Path(options["ROOT_DIR"]) / STATE
         folder.mkdir(parents=True, exist_ok=True)
-        set_up_logging(folder / "log.txt")
+        set_up_logging(folder / LOG)
         with locked(folder / "lock.json") as tell_lock:
             if not selected:
                 note_preset(all_names, folder)
@@ -163,7 +162,7 @@ def _select(calls, selected):
 def _is_done(options, number, _, keywords):
     """Return whether a step is finished, as far as can be said before its keywords are checked."""
     try:
-        records = read_records(Path(options["ROOT_DIR"]) / STATE / RECORDS)
+        records = read_records(Path(options["ROOT_DIR"]) / STATE / STEP_RECORDS)
         made_with = what_decides(number, keywords, records)
         return why_run(records.get(number), made_with, number, keywords) is None
     except (KeyError, TypeError, ValueError, OSError):
@@ -173,14 +172,14 @@ def _is_done(options, number, _, keywords):
 def _run_unless_finished(folder, number, function, keywords, options, selected, tell_lock):
     resume = options["RESUME"]
     title = f"Step {number} of {list(STEPS)[-1]}: {STEPS[number][1]}"
-    records = read_records(folder / RECORDS)
+    records = read_records(folder / STEP_RECORDS)
     made_with = what_decides(number, keywords, records)
     why = why_run(records.get(number), made_with, number, keywords)
     if resume and not selected and why is None:
         logger.info("%s: already done with the same options and inputs", title)
         record = with_times_of_now(records[number], number, keywords)
         if record != records[number]:
-            write_json(folder / RECORDS, records | {number: record})
+            write_json(folder / STEP_RECORDS, records | {number: record})
         return
     if resume and why and number in records:
         title += f" again ({why})"
@@ -196,7 +195,7 @@ def _run_unless_finished(folder, number, function, keywords, options, selected, 
         _set_aside(number, keywords)
     if records.pop(number, None):
         # If it fails or is stopped, its output is no more what the record says.
-        write_json(folder / RECORDS, records)
+        write_json(folder / STEP_RECORDS, records)
     code, interrupted = run_in_process(folder, number, function, keywords, options, tell_lock)
     if code and not interrupted:
         why = why_ended(code, function, keywords)
@@ -204,9 +203,9 @@ def _run_unless_finished(folder, number, function, keywords, options, selected, 
         sys.exit(code if code > 0 else 1)
     if code:
         _exit_interrupted(resume, selected)
-    records = read_records(folder / RECORDS)
+    records = read_records(folder / STEP_RECORDS)
     records[number] = new_record(made_with, number, keywords)
-    write_json(folder / RECORDS, records)
+    write_json(folder / STEP_RECORDS, records)
     logger.info("step %s took %s", number, format_seconds(time.monotonic() - start))
     if interrupted:
         _exit_interrupted(resume, selected)

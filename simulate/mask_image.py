@@ -3,16 +3,19 @@
 import math
 from itertools import compress
 
+import cv2
 import numpy as np
 
 from simulate.noise import gradient_noise
-from simulate.outlines import PERLIN_DIRECTIONS, Particle
+from simulate.outlines import GAP, PERLIN_DIRECTIONS, Particle, fill_from_corner
 from simulate.positions import find_positions
-from simulate.scenes import foreground_of_labels
 
 LARGEST_LABEL = np.iinfo(np.uint16).max
 COVERAGE_TOLERANCE = 0.005  # share of the image
 MOST_TRIES = 10
+# Closes the gap that separates touching particles in a simulated mask, and the shadow between those
+# of a micrograph.
+CLOSING = np.ones((2 * GAP + 1, 2 * GAP + 1), np.uint8)
 
 
 def random_generator(seed: int, index: int) -> np.random.Generator:
@@ -196,3 +199,18 @@ def _draw_particles(
     if groups is None:
         return [library[0][index] for index in chosen]
     return [library[group][index] for group, index in zip(groups.tolist(), chosen, strict=True)]
+
+
+def foreground_of_labels(labels: np.ndarray) -> np.ndarray:
+    """Return what a simulated label map (h, w) covers: bool, the gaps between its particles and
+    the holes in its agglomerates included."""
+    return close_and_fill((labels > 0).astype(np.uint8))
+
+
+def close_and_fill(mask: np.ndarray) -> np.ndarray:
+    """Return a mask, uint8 0 or 1 (h, w), as bool, with narrow gaps closed and holes filled."""
+    rim = CLOSING.shape[0] // 2
+    # What lies beyond the edge is unknown: mirrored, it neither closes nor opens gaps there.
+    mirrored = cv2.copyMakeBorder(mask, rim, rim, rim, rim, cv2.BORDER_REFLECT)
+    closed = cv2.morphologyEx(mirrored, cv2.MORPH_CLOSE, CLOSING)[rim:-rim, rim:-rim]
+    return fill_from_corner(np.pad(closed, 1))[1:-1, 1:-1].astype(bool)

@@ -1,4 +1,4 @@
-"""From outlines drawn by the WGAN to particles that are ready to be placed."""
+"""From outlines, drawn by the WGAN or by hand, to particles that are ready to be placed."""
 
 import math
 from collections import namedtuple

@@ -18,9 +18,10 @@ from pipeline.image_files import (
     stem_of,
 )
 from pipeline.micrograph_scale import words_of
-from pipeline.progress import counted, progress
+from pipeline.progress import progress
 from pipeline.resampling import scaled_size
 from pipeline.step_table import file_made_last
+from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,10 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.checks.options import OUTPUT_FOLDERS, suggest
-from pipeline.step_table import OUTPUTS, STATE
+from pipeline.step_table import OUTPUTS, STATE, STATE_FILES
 
 logger = logging.getLogger(__name__)
 
-STATE_FILES = "log.txt", "steps.json", "preset.json", "warnings.json"
 BACKENDS = ("tensorflow", "torch")
 # What the steps write to below the folders that the options name.
 WRITTEN_BELOW = {

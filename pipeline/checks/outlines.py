@@ -13,8 +13,9 @@ from pipeline.checks.step_options import wrong_keywords
 from pipeline.image_files import above_half, read_image
 from pipeline.micrograph_scale import words_of
 from pipeline.particles.label_maps import is_label_map
-from pipeline.progress import counted, first_names, progress
+from pipeline.progress import progress
 from pipeline.resampling import scaled_size
+from pipeline.wording import counted, first_names
 from simulate.outlines import OPENING, SCALING, prepare_particle, scale_limits
 
 logger = logging.getLogger(__name__)

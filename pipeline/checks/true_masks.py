@@ -9,7 +9,8 @@ from pipeline.files.mask_pairs import list_masks, read_mask_or_labels
 from pipeline.image_files import image_size, list_images, stem_of
 from pipeline.particle_shapes import to_label_map
 from pipeline.particles.label_maps import describe_inverted, surrounds_all
-from pipeline.progress import counted, first_names, progress
+from pipeline.progress import progress
+from pipeline.wording import counted, first_names
 
 logger = logging.getLogger(__name__)
 

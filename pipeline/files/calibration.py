@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.files.pixel_size import MAX_RELATIVE_DIFFERENCE, read_pixel_size, read_stored_width
 from pipeline.image_files import image_size
-from pipeline.progress import first_names
+from pipeline.wording import first_names
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from pipeline.progress import first_names
+from pipeline.wording import first_names
 
 # What makes a bar; all are shares of the width unless said otherwise.
 LARGEST_HEIGHT = 0.25  # of the image's height

@@ -15,7 +15,7 @@ from pipeline.image_files import (
     stem_of,
 )
 from pipeline.particles.label_maps import describe_numbers, is_label_map
-from pipeline.progress import counted, first_names
+from pipeline.wording import counted, first_names
 
 PROBLEMS_SHOWN = 10
 

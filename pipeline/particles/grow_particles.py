@@ -13,13 +13,13 @@ import numpy as np
 from skimage.morphology import reconstruction
 
 from pipeline.particle_masks import close_slits, fill_holes
-from pipeline.particles.touching_particles import (
+from pipeline.particles.components import (
     distance_to_background,
-    flood,
     numbered,
     separate_components,
     widened,
 )
+from pipeline.particles.touching_particles import flood
 
 LEAST_CENTRALITY = 0.35  # of a centre
 LEAST_RATIO = 1.5  # of a centre's to that of the valley before a higher one, `NOISE` on both

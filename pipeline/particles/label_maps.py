@@ -3,7 +3,7 @@
 import numpy as np
 from skimage import measure
 
-from pipeline.progress import first_names
+from pipeline.wording import first_names
 
 # Of numbers: the share of those up to the largest that occur, and of a number's pixels that have
 # the same number on the right and below, in the median. The greys of smoothed edges are lines.

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.checks.values import measured_ranges
 from pipeline.particle_shapes import COLUMNS
-from pipeline.progress import first_names
+from pipeline.wording import first_names
 
 
 def check_filters(filters: Mapping[str, tuple]) -> None:
@@ -44,7 +44,7 @@ def check_unit_of_filters(
         )
 
 
-def filter_particles(
+def choose_particles(
     columns: dict[str, np.ndarray], exclude_border: bool, filters: Mapping[str, tuple]
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Return which particles stay (bool), and how many were dropped for what reason.

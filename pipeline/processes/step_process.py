@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.processes.run_lock import identity_of
 from pipeline.run_folders import write_json
+from pipeline.step_table import LOG
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def run_in_process(folder, number, function, keywords, options, tell_lock):
             "deterministic": options.get("DETERMINISTIC", False),
             "use_xla": options.get("USE_XLA", "auto"),
         },
-        "log_file": str(folder / "log.txt"),
+        "log_file": str(folder / LOG),
         "parent": identity_of(os.getpid()),
     }
     job_file = folder / "job.json"

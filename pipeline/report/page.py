@@ -6,7 +6,6 @@ from string import Template
 
 from pipeline.files.csv_tables import read_table
 from pipeline.files.whole_files import whole_file
-from pipeline.progress import counted
 from pipeline.report.parts import (
     number,
     numbers,
@@ -29,6 +28,7 @@ from pipeline.report.training import (
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR
 from pipeline.run_folders import read_json
 from pipeline.step_table import STEPS
+from pipeline.wording import counted
 
 # A page of 20 MB opens everywhere; base64 makes 4 bytes of 3.
 GALLERY_BYTES = 10_000_000

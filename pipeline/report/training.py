@@ -9,7 +9,6 @@ import numpy as np
 
 from pipeline.files.csv_tables import read_table
 from pipeline.image_files import list_images, read_image
-from pipeline.progress import counted
 from pipeline.report.parts import options_list, picture, plot, section
 from pipeline.report.pictures import (
     jpeg_uri,
@@ -21,6 +20,7 @@ from pipeline.report.pictures import (
 from pipeline.run_folders import MADE_WITH, fingerprint, list_runs, read_record
 from pipeline.training.preview_sheets import contact_sheet
 from pipeline.training_data.fake_micrographs import fake_micrographs_folder
+from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 

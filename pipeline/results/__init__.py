@@ -1,1 +1,1 @@
-"""What step 7 leaves beside the report: tables, plots, overlays, ImageJ ROIs."""
+"""What step 7 leaves beside the report: tables, plots, overlays, ImageJ ROIs, doubts."""

@@ -6,7 +6,7 @@ from pipeline.files.info_bar import describe_missed_bars
 from pipeline.files.mask_origin import CHANGED
 from pipeline.particles.label_maps import describe_inverted
 from pipeline.particles.size_distribution import FEWEST_IMAGES
-from pipeline.progress import counted, first_names
+from pipeline.wording import counted, first_names
 
 # Fewer pixels (an equivalent diameter of 5) give no shape, and are often remnants of a mask.
 SMALL_AREA_PIXELS = 20

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.files.csv_tables import write_table
-from pipeline.progress import counted
 from pipeline.scoring.error_kinds import KINDS
 from pipeline.scoring.scores import compute_scores, pool
+from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""How a network is trained: the loop, its checkpoints and previews, and its failures."""
+"""How a network is trained: the loop, its runs and checkpoints, and its previews."""

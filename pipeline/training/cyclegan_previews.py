@@ -18,44 +18,40 @@ def preview_sheets(model, data_dir, invert_images, in_unit_range):
 
     A row: tile | translated | translated back | outline of the mask over the darkened micrograph.
     """
-    for side, files in (
-        ("A-B-A", list_images(data_dir / "testA")[:2]),
-        ("B-A-B", list_images(data_dir / "testB")[:2]),
-    ):
-        pictures = []
-        for file in files:
-            tile = read_image(file)
-            if side == "A-B-A":
-                fake = predict(model.gen_a, encode_micrograph(tile, invert_images)[None])
-                again = predict(model.gen_b, fake)
-                mask = decode_mask(fake[0], in_unit_range)
-                overlay = outline_overlay(tile, mask)
-                row = (tile, mask, decode_micrograph(again[0], invert_images), overlay)
-            else:
-                fake = predict(model.gen_b, encode_mask(tile, in_unit_range)[None])
-                again = predict(model.gen_a, fake)
-                micrograph = decode_micrograph(fake[0], invert_images)
-                overlay = outline_overlay(micrograph, tile)
-                row = (tile, micrograph, decode_mask(again[0], in_unit_range), overlay)
-            pictures.extend(row)
-        yield side, contact_sheet(pictures, 4)
+    to_mask, to_micrograph = _translators(model, invert_images, in_unit_range)
+    pictures = []
+    for file in list_images(data_dir / "testA")[:2]:
+        tile = read_image(file)
+        mask, fake = to_mask(encode_micrograph(tile, invert_images))
+        pictures += [tile, mask, to_micrograph(fake)[0], outline_overlay(tile, mask)]
+    yield "A-B-A", contact_sheet(pictures, 4)
+    pictures = []
+    for file in list_images(data_dir / "testB")[:2]:
+        tile = read_image(file)
+        micrograph, fake = to_micrograph(encode_mask(tile, in_unit_range))
+        pictures += [tile, micrograph, to_mask(fake)[0], outline_overlay(micrograph, tile)]
+    yield "B-A-B", contact_sheet(pictures, 4)
 
 
 def translate_test_tiles(model, data_dir, invert_images, in_unit_range):
     """Return the fake masks of testA, the fake micrographs of testB, and testB: uint8 (n, h, w)."""
+    to_mask, to_micrograph = _translators(model, invert_images, in_unit_range)
     micrographs = [read_image(file) for file in list_images(data_dir / "testA")]
     masks = [read_image(file) for file in list_images(data_dir / "testB")]
-    fake_masks = [
-        decode_mask(
-            predict(model.gen_a, encode_micrograph(tile, invert_images)[None])[0],
-            in_unit_range,
-        )
-        for tile in micrographs
-    ]
-    fake_micrographs = [
-        decode_micrograph(
-            predict(model.gen_b, encode_mask(tile, in_unit_range)[None])[0], invert_images
-        )
-        for tile in masks
-    ]
+    fake_masks = [to_mask(encode_micrograph(tile, invert_images))[0] for tile in micrographs]
+    fake_micrographs = [to_micrograph(encode_mask(tile, in_unit_range))[0] for tile in masks]
     return np.array(fake_masks), np.array(fake_micrographs), np.array(masks)
+
+
+def _translators(model, invert_images, in_unit_range):
+    """Return ``to_mask`` and ``to_micrograph``: encoded tile -> (picture, what the other takes)."""
+
+    def to_mask(tile):
+        fake = predict(model.gen_a, tile[None])[0]
+        return decode_mask(fake, in_unit_range), fake
+
+    def to_micrograph(tile):
+        fake = predict(model.gen_b, tile[None])[0]
+        return decode_micrograph(fake, invert_images), fake
+
+    return to_mask, to_micrograph

@@ -15,13 +15,14 @@ import numpy as np
 
 from models import backend
 from models.available_cores import available_cores
-from pipeline.progress import format_seconds, live_line
+from pipeline.progress import live_line
 from pipeline.training.training_runs import (
     load_checkpoint,
     save_checkpoint,
     training_went_wrong,
     write_log,
 )
+from pipeline.wording import format_seconds
 
 logger = logging.getLogger(__name__)
 

@@ -43,8 +43,8 @@ ARRANGEMENT = (
     "perlin_noise_frequency",
     "max_overlap",
 )
-# Outlines drawn from the WGAN: about as many as one image shows particles, for each image, up to
-# a number beyond which more outlines would not make the masks more diverse.
+# Outlines drawn, by the WGAN or by augmentation: about as many as one image shows particles, for
+# each image, up to a number beyond which more outlines would not make the masks more diverse.
 OUTLINES_PER_MASK = 128
 MOST_OUTLINES = 1024
 TYPICAL_OUTLINES = 200  # looked at to know what is made of them at a scale

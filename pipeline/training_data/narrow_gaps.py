@@ -8,7 +8,7 @@ particles one. Source: the border weight of Ronneberger et al., "U-Net", MICCAI 
 import numpy as np
 from scipy.ndimage import find_objects
 
-from pipeline.particles.touching_particles import distance_to_background, widened
+from pipeline.particles.components import distance_to_background, widened
 
 SIGMA = 5.0  # pixels, as published
 REACH = 15  # pixels, three sigma: the widest gap that counts

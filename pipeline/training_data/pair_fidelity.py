@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from pipeline.files.csv_tables import read_table
-from simulate.scenes import foreground_of_labels, foreground_of_micrograph
+from pipeline.training_data.scenes import foreground_of_micrograph
+from simulate.mask_image import foreground_of_labels
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pipeline.intensities import stretch_to_uint8
 from pipeline.progress import progress
 from pipeline.resampling import as_cyclegan_sees
 from pipeline.tiles import tile_positions
-from simulate.scenes import foreground_of_micrograph
+from pipeline.training_data.scenes import foreground_of_micrograph
 
 logger = logging.getLogger(__name__)
 

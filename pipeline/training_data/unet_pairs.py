@@ -61,7 +61,7 @@ def _check_labels(labels: Path, mask: Path) -> None:
         )
 
 
-def read_micrograph(image_file, contrast_range, dark_background):
+def read_fake(image_file, contrast_range, dark_background):
     """Return a micrograph as the UNet sees it, in [0, 1]: float32 (h, w, 1).
 
     Particles are bright in it: it is negated where the background is not dark. It is clipped to
@@ -93,14 +93,14 @@ def _particles(mask, is_mask):
 
 
 def pair_reader(pairs, contrast_range, dark_background, target, with_closeness, keep_in):
-    """Return ``read(index)`` -> one of ``pairs``, by `read_micrograph` and `read_target`.
+    """Return ``read(index)`` -> one of ``pairs``, by `read_fake` and `read_target`.
 
     ``keep_in`` is "memory", where all are read first, or a folder: what takes long to compute is
     kept in a file there (see `KeptTargets`), and the rest read each time.
     """
 
     def micrograph(index):
-        return read_micrograph(pairs[index][0], contrast_range, dark_background)
+        return read_fake(pairs[index][0], contrast_range, dark_background)
 
     def make_target(index):
         return read_target(pairs[index][1], target, with_closeness)

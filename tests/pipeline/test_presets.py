@@ -95,11 +95,11 @@ def test_auto_does_not_switch_to_another_preset_in_a_folder_with_networks(tmp_pa
 def test_what_is_no_record_hides_no_other_problem(tmp_path, monkeypatch):
     monkeypatch.setattr(presets, "machine_shows_gpu", lambda: False)
     options = {"PRESET": "auto", "preset": presets.choose_preset({"PRESET": "auto"})}
-    write_json(tmp_path / presets.RECORD, ["no record"])
+    write_json(tmp_path / presets.PRESET_RECORD, ["no record"])
     (tmp_path / "file").touch()
     for folder in (tmp_path, tmp_path / "file" / ".workflow", Path("a\0b")):
         assert presets.describe_switch(options, folder) == []
-    write_json(tmp_path / presets.RECORD, {"preset": "published"})
+    write_json(tmp_path / presets.PRESET_RECORD, {"preset": "published"})
     for no_records in (7, True, ["1", "3"]):
         write_json(tmp_path / "steps.json", no_records)
         assert presets.describe_switch(options, tmp_path) == []

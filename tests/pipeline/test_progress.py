@@ -1,4 +1,4 @@
-"""What a waiting user reads: durations, the live line, how much is done and how long it takes."""
+"""What a waiting user reads: the live line, how much is done and how long it takes."""
 
 import logging
 import sys
@@ -7,36 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline import progress
-
-
-def test_numbers_with_their_word():
-    assert [progress.counted(number, "file") for number in (0, 1, 2)] == [
-        "0 files",
-        "1 file",
-        "2 files",
-    ]
-    assert progress.counted(1, "mask has", "masks have") == "1 mask has"
-    assert progress.counted(2, "mask has", "masks have") == "2 masks have"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (48.4, "48 s"),
-        (60, "1:00 min"),
-        (200, "3:20 min"),
-        (65.4, "1:05 min"),
-        (59.6, "1:00 min"),
-        (3599.4, "59:59 min"),
-        (3599.6, "1:00 h"),
-        (7500, "2:05 h"),
-        (7559, "2:05 h"),
-        (360_000, "100:00 h"),
-    ],
-)
-def test_durations_as_people_say_them(seconds, text):
-    assert progress.format_seconds(seconds) == text
 
 
 @pytest.fixture
@@ -92,3 +62,9 @@ def test_a_terminal_gets_one_line_that_is_removed_in_the_end(clock, monkeypatch,
         "\r\033[K  tiles: 1 of 4, 1:00 min left\r\033[K  tiles: 3 of 4, 13 s left\r\033[K"
     )
     assert caplog.messages == ["tiles: 4 in 1:00 min"]
+
+
+def test_of_nothing_nothing_is_said(caplog):
+    caplog.set_level(logging.INFO)
+    assert list(progress.progress([], "masks simulated")) == []
+    assert not caplog.messages

@@ -7,13 +7,13 @@ from scipy.spatial.distance import cdist
 from skimage.draw import ellipse
 
 from simulate.mask_image import (
+    foreground_of_labels,
     number_consecutively,
     place_particles,
     random_generator,
     simulate_label_map,
 )
 from simulate.outlines import prepare_library, prepare_particle, scale_limits
-from simulate.scenes import foreground_of_labels
 from tests.simulate.plain_simulation import plain_label_map, plain_place
 
 SCALING = {

@@ -9,7 +9,7 @@ from scipy import ndimage
 from skimage.morphology import h_maxima
 
 from pipeline.particle_masks import close_slits, fill_holes
-from pipeline.particles import touching_particles
+from pipeline.particles import components
 from pipeline.particles.grow_particles import (
     LEAST_RISE,
     centrality,
@@ -217,7 +217,7 @@ def test_an_image_of_many_components_has_a_progress_of_its_own(monkeypatch, capl
     central = centrality(labels)
     expected = grow_particles(labels > 0, central, 0.5)
     assert not caplog.messages
-    monkeypatch.setattr(touching_particles, "MANY_COMPONENTS", 3)
+    monkeypatch.setattr(components, "MANY_COMPONENTS", 3)
     np.testing.assert_array_equal(grow_particles(labels > 0, central, 0.5), expected)
     assert caplog.messages == [
         "agglomerates cut into particles: 3 in 0 s",

@@ -6,7 +6,7 @@ import pytest
 from pipeline.particles.particle_filters import (
     check_filters,
     check_unit_of_filters,
-    filter_particles,
+    choose_particles,
 )
 
 COLUMNS = {
@@ -18,21 +18,21 @@ COLUMNS = {
 
 
 def test_a_range_includes_its_ends():
-    stays, dropped = filter_particles(COLUMNS, False, {"area": (10, 40)})
+    stays, dropped = choose_particles(COLUMNS, False, {"area": (10, 40)})
     assert stays.tolist() == [False, True, True, True, False]
     assert dropped == {"dropped_by_area": 2}
 
 
 def test_every_particle_is_counted_for_its_first_reason_only():
     filters = {"area": (10, None), "convexity": (0.8, None)}
-    stays, dropped = filter_particles(COLUMNS, True, filters)
+    stays, dropped = choose_particles(COLUMNS, True, filters)
     assert stays.tolist() == [False, False, True, False, False]
     # Particle 1 is at the border and too small.
     assert dropped == {"dropped_at_border": 2, "dropped_by_area": 0, "dropped_by_convexity": 2}
 
 
 def test_without_filters_all_stay():
-    stays, dropped = filter_particles(COLUMNS, False, {})
+    stays, dropped = choose_particles(COLUMNS, False, {})
     assert stays.all() and dropped == {}
 
 

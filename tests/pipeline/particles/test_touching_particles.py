@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.particles import touching_particles
+from pipeline.particles import components
 from pipeline.particles.touching_particles import split_touching_particles
 from tests.pipeline.plain_segmentation import plain_split
 
@@ -73,7 +73,7 @@ def test_min_distance_below_one_is_named():
 
 def test_only_an_image_of_many_components_has_a_progress_of_its_own(monkeypatch, caplog):
     caplog.set_level("INFO")
-    monkeypatch.setattr(touching_particles, "MANY_COMPONENTS", 3)
+    monkeypatch.setattr(components, "MANY_COMPONENTS", 3)
     split_touching_particles(disks((10, 10, 5), (30, 60, 8)), 5)
     assert not caplog.messages
     assert split_touching_particles(disks((10, 10, 5), (30, 60, 8), (50, 10, 6)), 5).max() == 3

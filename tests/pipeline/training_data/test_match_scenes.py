@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.training_data import match_scenes
 from pipeline.training_data.match_scenes import FREQUENCY_SAMPLE, _fit_frequency, fit_options
-from simulate.scenes import Scene
+from pipeline.training_data.scenes import Scene
 
 STEPS = (0.5, 0.7, 1.0, 1.4, 2.0)
 OPTIONS = {"perlin_noise_frequency": 8.0, "tile_height": 64, "tile_width": 96, "seed": 1}

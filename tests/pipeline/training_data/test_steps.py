@@ -94,7 +94,7 @@ def test_the_target_is_the_mask_or_the_mask_and_the_centrality(tmp_path):
     write_image(tmp_path / "mask.tif", np.uint8(255) * (labels > 0))
     write_image(tmp_path / "labels.tif", labels)
     image, dark = (
-        unet_pairs.read_micrograph(tmp_path / "image.tif", None, dark_background)
+        unet_pairs.read_fake(tmp_path / "image.tif", None, dark_background)
         for dark_background in (True, False)
     )
     np.testing.assert_allclose(dark, 1 - image, atol=1e-6)

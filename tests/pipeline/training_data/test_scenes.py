@@ -8,14 +8,10 @@ from skimage.filters import threshold_li
 
 from pipeline.intensities import stretch_to_uint8
 from pipeline.tiles import iterate_tiles
+from pipeline.training_data.scenes import foreground_of_micrograph, ks_distance, measure_scene
 from simulate.examples import make_examples
+from simulate.mask_image import foreground_of_labels
 from simulate.outlines import CROSS
-from simulate.scenes import (
-    foreground_of_labels,
-    foreground_of_micrograph,
-    ks_distance,
-    measure_scene,
-)
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,10 @@ import cv2
 import numpy as np
 from skimage.filters import threshold_li
 
-from simulate.outlines import CROSS, GAP, fill_from_corner
+from pipeline.intensities import with_bright_particles
+from simulate.mask_image import close_and_fill
+from simulate.outlines import CROSS
 
-# Closes the gap that separates touching particles in a simulated mask, and the shadow between those
-# of a micrograph.
-CLOSING = np.ones((2 * GAP + 1, 2 * GAP + 1), np.uint8)
 SMOOTHING = 1.0  # sigma, pixels, of a micrograph before its threshold
 # How far particles are brighter than the background, in the median: in standard deviations of the
 # noise from pixel to pixel, or, as noise that is strong widens both, of the darker side itself.
@@ -40,26 +39,12 @@ def foreground_of_micrograph(micrograph: np.ndarray, dark_background: bool) -> n
     """Return where a micrograph shows particles: bool (h, w), by Li's threshold, without specks.
 
     ``micrograph`` is uint8 (h, w). Edges shine and interiors may be as dark as the background, so
-    gaps are closed and holes filled, as `foreground_of_labels` does. Nothing is foreground where
-    no threshold tells more than the noise.
+    gaps are closed and holes filled, as `simulate.mask_image.foreground_of_labels` does. Nothing
+    is foreground where no threshold tells more than the noise.
     Source: Li and Tam, Pattern Recognition Letters 19 (1998).
     """
     bright = _brighter_part(with_bright_particles(micrograph, dark_background))
-    return _close_and_fill(cv2.morphologyEx(bright.astype(np.uint8), cv2.MORPH_OPEN, CROSS))
-
-
-def with_bright_particles(micrograph: np.ndarray, dark_background: bool) -> np.ndarray:
-    """Return a micrograph as Li's threshold wants it: negated where particles are dark, for it is
-    made for a dark background.
-
-    ``micrograph`` is (h, w), integers or floats. uint8 and uint16 stay what they are, all others
-    become float64: scikit-image counts integers in a histogram of all their values, too many at
-    32 bit, and subtracts the minimum in their own type, too small for the range of signed ones.
-    """
-    if micrograph.dtype not in (np.uint8, np.uint16):
-        greys = micrograph.astype(np.float64)
-        return greys if dark_background else np.negative(greys, out=greys)
-    return micrograph if dark_background else np.iinfo(micrograph.dtype).max - micrograph
+    return close_and_fill(cv2.morphologyEx(bright.astype(np.uint8), cv2.MORPH_OPEN, CROSS))
 
 
 def _brighter_part(image: np.ndarray) -> np.ndarray:
@@ -99,20 +84,6 @@ def _stand_apart(brighter: np.ndarray, darker: np.ndarray, noise: float) -> bool
     spread = np.median(np.abs(darker - middle)) / NORMAL_DEVIATION
     least = min(LEAST_OVER_NOISE * noise, LEAST_OVER_SPREAD * spread)
     return bool(np.median(brighter) - middle >= max(least, 1))  # less than a grey is rounding
-
-
-def foreground_of_labels(labels: np.ndarray) -> np.ndarray:
-    """Return what a simulated label map (h, w) covers: bool, the gaps between its particles and
-    the holes in its agglomerates included."""
-    return _close_and_fill((labels > 0).astype(np.uint8))
-
-
-def _close_and_fill(mask):
-    rim = CLOSING.shape[0] // 2
-    # What lies beyond the edge is unknown: mirrored, it neither closes nor opens gaps there.
-    mirrored = cv2.copyMakeBorder(mask, rim, rim, rim, rim, cv2.BORDER_REFLECT)
-    closed = cv2.morphologyEx(mirrored, cv2.MORPH_CLOSE, CLOSING)[rim:-rim, rim:-rim]
-    return fill_from_corner(np.pad(closed, 1))[1:-1, 1:-1].astype(bool)
 
 
 def measure_scene(foreground: np.ndarray, labels: np.ndarray | None = None) -> Scene:
