@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.checks.disk import check_disk_space, estimate_bytes
-from pipeline.checks.earlier_steps import check_earlier_steps, check_pairs, check_scale
+from pipeline.checks.earlier_steps import (
+    check_earlier_steps,
+    check_pairs,
+    check_scale,
+    scale_of_unet,
+)
 from pipeline.checks.files import check_images, check_named_models
 from pipeline.checks.gpu_memory import warn_of_little_gpu_memory
 from pipeline.checks.machine import (
@@ -150,12 +155,14 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
     if is_needed("INPUT_DIR_IMAGES", STEPS_WITH_IMAGES):
         folder = Path(options["INPUT_DIR_IMAGES"])
         image_crop = options.get("IMAGE_CROP", "auto")
-        by_tiles = any(keywords.get("whole_image") is False for _, _, keywords in calls or [])
-        is_cut = by_tiles or is_needed("TILE_SIZE_H", {"prepare_images"})
-        tile_to_cut = tile if is_cut else None
+        tile_to_cut, scale_to_cut = None, scale
+        if is_needed("TILE_SIZE_H", {"prepare_images"}):
+            tile_to_cut = tile
+        elif any(keywords.get("whole_image") is False for _, _, keywords in calls or []):
+            tile_to_cut, scale_to_cut = tile, scale_of_unet(calls) or scale
         to_train = is_needed("INPUT_DIR_IMAGES", {"prepare_images", "train_unet"})
         found, sizes = check_images(
-            "INPUT_DIR_IMAGES", folder, image_crop, tile_to_cut, scale, to_train
+            "INPUT_DIR_IMAGES", folder, image_crop, tile_to_cut, scale_to_cut, to_train
         )
         problems += found
         if _measures_all_by_metadata(calls or []):

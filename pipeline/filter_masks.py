@@ -29,7 +29,7 @@ from pipeline.particle_masks import (
     segment_particles,
 )
 from pipeline.progress import progress
-from pipeline.resampling import at_scale, mask_at_size
+from pipeline.resampling import as_cyclegan_sees, mask_at_size
 from pipeline.run_folders import MADE_WITH, check_made_from, fingerprint, open_output_folder
 from pipeline.training_data.fake_micrographs import BLURRED, FAKES
 from pipeline.training_data.pair_fidelity import PAIRS_TABLE, describe_fidelity, measure_fidelity
@@ -264,7 +264,8 @@ def _filter_raw_masks(
         raw_mask = read_image(raw_path)
         micrograph = read_micrograph(micrograph_path, image_crop)
         own_size = micrograph.shape
-        micrograph = at_scale(micrograph, micrograph_scale)
+        # Spikes would move Li's threshold, by which particles stay.
+        micrograph = as_cyclegan_sees(micrograph, micrograph_scale)
         by = "IMAGE_CROP and MICROGRAPH_SCALE"
         _check_size(raw_mask, raw_path, micrograph, micrograph_path, by)
         labels = fill_holes(label_particles(segment_particles(raw_mask, **segmentation)))

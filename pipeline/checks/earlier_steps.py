@@ -95,6 +95,15 @@ def _scales_before(number, keywords, running):
         yield "4", "translated", read_record(translated / MADE_WITH).get("micrograph_scale")
 
 
+def scale_of_unet(calls: list[tuple[str, str, dict]]) -> float | None:
+    """Return the scale of the UNet that step 6b runs; None if not known, or still to train."""
+    running = {number: keywords for number, _, keywords in calls}
+    keywords = running.get("6b", {})
+    if "6a" in running and not keywords.get("unet_model"):
+        return None
+    return _scale_of_model("unet", keywords)
+
+
 def _scale_of_model(network, keywords):
     folder, run = keywords.get(f"{network}_dir"), keywords.get(f"{network}_model")
     if folder_name(folder) or (run and not isinstance(run, str)):

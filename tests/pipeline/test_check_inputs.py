@@ -10,6 +10,7 @@ import tifffile
 
 from pipeline.check_inputs import check_inputs
 from pipeline.checks.values import UNKNOWN
+from pipeline.run_folders import write_json
 from pipeline.step_table import INPUTS
 from tests.start_process import default_calls, default_options, leave_outputs
 
@@ -207,6 +208,22 @@ def test_images_smaller_than_a_tile_stop_steps_that_cut_tiles(options, step, who
     problems = problems_of(options, calls)
     assert len(problems) == 3
     assert "0.png has 60 x 80 pixels" in problems[0] and "a tile of 64 x 64" in problems[0]
+
+
+@pytest.mark.parametrize(("learned_at", "fits"), [(1.0, True), (0.5, False)])
+def test_tiles_are_cut_of_what_the_unet_sees(options, learned_at, fits):
+    """A UNet trained before sees micrographs at its own scale, whatever the option is now."""
+    options |= {"RUN_INFERENCE_ON_WHOLE_IMAGE": False, "TILE_SIZE_H": 48, "TILE_SIZE_W": 48}
+    options |= {"MICROGRAPH_SCALE": 0.5 if fits else 1.0}
+    calls = [call for call in default_calls(options) if call[0] == "6b"]
+    leave_outputs("6a", calls[0][2])
+    (run,) = Path(options["UNET_DIR"], "Models").iterdir()
+    write_json(run / "options.json", {"options": {"micrograph_scale": learned_at}})
+    if fits:
+        check_inputs(options, calls)
+        return
+    problems = problems_of(options, calls)
+    assert "0.png has 30 x 40 pixels" in problems[0] and "a tile of 48 x 48" in problems[0]
 
 
 def write_scales(options):

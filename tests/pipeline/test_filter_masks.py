@@ -209,6 +209,33 @@ def test_bright_background_keeps_dark_particles(folders):
     assert read_image(folders / "Output_Masks_CycleGAN" / "ü.tif").any()
 
 
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_a_single_bad_pixel_takes_no_pale_particle_away(folders, dark_background):
+    """Li's threshold counts from the darkest pixel on, and so would rise by a dead one."""
+    labels = np.zeros((160, 160), np.uint8)
+    for number, (row, column) in enumerate(np.ndindex(5, 5), start=1):
+        labels[10 + 30 * row : 26 + 30 * row, 10 + 30 * column : 26 + 30 * column] = number
+    brightness = np.concatenate([[0], np.linspace(1500, 6000, 25)])[labels]
+    noise = np.random.default_rng(0).normal(0, 150, labels.shape)
+    image = 20_000 + (brightness if dark_background else -brightness) + noise
+    kept = {}
+    for bad_pixel in (None, 0 if dark_background else 60_000):
+        if bad_pixel is not None:
+            image[-1, -1] = bad_pixel
+        for path in list_images(folders / "Input_Images"):
+            write_image(path, np.rint(image).astype(np.uint16))
+            raw = np.uint8(220) * (labels > 0)
+            write_image(generated(folders, "B") / f"{path.stem}.tif", raw)
+        if not dark_background:
+            for seed, path in enumerate(list_images(generated(folders, "A"))):
+                write_image(path, micrograph(seed, 200, 60))
+        run(folders, dark_background=dark_background)
+        kept[bad_pixel] = read_image(folders / "Output_Masks_CycleGAN" / "ü.tif")
+    with_all, with_one_bad = kept.values()
+    assert with_all.any() and not with_all.all()
+    np.testing.assert_array_equal(with_one_bad, with_all)
+
+
 def test_info_bar_is_cropped_from_the_micrographs(folders):
     bar = np.zeros((10, 60), np.uint16)
     for path in list_images(folders / "Input_Images"):
