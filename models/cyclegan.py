@@ -235,8 +235,9 @@ def build_cyclegan(
     """Return a CycleGan with initial weights that follow from ``seed``.
 
     ``filters`` of the generators; the discriminators begin with twice as many. ``image_shape`` is
-    (height, width, 1) of a training tile. With ``same_contrast`` the generators start by drawing
-    bright what is bright (see ``initial_weights.align_contrast``). ``options`` go to ``CycleGan``.
+    (height, width, 1) of a training tile. With ``same_contrast`` generators that have a skip
+    connection start by drawing bright what is bright (see ``initial_weights.align_contrast``).
+    ``options`` go to ``CycleGan``.
     """
     generators = [
         build_generator(
@@ -254,7 +255,7 @@ def build_cyclegan(
     ]
     for stream, network in enumerate(generators + discriminators):
         initialise_weights(network, seed, stream=10 + stream)
-    if same_contrast:
+    if same_contrast and use_skip_connection:  # without, the sign is open
         for generator in generators:
             align_contrast(generator)
     return CycleGan(
