@@ -264,8 +264,8 @@ def steps(run_step):
         # Negate the micrographs on their way in and out: so particles are bright in both domains,
         # and the generators need not learn that. Published: False.
         invert_images=not DARK_BACKGROUND,
-        # Generators with CYCLEGAN_USE_SKIPS start by drawing bright what is bright, so that they do
-        # not exchange particles and background; needs invert_images as above. Published: False.
+        # Start with generators that draw bright what is bright, so that they do not exchange
+        # particles and background; needs invert_images as above. Published: False.
         same_contrast=True,
         lambda_cycle=(10.0, 10.0),  # (micrographs, masks)
         lambda_identity=(0.5, 0.5),  # times lambda_cycle

@@ -18,7 +18,7 @@ from models import backend, layers
 from models.augmentation import augment
 from models.cyclegan_networks import build_discriminator, build_generator
 from models.image_pool import ImagePool
-from models.initial_weights import align_contrast, initialise_weights, seed_of_layer
+from models.initial_weights import initialise_weights, seed_of_layer
 from models.lean_networks import run_through
 from models.losses import crossentropy
 from models.optimizers import Adam
@@ -229,15 +229,12 @@ def build_cyclegan(
     use_resize_convolution=False,
     use_binary_crossentropy=False,
     gaussian_noise_value=0.0,
-    same_contrast=False,
     **options,
 ):
     """Return a CycleGan with initial weights that follow from ``seed``.
 
     ``filters`` of the generators; the discriminators begin with twice as many. ``image_shape`` is
-    (height, width, 1) of a training tile. With ``same_contrast`` generators that have a skip
-    connection start by drawing bright what is bright (see ``initial_weights.align_contrast``).
-    ``options`` go to ``CycleGan``.
+    (height, width, 1) of a training tile. ``options`` go to ``CycleGan``.
     """
     generators = [
         build_generator(
@@ -255,9 +252,6 @@ def build_cyclegan(
     ]
     for stream, network in enumerate(generators + discriminators):
         initialise_weights(network, seed, stream=10 + stream)
-    if same_contrast and use_skip_connection:  # without, the sign is open
-        for generator in generators:
-            align_contrast(generator)
     return CycleGan(
         generators,
         discriminators,

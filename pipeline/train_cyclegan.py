@@ -8,6 +8,7 @@ import numpy as np
 from models.augmentation import draw_chances
 from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
+from models.initial_weights import align_contrast
 from models.precision import computing_in
 from pipeline.checks.step_options import check_combinations
 from pipeline.image_files import (
@@ -29,6 +30,7 @@ from pipeline.wording import counted
 logger = logging.getLogger(__name__)
 
 MODELS = ("mask_to_image.keras", "image_to_mask.keras")
+TILES_LOOKED_AT = 16  # of each domain, for the contrast to start with
 SHOWN_LOSSES = ("d_a", "d_b", "g_adv_a", "g_adv_b", "g_cyc_a", "g_cyc_b")
 
 
@@ -111,7 +113,6 @@ def train_cyclegan(
             use_resize_convolution=use_resize_convolution,
             use_binary_crossentropy=use_binary_crossentropy,
             gaussian_noise_value=gaussian_noise_value,
-            same_contrast=same_contrast,
             pool_size=pool_size,
             lambda_cycle=lambda_cycle,
             lambda_identity=lambda_identity,
@@ -119,8 +120,12 @@ def train_cyclegan(
             cycle_noise=cycle_noise,
             augment_discriminators=augment_discriminators,
         )
-    model.set_up(learning_rate, beta_1, generator_ema)
     coding = invert_images, use_binary_crossentropy
+    if same_contrast:
+        sides = _sides(files_a, files_b, coding)
+        for generator, side in zip((model.gen_a, model.gen_b), sides, strict=True):
+            align_contrast(generator, _some_tiles(*side))
+    model.set_up(learning_rate, beta_1, generator_ema)
 
     def rate(epoch):
         return learning_rate * linear_decay(epoch, epochs, constant_learning_rate_share)
@@ -156,14 +161,25 @@ def _steps_per_epoch(files_a, files_b, batch_size):
     return -(-max(len(files_a), len(files_b)) // batch_size)
 
 
+def _sides(files_a, files_b, coding):
+    """Return of each domain the files, how they are encoded, and the option of that."""
+    return (files_a, encode_micrograph, coding[0]), (files_b, encode_mask, coding[1])
+
+
+def _some_tiles(files, encode, option):
+    """Return a few of a domain's tiles, from all over it, as the networks see them."""
+    chosen = np.linspace(0, len(files) - 1, min(len(files), TILES_LOOKED_AT), dtype=int)
+    return np.stack([encode(read_image(files[index]), option) for index in chosen])
+
+
 def _batch_maker(files_a, files_b, coding, batch_size, pool_size, seed):
     """Return ``make_batch(epoch, step)``, the batches that ``CycleGan.train_step`` takes.
 
     An epoch goes through all of the longer list; the shorter one begins again.
     """
+    sides = _sides(files_a, files_b, coding)
     count = max(len(files_a), len(files_b))
     steps_per_epoch = _steps_per_epoch(files_a, files_b, batch_size)
-    sides = (files_a, encode_micrograph, coding[0]), (files_b, encode_mask, coding[1])
 
     def make_batch(epoch, step):
         tiles = []

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from models import lean_networks
-from models.cyclegan import build_cyclegan
 from models.cyclegan_networks import build_generator
 from models.initial_weights import align_contrast, initialise_weights, seed_of_layer
 
@@ -84,61 +83,49 @@ def disks(share):
     return (np.where(inside, -0.2, -0.6) + noise)[..., None].astype(np.float32), inside
 
 
-def contrasts(generator):
-    """Return how a generator's images of few to many disks correlate with where they are."""
-    found = []
-    for share in (0.2, 0.4, 0.6, 0.8):
-        micrographs, inside = disks(share)
-        drawn = lean_networks.predict(generator, micrographs)
-        found.append(np.corrcoef(drawn.ravel(), inside.ravel())[0, 1])
-    return found
+def contrast(generator, images, inside):
+    """Return how what a generator draws of images of disks correlates with where they are."""
+    drawn = lean_networks.predict(generator, images)
+    return np.corrcoef(drawn.ravel(), inside.ravel())[0, 1]
 
 
+@pytest.mark.parametrize("use_skip_connection", [True, False])
 @pytest.mark.parametrize("output_activation", ["tanh", "sigmoid"])
-@pytest.mark.parametrize("use_resize_convolution", [True, False])
+@pytest.mark.parametrize("share", [0.2, 0.8])
 def test_generators_start_by_drawing_bright_what_is_bright(
-    output_activation, use_resize_convolution
+    use_skip_connection, output_activation, share
 ):
-    """Random weights do so as often as not, and some where few particles are and not where many."""
-    before, after = [], []
+    images, inside = disks(share)
+    negated = 0
     for seed in range(6):
         generator = build_generator(
-            8, True, use_resize_convolution, output_activation=output_activation, residual_blocks=1
+            2, use_skip_connection, output_activation=output_activation, residual_blocks=1
         )
         initialise_weights(generator, seed)
-        first = generator.get_weights()
-        before.append(contrasts(generator))
-        align_contrast(generator)
-        after.append(contrasts(generator))
+        before, first = contrast(generator, images, inside), generator.get_weights()
+        align_contrast(generator, images)
+        if abs(before) < 0.05:  # neither
+            continue
         changed = [
-            own
+            not np.array_equal(own, other)
             for own, other in zip(first, generator.get_weights(), strict=True)
-            if not np.array_equal(own, other)
         ]
-        # The last kernel alone; not what it makes of the network that the connection goes around.
-        assert [kernel.shape for kernel in changed] == [(1, 1, 9, 1)]
-        (own,) = (weight for weight in first if weight.shape == (1, 1, 9, 1))
-        (new,) = (weight for weight in generator.get_weights() if weight.shape == (1, 1, 9, 1))
-        assert new[0, 0, 0] == own[0, 0, 0]
-        np.testing.assert_array_equal(np.abs(new), np.where(new == 0, 0, np.abs(own)))
-    assert 0.2 < np.mean(np.array(before) < 0) < 0.8
-    assert np.mean(np.array(after) > 0) > 0.9
-    assert np.median(after) > 0.5
+        assert sum(changed) == (before < 0), seed
+        assert contrast(generator, images, inside) == pytest.approx(abs(before), abs=1e-4)
+        negated += sum(changed)
+    assert negated < 6
+    if use_skip_connection:  # without, what goes through so many layers has hardly a sign
+        assert negated > 0
 
 
-def test_both_generators_of_a_cyclegan_start_so_where_it_is_wanted():
-    kinds = {}
-    for same_contrast in (False, True):
-        options = {"use_skip_connection": True, "same_contrast": same_contrast}
-        gans = [build_cyclegan(4, (96, 96, 1), seed=seed, **options) for seed in range(3)]
-        kinds[same_contrast] = [contrasts(g) for gan in gans for g in (gan.gen_a, gan.gen_b)]
-    assert np.mean(np.array(kinds[False]) < 0) > 0.2 > np.mean(np.array(kinds[True]) < 0)
-
-
-def test_without_a_connection_all_weights_stay():
-    weights = [
-        build_cyclegan(2, (96, 96, 1), same_contrast=same_contrast).get_weights()
-        for same_contrast in (False, True)
-    ]
-    for own, other in zip(*weights, strict=True):
-        np.testing.assert_array_equal(own, other)
+def test_the_sign_depends_on_how_much_is_bright():
+    """After a normalisation: so one that is right where little is may be wrong where much is."""
+    wrong = 0
+    for seed in range(12):
+        generator = build_generator(4, True, True, residual_blocks=1)
+        initialise_weights(generator, seed)
+        align_contrast(generator, disks(0.2)[0])
+        wrong += contrast(generator, *disks(0.8)) < -0.05
+        align_contrast(generator, disks(0.8)[0])
+        assert contrast(generator, *disks(0.8)) > -0.05
+    assert wrong > 0

@@ -7,8 +7,10 @@ import keras
 import numpy as np
 import pytest
 
+from models import lean_networks
 from pipeline import train_cyclegan
 from pipeline.image_files import list_images, write_image
+from pipeline.training_data.gan_images import encode_mask, encode_micrograph
 
 OPTIONS = {
     "batch_size": 2,
@@ -99,7 +101,6 @@ def test_every_option_reaches_the_model_and_its_training(run, tmp_path):
         "use_resize_convolution": True,
         "use_binary_crossentropy": True,
         "gaussian_noise_value": 0.2,
-        "same_contrast": True,
         "pool_size": 7,
         "lambda_cycle": (8.0, 7.0),
         "lambda_identity": (0, 0),
@@ -124,6 +125,24 @@ def test_every_option_reaches_the_model_and_its_training(run, tmp_path):
     for own, expected in zip(seen["make_batch"](1, 1), make_batch(1, 1), strict=True):
         np.testing.assert_array_equal(own, expected)
     assert len(seen["make_batch"](0, 0)[0]) == 3
+
+
+@pytest.mark.parametrize("invert_images", [True, False])
+def test_both_generators_start_with_the_contrast_of_their_own_tiles(run, invert_images):
+    signs = {}
+    for seed in range(4):
+        for same_contrast in (False, True):
+            options = {"use_skip_connection": True, "invert_images": invert_images, "seed": seed}
+            model = run(same_contrast=same_contrast, when_failed="warn", **options)["model"]
+            micrographs = [encode_micrograph(tile("A", n), invert_images) for n in TILES["A"]]
+            masks = [encode_mask(tile("B", n), False) for n in TILES["B"]]
+            signs.setdefault(same_contrast, []).extend(
+                np.corrcoef(lean_networks.predict(generator, np.stack(tiles)).ravel(), own)[0, 1]
+                for generator, tiles in ((model.gen_a, micrographs), (model.gen_b, masks))
+                for own in (np.ravel(tiles),)
+            )
+    assert min(signs[True]) > -0.02 and min(signs[False]) < -0.1
+    np.testing.assert_allclose(np.abs(signs[False]), np.abs(signs[True]), atol=1e-4)
 
 
 @pytest.mark.parametrize(
