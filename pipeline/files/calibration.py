@@ -4,7 +4,12 @@ import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pipeline.files.pixel_size import MAX_RELATIVE_DIFFERENCE, read_pixel_size, read_stored_width
+from pipeline.files.pixel_size import (
+    MAX_RELATIVE_DIFFERENCE,
+    read_oblong_sides,
+    read_pixel_size,
+    read_stored_width,
+)
 from pipeline.image_files import image_size
 from pipeline.wording import first_names
 
@@ -33,6 +38,7 @@ def calibrate(
     else:
         found = [read_pixel_size(path) or (None, "none") for path in paths]
         warnings = _resized(path for path, (size, _) in zip(paths, found, strict=True) if size)
+    warnings += _oblong(paths)
     by_name = {path.name: size for path, (size, _) in zip(paths, found, strict=True)}
     problems = mixed_scales(by_name)
     if problems:
@@ -58,8 +64,11 @@ def calibrate(
 def check_pixel_sizes(paths: Iterable[Path]) -> list[str]:
     """Return the problem of `mixed_scales`, from the metadata of image files.
 
-    Where all are known, and differ much, a warning is logged.
+    Where all are known, and differ much, or pixels are not square, a warning is logged.
     """
+    paths = list(paths)
+    for warning in _oblong(paths):
+        logger.warning("%s", warning)
     found = {path.name: read_pixel_size(path, logging.DEBUG) for path in paths}
     sizes = {name: one and one[0] for name, one in found.items()}
     problems = mixed_scales(sizes)
@@ -127,6 +136,19 @@ def _resized(paths: Iterable[Path]) -> list[str]:
         f"{len(others)} of {len(widths)} images are not as wide as the microscope stored them "
         f"({first_names(others)}). If they were cropped, their pixel size is right; if they were "
         f"enlarged or reduced, it is not: set PIXEL_SIZE_NM."
+    ]
+
+
+def _oblong(paths: Iterable[Path]) -> list[str]:
+    """Return a warning where pixels are not square: PIXEL_SIZE_NM alone would make it no better."""
+    sides = {path.name: read_oblong_sides(path) for path in paths}
+    oblong = [f"{name}: {one[0]:g} x {one[1]:g} nm" for name, one in sides.items() if one]
+    if not oblong:
+        return []
+    return [
+        f"The pixels of {len(oblong)} of {len(sides)} images are not square, as their metadata say "
+        f"({first_names(oblong)}): areas, lengths and shapes are wrong. Scale these images so that "
+        f"their pixels are square (in ImageJ: Image > Scale), and save them as TIFF."
     ]
 
 

@@ -32,8 +32,7 @@ def find_mask_pairs(
 ) -> tuple[list[tuple[Path, Path]], list[str]]:
     """Return the (mask, micrograph) pairs of two folders, by name, and warnings.
 
-    Micrographs without a mask are passed over; masks (`list_masks`) without a micrograph are
-    warned of.
+    Of micrographs without a mask, and masks (`list_masks`) without a micrograph, it is warned.
 
     Raises
     ------
@@ -45,7 +44,7 @@ def find_mask_pairs(
     """
     mask_files, image_files = list_masks(masks_dir), list_images(images_dir)
     masks, images = ({stem_of(path) for path in files} for files in (mask_files, image_files))
-    paired, lonely = masks & images, sorted(masks - images)
+    paired, lonely, unmasked = masks & images, sorted(masks - images), sorted(images - masks)
     if not paired:
         raise FileNotFoundError(
             f"No mask in {masks_dir} has a micrograph of the same name in {images_dir}. Run the "
@@ -65,6 +64,11 @@ def find_mask_pairs(
         warnings.append(
             f"{counted(len(lonely), 'mask has', 'masks have')} no micrograph of the same name, "
             f"left out: {first_names(lonely)}."
+        )
+    if unmasked:
+        warnings.append(
+            f"{len(unmasked)} of {counted(len(images), 'micrograph')} not measured, as there is no "
+            f"mask of the same name: {first_names(unmasked)}."
         )
     return pairs, warnings
 

@@ -3,7 +3,8 @@
 import logging
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import tifffile
@@ -63,25 +64,61 @@ def read_pixel_size(path: Path, level: int = logging.WARNING) -> tuple[float, st
     that are not square are passed over, with a message of the logging ``level``. Cutting rows off
     an image does not change the size of its pixels.
     """
-    path = Path(path)
-    return _size_in_tiff(path, level) or _size_beside(path, level)
-
-
-def _size_in_tiff(path: Path, level: int) -> tuple[float, str] | None:
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        return None
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            for source, read_sides in SOURCES.items():
-                found = _one_size(read_sides, tiff, f"{path.name}: {source}", level)
-                if found is not None:
-                    return found, source
-    except METADATA_ERRORS as error:
-        logger.log(level, "%s: the metadata cannot be read (%s).", path.name, error)
+    for sides, source, name in _found_sides(Path(path), level):
+        if _is_square(sides):
+            # Back to the digits that were written: 7.34375e-09 m is 7.34375 nm.
+            return float(f"{sides[0]:.12g}"), source
+        logger.log(
+            level,
+            "%s: %s: the pixels are not square (%g x %g nm): ignored. Scale the image to square "
+            "pixels.",
+            *(name, source, *sides),
+        )
     return None
 
 
-def _size_beside(path: Path, level: int) -> tuple[float, str] | None:
+def read_oblong_sides(path: Path) -> tuple[float, float] | None:
+    """Return a pixel's width and height in nm where the file says that they differ, else None."""
+    found = [sides for sides, _, _ in _found_sides(Path(path), logging.DEBUG)]
+    return None if not found or any(map(_is_square, found)) else found[0]
+
+
+def _is_square(sides: tuple[float, float]) -> bool:
+    width, height = sides
+    return abs(width - height) <= MAX_RELATIVE_DIFFERENCE * width
+
+
+def _found_sides(path: Path, level: int) -> Iterator[tuple[tuple[float, float], str, str]]:
+    """Yield a pixel's width and height in nm, their source, and the name of the file that has it.
+
+    A size that cannot be read or makes no sense is passed over, with a message of a logging level.
+    """
+    for source, name, read_sides in _sources(path, level):
+        try:
+            sides = read_sides()
+        except METADATA_ERRORS as error:
+            logger.log(
+                level, "%s: %s: the pixel size there cannot be read (%s).", name, source, error
+            )
+            continue
+        if sides is None:
+            continue
+        if all(0 < side <= MAX_PIXEL_SIZE_NM for side in sides):
+            yield sides, source, name
+        else:
+            what = f"{name}: {source}"
+            logger.log(level, "%s: no micrograph has pixels of %g x %g nm: ignored.", what, *sides)
+
+
+def _sources(path: Path, level: int) -> Iterator[tuple[str, str, Callable]]:
+    """Yield each source that is there, the file it is in, and the function that reads it."""
+    if path.suffix.lower() in (".tif", ".tiff"):
+        try:
+            with tifffile.TiffFile(path) as tiff:
+                for source, read_sides in SOURCES.items():
+                    yield source, path.name, partial(read_sides, tiff)
+        except METADATA_ERRORS as error:
+            logger.log(level, "%s: the metadata cannot be read (%s).", path.name, error)
     names = {
         f"{path.stem}.txt": ("Hitachi text file", _hitachi),
         f"{path.stem}.hdr": ("TESCAN header file", _tescan),
@@ -93,38 +130,7 @@ def _size_beside(path: Path, level: int) -> tuple[float, str] | None:
                 text = file.read(MAX_TEXT_BYTES).decode("latin-1")
         except OSError:  # most often there is none
             continue
-        if found := _one_size(read_sides, text, f"{name}: {source}", level):
-            return found, source
-    return None
-
-
-def _one_size(
-    read_sides: Callable, content: tifffile.TiffFile | str, what: str, level: int
-) -> float | None:
-    """Return the side of a pixel from one source, if it is there and makes sense."""
-    try:
-        sides = read_sides(content)
-    except METADATA_ERRORS as error:
-        logger.log(level, "%s: the pixel size there cannot be read (%s).", what, error)
-        return None
-    if sides is None:
-        return None
-    width, height = sides
-    if not (0 < width <= MAX_PIXEL_SIZE_NM and 0 < height <= MAX_PIXEL_SIZE_NM):
-        logger.log(
-            level, "%s: no micrograph has pixels of %g x %g nm: ignored.", what, width, height
-        )
-        return None
-    if abs(width - height) > MAX_RELATIVE_DIFFERENCE * width:
-        logger.log(
-            level,
-            "%s: the pixels are not square (%g x %g nm): ignored. Scale the image to square "
-            "pixels, or set PIXEL_SIZE_NM.",
-            *(what, width, height),
-        )
-        return None
-    # Back to the digits that were written: 7.34375e-09 m is 7.34375 nm.
-    return float(f"{width:.12g}")
+        yield source, name, partial(read_sides, text)
 
 
 def read_stored_width(path: Path) -> int | None:

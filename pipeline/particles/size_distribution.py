@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
+from pipeline.progress import progress
+
 STATISTICS = ("mean", "sd", "D10", "D50", "D90", "span", "geometric_mean", "geometric_sd")
 PERCENTILES = (10, 50, 90)
 BOOTSTRAP_SAMPLES = 2000
@@ -72,6 +74,9 @@ def bootstrap_interval(
     Fewer images than `FEWEST_IMAGES` say too little of how images differ. Their particles are
     drawn anew too, and the limits are plain percentiles: with one image, the bootstrap of its
     particles; with a few, too long where the images are alike, too short where they differ much.
+
+    By volume, and of standard deviations, the limits are too close where few images differ: of 8 or
+    10 they hold the true value in 78 to 88 of 100 cases (docs/measuring.md).
 
     Parameters
     ----------
@@ -146,24 +151,24 @@ def summarise(
     """
     diameter = particles["equivalent_diameter"]
     _, images = np.unique(particles["image"], return_inverse=True)
+    wanted = [(name, weighting) for name, ways in quantities.items() for weighting in ways]
     rows = []
-    for name, weightings in quantities.items():
-        for weighting in weightings:
-            sizes, weights = particles[name], diameter ** WEIGHTING_POWERS[weighting]
-            corrected = weights * particles["inclusion_weight"]
-            low, high = bootstrap_interval(sizes, corrected, images, seed)
-            columns = {
-                "": _statistics_of(sizes, corrected),
-                "_ci_low": low,
-                "_ci_high": high,
-                "_uncorrected": _statistics_of(sizes, weights),
-            }
-            row = {"quantity": name, "weighting": weighting}
-            row["mean_is"] = MEAN_DIAMETERS[weighting] if name == "equivalent_diameter" else ""
-            row["n"] = len(sizes)
-            for index, statistic in enumerate(STATISTICS):
-                row |= {f"{statistic}{part}": values[index] for part, values in columns.items()}
-            rows.append(row)
+    for name, weighting in progress(wanted, "rows of summary.csv"):
+        sizes, weights = particles[name], diameter ** WEIGHTING_POWERS[weighting]
+        corrected = weights * particles["inclusion_weight"]
+        low, high = bootstrap_interval(sizes, corrected, images, seed)
+        columns = {
+            "": _statistics_of(sizes, corrected),
+            "_ci_low": low,
+            "_ci_high": high,
+            "_uncorrected": _statistics_of(sizes, weights),
+        }
+        row = {"quantity": name, "weighting": weighting}
+        row["mean_is"] = MEAN_DIAMETERS[weighting] if name == "equivalent_diameter" else ""
+        row["n"] = len(sizes)
+        for index, statistic in enumerate(STATISTICS):
+            row |= {f"{statistic}{part}": values[index] for part, values in columns.items()}
+        rows.append(row)
     return rows
 
 

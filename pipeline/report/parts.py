@@ -35,7 +35,7 @@ def _rounded(column: list[str]) -> list[str]:
     power = math.floor(math.log10(largest)) if largest else 0
     if power < -4:
         return [f"{float(text):.{DIGITS - 1}e}" if text else "" for text in column]
-    decimals = max(DIGITS - 1 - max(power, -1), 0)
+    decimals = max(DIGITS - 1 - power, 0)
     return [f"{float(text):.{decimals}f}" if text else "" for text in column]
 
 

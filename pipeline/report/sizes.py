@@ -15,7 +15,8 @@ and 90 % of the particles lie, by volume 10, 50 and 90 % of their volume. D[1,0]
 D[4,3]: the mean diameters by number, surface and volume. Span: (D90 - D10) / D50. sd: standard
 deviation; the geometric one is a factor. Below each value, its 95 % confidence interval (bootstrap
 over images, of fewer than 8 over their particles too: what their finite number leaves open, not
-what the pixel size, imaging or segmentation get wrong). By area: the particles of all images over
+what the pixel size, imaging or segmentation get wrong; by volume and of standard deviations, with
+few images that differ, rather one of 80 to 90 %). By area: the particles of all images over
 the area of all.</p>"""
 
 BORDER_CORRECTION = """<p class="note">Particles cut by the image's edge are left out, large ones

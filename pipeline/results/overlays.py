@@ -57,8 +57,11 @@ def scale_bar_length(width_nm: float) -> float:
 
 
 def scale_bar_text(length_nm: float) -> str:
-    """Return a length for a picture, in ASCII: "500 nm", "2 mm"."""
-    return f"{length_nm / 1e6:g} mm" if length_nm >= 1e6 else f"{length_nm:g} nm"
+    """Return a length for a picture, in ASCII: "500 nm", "2 um", "5 mm"."""
+    for unit, nm in (("mm", 1e6), ("um", 1e3)):
+        if length_nm >= nm:
+            return f"{length_nm / nm:g} {unit}"
+    return f"{length_nm:g} nm"
 
 
 def _draw_scale_bar(picture: np.ndarray, pixel_size_nm: float) -> None:

@@ -120,11 +120,12 @@ def compute_scores(comparison: dict[str, np.ndarray]) -> dict[str, float]:
     fates = np.bincount(comparison["true_fates"], minlength=len(KINDS))
     contour_ious = comparison["contour_ious"]
     without_specks = contour_ious[comparison["contour_areas"] > SPECK_AREA]
+    only_specks_true = not np.any(comparison["true_areas"] > SPECK_AREA)
     return {
         **_pixel_scores(*comparison["pixels"].sum(axis=0)),
         "instance_iou": _ratio(contour_ious.sum(), contour_ious.size, float(n_true == 0)),
         "instance_iou_above_9_px": _ratio(
-            without_specks.sum(), without_specks.size, float(n_true == 0)
+            without_specks.sum(), without_specks.size, float(only_specks_true)
         ),
         "ap_50": average_precisions[0],
         "ap_50_95": float(np.mean(average_precisions)),

@@ -11,14 +11,15 @@ from pipeline.files.calibration import calibrate, check_pixel_sizes, mixed_scale
 
 @pytest.fixture
 def write(tmp_path):
-    """A function: name, pixel size in nm or None -> the path of an image that says so."""
+    """A function: name, pixel size in nm, or (width, height), or None -> an image that says so."""
 
     def write_one(name, size_nm=None):
         path = tmp_path / name
+        sides = size_nm if isinstance(size_nm, tuple) else (size_nm or 1,) * 2
         known = {
             "imagej": True,
             "metadata": {"unit": "nm"},
-            "resolution": (1 / (size_nm or 1),) * 2,
+            "resolution": tuple(1 / side for side in sides),
         }
         tifffile.imwrite(path, np.zeros((6, 8), np.uint8), **(known if size_nm else {}))
         return path
@@ -45,6 +46,20 @@ def test_one_image_without_a_size_puts_all_in_pixels(write):
     assert unit == "px"
     assert found[1] == (None, "none")
     assert "1 of 2 images carry no pixel size (b.tif)" in warning
+
+
+@pytest.mark.parametrize("pixel_size_nm", [None, 2])
+def test_pixels_that_are_not_square_are_warned_of_whatever_the_option_says(
+    write, caplog, pixel_size_nm
+):
+    paths = [write("a.tif", (2, 3)), write("b.tif", 2)]
+    found, _, warnings = calibrate(paths, pixel_size_nm)
+    assert found[0][0] == pixel_size_nm
+    (warning,) = [one for one in warnings if "not square" in one]
+    assert "1 of 2 images are not square, as their metadata say (a.tif: 2 x 3 nm)" in warning
+    assert "Image > Scale" in warning
+    check_pixel_sizes(paths)
+    assert warning in caplog.messages
 
 
 def test_one_image_without_a_size_beside_different_ones_is_refused(write):

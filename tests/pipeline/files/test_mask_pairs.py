@@ -29,12 +29,13 @@ def test_pairs_by_name(folders):
     assert warnings == []
 
 
-def test_images_without_a_mask_and_probabilities_are_passed_over(folders):
+def test_images_without_a_mask_are_warned_of_and_probabilities_passed_over(folders):
     masks, images = folders
     write_image(images / "c.png", MICROGRAPH)
     write_image(masks / "a_raw.tif", np.random.default_rng(0).random((60, 50), np.float32))
-    pairs, warnings = find_mask_pairs(masks, images, None)
-    assert len(pairs) == 2 and warnings == []
+    pairs, (warning,) = find_mask_pairs(masks, images, None)
+    assert len(pairs) == 2
+    assert warning == ("1 of 3 micrographs not measured, as there is no mask of the same name: c.")
 
 
 def test_a_mask_that_is_called_raw_is_a_mask_where_there_is_no_other(folders):

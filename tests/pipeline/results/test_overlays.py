@@ -28,9 +28,8 @@ def test_outlines_follow_the_edge_in_the_groups_colour():
 
 
 def test_later_groups_lie_on_top():
-    picture = draw_overlay(
-        np.zeros((100, 140)), [(square(10, 10), RED)] * 1 + [(square(10, 10), BLUE)], None
-    )
+    groups = [(square(10, 10), RED), (square(10, 10), BLUE)]
+    picture = draw_overlay(np.zeros((100, 140)), groups, None)
     assert not (picture == RED).all(axis=-1).any()
 
 
@@ -62,7 +61,14 @@ def test_pixel_sizes_that_are_rounded_do_not_change_the_scale_bar(power):
 
 @pytest.mark.parametrize(
     ("length", "text"),
-    [(0.05, "0.05 nm"), (200, "200 nm"), (500_000, "500000 nm"), (1e6, "1 mm"), (5e7, "50 mm")],
+    [
+        (0.05, "0.05 nm"),
+        (200, "200 nm"),
+        (1000, "1 um"),
+        (500_000, "500 um"),
+        (1e6, "1 mm"),
+        (5e7, "50 mm"),
+    ],
 )
 def test_scale_bars_say_their_length_in_plain_numbers(length, text):
     assert scale_bar_text(length) == text

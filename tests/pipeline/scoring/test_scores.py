@@ -170,6 +170,11 @@ def test_specks_count_as_contours_but_not_above_9_px_nor_as_sizes():
         assert (scores["d10_error"] == 0) == (size == 9)
 
 
+def test_where_only_specks_are_true_nothing_above_9_px_is_right():
+    scores = score(rectangles(), rectangles(np.s_[40, 10:19]))
+    assert (scores["instance_iou"], scores["instance_iou_above_9_px"]) == (0, 1)
+
+
 def test_particles_are_4_connected_and_contours_8_connected_and_filled():
     corner_to_corner = rectangles(np.s_[10:20, 10:20], np.s_[20:30, 20:30])
     comparison = compare_masks(corner_to_corner, corner_to_corner)
