@@ -41,7 +41,7 @@ def build_generator(
     residual_blocks=9,
     name="generator",
 ):
-    """Return the ResNet generator, image (h, w, 1) -> image (h, w, 1) of any size from 11 x 11.
+    """Return the ResNet generator, image (h, w, 1) -> image (h, w, 1) of any size from 9 x 9.
 
     Parameters
     ----------

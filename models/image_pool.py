@@ -43,6 +43,7 @@ class ImagePool(keras.layers.Layer):
 def draw_pool_choices(random, pool_size, batch_size, images_seen):
     """Decide for one batch what each discriminator is shown; NumPy arrays (2, batch).
 
+    A batch has at most ``pool_size`` images, unless that is 0: no pool.
     The first ``pool_size`` images fill the pool and are shown. Then each is shown itself, or,
     with probability 1/2, put into the pool in exchange for an older one that is shown. The slots
     of a batch differ, so that its order does not matter.

@@ -15,6 +15,7 @@ from models.backend import BACKEND, tf, torch
 CHANNELS_AT_A_TIME = 16
 # Of multiples of so many, and of so many or more, torch's own is. It adds up numbers one after
 # another, which rounds alike what is constant: not for masks, so not for instance normalisation.
+# (What the UNet sees has noise.)
 CHANNELS_OF_TORCH, MANY_CHANNELS_OF_TORCH = 8, 64
 # With torch on a CPU so many numbers are computed on at once, for the processor's cache to hold.
 NUMBERS_AT_A_TIME = 2**20
@@ -36,8 +37,8 @@ def batch_normalization(x, gamma, beta, epsilon):
             x.reshape(1, -1, channels), gamma, beta, epsilon
         )
         return y.view(x.shape), mean[0], inverse_deviation[0] ** -2 - epsilon
-    few = channels < MANY_CHANNELS_OF_TORCH and channels % CHANNELS_OF_TORCH
-    if BACKEND == "torch" and few and not x.is_cuda:
+    is_slow = channels < MANY_CHANNELS_OF_TORCH and channels % CHANNELS_OF_TORCH != 0
+    if BACKEND == "torch" and is_slow and not x.is_cuda:
         return _TorchBatchNormalization.apply(x.float(), gamma, beta, epsilon)
     if BACKEND == "torch":
         y, mean, inverse_deviation = _torch_batch_norm(x, gamma, beta, epsilon)

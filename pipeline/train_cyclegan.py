@@ -195,6 +195,9 @@ def _batch_maker(files_a, files_b, coding, batch_size, pool_size, seed):
 
 
 def linear_decay(epoch, epochs, constant_share):
-    """Return the learning rate's factor: 1 for a share of the epochs, then linear towards 0."""
+    """Return the learning rate's factor: 1 for a share of the epochs, then linear towards 0.
+
+    Each epoch has the value of its start, so that the first of the decay has 1, too.
+    """
     constant = int(epochs * constant_share)
     return 1.0 if epoch < constant else (epochs - epoch) / max(epochs - constant, 1)

@@ -26,7 +26,10 @@ from pipeline.wording import format_seconds
 
 logger = logging.getLogger(__name__)
 
-STEPS_BETWEEN_FETCHES = 20  # losses stay on the device in between: fetching them waits for it
+# Losses stay on the device in between, as fetching them waits for it; then the live line is written
+# and a checkpoint considered. So many steps, or so long where steps are slow.
+STEPS_BETWEEN_FETCHES = 20
+SECONDS_BETWEEN_FETCHES = 5.0
 THREADS = min(max(available_cores() // 2, 2), 8)  # that make batches
 PREFETCHED_BATCHES = THREADS + 2
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 15.0  # for epochs that take less than that
@@ -106,15 +109,19 @@ def train(
             done = epoch * steps_per_epoch + state["step"]
             for optimizer in optimizers if learning_rate else ():
                 optimizer.learning_rate = learning_rate(epoch)
-            pending = []
+            pending, fetched = [], time.monotonic()
             for step in range(state["step"], steps_per_epoch):
                 pending.append(run_step(backend.to_device(batches.next())))
                 state["step"] = step + 1
                 done = epoch * steps_per_epoch + step + 1
                 last = step + 1 == steps_per_epoch
-                if len(pending) == STEPS_BETWEEN_FETCHES or last or interrupted:
+                is_due = (
+                    len(pending) == STEPS_BETWEEN_FETCHES
+                    or time.monotonic() - fetched >= SECONDS_BETWEEN_FETCHES
+                )
+                if is_due or last or interrupted:
                     _add_losses(state, pending, run_folder)
-                    pending = []
+                    pending, fetched = [], time.monotonic()
                     live_line(
                         f"{description} epoch {epoch + 1} of {epochs}, step {step + 1} of "
                         f"{steps_per_epoch}, {time_left(done)} left"

@@ -117,8 +117,11 @@ def test_a_discriminator_sees_every_image_augmented_and_nothing_else_does(monkey
     assert min(x.min() for x in judged) > 8 and max(x.max() for x in given) < 2
 
 
-def test_noise_is_added_before_the_return_generators_only(monkeypatch):
-    model, batch = model_and_batch(np.random.default_rng(2), cycle_noise=0.1)
+@pytest.mark.parametrize("cross_entropy", [False, True])
+def test_noise_is_added_before_the_return_generators_only(monkeypatch, cross_entropy):
+    """Of 0.1 of the range: micrographs are from -1 to 1, masks too or, by cross-entropy, to 1."""
+    options = {"use_binary_crossentropy": True, "lambda_identity": (0, 0)} if cross_entropy else {}
+    model, batch = model_and_batch(np.random.default_rng(2), cycle_noise=0.1, **options)
     model.set_up(1e-9, 0.5)
     fakes = [
         lean_networks.predict(model.gen_a, batch[0]),
@@ -127,10 +130,10 @@ def test_noise_is_added_before_the_return_generators_only(monkeypatch):
     judged, given = record_inputs(monkeypatch, model)
     losses = model._generators_loss(*backend.to_device(batch[:2]), [None, None])
     assert np.isfinite(float(ops.convert_to_numpy(backend.stop_gradient(losses[0]))))
-    for fake in fakes:
+    for fake, expected in zip(fakes, (0.1 if cross_entropy else 0.2, 0.2), strict=True):
         assert any(np.allclose(x, fake, atol=1e-4) for x in judged)
         differences = [(x - fake).std() for x in given if x.shape == fake.shape]
-        assert min(differences) == pytest.approx(0.2, rel=0.1)
+        assert min(differences) == pytest.approx(expected, rel=0.1)
 
 
 def test_averaged_generators_have_the_mean_of_their_weights_and_get_the_last_back():

@@ -8,7 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from models import backend
+from models import backend, layers, precision
+from models.cyclegan import build_generator
+from models.precision import computing_in
 from pipeline import inference
 from pipeline.inference import load_network, make_predictor
 
@@ -149,6 +151,20 @@ def test_a_damaged_network_is_named_with_what_to_do(halving_network, tmp_path, d
         load_network(path, use_gpu=False)
     assert str(error.value).startswith(f"{path} is damaged (")
     assert "Delete it, then run StartProcess.py again" in str(error.value)
+
+
+def test_a_network_trained_in_bfloat16_computes_in_float32_where_that_is_slow(
+    tmp_path, monkeypatch
+):
+    with computing_in("mixed_bfloat16"):
+        network = build_generator(1, residual_blocks=1)
+    network.save(tmp_path / "model.keras")
+    for multiplies, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(precision, "processor_multiplies_bfloat16", lambda m=multiplies: m)
+        loaded = load_network(tmp_path / "model.keras", use_gpu=False)
+        kernels = [layer for layer in loaded.layers if isinstance(layer, layers.Conv2D)]
+        assert len(kernels) > 3
+        assert {layer.compute_dtype for layer in kernels[:-1]} == {expected}
 
 
 def test_a_network_that_is_not_there_is_not_called_damaged(tmp_path):

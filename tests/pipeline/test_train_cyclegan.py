@@ -6,6 +6,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from models import lean_networks
 from pipeline import train_cyclegan
@@ -196,6 +197,76 @@ def test_batches_hold_micrographs_and_masks_as_the_options_code_them(
     assert sorted(known[mask.tobytes()] for mask in masks) == TILES["B"]
     found = [known[image.tobytes()] for image in micrographs]
     assert len(found) == 4 and set(found) == set(TILES["A"])
+
+
+@pytest.fixture
+def make_batch(run, tmp_path):
+    """What the training is given with a pool of three images and batches of two."""
+    return run(pool_size=3, batch_size=2)["make_batch"]
+
+
+def test_the_pool_fills_once_and_is_shown_in_half_of_the_cases_then(make_batch):
+    batches = [make_batch(epoch, step) for epoch in range(40) for step in range(2)]
+    slots, take_old, store_new = (
+        np.concatenate([batch[index] for batch in batches], axis=1) for index in (2, 3, 4)
+    )
+    for side in range(2):
+        assert slots[side, :3].tolist() == [0, 1, 2]
+        assert store_new[side, :3].tolist() == [1, 1, 1] and not take_old[side, :3].any()
+        np.testing.assert_array_equal(take_old[side, 3:], store_new[side, 3:])
+        assert 0.35 < take_old[side, 3:].mean() < 0.65
+        assert set(slots[side, 3:][take_old[side, 3:] > 0]) == {0, 1, 2}
+    assert not np.array_equal(take_old[0], take_old[1])
+
+
+def test_every_step_of_every_epoch_has_its_own_order_and_random_numbers(make_batch):
+    steps = [(epoch, step) for epoch in range(3) for step in range(2)]
+    for index in (0, 1, 5):  # micrographs, masks, chances
+        drawn = [make_batch(*step)[index].tobytes() for step in steps]
+        assert drawn == [make_batch(*step)[index].tobytes() for step in steps]
+        # Of three micrographs there are six pairs, of four masks twelve.
+        assert len(set(drawn)) >= (4 if index < 2 else 6)
+    orders = [[make_batch(epoch, step)[1] for step in range(2)] for epoch in range(3)]
+    assert len({np.concatenate(order).tobytes() for order in orders}) == 3
+
+
+@pytest.mark.parametrize("generator_ema", [0.0, 0.9])
+def test_saved_networks_and_sheets_have_the_mean_of_the_weights_if_one_is_kept(
+    run, monkeypatch, generator_ema
+):
+    """The stand-in for the training leaves means of 0.01 and 0.02 behind."""
+    in_sheets = []
+
+    def weights(generator):
+        return np.concatenate(
+            [ops.convert_to_numpy(w).ravel() for w in generator.trainable_weights]
+        )
+
+    def train(model, make_batch, **how):
+        if generator_ema:
+            for number, optimizer in enumerate((model.gen_a_optimizer, model.gen_b_optimizer)):
+                for mean in optimizer._model_variables_moving_average:
+                    mean.assign(ops.full(mean.shape, 0.01 * (number + 1)))
+        last.extend(weights(generator) for generator in (model.gen_a, model.gen_b))
+        how["after_epoch"](0, [])
+        run_folders.append(how["run_folder"])
+
+    def preview_sheets(model, *how):
+        in_sheets.extend(weights(generator) for generator in (model.gen_a, model.gen_b))
+        return []
+
+    last, run_folders = [], []
+    monkeypatch.setattr(train_cyclegan, "train", train)
+    monkeypatch.setattr(train_cyclegan, "preview_sheets", preview_sheets)
+    run(generator_ema=generator_ema)
+    expected = [np.full_like(last[0], x) for x in (0.01, 0.02)] if generator_ema else last
+    saved = [
+        weights(keras.models.load_model(run_folders[0] / f"{name}.keras", compile=False))
+        for name in ("image_to_mask", "mask_to_image")
+    ]
+    for found in (in_sheets, saved):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert not np.allclose(last, [np.full_like(last[0], x) for x in (0.01, 0.02)])
 
 
 def test_tiles_and_masks_of_two_sizes_are_refused_before_a_run_begins(run, tmp_path):

@@ -76,9 +76,9 @@ def folder(tmp_path):
 def run(folder, monkeypatch):
     """Return ``run(**options)``, the step with stand-ins for the network and for its training.
 
-    It returns what the training was given, with all ``batches`` of the first epoch and all
-    ``validation_batches``; what the network was ``built`` with; and the ``run_folder``, where a
-    saved network says how many epochs it has behind it.
+    It returns what the training was given, with all ``batches`` of the first epoch,
+    ``later_batches`` of the second and all ``validation_batches``; what the network was ``built``
+    with; and the ``run_folder``, where a saved network says how many epochs it has behind it.
     """
 
     def run(val_losses=(3.0, 1.0, 2.0), in_training=lambda: None, **changes):
@@ -104,7 +104,10 @@ def run(folder, monkeypatch):
         def train(model, make_batch, **how):
             seen.__dict__.update(how)
             in_training()
-            seen.batches = [make_batch(0, step) for step in range(how["steps_per_epoch"])]
+            seen.batches, seen.later_batches = (
+                [make_batch(epoch, step) for step in range(how["steps_per_epoch"])]
+                for epoch in range(2)
+            )
             seen.validated = how["validate"]()
             rows = []
             for epoch, loss in enumerate(val_losses):
@@ -168,6 +171,8 @@ def test_pairs_to_validate_by_are_not_trained_on_and_every_flip_is_shown(run):
     everything = {(number, version) for number in range(PAIRS) for version in range(4)}
     assert set(trained) | set(validated) == everything
     assert len(set(trained)) == 32 and len(set(validated)) == 8
+    later = which(shown(seen.later_batches)[0])
+    assert set(later) == set(trained) and later != trained
     assert seen.validated == {"val_loss": 1.5}  # the mean of 1 and 2
     assert set(which(shown(run(seed=6).validation_batches)[0])) != set(validated)
 
@@ -270,11 +275,14 @@ def test_images_are_varied_where_asked_for_each_time_otherwise_and_masks_are_not
     np.testing.assert_array_equal(masks, varied_masks)
     real = as_unet_sees(MICROGRAPH[:40], (10, 90), dark_background)
     places = imaging_variations.measure_backgrounds(real, SIZE, SIZE, dark_background)
-    for step in range(8):
-        random = random_numbers(5, 0, step, stream=301)
-        expected = imaging_variations.vary_imaging(images[4 * step : 4 * step + 4], places, random)
-        np.testing.assert_array_equal(varied_images[4 * step : 4 * step + 4], expected)
-    assert not np.array_equal(expected, images[-4:])
+    later, varied_later = shown(plain.later_batches)[0], shown(varied.later_batches)[0]
+    for epoch, (own, other) in enumerate(((images, varied_images), (later, varied_later))):
+        for step in range(8):
+            batch = slice(4 * step, 4 * step + 4)
+            random = random_numbers(5, epoch, step, stream=301)
+            expected = imaging_variations.vary_imaging(own[batch], places, random)
+            np.testing.assert_array_equal(other[batch], expected)
+            assert not np.array_equal(expected, own[batch])
     # Images to validate by stay as they are, so that epochs can be compared.
     for own, other in zip(plain.validation_batches, varied.validation_batches, strict=True):
         np.testing.assert_array_equal(own[0], other[0])

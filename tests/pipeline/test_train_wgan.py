@@ -48,7 +48,7 @@ def run(tmp_path, monkeypatch):
         return np.array([sample(number, generator.epochs) for number in range(len(latent))])
 
     def train(model, make_batch, **how):
-        seen.batch = make_batch(0, 0)
+        seen.batch, seen.make_batch = make_batch(0, 0), make_batch
         for epoch in range(how["epochs"]):
             generator.epochs += 1
             how["after_epoch"](epoch, [])
@@ -99,6 +99,16 @@ def test_what_was_asked_for_reaches_the_network(run):
     assert alpha.shape == (2, 4, 1, 1, 1)
     # Between a real and a fake outline, all the way: uniform from 0 to 1.
     assert 0 <= alpha.min() < alpha.max() < 1
+
+
+def test_every_step_of_every_epoch_has_its_own_order_and_random_numbers(run):
+    make_batch = run(epochs=1, preview_every=20).make_batch
+    batches = [make_batch(epoch, step) for epoch, step in ((0, 0), (0, 1), (1, 0))]
+    for arrays in zip(*batches, strict=True):  # outlines, latent, alpha
+        for number, one in enumerate(arrays):
+            assert not any(np.array_equal(one, other) for other in arrays[:number])
+    for own, again in zip(batches[2], make_batch(1, 0), strict=True):
+        np.testing.assert_array_equal(own, again)
 
 
 def test_the_network_learns_enlarged_outlines(run):

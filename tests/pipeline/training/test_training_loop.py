@@ -322,6 +322,32 @@ def test_checkpoints_that_take_long_are_written_less_often(tmp_path, monkeypatch
     assert len(written) == 6
 
 
+def test_where_steps_are_slow_each_tells_the_time_left_and_checkpoints_are_kept(
+    tmp_path, monkeypatch
+):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(training_loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(training_loop.backend, "compile_step", lambda step: step)
+    live, written = [], []
+    monkeypatch.setattr(training_loop, "live_line", live.append)
+    monkeypatch.setattr(
+        training_loop, "save_checkpoint", lambda *arguments: written.append(clock.now / 60)
+    )
+    model = toy()
+    step = model.train_step
+
+    def take_a_minute(batch):
+        clock.now += 60
+        return step(batch)
+
+    model.train_step = take_a_minute
+    options = {"run_folder": tmp_path, "description": "Toy", "checkpoint_minutes": 10}
+    train(model, make_toy_batch, steps_per_epoch=35, epochs=1, **options)
+    assert written == [10, 20, 30, 35]
+    assert live[9] == "Toy epoch 1 of 1, step 10 of 35, 25:00 min left"
+    assert len(live) == 36
+
+
 def test_every_epoch_tells_its_losses_and_the_time_left(tmp_path, monkeypatch, caplog):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(training_loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
