@@ -11,6 +11,7 @@ from pipeline.checks.earlier_steps import (
     check_pairs,
     check_scale,
     scale_of_unet,
+    warn_of_steps_between,
 )
 from pipeline.checks.files import check_images, check_named_models
 from pipeline.checks.gpu_memory import warn_of_little_gpu_memory
@@ -64,7 +65,7 @@ def check_inputs(
     wrong = wrong_values(options, OPTION_CHECKS)
     right = {name: value for name, value in options.items() if name not in wrong}
     problems = [*known, *check_options(options)]
-    problems += check_backend(options.get("KERAS_BACKEND", os.environ.get("KERAS_BACKEND")))
+    problems += check_backend(os.environ.get("KERAS_BACKEND"))
     problems += check_gpus(
         right.get("USE_GPUS_NO", "all"), right.get("USE_GPU_FOR_WHOLE_IMAGE_INFERENCE", "auto")
     )
@@ -75,6 +76,7 @@ def check_inputs(
     if calls and check_earlier_steps(calls):
         problems += check_earlier_steps([call for call in calls if not is_done(call)])
     problems += check_pairs(calls or [], is_done)
+    warn_of_steps_between(calls or [], is_done)
     problems += check_scale(calls or [])
     problems += check_named_models(calls or [])
     numbers = STEPS if calls is None else {str(number) for number, _, _ in calls}

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import time
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from pipeline.files.whole_files import rename_for_good, whole_file
 logger = logging.getLogger(__name__)
 
 MADE_WITH = "made_with.json"
-GOES_ASIDE = "goes_aside"  # in a record: next time the content moves aside, whatever made it
+EARLIER_RESULTS = "Earlier_Results"
+# In a record: next time the content moves aside, whatever made it; the user changed some of it.
+GOES_ASIDE, EDITED = "goes_aside", "edited"
 TIME_OF_RUN = "%Y-%m-%d_%H-%M-%S"
 RUN_NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 # What an OSError says if the disk, one's share of it, or what a file may hold is used up.
@@ -175,10 +178,17 @@ def read_record(path: Path) -> dict:
 
 
 def fingerprint(files: Iterable[Path]) -> str:
-    """Return a hash over the names and contents of files, in the order of their paths."""
+    """Return a hash over the names and contents of files, in the order of their paths.
+
+    An accent in a name may be written either way: a copy to another system may change that.
+    """
+
+    def parts(path):
+        return [unicodedata.normalize("NFC", part) for part in path.parts]
+
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(Path(file) for file in files):
-        digest.update(os.fsencode(path.name))
+    for path in sorted(map(Path, files), key=parts):
+        digest.update(os.fsencode(parts(path)[-1]))
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())
     return digest.hexdigest()
@@ -216,28 +226,42 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
     made_with : all that decides the output (options, fingerprints of inputs, the model's run);
         JSON values only. It is recorded in ``made_with.json``, with this program's version.
     keep_earlier : True for results a user looks at: what is there goes to
-        ``Earlier_Results/<folder>_<time>`` beside the folder instead of being deleted. Files
-        in a folder that has no record are always kept so.
+        ``Earlier_Results/<folder>_<time>`` beside the folder instead of being deleted. So do files
+        in a folder that has no record, or of whose content the user changed some (`EDITED` in
+        the record), and always what no step makes: folders, links and files of other endings.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     made_with = as_recorded({"version": VERSION, **made_with})
     earlier = read_record(folder / MADE_WITH) or None
+    edited = {EDITED: True} if earlier and earlier.pop(EDITED, False) else {}
     content = [path for path in folder.iterdir() if not is_of_the_system(path)]
     if content and earlier != made_with:
-        aside = None
-        if keep_earlier or earlier is None or earlier.get(GOES_ASIDE):
-            name = f"{folder.name}_{time.strftime(TIME_OF_RUN)}"
-            aside = folder.parent / "Earlier_Results" / name
-            while aside.exists():
-                aside = aside.with_name(aside.name + "+")
-            aside.mkdir(parents=True)
-            logger.info("earlier content of %s kept in %s", folder, aside)
+        keep_all = keep_earlier or earlier is None or earlier.get(GOES_ASIDE) or edited
+        kept = [path for path in content if keep_all or _no_step_makes(path)]
+        aside = _new_folder_aside(folder) if kept else None
         # The record goes first: a folder without one is never taken for a finished one.
         for path in sorted(content, key=lambda path: path.name != MADE_WITH):
-            if aside:
+            if path in kept:
                 shutil.move(path, aside / path.name)  # also where that is another disk
             else:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-    write_json(folder / MADE_WITH, made_with)
+                path.unlink()
+        edited = {}
+    write_json(folder / MADE_WITH, made_with | edited)
     return folder
+
+
+def _no_step_makes(path: Path) -> bool:
+    """Return whether something in a folder of images that steps write is none of these."""
+    is_ours = path.name == MADE_WITH or path.suffix == ".tif"
+    return path.is_symlink() or path.is_dir() or not is_ours
+
+
+def _new_folder_aside(folder: Path) -> Path:
+    """Make and return the folder that a folder's content is to be kept in."""
+    aside = folder.parent / EARLIER_RESULTS / f"{folder.name}_{time.strftime(TIME_OF_RUN)}"
+    while aside.exists():
+        aside = aside.with_name(aside.name + "+")
+    aside.mkdir(parents=True)
+    logger.info("earlier content of %s kept in %s", folder, aside)
+    return aside

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import VERSION
+from pipeline.files.pixel_size import texts_beside
 from pipeline.image_files import list_images
 from pipeline.run_folders import (
     as_recorded,
@@ -20,7 +21,8 @@ from pipeline.run_folders import (
     list_runs,
     read_record,
 )
-from pipeline.step_table import INPUTS, OUTPUTS, STEPS, deciding
+from pipeline.step_table import INPUTS, OUTPUTS, STEPS, deciding, runs_network
+from pipeline.wording import first_names
 
 # The parts of what a step was made with that are by name, and the word for one of them.
 PARTS = {"keywords": "option", "inputs": "input", "upstream": "step"}
@@ -44,7 +46,7 @@ def what_decides(number: str, keywords: dict, records: dict[str, dict]) -> dict:
     inputs = {}
     for name in STEPS[number][2]:
         path = Path(keywords[name])
-        inputs[name] = fingerprint(list_images(path)) if path.is_dir() else None
+        inputs[name] = fingerprint(_files_read(number, path)) if path.is_dir() else None
     inputs |= _named_networks(keywords)
     earlier = INPUTS.get(number, ())
     if keywords.get("outline_source") == "augmented":
@@ -59,6 +61,13 @@ def what_decides(number: str, keywords: dict, records: dict[str, dict]) -> dict:
         "version": VERSION,
     }
     return as_recorded(content)
+
+
+def _files_read(number: str, folder: Path) -> list[Path]:
+    """Return the user's files that a step reads of a folder: images, and what tells their scale."""
+    images = list_images(folder)
+    texts = [text for image in images for text in texts_beside(image)] if number == "7" else []
+    return images + texts
 
 
 def _named_networks(keywords):
@@ -96,18 +105,24 @@ def why_run(record: dict | None, made_with: dict, number: str, keywords: dict) -
         return "not done yet"
     before = record["made_with"]
     for part, word in PARTS.items():
-        for name, value in made_with[part].items():
-            if before[part].get(name) != value:
-                return f"{word} {name} changed"
-    for part, word in (("backend", "the backend"), ("version", "this program's version")):
+        changed = [name for name, now in made_with[part].items() if before[part].get(name) != now]
+        if changed:
+            word += "s" if len(changed) > 1 else ""
+            return f"{word} {first_names(changed)} changed"
+    whole = [("version", "this program's version")]
+    if runs_network(STEPS[number][0], keywords):
+        whole.insert(0, ("backend", "the backend"))
+    for part, word in whole:
         if before.get(part) != made_with[part]:
             return f"{word} changed"
-    if not _is_as_left(record, _output_files(number, keywords)):
+    if not is_as_left(record, number, keywords):
         return "its output is not as it was left: what is missing is made"
     return None
 
 
-def _is_as_left(record: dict, files: list[Path]) -> bool:
+def is_as_left(record: dict, number: str, keywords: dict) -> bool:
+    """Return whether a step's output is still what it was when the step had finished."""
+    files = _output_files(number, keywords)
     # A folder that was copied has other times.
     return record["seen"] == _listing(files, _size_and_time) or (
         record["left"] == _listing(files, _content)

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from pipeline.check_inputs import check_inputs
 from pipeline.checks.options import describe_missing_names, describe_names_in_other_case
-from pipeline.checks.values import UNKNOWN
+from pipeline.checks.values import UNKNOWN, as_plain
 from pipeline.micrograph_scale import AUTO, OF_STEPS, with_scale
 from pipeline.presets import (
     describe_changes,
+    describe_other_backend,
     describe_switch,
     describe_wrong_calls,
-    note_preset,
+    note_training,
 )
 from pipeline.processes.run_lock import locked
 from pipeline.processes.step_failures import in_words, why_ended
@@ -27,9 +28,10 @@ from pipeline.processes.step_process import (
     catch_ends_from_outside,
     run_in_process,
 )
-from pipeline.run_folders import GOES_ASIDE, MADE_WITH, read_record, write_json
+from pipeline.run_folders import EDITED, GOES_ASIDE, MADE_WITH, read_record, write_json
 from pipeline.run_step import set_up_logging
 from pipeline.step_records import (
+    is_as_left,
     new_record,
     read_records,
     what_decides,
@@ -61,7 +63,7 @@ def run_workflow(steps, *, options, selected=()):
     known = describe_missing_names(missing_names) + describe_names_in_other_case(options)
     known += describe_wrong_calls(options) + describe_changes(options)
     all_names = options
-    options = {name: value for name, value in options.items() if name.isupper()}
+    options = {name: as_plain(value) for name, value in options.items() if name.isupper()}
     set_up_logging()
     catch_ends_from_outside()
     try:
@@ -70,6 +72,8 @@ def run_workflow(steps, *, options, selected=()):
             known += describe_switch(all_names, Path(options["ROOT_DIR"]) / STATE)
         options, calls = with_scale(options, calls)
         may_skip = options.get("RESUME") and not selected
+        if may_skip and isinstance(options.get("ROOT_DIR"), str | Path):
+            known += describe_other_backend(Path(options["ROOT_DIR"]) / STATE)
         with collected() as warnings:
             _check_or_exit(
                 options, calls, lambda call: may_skip and _is_done(options, *call), known
@@ -79,11 +83,12 @@ def run_workflow(steps, *, options, selected=()):
         set_up_logging(folder / LOG)
         with locked(folder / "lock.json") as tell_lock:
             if not selected:
-                note_preset(all_names, folder)
                 note_warnings(folder, CHECKS, warnings)
             if all_names.get("MICROGRAPH_SCALE") == AUTO:
                 _tell_of_scale(options["MICROGRAPH_SCALE"], calls)
             for number, function, keywords in calls:
+                if function.startswith("train_"):
+                    note_training(all_names, folder)
                 _run_unless_finished(
                     folder, number, function, keywords, options, selected, tell_lock
                 )
@@ -125,7 +130,7 @@ def _collect(steps):
 
 def _list_calls(steps):
     calls = []
-    steps(lambda number, function, **keywords: calls.append((number, function, keywords)))
+    steps(lambda number, function, **keywords: calls.append((number, function, as_plain(keywords))))
     return calls
 
 
@@ -192,7 +197,9 @@ def _run_unless_finished(folder, number, function, keywords, options, selected, 
         unused = ["1"] if options.get("OUTLINE_SOURCE") == "augmented" else []
         keywords.setdefault("earlier_warnings", warnings_before(folder, number, unused))
     if not resume:
-        _set_aside(number, keywords)
+        _mark_output(number, keywords, GOES_ASIDE)
+    elif number in records and not is_as_left(records[number], number, keywords):
+        _mark_output(number, keywords, EDITED)
     if records.pop(number, None):
         # If it fails or is stopped, its output is no more what the record says.
         write_json(folder / STEP_RECORDS, records)
@@ -211,12 +218,15 @@ def _run_unless_finished(folder, number, function, keywords, options, selected, 
         _exit_interrupted(resume, selected)
 
 
-def _set_aside(number, keywords):
-    """Mark what a step made before, so that the step moves it aside before it begins."""
+def _mark_output(number, keywords, how):
+    """Mark what a step made before, in the folders' records, so that it is moved aside.
+
+    ``how``: GOES_ASIDE before the step begins, EDITED before it makes anything else there.
+    """
     for pattern in OUTPUTS[number]:
         record = Path(pattern.format(**keywords)) / MADE_WITH
         if record.is_file():
-            write_json(record, read_record(record) | {GOES_ASIDE: True})
+            write_json(record, read_record(record) | {how: True})
 
 
 def _exit_interrupted(resume, selected):

@@ -1,5 +1,6 @@
 """Whether what each step reads is there, or will be made by a step that runs before it."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from pipeline.image_files import list_images
 from pipeline.micrograph_scale import scale_of_network, scale_of_tiles
 from pipeline.run_folders import MADE_WITH, list_runs, read_record
 from pipeline.step_table import INPUTS, OUTPUTS, STEPS, file_made_last
+
+logger = logging.getLogger(__name__)
 
 NEEDS_NOTHING = "8"  # without true masks it has nothing to score, which is no problem
 # Steps that pair, file by file, what two others make, the second of them from the first's.
@@ -45,10 +48,7 @@ def check_pairs(
     of them need not.
     """
     numbers = [number for number, _, _ in calls]
-
-    def runs_again(number):
-        return any(call[0] == number and not is_done(call) for call in calls)
-
+    runs_again = _runs_again(calls, is_done)
     return [
         f"Step {number} ({STEPS[number][0]}) pairs what the steps {first} and {second} make, and "
         f"{second} ({STEPS[second][0]}) works on what {first} makes: where {first} runs again, so "
@@ -57,6 +57,37 @@ def check_pairs(
         for number, (first, second) in PAIRS.items()
         if number in numbers and second not in numbers and runs_again(first)
     ]
+
+
+def warn_of_steps_between(
+    calls: list[tuple[str, str, dict]], is_done: Callable = lambda call: False
+) -> None:
+    """Warn where a step goes on with what another made of something that is made anew now.
+
+    Parameters as of `check_pairs`, which has problems where files would not even fit.
+    """
+    numbers = [number for number, _, _ in calls if number != NEEDS_NOTHING]
+    runs_again = _runs_again(calls, is_done)
+    for number in numbers:
+        for between in INPUTS.get(number, {}):
+            anew = [one for one in _all_before(between) if one in numbers and runs_again(one)]
+            if between not in numbers and anew and runs_again(number):
+                logger.warning(
+                    "Step %s (%s) will work with what step %s (%s) made before step %s (%s) runs "
+                    "anew: add step %s if that is to be new, too.",
+                    *(number, STEPS[number][0], between, STEPS[between][0]),
+                    *(max(anew), STEPS[max(anew)][0], between),
+                )
+
+
+def _runs_again(calls, is_done):
+    return lambda number: any(call[0] == number and not is_done(call) for call in calls)
+
+
+def _all_before(number):
+    """Return the numbers of all steps that a step's input goes back to."""
+    before = set(INPUTS.get(number, {}))
+    return before.union(*map(_all_before, before))
 
 
 def check_scale(calls: list[tuple[str, str, dict]]) -> list[str]:

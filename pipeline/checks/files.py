@@ -1,5 +1,6 @@
 """The input files: every image is read once, one at a time, before a run starts."""
 
+import contextlib
 import logging
 import os
 from collections import Counter
@@ -186,16 +187,27 @@ def list_and_check_names(
         if path.is_file() and not path.name.startswith(".")
         if path.suffix.lower() not in (*IMAGE_ENDINGS, *OTHERS_EXPECTED)
     )
-    seen = ", ".join(f"{count} with {ending}" for ending, count in sorted(others.items()))
-    if others and len(paths) >= fewest:
+    found = [f"{count} with {ending}" for ending, count in sorted(others.items())]
+    found += [f"{count} in {name}{os.sep}" for name, count in _images_in_folders(folder)]
+    seen = ", ".join(found)
+    if found and len(paths) >= fewest:
         logger.warning("%s: other files there are not read: %s", folder, seen)
     if len(paths) < fewest:
         problems.append(
             f"{option}: {folder} holds too few {what}: {len(paths)}, of at least {fewest}. Add "
             f"files ending in {', '.join(IMAGE_ENDINGS)}"
-            + (f"; other files there are not read: {seen}." if seen else ".")
+            + (f"; other files there are not read: {seen}." if found else ".")
         )
     return named, problems
+
+
+def _images_in_folders(folder: Path) -> list[tuple[str, int]]:
+    """Return the folders in a folder that hold images, which are not read, and how many."""
+    inner = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    with contextlib.suppress(OSError):
+        counts = [(path.name, len(list_images(path))) for path in inner]
+        return [(name, count) for name, count in counts if count]
+    return []
 
 
 def _check_links(folder: Path) -> list[str]:

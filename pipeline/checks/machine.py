@@ -8,10 +8,13 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.checks.options import OUTPUT_FOLDERS, suggest
+from pipeline.run_folders import EARLIER_RESULTS
 from pipeline.step_table import OUTPUTS, STATE, STATE_FILES
 
 logger = logging.getLogger(__name__)
 
+# Folders whose content a run moves to `EARLIER_RESULTS` beside them.
+GO_ASIDE = ("OUTPUT_DIR_CYCLEGAN", "OUTPUT_DIR_UNET")
 BACKENDS = ("tensorflow", "torch")
 # What the steps write to below the folders that the options name.
 WRITTEN_BELOW = {
@@ -102,6 +105,13 @@ def existing_parent(folder: Path) -> Path:
     return next(one for one in (folder, *folder.parents) if os.path.exists(one))
 
 
+def _holds_something(folder: Path) -> bool:
+    try:
+        return any(Path(folder).iterdir())
+    except OSError:
+        return False
+
+
 def check_write_permission(
     options: dict[str, object], numbers: Collection[str] = tuple(OUTPUTS)
 ) -> list[str]:
@@ -118,6 +128,9 @@ def check_write_permission(
         is_network = name in WRITTEN_BELOW and name != "ROOT_DIR"
         is_written = not is_network or any(f"{{{name.lower()}}}" in output for output in written)
         below = [Path(options[name]) / inner for inner in WRITTEN_BELOW.get(name, ()) if is_written]
+        if name in GO_ASIDE and is_written and _holds_something(options[name]):
+            below.append(Path(options[name]).parent)
+            below.append(Path(options[name]).parent / EARLIER_RESULTS)
         for place in (existing_parent(options[name]), *filter(os.path.exists, below)):
             if not place.is_dir():
                 problems.append(

@@ -169,7 +169,8 @@ def check_options(options: dict[str, object]) -> list[str]:
 
     Parameters: ``options`` holds all names in upper case, with their values.
     """
-    problems = [
+    problems = _check_backend_option(options)
+    problems += [
         f"{name} is no option of StartProcess.py.{suggest(name, OPTION_CHECKS.keys() - options)} "
         "Correct or remove it; a name of your own is free in lower case."
         for name in options
@@ -188,6 +189,19 @@ def check_options(options: dict[str, object]) -> list[str]:
     ]
     right = {name: value for name, value in options.items() if name not in wrong}
     return problems + _check_xla(right) + _check_folders(right)
+
+
+def _check_backend_option(options: dict[str, object]) -> list[str]:
+    """Return the problem of a variable KERAS_BACKEND, which the published script has: it comes
+    too late."""
+    used = os.environ.get("KERAS_BACKEND")
+    if options.get("KERAS_BACKEND", used) == used:
+        return []
+    return [
+        f"KERAS_BACKEND = {options['KERAS_BACKEND']!r} has no effect in StartProcess.py: {used} is "
+        "in use. Remove it; change the line os.environ.setdefault at the top of the file, or set "
+        "KERAS_BACKEND in the environment."
+    ]
 
 
 def _check_xla(options: dict[str, object]) -> list[str]:

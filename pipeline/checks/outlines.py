@@ -2,6 +2,7 @@
 
 import logging
 import math
+import shlex
 from pathlib import Path
 
 import cv2
@@ -55,9 +56,10 @@ def check_masks(
     )
     if sets := _sets_of_regions(folder):
         logger.warning(
-            "%s: %s of ImageJ, not an image: python -m pipeline.import_outlines %s makes outlines "
-            "of it.",
-            *(folder, counted(len(sets), "set of regions", "sets of regions"), sets[0]),
+            "%s: %s of ImageJ, not an image: python -m pipeline.import_outlines %s --into %s makes "
+            "outlines of it.",
+            *(folder, counted(len(sets), "set of regions", "sets of regions")),
+            *(shlex.quote(str(path)) for path in (sets[0], folder)),
         )
     largest, usable, too_small = (0, 0), 0, []
     at = scale * micrograph_scale

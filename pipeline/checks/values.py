@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable
 from numbers import Integral, Real
 
+import numpy as np
+
 LARGEST = 10**9  # of whole numbers without a limit of their own
 
 Check = Callable[[object], str | None]
@@ -21,6 +23,15 @@ class _Unknown:
 
 # Stands for the value of a name that StartProcess.py does not define: no check looks at it.
 UNKNOWN = _Unknown()
+
+
+def as_plain(value):
+    """Return a value with NumPy's numbers, alone or in lists and dicts, as Python's."""
+    if isinstance(value, dict):
+        return {key: as_plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(as_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _make_check(is_allowed: Callable[[object], bool], words: str) -> Check:

@@ -119,18 +119,20 @@ def _sources(path: Path, level: int) -> Iterator[tuple[str, str, Callable]]:
                     yield source, path.name, partial(read_sides, tiff)
         except METADATA_ERRORS as error:
             logger.log(level, "%s: the metadata cannot be read (%s).", path.name, error)
-    names = {
-        f"{path.stem}.txt": ("Hitachi text file", _hitachi),
-        f"{path.stem}.hdr": ("TESCAN header file", _tescan),
-        f"{path.stem}-{path.suffix[1:]}.hdr": ("TESCAN header file", _tescan),
-    }
-    for name, (source, read_sides) in names.items():
+    for text_path in texts_beside(path):
         try:
-            with open(path.with_name(name), "rb") as file:
+            with open(text_path, "rb") as file:
                 text = file.read(MAX_TEXT_BYTES).decode("latin-1")
-        except OSError:  # most often there is none
+        except OSError:
             continue
-        yield source, name, partial(read_sides, text)
+        source, read_sides = TEXT_SOURCES[text_path.suffix]
+        yield source, text_path.name, partial(read_sides, text)
+
+
+def texts_beside(path: Path) -> list[Path]:
+    """Return the text files beside an image that may tell its pixel size, where there are any."""
+    names = (f"{path.stem}.txt", f"{path.stem}.hdr", f"{path.stem}-{path.suffix[1:]}.hdr")
+    return [text for text in map(path.with_name, names) if text.is_file()]
 
 
 def read_stored_width(path: Path) -> int | None:
@@ -277,6 +279,10 @@ def _resolution(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
     return tuple(numerator / denominator for numerator, denominator in values)
 
 
+TEXT_SOURCES: dict[str, tuple[str, Callable]] = {
+    ".txt": ("Hitachi text file", _hitachi),
+    ".hdr": ("TESCAN header file", _tescan),
+}
 SOURCES: dict[str, Callable] = {
     "Zeiss metadata": _zeiss,
     "FEI or Thermo Fisher metadata": _fei,

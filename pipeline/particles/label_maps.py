@@ -29,8 +29,8 @@ def is_label_map(image: np.ndarray) -> bool:
 
     Parameters
     ----------
-    image : (height, width), any dtype. False for other than integers from 0, for fewer than two
-        numbers besides 0 (that is a mask), and for 8 bits with the number 255, which is white.
+    image : (height, width), any dtype. False for other than whole numbers from 0, for fewer than
+        two besides 0 (that is a mask), and for 8 bits with the number 255, which is white.
     """
     return _holds_numbers(image) and not _is_full_8_bit(image) and _why_classes(image) is None
 
@@ -77,6 +77,8 @@ def describe_inverted(names: list[str], number: int, what: str) -> str:
 
 def _holds_numbers(image: np.ndarray) -> bool:
     """Return whether an image's values are the numbers of areas rather than grey levels."""
+    if image.dtype.kind == "f" and np.array_equal(image, np.rint(image)):  # ImageJ's of 32 bit
+        image = np.rint(np.clip(image, -1, np.iinfo(np.int32).max)).astype(np.int64)
     if image.dtype.kind not in "ui" or image.min() < 0:
         return False
     numbers, areas = np.unique(image[image > 0], return_counts=True)

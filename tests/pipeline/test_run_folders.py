@@ -7,6 +7,7 @@ import stat
 import tempfile
 import time
 import tomllib
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,50 @@ def test_files_of_unknown_origin_are_never_deleted(tmp_path):
     open_output_folder(folder, {"a": 1})
     kept = list((tmp_path / "Earlier_Results").glob("trainB_*/by_hand.tif"))
     assert [path.read_text() for path in kept] == ["mine"]
+
+
+def test_what_no_step_makes_is_moved_aside_and_what_one_made_is_not(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine.tif").touch()
+    folder = open_output_folder(tmp_path / "trainA", {"a": 1})
+    (folder / "00000.tif").write_text("a tile")
+    (folder / "selection").mkdir()
+    (folder / "selection" / "notes.txt").write_text("mine")
+    (folder / "mine.png").write_text("mine")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    open_output_folder(folder, {"a": 2})
+    assert [path.name for path in folder.iterdir()] == ["made_with.json"]
+    (kept,) = (tmp_path / "Earlier_Results").iterdir()
+    assert {path.name for path in kept.iterdir()} == {"selection", "mine.png", "link"}
+    assert (kept / "selection" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "elsewhere" / "mine.tif").is_file()
+
+
+def test_what_the_user_changed_is_used_as_it_is_and_moved_aside_when_made_anew(tmp_path):
+    folder = open_output_folder(tmp_path / "trainB", {"a": 1})
+    (folder / "00000.tif").write_text("changed by hand")
+    record = read_json(folder / run_folders.MADE_WITH)
+    write_json(folder / run_folders.MADE_WITH, record | {run_folders.EDITED: True})
+    for _ in range(2):
+        open_output_folder(folder, {"a": 1})
+        assert (folder / "00000.tif").read_text() == "changed by hand"
+    open_output_folder(folder, {"a": 2})
+    (kept,) = (tmp_path / "Earlier_Results").glob("*/00000.tif")
+    assert kept.read_text() == "changed by hand"
+    (folder / "00000.tif").write_text("made anew")
+    open_output_folder(folder, {"a": 3})
+    assert len(list((tmp_path / "Earlier_Results").iterdir())) == 1
+
+
+def test_an_accent_may_be_written_either_way(tmp_path):
+    before = []
+    for form in ("NFC", "NFD"):
+        folder = tmp_path / form
+        folder.mkdir()
+        for name in ("Größe.PNG", "Grz.PNG"):
+            (folder / unicodedata.normalize(form, name)).write_text(name)
+        before.append(fingerprint(folder.iterdir()))
+    assert before[0] == before[1]
 
 
 def test_json_is_whole_and_in_its_order(tmp_path):

@@ -45,16 +45,42 @@ def test_a_finished_step_is_done_until_something_changes(folder):
     assert why(folder, done) == "input images_dir changed"
 
 
-def test_a_finished_step_is_run_again_by_another_backend_or_version(folder, monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
+def test_a_finished_step_is_run_again_by_another_version(folder, monkeypatch):
     done = record(folder)
-    with monkeypatch.context() as patch:
-        patch.setenv("KERAS_BACKEND", "tensorflow")
-        assert why(folder, done) == "the backend changed"
     with monkeypatch.context() as patch:
         patch.setattr(step_records, "VERSION", "another")
         assert why(folder, done) == "this program's version changed"
     assert why(folder, done) is None
+
+
+@pytest.mark.parametrize(("number", "again"), [("0", False), ("1", True), ("7", False)])
+def test_another_backend_counts_where_a_network_is_run(folder, monkeypatch, number, again):
+    keywords = {"images_dir": folder / "images", "masks_dir": folder / "images"}
+    keywords |= {name: folder for name in ("wgan_dir", "cyclegan_dir", "results_dir")}
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    made_with = step_records.what_decides(number, keywords, {})
+    done = step_records.new_record(made_with, number, keywords)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    made_with = step_records.what_decides(number, keywords, {})
+    expected = "the backend changed" if again else None
+    assert step_records.why_run(done, made_with, number, keywords) == expected
+
+
+def test_all_options_that_changed_are_named(folder):
+    done = record(folder, seed=1)
+    words = "options tile_height, seed changed"
+    assert why(folder, done, tile_height=32, seed=2) == words
+
+
+def test_texts_that_tell_the_pixel_size_count_where_particles_are_measured(folder):
+    keywords = {"images_dir": folder / "images", "masks_dir": folder / "images"}
+    for number, counts in (("5", False), ("7", True)):
+        before = step_records.what_decides(number, keywords, {})
+        text = next((folder / "images").glob("*.tif")).with_suffix(".txt")
+        text.write_text("PixelSize=2")
+        after = step_records.what_decides(number, keywords, {})
+        assert (before["inputs"] != after["inputs"]) == counts
+        text.unlink()
 
 
 def test_options_without_effect_and_moved_folders_change_nothing(folder):

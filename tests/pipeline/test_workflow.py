@@ -15,7 +15,7 @@ from pipeline.image_files import write_image
 from pipeline.processes import step_process
 from pipeline.processes.run_lock import identity_of
 from pipeline.processes.step_process import INTERRUPTED
-from pipeline.run_folders import GOES_ASIDE, MADE_WITH, read_json, write_json
+from pipeline.run_folders import EDITED, GOES_ASIDE, MADE_WITH, read_json, write_json
 from pipeline.step_records import new_record, what_decides
 
 
@@ -273,6 +273,68 @@ def test_what_was_overwritten_by_a_file_of_the_same_size_is_noticed(
     assert run(one_step(folder)) == 0
     assert "already done" not in caplog.text
     assert "again (its output is not as it was left" in caplog.text
+
+
+def test_what_the_user_changed_is_marked_before_the_step_runs_again(run, folder, monkeypatch):
+    made = folder / "data" / "trainA"
+    write_json(made / MADE_WITH, {"tile": 64})
+    step_that(monkeypatch, 0, 0, 0)
+    (folder / "images" / "a.tif").write_bytes(b"other")
+    assert run(one_step(folder)) == 0
+    (folder / "images" / "a.tif").write_bytes(b"another")
+    assert run(one_step(folder)) == 0
+    assert read_json(made / MADE_WITH) == {"tile": 64}
+    (made / "a-0.tif").write_bytes(b"by hand")
+    (folder / "images" / "a.tif").write_bytes(b"another yet")
+    assert run(one_step(folder), selected=["0"]) == 0
+    assert read_json(made / MADE_WITH) == {"tile": 64, EDITED: True}
+
+
+def test_with_what_networks_are_trained_is_noted_before_they_are(run, folder, monkeypatch, caplog):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    masks = {"masks_dir": str(folder / "images"), "wgan_dir": str(folder)}
+    step_that(monkeypatch, 1)
+    assert run(lambda run_step: run_step("1", "train_wgan", **masks)) == 1
+    assert read_json(folder / ".workflow" / "preset.json") == {"backend": "torch"}
+
+
+@pytest.mark.parametrize(("resume", "selected"), [(True, ()), (True, ("0",)), (False, ())])
+def test_another_backend_is_asked_about_where_all_would_be_trained_anew(
+    tmp_path, monkeypatch, resume, selected
+):
+    known = []
+
+    def check(options, calls, is_done, problems):
+        known.extend(problems)
+        raise ValueError
+
+    monkeypatch.setattr(workflow, "describe_other_backend", lambda folder: [str(folder)])
+    monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
+    monkeypatch.setattr(workflow, "catch_ends_from_outside", lambda: None)
+    monkeypatch.setattr(workflow, "check_inputs", check)
+    options = {"ROOT_DIR": tmp_path, "RESUME": resume}
+    with pytest.raises(SystemExit):
+        workflow.run_workflow(one_step(tmp_path), options=options, selected=selected)
+    assert known == [str(tmp_path / ".workflow")] * (resume and not selected)
+
+
+def test_numbers_of_numpy_are_as_pythons(tmp_path, monkeypatch):
+    seen = []
+
+    def check(options, calls, is_done, problems):
+        seen.extend([options["SEED"], options["SIZES"], calls[0][2]["scale"]])
+        raise ValueError
+
+    monkeypatch.setattr(workflow, "check_inputs", check)
+    monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
+    monkeypatch.setattr(workflow, "catch_ends_from_outside", lambda: None)
+    options = {"ROOT_DIR": tmp_path, "SEED": np.int64(3), "SIZES": [np.float32(0.5), (1, None)]}
+    with pytest.raises(SystemExit):
+        workflow.run_workflow(
+            lambda run_step: run_step("0", "prepare_images", scale=np.float64(0.7)), options=options
+        )
+    assert seen == [3, [0.5, (1, None)], 0.7]
+    assert [type(one) for one in (seen[0], seen[1][0], seen[2])] == [int, float, float]
 
 
 def test_without_resume_finished_steps_run_and_train_anew(run, folder, monkeypatch, caplog):

@@ -3,7 +3,12 @@
 import pytest
 
 from pipeline.check_inputs import check_inputs
-from pipeline.checks.earlier_steps import check_earlier_steps, check_pairs, check_scale
+from pipeline.checks.earlier_steps import (
+    check_earlier_steps,
+    check_pairs,
+    check_scale,
+    warn_of_steps_between,
+)
 from pipeline.run_folders import MADE_WITH, write_json
 from pipeline.step_table import INPUTS, STEPS
 from tests.start_process import default_options, leave_outputs
@@ -116,6 +121,30 @@ def test_pairs_of_steps_that_need_not_run_again_are_as_before(tmp_path):
 @pytest.mark.parametrize("run", [tuple(STEPS), ("3", "4"), ("6a", "6b"), ("5", "6a"), ("1", "6b")])
 def test_steps_that_pair_nothing_new_may_run(tmp_path, run):
     assert not check_pairs(calls_of(tmp_path, *run))
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (("3", "6a", "6b"), [("6a", "4", "3"), ("6a", "5", "3")]),
+        (("6a", "7"), [("7", "6b", "6a")]),
+        (("0", "3"), [("3", "2", "0")]),
+        (("3", "4", "5", "6a", "6b", "7", "8"), []),
+        (("6b", "8"), []),
+        (("3",), []),
+        (tuple(STEPS), []),
+    ],
+)
+def test_what_is_old_between_steps_that_are_new_is_warned_of(tmp_path, caplog, run, expected):
+    warn_of_steps_between(calls_of(tmp_path, *run))
+    assert len(caplog.messages) == len(expected)
+    for message, (number, between, anew) in zip(caplog.messages, expected, strict=True):
+        assert message.startswith(f"Step {number} ({STEPS[number][0]}) will work with what step ")
+        assert f"what step {between} (" in message and f"before step {anew} (" in message
+        assert f"add step {between} " in message
+    caplog.clear()
+    warn_of_steps_between(calls_of(tmp_path, *run), lambda call: call[0] == run[0])
+    assert len(caplog.messages) < max(len(expected), 1)
 
 
 def test_measuring_needs_masks(tmp_path):

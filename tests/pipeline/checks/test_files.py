@@ -82,6 +82,20 @@ def test_files_that_are_passed_over_are_warned_of(images, caplog):
     assert f"{images}: other files there are not read: 2 with .dm3, 1 with .webp" in caplog.text
 
 
+def test_images_in_folders_below_are_told_of(images, caplog):
+    for name in ("day 1", ".hidden", "empty"):
+        (images / name).mkdir()
+    for name in ("day 1", ".hidden"):
+        write_image(images / name / "b.tif", np.zeros((9, 9), np.uint8))
+    assert problems_of_images(images) == []
+    assert f"{images}: other files there are not read: 1 in day 1{os.sep}" in caplog.text
+    for path in images.glob("*.*"):
+        if path.is_file():
+            path.unlink()
+    (problem,) = problems_of_images(images)
+    assert f"other files there are not read: 1 in day 1{os.sep}." in problem
+
+
 def test_micrographs_in_which_nothing_is_to_be_seen(images, caplog):
     path, *others = sorted(images.glob("*.tif"))
     write_image(path, np.full((60, 80), 80, np.uint8))

@@ -149,6 +149,18 @@ def test_no_permission_to_write_anywhere(tmp_path, monkeypatch):
     assert len(problems) > 5 and all("no permission to write in" in one for one in problems)
 
 
+def test_where_earlier_masks_go_must_be_writable_too(tmp_path, monkeypatch):
+    shared = tmp_path / "shared"
+    (shared / "masks").mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != shared)
+    options = default_options(tmp_path) | {"OUTPUT_DIR_UNET": str(shared / "masks")}
+    assert check_write_permission(options) == []  # nothing is there to be moved
+    (shared / "masks" / "a.tif").touch()
+    (problem,) = check_write_permission(options)
+    assert f"OUTPUT_DIR_UNET is {shared / 'masks'}" in problem
+    assert f"no permission to write in {shared}. " in problem
+
+
 def test_a_file_where_a_folder_should_be(tmp_path):
     (tmp_path / "Results").write_text("a file")
     (problem,) = check_write_permission(default_options(tmp_path))

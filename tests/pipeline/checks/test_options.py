@@ -131,6 +131,16 @@ def test_xla_does_not_go_with_deterministic(options, monkeypatch):
         assert check_options(options | {"DETERMINISTIC": deterministic, "USE_XLA": use_xla}) == []
 
 
+def test_a_backend_among_the_options_comes_too_late(options, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    assert check_options(options | {"KERAS_BACKEND": "tensorflow"}) == []
+    (problem,) = check_options(options | {"KERAS_BACKEND": "torch"})
+    assert problem.startswith(
+        "KERAS_BACKEND = 'torch' has no effect in StartProcess.py: tensorflow"
+    )
+    assert "os.environ.setdefault at the top of the file" in problem
+
+
 def test_an_output_folder_must_not_be_an_input_folder(options, tmp_path):
     (problem,) = check_options(
         options | {"OUTPUT_DIR_UNET": tmp_path / "Input_Images" / ".." / "Input_Images"}

@@ -210,10 +210,12 @@ def test_a_whole_micrograph_around_an_outline_is_to_be_cropped(masks):
 
 
 def test_sets_of_regions_are_not_passed_over_in_silence(masks, caplog):
-    (masks / "RoiSet.ZIP").write_bytes(b"regions")
+    (masks / "my rois.ZIP").write_bytes(b"regions")
     assert problems_of_masks(masks) == []
     assert "1 set of regions of ImageJ, not an image: python -m pipeline.import" in caplog.text
-    assert str(masks / "RoiSet.ZIP") in caplog.text
+    # Where they are looked for, in a form that a shell understands.
+    words = f"import_outlines '{masks / 'my rois.ZIP'}' --into {masks} makes"
+    assert words in caplog.text
 
 
 def test_too_few_masks(masks):

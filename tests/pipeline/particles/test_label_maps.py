@@ -49,7 +49,11 @@ def test_masks_are_no_label_maps(dtype):
     for image in (mask.astype(dtype), mask.astype(dtype) * 200, smoothed, smoothed // 2, classes):
         assert not is_label_map(image) and describe_numbers(image) is None
     assert not is_label_map(np.random.default_rng(0).integers(0, 200, (50, 60)).astype(dtype))
-    assert not is_label_map(touching_squares(9).astype(np.float32))
+    assert is_label_map(touching_squares(9).astype(np.float32))  # of ImageJ's 32 bit
+    for no_number in (0.5, np.nan, np.inf, -1):
+        greys = touching_squares(9).astype(np.float32)
+        greys[greys == 1] = no_number
+        assert not is_label_map(greys)
     assert not is_label_map(-touching_squares(9))
 
 
