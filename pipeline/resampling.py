@@ -12,7 +12,8 @@ from pipeline.particle_masks import (
 )
 from pipeline.particles.contacts import particles_and_lines
 
-ON_OUTLINE = 1e-3  # pixels from it
+# By how much a map changes a hundredth of a pixel to the right and seven thousandths below.
+STEP_ASIDE = np.array([[0, -0.0035, 0], [-0.005, 0, 0.005], [0, 0.0035, 0]])
 # Sigma, in pixels of before, of the blur of outlines that are enlarged: without it the corners of
 # pixels stay to be seen, and perimeters are 5 % too long.
 SMOOTHING = 0.8
@@ -106,9 +107,13 @@ def _clear_outside(resized, particle):
     if is_larger(resized.shape, particle.shape):
         depth = _smooth(depth)
     depth = cv2.resize(depth, resized.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    # Outlines may go right through the middles of pixels, half of them where the scale is 2: these
-    # are every second particle's, so that sizes are right in the mean.
-    resized[depth < np.where(resized % 2, -ON_OUTLINE, ON_OUTLINE)] = 0
+    # Outlines may go right through the middles of pixels, half of them where the scale is 2. Looked
+    # at a little aside, to the right and below, pixels on an outline are a particle's at its left
+    # and upper edge alone, as in computer graphics, so that its size is right; of every second
+    # particle it is the other way round, so that places are right in the mean.
+    aside = cv2.filter2D(depth, -1, STEP_ASIDE, borderType=cv2.BORDER_REPLICATE)
+    np.negative(aside, out=aside, where=resized % 2 == 0)
+    resized[depth + aside < 0] = 0
 
 
 def _smooth(depth):
