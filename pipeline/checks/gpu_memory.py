@@ -28,7 +28,12 @@ def warn_of_little_gpu_memory(
 
     Nothing is said where no NVIDIA GPU tells its memory.
     """
-    trainings = [(name, keywords) for _, name, keywords in calls if name in COUNTED]
+    needed = {"batch_size", "filters", "precision"}  # one that is not known may be left out
+    trainings = [
+        (name, keywords)
+        for _, name, keywords in calls
+        if name in COUNTED and needed <= keywords.keys()
+    ]
     has = gpu_memory(options.get("USE_GPUS_NO", "all")) if trainings else None
     if has is None:
         return

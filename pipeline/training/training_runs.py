@@ -21,6 +21,7 @@ from pipeline.run_folders import (
     DISK_IS_FULL,
     as_recorded,
     list_runs,
+    name_new_run,
     new_run_folder,
     read_json,
     read_record,
@@ -31,6 +32,7 @@ from pipeline.step_table import deciding
 logger = logging.getLogger(__name__)
 
 CHECKPOINTS_KEPT = 2
+COPY = ".copy"  # of a run, until it is whole
 DAMAGED = "damaged_"  # before the names of checkpoints that could not be read
 # Of the groups and headers in a file of weights, for each of them.
 BYTES_BESIDE_WEIGHTS = 16_384
@@ -40,10 +42,11 @@ def begin_run(models_dir, options, resume=True, *, models=("model.keras",), best
     """Return the run folder to train in, and whether there is nothing left to train.
 
     That is the latest finished run, or an unfinished one after it, if it has equal options; else a
-    new one. (An unfinished run from before the latest finished one is not continued: the later
-    steps use the latest.) A run is finished if it holds its ``models`` and ``best`` too: one that
-    lost a model makes it again from its last checkpoint. ``best`` is the model of the best epoch,
-    which the last checkpoint does not hold: without it the training begins anew.
+    new one. The later steps use the latest finished run: where one with equal options is from
+    before that, finished or not, the new one begins as its copy. A run is finished if it holds its
+    ``models`` and ``best`` too: one that lost a model makes it again from its last checkpoint.
+    ``best`` is the model of the best epoch, which the last checkpoint does not hold: without it the
+    training begins anew.
 
     ``options`` (JSON values) are all that decides the result; they are saved as ``options.json``
     with the versions of this program and of the libraries, and the precision that "auto" is where
@@ -54,27 +57,27 @@ def begin_run(models_dir, options, resume=True, *, models=("model.keras",), best
     record = {"options": options, "backend": backend.BACKEND, "versions": versions}
     if "precision" in options:
         record["computed_in"] = choose_precision(options["precision"])
-    runs = list_runs(models_dir)[::-1] if resume else []
-    for number, folder in enumerate(runs):
-        same = _is_of(folder, record)
+    newer = None  # the latest finished run of other options
+    for folder in list_runs(models_dir)[::-1] if resume else []:
         lost = [name for name in (*models, best) if name and not (folder / name).is_file()]
         finished = (folder / "finished.json").exists() and not lost
-        if same and best in lost and _epochs_done(folder):
+        if not _is_of(folder, record):
+            newer = newer or (folder if finished else None)
+            continue
+        if best in lost and _epochs_done(folder):
             logger.warning(
                 "run %s has lost %s, which no checkpoint holds: training anew", folder.name, best
             )
             break
-        if same:
-            logger.info(
-                "run %s is finished with the same options and inputs; RESUME = False trains anew"
-                if finished
-                else "continuing run %s",
-                folder.name,
-            )
-            return folder, finished
-        if finished:
-            _tell_of_stopped(runs[number + 1 :], record)
-            break
+        if newer and not finished and not _epochs_done(folder):
+            continue
+        logger.info(
+            "run %s is finished with the same options and inputs; RESUME = False trains anew"
+            if finished
+            else "continuing run %s",
+            folder.name,
+        )
+        return (_as_newest(folder, newer) if newer else folder), finished
     folder = new_run_folder(models_dir)
     write_json(folder / "options.json", record)
     return folder, False
@@ -84,16 +87,14 @@ def _is_of(run_folder, record):
     return _deciding(read_record(run_folder / "options.json")) == _deciding(record)
 
 
-def _tell_of_stopped(older_runs, record):
-    for run in older_runs:
-        stopped = not (run / "finished.json").exists()
-        if stopped and _is_of(run, record) and (epochs := _epochs_done(run)):
-            logger.info(
-                "run %s was stopped after %d epochs of this training, but another is finished "
-                "since then, and the later steps use the newest: training anew",
-                run.name,
-                epochs,
-            )
+def _as_newest(run_folder, newer):
+    """Return a copy of a run, later than ``newer`` and so the one that the later steps use."""
+    copy = run_folder.parent / COPY
+    shutil.rmtree(copy, ignore_errors=True)  # of a process that was killed
+    shutil.copytree(run_folder, copy)
+    newest = name_new_run(copy)
+    logger.info("it is used as run %s from here on, as run %s is newer", newest.name, newer.name)
+    return newest
 
 
 def _epochs_done(run_folder):

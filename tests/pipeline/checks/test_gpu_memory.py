@@ -71,6 +71,15 @@ def test_what_hardly_fits_is_told_with_what_does(gpus, caplog):
 
 
 @on_posix
+@pytest.mark.parametrize("unknown", ["batch_size", "filters", "precision"])
+def test_of_a_training_that_is_not_known_in_full_nothing_is_said(gpus, caplog, unknown):
+    gpus(6000)
+    keywords = {name: value for name, value in CYCLEGAN.items() if name != unknown}
+    warn_of_little_gpu_memory(OPTIONS, [("3", "train_cyclegan", keywords)])
+    assert caplog.text == ""
+
+
+@on_posix
 def test_it_is_the_memory_of_the_gpu_that_is_used(gpus, monkeypatch):
     gpus(8192, 16384, 24576)
     memory = gpu_memory.gpu_memory

@@ -194,14 +194,24 @@ def test_without_resume_a_new_run_is_begun_and_the_old_one_stays(tmp_path):
     assert begin_run(tmp_path, {"epochs": 3}) == (new, False)
 
 
-def test_a_finished_run_is_used_again_unless_another_came_after_it(tmp_path):
+def test_a_finished_run_is_used_again_as_the_newest_where_another_came_after_it(tmp_path, caplog):
+    """The later steps use the latest finished model: it must be the one just asked for."""
+    caplog.set_level("INFO")
     first, _ = begin_run(tmp_path, {"a": 1})
     finish(first)
     assert begin_run(tmp_path, {"a": 1}) == (first, True)
     second, _ = begin_run(tmp_path, {"a": 2})
     finish(second)
+    (tmp_path / ".copy").mkdir()  # of a process that was killed
+    (tmp_path / ".copy" / "half.keras").touch()
     again, finished = begin_run(tmp_path, {"a": 1})
-    assert again not in (first, second) and not finished
+    assert again.name > second.name and finished
+    files = {path.name: path.read_bytes() for path in first.iterdir()}
+    assert {path.name: path.read_bytes() for path in again.iterdir()} == files
+    assert not (tmp_path / ".copy").exists()
+    assert f"it is used as run {again.name} from here on, as run {second.name} is" in caplog.text
+    assert begin_run(tmp_path, {"a": 1}) == (again, True)
+    assert begin_run(tmp_path, {"a": 1}, resume=False)[1] is False
 
 
 def test_a_run_that_a_user_renamed_is_neither_continued_nor_in_the_way(tmp_path):
@@ -213,16 +223,19 @@ def test_a_run_that_a_user_renamed_is_neither_continued_nor_in_the_way(tmp_path)
     assert begin_run(tmp_path, {"a": 1}) == (second, False)
 
 
-def test_an_unfinished_run_from_before_a_finished_one_is_not_continued(tmp_path, caplog):
-    """The later steps use the latest finished model: it must be the one just asked for."""
-    caplog.set_level("INFO")
+def test_an_unfinished_run_from_before_a_finished_one_is_continued_as_the_newest(tmp_path):
     first, _ = begin_run(tmp_path, {"a": 1})
     saved_twice(first)
+    barely, _ = begin_run(tmp_path, {"a": 3})
     second, _ = begin_run(tmp_path, {"a": 2})
     finish(second)
     again, finished = begin_run(tmp_path, {"a": 1})
     assert again.name > second.name and not finished
-    assert f"run {first.name} was stopped after" in caplog.text
+    states = [sorted(run.glob("checkpoints/*/state.json")) for run in (first, again)]
+    assert [path.read_bytes() for path in states[0]] == [path.read_bytes() for path in states[1]]
+    assert len(states[0]) == 2
+    again, _ = begin_run(tmp_path, {"a": 3})  # there is nothing to continue
+    assert [path.name for path in again.iterdir()] == ["options.json"] and again != barely
 
 
 def test_a_number_of_numpy_is_as_good_as_pythons(tmp_path):
