@@ -6,7 +6,9 @@ writes PREDICTED-scores.csv beside the first folder.
 
 import argparse
 import logging
+import shutil
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,14 @@ from pipeline.particle_shapes import to_label_map
 from pipeline.particles.label_maps import describe_inverted, surrounds_all
 from pipeline.progress import progress
 from pipeline.report.page import write_report
-from pipeline.run_folders import MADE_WITH, fingerprint, list_runs, new_run_folder, read_record
+from pipeline.run_folders import (
+    MADE_WITH,
+    TIME_OF_RUN,
+    fingerprint,
+    list_runs,
+    new_run_folder,
+    read_record,
+)
 from pipeline.scoring.score_table import AS_SAVED, log_scores, score_rows, write_scores
 from pipeline.scoring.scores import compare_masks, crop_to_common_rows
 from pipeline.wording import counted
@@ -64,7 +73,7 @@ def score_masks(
     log_scores(rows)
     measured = _newest_measurement(results_dir, fingerprint(list_masks(masks_dir)))
     run_folder = measured or new_run_folder(results_dir)
-    write_scores(run_folder / "scores.csv", rows)
+    _write_beside_earlier(run_folder / "scores.csv", rows)
     if measured:
         write_report(measured)
     else:
@@ -74,6 +83,19 @@ def score_masks(
             results_dir,
             run_folder,
         )
+
+
+def _write_beside_earlier(path: Path, rows: list[dict]) -> None:
+    """Write scores; others that were there, as of other true masks, get the time of their making
+    into their name."""
+    earlier = None
+    if path.is_file():
+        made = time.strftime(TIME_OF_RUN, time.localtime(path.stat().st_mtime))
+        earlier = path.with_name(f"{path.stem}_{made}{path.suffix}")
+        shutil.copy2(path, earlier)
+    write_scores(path, rows)
+    if earlier and earlier.read_bytes() == path.read_bytes():
+        earlier.unlink()
 
 
 def _newest_measurement(results_dir: Path, masks: str) -> Path | None:

@@ -133,6 +133,24 @@ def test_scores_go_to_the_newest_measurement_and_its_report(tmp_path, monkeypatc
     assert reported == [newest]
 
 
+def test_scores_by_other_true_masks_are_kept_beside_the_new_ones(tmp_path, monkeypatch):
+    save(tmp_path / "true", MASKS)
+    save(tmp_path / "predicted", MASKS)
+    monkeypatch.setattr(step, "write_report", lambda folder: None)
+    folder = tmp_path / "Results" / "2026-01-01_00-00-00"
+    folder.mkdir(parents=True)
+    about = {"masks": fingerprint((tmp_path / "predicted").iterdir())}
+    write_json(folder / "about.json", about)
+    for _ in range(2):
+        run(tmp_path)
+        (path,) = folder.glob("scores*.csv")  # none for the same again
+    first = path.read_bytes()
+    save(tmp_path / "true", {"a": MASKS["b"]})
+    run(tmp_path)
+    (earlier,) = folder.glob("scores_*.csv")
+    assert earlier.read_bytes() == first != path.read_bytes()
+
+
 def test_scores_of_masks_that_were_not_measured_get_a_folder_of_their_own(tmp_path, caplog):
     save(tmp_path / "true", MASKS)
     save(tmp_path / "predicted", MASKS)
