@@ -10,6 +10,7 @@ from pipeline.checks.earlier_steps import (
     check_earlier_steps,
     check_pairs,
     check_scale,
+    check_tile_size,
     scale_of_unet,
     warn_of_steps_between,
 )
@@ -77,7 +78,7 @@ def check_inputs(
         problems += check_earlier_steps([call for call in calls if not is_done(call)])
     problems += check_pairs(calls or [], is_done)
     warn_of_steps_between(calls or [], is_done)
-    problems += check_scale(calls or [])
+    problems += check_scale(calls or []) + check_tile_size(calls or [])
     problems += check_named_models(calls or [])
     numbers = STEPS if calls is None else {str(number) for number, _, _ in calls}
     problems += check_write_permission(right, numbers)

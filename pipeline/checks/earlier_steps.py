@@ -110,6 +110,25 @@ def check_scale(calls: list[tuple[str, str, dict]]) -> list[str]:
     return problems
 
 
+def check_tile_size(calls: list[tuple[str, str, dict]]) -> list[str]:
+    """Return the problem of simulated masks of another size than the tiles of before, which the
+    CycleGAN would refuse after the masks of before are replaced."""
+    running = {number: keywords for number, _, keywords in calls}
+    keywords = running.get("2", {})
+    folder, sides = keywords.get("cyclegan_dir"), ("tile_height", "tile_width")
+    if "0" in running or folder_name(folder) or not keywords.keys() >= set(sides):
+        return []
+    now = [keywords[side] for side in sides]
+    before = read_record(Path(folder) / "data" / "trainA" / MADE_WITH).get("tile_size", now)
+    if now == before or not all(isinstance(side, int) for side in now):
+        return []
+    return [
+        "Step 2 (simulate_masks) is to make masks of TILE_SIZE_H x TILE_SIZE_W = {} x {} pixels, "
+        "but step 0 (prepare_images) cut its tiles to {} x {}, and the CycleGAN needs both alike. "
+        "Run step 0 again, too, or set the sizes as they were.".format(*now, *before)
+    ]
+
+
 def _scales_before(number, keywords, running):
     """Yield what a step works with that none of those ``running`` makes: the step that made it,
     what it is in words, and its scale, None where that is not known."""

@@ -7,6 +7,7 @@ from pipeline.checks.earlier_steps import (
     check_earlier_steps,
     check_pairs,
     check_scale,
+    check_tile_size,
     warn_of_steps_between,
 )
 from pipeline.run_folders import MADE_WITH, write_json
@@ -145,6 +146,23 @@ def test_what_is_old_between_steps_that_are_new_is_warned_of(tmp_path, caplog, r
     caplog.clear()
     warn_of_steps_between(calls_of(tmp_path, *run), lambda call: call[0] == run[0])
     assert len(caplog.messages) < max(len(expected), 1)
+
+
+def test_masks_of_another_size_than_the_tiles_are_told_of(tmp_path):
+    (call,) = calls_of(tmp_path, "2", tile_height=64, tile_width=96)
+    assert check_tile_size([call]) == []  # there are no tiles, or the user's own
+    tiles = tmp_path / "cyclegan_dir" / "data" / "trainA"
+    tiles.mkdir(parents=True)
+    for size, expected in (([64, 96], 0), ([96, 64], 1)):
+        write_json(tiles / MADE_WITH, {"tile_size": size})
+        assert len(check_tile_size([call])) == expected
+        assert check_tile_size([("0", "prepare_images", {}), call]) == []
+    (problem,) = check_tile_size([call])
+    assert "TILE_SIZE_H x TILE_SIZE_W = 64 x 96 pixels" in problem
+    assert "step 0 (prepare_images) cut its tiles to 96 x 64" in problem
+    options = default_options(tmp_path) | {"CYCLEGAN_DIR": str(tmp_path / "cyclegan_dir")}
+    with pytest.raises(ValueError, match="and the CycleGAN needs both alike"):
+        check_inputs(options, [call])
 
 
 def test_measuring_needs_masks(tmp_path):
