@@ -77,7 +77,7 @@ def check_inputs(
     if calls and check_earlier_steps(calls):
         problems += check_earlier_steps([call for call in calls if not is_done(call)])
     problems += check_pairs(calls or [], is_done)
-    warn_of_steps_between(calls or [], is_done)
+    warn_of_steps_between(calls or [], is_done, options.get("OUTLINE_SOURCE") != "augmented")
     problems += check_scale(calls or []) + check_tile_size(calls or [])
     problems += check_named_models(calls or [])
     numbers = STEPS if calls is None else {str(number) for number, _, _ in calls}

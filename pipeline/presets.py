@@ -6,15 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from pipeline.checks.machine import count_gpus
 from pipeline.checks.options import suggest
-from pipeline.run_folders import read_record, write_json
-from pipeline.step_table import PRESET_RECORD, STEPS
+from pipeline.run_folders import list_runs, read_record, write_json
+from pipeline.step_table import PRESET_RECORD
 
 logger = logging.getLogger(__name__)
 
 NAMES = {"published", "quick"}
+NETWORK_FOLDERS = ("WGAN_DIR", "CYCLEGAN_DIR", "UNET_DIR")
 
 
 def choose_preset(options):
@@ -70,14 +72,19 @@ def describe_changes(options):
 def describe_switch(options, state_folder):
     """Return a line if PRESET is "auto" and is another preset now than the networks were made with.
 
-    ``state_folder`` is ``.workflow`` (see `note_training`). With another preset all would be
-    trained anew, perhaps because a GPU was not seen once.
+    ``state_folder`` is ``.workflow`` (see `note_preset`). With another preset all would be trained
+    anew, perhaps because a GPU was not seen once.
     """
     chosen = getattr(options.get("preset"), "chosen", None)
     if options.get("PRESET") != "auto" or chosen is None:
         return []
-    before = _trained_with(state_folder).get("preset", chosen)
-    if before == chosen:
+    try:
+        before = read_record(state_folder / PRESET_RECORD).get("preset", chosen)
+        folders = [Path(options[name]) for name in NETWORK_FOLDERS if name in options]
+        has_networks = any(list_runs(folder / "Models") for folder in folders)
+    except (OSError, ValueError, TypeError):  # it cannot be read, or a folder is none
+        return []
+    if before == chosen or not has_networks:
         return []
     return [
         f'PRESET is "auto", which is "{chosen}" on this machine now, but the networks in this '
@@ -86,35 +93,10 @@ def describe_switch(options, state_folder):
     ]
 
 
-def describe_other_backend(state_folder):
-    """Return a line if the networks of this folder were trained with another backend.
-
-    All would be trained anew, perhaps because KERAS_BACKEND was not set once.
-    """
-    now = os.environ.get("KERAS_BACKEND")
-    before = _trained_with(state_folder).get("backend", now)
-    if before == now:
-        return []
-    return [
-        f"The networks in this folder were trained with {before}, but KERAS_BACKEND is {now} now. "
-        f"Set KERAS_BACKEND={before} in the environment to go on with them. To train all of them "
-        f"anew with {now}, name the steps, `python StartProcess.py {' '.join(STEPS)}`."
-    ]
-
-
-def _trained_with(state_folder):
-    try:
-        return read_record(state_folder / PRESET_RECORD)
-    except (OSError, ValueError):  # it cannot be read
-        return {}
-
-
-def note_training(options, state_folder):
-    """Note with which preset, if there is one, and with which backend networks are trained now."""
-    chosen = getattr(options.get("preset"), "chosen", None)
-    noted = {"preset": chosen, "backend": os.environ.get("KERAS_BACKEND")}
-    known = {name: value for name, value in noted.items() if value}
-    write_json(state_folder / PRESET_RECORD, known)
+def note_preset(options, state_folder):
+    """Note the preset of a run of all steps for `describe_switch`, if there is one."""
+    if chosen := getattr(options.get("preset"), "chosen", None):
+        write_json(state_folder / PRESET_RECORD, {"preset": chosen})
 
 
 def _pick(chosen, problems, *unnamed, **values):

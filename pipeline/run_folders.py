@@ -182,16 +182,17 @@ def fingerprint(files: Iterable[Path]) -> str:
 
     An accent in a name may be written either way: a copy to another system may change that.
     """
-
-    def parts(path):
-        return [unicodedata.normalize("NFC", part) for part in path.parts]
-
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(map(Path, files), key=parts):
-        digest.update(os.fsencode(parts(path)[-1]))
+    for path in sorted(map(Path, files), key=composed):
+        digest.update(os.fsencode(composed(path).name))
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())
     return digest.hexdigest()
+
+
+def composed(path: Path) -> Path:
+    """Return a path with each accent in one character with its letter."""
+    return Path(unicodedata.normalize("NFC", str(path)))
 
 
 def check_made_from(folder: Path, inputs: str, again: str) -> None:
@@ -238,7 +239,7 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
     content = [path for path in folder.iterdir() if not is_of_the_system(path)]
     if content and earlier != made_with:
         keep_all = keep_earlier or earlier is None or earlier.get(GOES_ASIDE) or edited
-        kept = [path for path in content if keep_all or _no_step_makes(path)]
+        kept = {path for path in content if keep_all or _no_step_makes(path)}
         aside = _new_folder_aside(folder) if kept else None
         # The record goes first: a folder without one is never taken for a finished one.
         for path in sorted(content, key=lambda path: path.name != MADE_WITH):

@@ -16,6 +16,7 @@ from pipeline.files.pixel_size import texts_beside
 from pipeline.image_files import list_images
 from pipeline.run_folders import (
     as_recorded,
+    composed,
     fingerprint,
     is_of_the_system,
     list_runs,
@@ -145,7 +146,9 @@ def _output_files(number: str, keywords: dict) -> list[Path]:
 
 def _listing(files: list[Path], describe: Callable[[Path], object]) -> str:
     """Return a digest of the files' names and of what ``describe`` tells of each."""
-    return _digest(sorted((file.parent.name, file.name, describe(file)) for file in files))
+    return _digest(
+        sorted((file.parent.name, composed(file).name, describe(file)) for file in files)
+    )
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

@@ -89,10 +89,13 @@ def train_cyclegan(
             "(simulate_masks) again, with the tile size of step 0."
         )
     options["inputs"] = [fingerprint(files_a), fingerprint(files_b)]
-    run_folder, finished = begin_run(cyclegan_dir / "Models", options, resume, models=MODELS)
+    sheets_dir = cyclegan_dir / "images"
+    run_folder, finished = begin_run(
+        cyclegan_dir / "Models", options, resume, models=MODELS, sheets_dir=sheets_dir
+    )
     if finished:
         return
-    sheets_folder = cyclegan_dir / "images" / run_folder.name
+    sheets_folder = sheets_dir / run_folder.name
     sheets_folder.mkdir(parents=True, exist_ok=True)
 
     image_shape = (*tile, 1)

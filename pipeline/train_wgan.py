@@ -53,10 +53,13 @@ def train_wgan(
     options = {k: v for k, v in locals().items() if k not in ("masks_dir", "wgan_dir", "resume")}
     given = load_outlines(masks_dir, invert_masks, micrograph_scale)
     options["inputs"] = fingerprint(list_images(masks_dir))
-    run_folder, finished = begin_run(Path(wgan_dir) / "Models", options, resume)
+    sheets_dir = Path(wgan_dir) / "Output_Images"
+    run_folder, finished = begin_run(
+        Path(wgan_dir) / "Models", options, resume, sheets_dir=sheets_dir
+    )
     if finished:
         return
-    sheets_folder = Path(wgan_dir) / "Output_Images" / run_folder.name
+    sheets_folder = sheets_dir / run_folder.name
     sheets_folder.mkdir(parents=True, exist_ok=True)
 
     outlines = encode_outlines(given)

@@ -11,15 +11,15 @@ import time
 from pathlib import Path
 
 from pipeline.check_inputs import check_inputs
+from pipeline.checks.earlier_steps import check_backend_of_networks
 from pipeline.checks.options import describe_missing_names, describe_names_in_other_case
 from pipeline.checks.values import UNKNOWN, as_plain
 from pipeline.micrograph_scale import AUTO, OF_STEPS, with_scale
 from pipeline.presets import (
     describe_changes,
-    describe_other_backend,
     describe_switch,
     describe_wrong_calls,
-    note_training,
+    note_preset,
 )
 from pipeline.processes.run_lock import locked
 from pipeline.processes.step_failures import in_words, why_ended
@@ -72,8 +72,8 @@ def run_workflow(steps, *, options, selected=()):
             known += describe_switch(all_names, Path(options["ROOT_DIR"]) / STATE)
         options, calls = with_scale(options, calls)
         may_skip = options.get("RESUME") and not selected
-        if may_skip and isinstance(options.get("ROOT_DIR"), str | Path):
-            known += describe_other_backend(Path(options["ROOT_DIR"]) / STATE)
+        if may_skip:
+            known += check_backend_of_networks(calls or [])
         with collected() as warnings:
             _check_or_exit(
                 options, calls, lambda call: may_skip and _is_done(options, *call), known
@@ -83,12 +83,11 @@ def run_workflow(steps, *, options, selected=()):
         set_up_logging(folder / LOG)
         with locked(folder / "lock.json") as tell_lock:
             if not selected:
+                note_preset(all_names, folder)
                 note_warnings(folder, CHECKS, warnings)
             if all_names.get("MICROGRAPH_SCALE") == AUTO:
                 _tell_of_scale(options["MICROGRAPH_SCALE"], calls)
             for number, function, keywords in calls:
-                if function.startswith("train_"):
-                    note_training(all_names, folder)
                 _run_unless_finished(
                     folder, number, function, keywords, options, selected, tell_lock
                 )

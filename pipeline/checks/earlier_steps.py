@@ -1,14 +1,16 @@
 """Whether what each step reads is there, or will be made by a step that runs before it."""
 
+import functools
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.checks.values import folder_name
 from pipeline.image_files import list_images
 from pipeline.micrograph_scale import scale_of_network, scale_of_tiles
-from pipeline.run_folders import MADE_WITH, list_runs, read_record
-from pipeline.step_table import INPUTS, OUTPUTS, STEPS, file_made_last
+from pipeline.run_folders import MADE_WITH, as_recorded, list_runs, read_record
+from pipeline.step_table import INPUTS, OUTPUTS, STEPS, deciding, file_made_last
 
 logger = logging.getLogger(__name__)
 
@@ -60,34 +62,85 @@ def check_pairs(
 
 
 def warn_of_steps_between(
-    calls: list[tuple[str, str, dict]], is_done: Callable = lambda call: False
+    calls: list[tuple[str, str, dict]],
+    is_done: Callable = lambda call: False,
+    with_wgan: bool = True,
 ) -> None:
     """Warn where a step goes on with what another made of something that is made anew now.
 
-    Parameters as of `check_pairs`, which has problems where files would not even fit.
+    Parameters as of `check_pairs`, which has problems where files would not even fit;
+    ``with_wgan`` is False where the outlines are not the WGAN's.
     """
-    numbers = [number for number, _, _ in calls if number != NEEDS_NOTHING]
+    called = {number: keywords for number, _, keywords in calls if number != NEEDS_NOTHING}
     runs_again = _runs_again(calls, is_done)
-    for number in numbers:
-        for between in INPUTS.get(number, {}):
-            anew = [one for one in _all_before(between) if one in numbers and runs_again(one)]
-            if between not in numbers and anew and runs_again(number):
+    for number, keywords in called.items():
+        for between in [earlier for earlier, _ in _needs(number, keywords)]:
+            before = _all_before(between) & called.keys() - (set() if with_wgan else {"1"})
+            if between in called or not before or not runs_again(number):
+                continue
+            anew = max(filter(runs_again, before), default=None)
+            if anew is not None:
                 logger.warning(
                     "Step %s (%s) will work with what step %s (%s) made before step %s (%s) runs "
                     "anew: add step %s if that is to be new, too.",
                     *(number, STEPS[number][0], between, STEPS[between][0]),
-                    *(max(anew), STEPS[max(anew)][0], between),
+                    *(anew, STEPS[anew][0], between),
                 )
 
 
 def _runs_again(calls, is_done):
-    return lambda number: any(call[0] == number and not is_done(call) for call in calls)
+    """Return a function that tells whether a step is called and, or one that it builds on, is to be
+    run again; each is looked at once, as that may take reading all input."""
+    by_number = {call[0]: call for call in calls}
+
+    @functools.cache
+    def runs_again(number):
+        if number not in by_number:
+            return False
+        return any(map(runs_again, INPUTS.get(number, {}))) or not is_done(by_number[number])
+
+    return runs_again
 
 
 def _all_before(number):
     """Return the numbers of all steps that a step's input goes back to."""
     before = set(INPUTS.get(number, {}))
     return before.union(*map(_all_before, before))
+
+
+def check_backend_of_networks(calls: list[tuple[str, str, dict]]) -> list[str]:
+    """Return the problem of trainings that were begun, or done, by another backend alone.
+
+    They would all begin anew, perhaps because KERAS_BACKEND was not set once.
+    """
+    now = os.environ.get("KERAS_BACKEND")
+    others = {}
+    for number, function, keywords in calls:
+        network = function.removeprefix("train_")
+        folder = keywords.get(f"{network}_dir")
+        if network == function or folder_name(folder):
+            continue
+        runs = list_runs(Path(folder) / "Models")
+        records = [read_record(run / "options.json") for run in runs]
+        backends = [one.get("backend") for one in records if _has_options(one, keywords)]
+        if backends and now not in backends:
+            others[number] = backends[-1]
+    if not others:
+        return []
+    before = next(iter(others.values()))
+    numbers = " ".join(number for number, *_ in calls)
+    return [
+        f"The networks of step {', '.join(others)} were trained with {before} and these options, "
+        f"but KERAS_BACKEND is {now} now. To go on with them set KERAS_BACKEND={before} in the "
+        f"environment; to train with {now}, too, run `python StartProcess.py {numbers}`."
+    ]
+
+
+def _has_options(record, keywords):
+    """Return whether a run's record has the options that a call's keywords give."""
+    options = record.get("options")
+    asked = as_recorded(deciding(keywords))
+    return isinstance(options, dict) and asked.items() <= options.items()
 
 
 def check_scale(calls: list[tuple[str, str, dict]]) -> list[str]:

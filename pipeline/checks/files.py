@@ -188,7 +188,10 @@ def list_and_check_names(
         if path.suffix.lower() not in (*IMAGE_ENDINGS, *OTHERS_EXPECTED)
     )
     found = [f"{count} with {ending}" for ending, count in sorted(others.items())]
-    found += [f"{count} in {name}{os.sep}" for name, count in _images_in_folders(folder)]
+    found += [
+        f"{counted(count, 'image')} in the folder {name}"
+        for name, count in _images_in_folders(folder)
+    ]
     seen = ", ".join(found)
     if found and len(paths) >= fewest:
         logger.warning("%s: other files there are not read: %s", folder, seen)

@@ -1,5 +1,6 @@
 """What a run needs of the machine: a backend, GPUs if asked for, and permission to write."""
 
+import contextlib
 import importlib.util
 import logging
 import os
@@ -13,8 +14,8 @@ from pipeline.step_table import OUTPUTS, STATE, STATE_FILES
 
 logger = logging.getLogger(__name__)
 
-# Folders whose content a run moves to `EARLIER_RESULTS` beside them.
-GO_ASIDE = ("OUTPUT_DIR_CYCLEGAN", "OUTPUT_DIR_UNET")
+# Folders whose content a step moves to `EARLIER_RESULTS` beside them, and its number.
+GO_ASIDE = {"OUTPUT_DIR_CYCLEGAN": "5", "OUTPUT_DIR_UNET": "6b"}
 BACKENDS = ("tensorflow", "torch")
 # What the steps write to below the folders that the options name.
 WRITTEN_BELOW = {
@@ -105,11 +106,17 @@ def existing_parent(folder: Path) -> Path:
     return next(one for one in (folder, *folder.parents) if os.path.exists(one))
 
 
-def _holds_something(folder: Path) -> bool:
-    try:
-        return any(Path(folder).iterdir())
-    except OSError:
-        return False
+def _warn_of_masks_that_stay(name: str, folder: Path) -> None:
+    """Warn where masks that are there cannot be moved aside, if others are made."""
+    aside = folder.parent / EARLIER_RESULTS
+    place = aside if os.path.exists(aside) else folder.parent
+    with contextlib.suppress(OSError):
+        if any(folder.iterdir()) and not os.access(place, os.W_OK | os.X_OK):
+            logger.warning(
+                "%s is %s, which holds masks, and there is no permission to write in %s, where "
+                "they go before others are made: the step would fail then.",
+                *(name, folder, place),
+            )
 
 
 def check_write_permission(
@@ -128,9 +135,8 @@ def check_write_permission(
         is_network = name in WRITTEN_BELOW and name != "ROOT_DIR"
         is_written = not is_network or any(f"{{{name.lower()}}}" in output for output in written)
         below = [Path(options[name]) / inner for inner in WRITTEN_BELOW.get(name, ()) if is_written]
-        if name in GO_ASIDE and is_written and _holds_something(options[name]):
-            below.append(Path(options[name]).parent)
-            below.append(Path(options[name]).parent / EARLIER_RESULTS)
+        if GO_ASIDE.get(name) in numbers:
+            _warn_of_masks_that_stay(name, Path(options[name]))
         for place in (existing_parent(options[name]), *filter(os.path.exists, below)):
             if not place.is_dir():
                 problems.append(

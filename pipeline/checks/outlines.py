@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import shlex
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def check_masks(
             "%s: %s of ImageJ, not an image: python -m pipeline.import_outlines %s --into %s makes "
             "outlines of it.",
             *(folder, counted(len(sets), "set of regions", "sets of regions")),
-            *(shlex.quote(str(path)) for path in (sets[0], folder)),
+            *(_quoted(path) for path in (sets[0], folder)),
         )
     largest, usable, too_small = (0, 0), 0, []
     at = scale * micrograph_scale
@@ -90,6 +91,11 @@ def check_masks(
     largest = scaled_size(largest, micrograph_scale) if usable else largest
     _warn_of_few_and_large(folder, usable, largest, tile, micrograph_scale)
     return problems, largest
+
+
+def _quoted(path: Path) -> str:
+    """Return a path for a command line."""
+    return shlex.quote(str(path)) if os.name == "posix" else f'"{path}"'
 
 
 def _sets_of_regions(folder: Path) -> list[Path]:

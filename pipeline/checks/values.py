@@ -27,9 +27,9 @@ UNKNOWN = _Unknown()
 
 def as_plain(value):
     """Return a value with NumPy's numbers, alone or in lists and dicts, as Python's."""
-    if isinstance(value, dict):
+    if type(value) is dict:
         return {key: as_plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple):
         return type(value)(map(as_plain, value))
     return value.item() if isinstance(value, np.generic) else value
 

@@ -1,6 +1,7 @@
 """The size of a pixel, from what the microscope or a program wrote into the image or beside it."""
 
 import logging
+import os
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
@@ -132,7 +133,8 @@ def _sources(path: Path, level: int) -> Iterator[tuple[str, str, Callable]]:
 def texts_beside(path: Path) -> list[Path]:
     """Return the text files beside an image that may tell its pixel size, where there are any."""
     names = (f"{path.stem}.txt", f"{path.stem}.hdr", f"{path.stem}-{path.suffix[1:]}.hdr")
-    return [text for text in map(path.with_name, names) if text.is_file()]
+    # Not Path.is_file, which raises an error where a name is too long.
+    return [text for text in map(path.with_name, names) if os.path.isfile(text)]
 
 
 def read_stored_width(path: Path) -> int | None:

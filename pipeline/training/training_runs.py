@@ -38,7 +38,9 @@ DAMAGED = "damaged_"  # before the names of checkpoints that could not be read
 BYTES_BESIDE_WEIGHTS = 16_384
 
 
-def begin_run(models_dir, options, resume=True, *, models=("model.keras",), best=None):
+def begin_run(
+    models_dir, options, resume=True, *, models=("model.keras",), best=None, sheets_dir=None
+):
     """Return the run folder to train in, and whether there is nothing left to train.
 
     That is the latest finished run, or an unfinished one after it, if it has equal options; else a
@@ -47,6 +49,8 @@ def begin_run(models_dir, options, resume=True, *, models=("model.keras",), best
     ``models`` and ``best`` too: one that lost a model makes it again from its last checkpoint.
     ``best`` is the model of the best epoch, which the last checkpoint does not hold: without it the
     training begins anew.
+
+    ``sheets_dir`` holds a folder of preview sheets for each run, which go with a copy.
 
     ``options`` (JSON values) are all that decides the result; they are saved as ``options.json``
     with the versions of this program and of the libraries, and the precision that "auto" is where
@@ -77,7 +81,7 @@ def begin_run(models_dir, options, resume=True, *, models=("model.keras",), best
             else "continuing run %s",
             folder.name,
         )
-        return (_as_newest(folder, newer) if newer else folder), finished
+        return (_as_newest(folder, newer, sheets_dir) if newer else folder), finished
     folder = new_run_folder(models_dir)
     write_json(folder / "options.json", record)
     return folder, False
@@ -87,14 +91,36 @@ def _is_of(run_folder, record):
     return _deciding(read_record(run_folder / "options.json")) == _deciding(record)
 
 
-def _as_newest(run_folder, newer):
+def _as_newest(run_folder, newer, sheets_dir):
     """Return a copy of a run, later than ``newer`` and so the one that the later steps use."""
-    copy = run_folder.parent / COPY
-    shutil.rmtree(copy, ignore_errors=True)  # of a process that was killed
-    shutil.copytree(run_folder, copy)
-    newest = name_new_run(copy)
+    newest = name_new_run(_copy(run_folder, run_folder.parent / COPY))
+    if sheets_dir and (sheets := Path(sheets_dir) / run_folder.name).is_dir():
+        _copy(sheets, sheets.with_name(newest.name))
     logger.info("it is used as run %s from here on, as run %s is newer", newest.name, newer.name)
     return newest
+
+
+def _copy(folder, copy):
+    """Copy a folder and return the copy; its files are links where there can be such.
+
+    Files of runs are replaced as a whole, never written into, so that the two stay apart.
+    """
+    shutil.rmtree(copy, ignore_errors=True)  # of a process that was killed
+    try:
+        for path in (folder, *sorted(folder.rglob("*"))):
+            target = copy / path.relative_to(folder)
+            if path.is_dir():
+                target.mkdir()
+                continue
+            try:
+                os.link(path, target)
+            except OSError:  # not on every file system
+                with whole_file(target) as temporary:
+                    shutil.copyfile(path, temporary)
+    except OSError:
+        shutil.rmtree(copy, ignore_errors=True)
+        raise
+    return copy
 
 
 def _epochs_done(run_folder):

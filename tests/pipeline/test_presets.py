@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import presets
 from pipeline.checks.options import check_options
-from pipeline.run_folders import write_json
+from pipeline.run_folders import new_run_folder, write_json
 
 
 def test_named_presets_pick_their_value():
@@ -74,17 +74,21 @@ def test_auto_does_not_switch_to_another_preset_in_a_folder_with_networks(tmp_pa
     def options(name, chosen):
         monkeypatch.setattr(presets, "machine_shows_gpu", lambda: chosen == "published")
         monkeypatch.setattr(presets, "backend_finds_gpu", lambda: True)
-        return {"PRESET": name, "preset": presets.choose_preset({"PRESET": name})}
+        chosen = {"PRESET": name, "preset": presets.choose_preset({"PRESET": name})}
+        return chosen | {"WGAN_DIR": str(tmp_path / "1_WGAN")}
 
     published, quick = options("auto", "published"), options("auto", "quick")
+    assert not presets.describe_switch(quick, tmp_path)
+    presets.note_preset(published, tmp_path)
+    (tmp_path / "1_WGAN" / "Models").mkdir(parents=True)
     assert not presets.describe_switch(quick, tmp_path)  # nothing is lost
-    presets.note_training(published, tmp_path)
+    new_run_folder(tmp_path / "1_WGAN" / "Models")  # begun, perhaps not finished
     assert not presets.describe_switch(published, tmp_path)
     (problem,) = presets.describe_switch(quick, tmp_path)
     assert problem.startswith('PRESET is "auto", which is "quick" on this machine now')
     assert 'Set PRESET = "published" to go on' in problem
     assert not presets.describe_switch(options("quick", "quick"), tmp_path)  # the user's own word
-    presets.note_training(options("quick", "quick"), tmp_path)
+    presets.note_preset(options("quick", "quick"), tmp_path)
     assert not presets.describe_switch(quick, tmp_path)
     assert not presets.describe_switch({"PRESET": "auto"}, tmp_path)
 
@@ -96,21 +100,9 @@ def test_what_is_no_record_hides_no_other_problem(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     for folder in (tmp_path, tmp_path / "file" / ".workflow", Path("a\0b")):
         assert presets.describe_switch(options, folder) == []
-        assert presets.describe_other_backend(folder) == []
-
-
-def test_another_backend_is_not_taken_in_a_folder_with_networks(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
-    assert presets.describe_other_backend(tmp_path) == []
-    presets.note_training({}, tmp_path)
-    assert presets.describe_other_backend(tmp_path) == []
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    (problem,) = presets.describe_other_backend(tmp_path)
-    assert "trained with torch, but KERAS_BACKEND is tensorflow now" in problem
-    assert "Set KERAS_BACKEND=torch in the environment to go on" in problem
-    assert "`python StartProcess.py 0 1 2 3 4 5 6a 6b 7 8`" in problem
-    presets.note_training({}, tmp_path)  # the user named the steps
-    assert presets.describe_other_backend(tmp_path) == []
+    write_json(tmp_path / presets.PRESET_RECORD, {"preset": "published"})
+    for no_folder in (7, None, "a\0b", str(tmp_path / "file")):
+        assert presets.describe_switch(options | {"WGAN_DIR": no_folder}, tmp_path) == []
 
 
 def test_a_preset_set_below_the_options_it_decides_is_a_problem():

@@ -290,32 +290,32 @@ def test_what_the_user_changed_is_marked_before_the_step_runs_again(run, folder,
     assert read_json(made / MADE_WITH) == {"tile": 64, EDITED: True}
 
 
-def test_with_what_networks_are_trained_is_noted_before_they_are(run, folder, monkeypatch, caplog):
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
-    masks = {"masks_dir": str(folder / "images"), "wgan_dir": str(folder)}
-    step_that(monkeypatch, 1)
-    assert run(lambda run_step: run_step("1", "train_wgan", **masks)) == 1
-    assert read_json(folder / ".workflow" / "preset.json") == {"backend": "torch"}
-
-
-@pytest.mark.parametrize(("resume", "selected"), [(True, ()), (True, ("0",)), (False, ())])
+@pytest.mark.parametrize(
+    ("resume", "selected", "asks"), [(True, (), True), (True, ("1",), False), (False, (), False)]
+)
 def test_another_backend_is_asked_about_where_all_would_be_trained_anew(
-    tmp_path, monkeypatch, resume, selected
+    tmp_path, monkeypatch, resume, selected, asks
 ):
+    run = tmp_path / "Models" / "2026-01-31_12-00-00"
+    run.mkdir(parents=True)
+    write_json(run / "options.json", {"options": {"epochs": 3}, "backend": "another"})
     known = []
 
     def check(options, calls, is_done, problems):
         known.extend(problems)
         raise ValueError
 
-    monkeypatch.setattr(workflow, "describe_other_backend", lambda folder: [str(folder)])
     monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
     monkeypatch.setattr(workflow, "catch_ends_from_outside", lambda: None)
     monkeypatch.setattr(workflow, "check_inputs", check)
+
+    def steps(run_step):
+        run_step("1", "train_wgan", wgan_dir=str(tmp_path), epochs=3)
+
     options = {"ROOT_DIR": tmp_path, "RESUME": resume}
     with pytest.raises(SystemExit):
-        workflow.run_workflow(one_step(tmp_path), options=options, selected=selected)
-    assert known == [str(tmp_path / ".workflow")] * (resume and not selected)
+        workflow.run_workflow(steps, options=options, selected=selected)
+    assert [one.startswith("The networks of step 1 were trained") for one in known] == [True] * asks
 
 
 def test_numbers_of_numpy_are_as_pythons(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.check_inputs import check_inputs
 from pipeline.checks.earlier_steps import (
+    check_backend_of_networks,
     check_earlier_steps,
     check_pairs,
     check_scale,
@@ -137,15 +138,69 @@ def test_steps_that_pair_nothing_new_may_run(tmp_path, run):
     ],
 )
 def test_what_is_old_between_steps_that_are_new_is_warned_of(tmp_path, caplog, run, expected):
-    warn_of_steps_between(calls_of(tmp_path, *run))
+    calls = calls_of(tmp_path, *run, masks_dir=f"{tmp_path}/masks")
+    warn_of_steps_between(calls)
     assert len(caplog.messages) == len(expected)
     for message, (number, between, anew) in zip(caplog.messages, expected, strict=True):
         assert message.startswith(f"Step {number} ({STEPS[number][0]}) will work with what step ")
         assert f"what step {between} (" in message and f"before step {anew} (" in message
         assert f"add step {between} " in message
     caplog.clear()
-    warn_of_steps_between(calls_of(tmp_path, *run), lambda call: call[0] == run[0])
-    assert len(caplog.messages) < max(len(expected), 1)
+    warn_of_steps_between(calls, lambda call: True)
+    assert caplog.text == ""
+
+
+def test_networks_of_another_backend_are_told_of_where_no_run_of_this_one_is_alike(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    calls = calls_of(tmp_path, "0", "1", "3", "7", epochs=3, preview_every=1)
+
+    def problems(*records):
+        for number, (name, backend, epochs) in enumerate(records):
+            run = tmp_path / name / "Models" / f"2026-01-31_12-00-0{number}"
+            run.mkdir(parents=True, exist_ok=True)
+            options = {"epochs": epochs, "inputs": "a digest"}
+            write_json(run / "options.json", {"options": options, "backend": backend})
+        return check_backend_of_networks(calls)
+
+    assert problems() == []
+    torch, tensorflow = ("wgan_dir", "torch", 3), ("wgan_dir", "tensorflow", 3)
+    assert problems(("wgan_dir", "torch", 4), tensorflow) == []  # of other options, or of this one
+    assert problems(torch, tensorflow) == []
+    (problem,) = problems(torch, torch)
+    assert problem.startswith("The networks of step 1 were trained with torch and these options")
+    assert "set KERAS_BACKEND=torch in the environment" in problem
+    assert "run `python StartProcess.py 0 1 3 7`" in problem
+    (problem,) = problems(torch, torch, ("cyclegan_dir", "torch", 3))
+    assert "of step 1, 3 were" in problem
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert problems(torch, torch) == []
+
+
+def test_whether_steps_are_done_is_not_looked_at_where_all_are_called(tmp_path):
+    """It takes reading all input."""
+    warn_of_steps_between(calls_of(tmp_path, *STEPS, masks_dir="masks"), pytest.fail)
+    asked = []
+    warn_of_steps_between(
+        calls_of(tmp_path, "0", "1", "3", "6a"), lambda call: asked.append(call[0])
+    )
+    assert sorted(asked) == sorted(set(asked))
+
+
+def test_a_step_runs_again_where_one_it_builds_on_does(tmp_path, caplog):
+    """All but the first are done, until that has run."""
+    calls = calls_of(tmp_path, "0", "3", "4")
+    warn_of_steps_between(calls, lambda call: call[0] != "0")
+    assert [message[:6] for message in caplog.messages] == ["Step 3", "Step 4"]
+
+
+def test_what_a_step_does_not_read_is_not_between(tmp_path, caplog):
+    warn_of_steps_between(calls_of(tmp_path, "1", "3"), with_wgan=False)
+    warn_of_steps_between(calls_of(tmp_path, "0", "6b", unet_model="2026-01-31_12-00-00"))
+    assert caplog.text == ""
+    warn_of_steps_between(calls_of(tmp_path, "1", "3"))
+    assert "Step 3" in caplog.text
 
 
 def test_masks_of_another_size_than_the_tiles_are_told_of(tmp_path):

@@ -88,12 +88,12 @@ def test_images_in_folders_below_are_told_of(images, caplog):
     for name in ("day 1", ".hidden"):
         write_image(images / name / "b.tif", np.zeros((9, 9), np.uint8))
     assert problems_of_images(images) == []
-    assert f"{images}: other files there are not read: 1 in day 1{os.sep}" in caplog.text
+    assert f"{images}: other files there are not read: 1 image in the folder day 1" in caplog.text
     for path in images.glob("*.*"):
         if path.is_file():
             path.unlink()
     (problem,) = problems_of_images(images)
-    assert f"other files there are not read: 1 in day 1{os.sep}." in problem
+    assert "other files there are not read: 1 image in the folder day 1." in problem
 
 
 def test_micrographs_in_which_nothing_is_to_be_seen(images, caplog):

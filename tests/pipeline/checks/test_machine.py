@@ -149,16 +149,19 @@ def test_no_permission_to_write_anywhere(tmp_path, monkeypatch):
     assert len(problems) > 5 and all("no permission to write in" in one for one in problems)
 
 
-def test_where_earlier_masks_go_must_be_writable_too(tmp_path, monkeypatch):
+def test_where_earlier_masks_cannot_go_is_warned_of(tmp_path, monkeypatch, caplog):
     shared = tmp_path / "shared"
     (shared / "masks").mkdir(parents=True)
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != shared)
     options = default_options(tmp_path) | {"OUTPUT_DIR_UNET": str(shared / "masks")}
-    assert check_write_permission(options) == []  # nothing is there to be moved
+    assert check_write_permission(options) == []
+    assert caplog.text == ""  # nothing is there to be moved
     (shared / "masks" / "a.tif").touch()
-    (problem,) = check_write_permission(options)
-    assert f"OUTPUT_DIR_UNET is {shared / 'masks'}" in problem
-    assert f"no permission to write in {shared}. " in problem
+    assert check_write_permission(options, ["7"]) == []
+    assert caplog.text == ""
+    assert check_write_permission(options) == []
+    assert f"OUTPUT_DIR_UNET is {shared / 'masks'}, which holds masks" in caplog.text
+    assert f"no permission to write in {shared}, where" in caplog.text
 
 
 def test_a_file_where_a_folder_should_be(tmp_path):

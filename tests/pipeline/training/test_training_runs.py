@@ -1,5 +1,6 @@
 """Runs on the disk: begun or continued; checkpoints that are whole or not there at all."""
 
+import errno
 import inspect
 import json
 import os
@@ -15,7 +16,7 @@ from pipeline import train_cyclegan, train_unet, train_wgan
 from pipeline.image_files import write_image
 from pipeline.run_folders import DISK_IS_FULL, newest_model
 from pipeline.training import training_runs
-from pipeline.training.training_runs import begin_run, finish_run
+from pipeline.training.training_runs import begin_run, finish_run, write_log
 
 
 def saved_twice(tmp_path):
@@ -221,6 +222,53 @@ def test_a_run_that_a_user_renamed_is_neither_continued_nor_in_the_way(tmp_path)
     second, finished = begin_run(tmp_path, {"a": 1})
     assert second.name != "good run" and not finished
     assert begin_run(tmp_path, {"a": 1}) == (second, False)
+
+
+def test_sheets_go_with_a_run_that_is_used_again(tmp_path):
+    models, sheets = tmp_path / "Models", tmp_path / "images"
+    first, _ = begin_run(models, {"a": 1}, sheets_dir=sheets)
+    (sheets / first.name).mkdir(parents=True)
+    (sheets / first.name / "Epoch_1.png").write_text("a sheet")
+    finish(first)
+    finish(begin_run(models, {"a": 2}, sheets_dir=sheets)[0])
+    again, _ = begin_run(models, {"a": 1}, sheets_dir=sheets)
+    assert (sheets / again.name / "Epoch_1.png").read_text() == "a sheet"
+    assert (sheets / first.name / "Epoch_1.png").read_text() == "a sheet"
+
+
+@pytest.mark.parametrize("can_link", [True, False])
+def test_what_is_written_into_a_copy_stays_out_of_the_other_run(tmp_path, monkeypatch, can_link):
+    def refuse(*paths):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not can_link:
+        monkeypatch.setattr(training_runs.os, "link", refuse)
+    first, _ = begin_run(tmp_path, {"a": 1})
+    saved_twice(first)
+    finish(begin_run(tmp_path, {"a": 2})[0])
+    again, _ = begin_run(tmp_path, {"a": 1})
+    before = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
+    assert len(before) > 4
+    saved_twice(again)
+    finish(again)
+    write_log(again / "training_log.csv", [{"epoch": 1}])
+    assert {path: path.read_bytes() for path in first.rglob("*") if path.is_file()} == before
+
+
+def test_a_copy_that_fails_leaves_nothing_behind_and_says_why(tmp_path, monkeypatch):
+    def full(*paths):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    first, _ = begin_run(tmp_path, {"a": 1})
+    finish(first)
+    finish(begin_run(tmp_path, {"a": 2})[0])
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(training_runs.os, "link", full)
+    monkeypatch.setattr(training_runs.shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        begin_run(tmp_path, {"a": 1})
+    assert error.value.errno == errno.ENOSPC
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_an_unfinished_run_from_before_a_finished_one_is_continued_as_the_newest(tmp_path):
