@@ -10,7 +10,7 @@ import numpy as np
 TURN = 15.0  # degrees at most; particles of micrographs may have a preferred direction
 STRETCH = 0.08  # standard deviations of the logarithm: along one direction, and of the size
 SIZE = 0.05
-BEND = 0.03  # root mean square of the displacement, and
+BEND = 0.03  # root mean square of the displacement along each axis, and
 BEND_LENGTH = 0.2  # its length of correlation, both in diameters of the particle
 SMOOTH = 1.0  # pixels, so that a turned rim has no steps
 ROOM = 0.15  # of a particle's extent, on each side, to grow into

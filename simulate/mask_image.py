@@ -210,7 +210,7 @@ def foreground_of_labels(labels: np.ndarray) -> np.ndarray:
 def close_and_fill(mask: np.ndarray) -> np.ndarray:
     """Return a mask, uint8 0 or 1 (h, w), as bool, with narrow gaps closed and holes filled."""
     rim = CLOSING.shape[0] // 2
-    # What lies beyond the edge is unknown: mirrored, it neither closes nor opens gaps there.
+    # What lies beyond the edge is unknown: mirrored, it hardly closes or opens gaps there.
     mirrored = cv2.copyMakeBorder(mask, rim, rim, rim, rim, cv2.BORDER_REFLECT)
     closed = cv2.morphologyEx(mirrored, cv2.MORPH_CLOSE, CLOSING)[rim:-rim, rim:-rim]
     return fill_from_corner(np.pad(closed, 1))[1:-1, 1:-1].astype(bool)

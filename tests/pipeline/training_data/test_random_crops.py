@@ -1,0 +1,37 @@
+"""Which random crops are looked at: of each micrograph others, of one always the same."""
+
+import numpy as np
+
+from pipeline.training_data.real_tiles import CROP, choose_crops, try_crops
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (90, 120), dtype=np.uint8)
+PLACE = ["row", "column", "flip_up_down", "flip_left_right"]
+
+
+def places(index, seed=5, tries=300):
+    return try_crops(IMAGE, index, (20, 30), True, tries, seed)[PLACE]
+
+
+def test_each_micrograph_and_each_seed_has_crops_of_its_own():
+    first = places(0)
+    np.testing.assert_array_equal(first, places(0))
+    for other in (places(1), places(0, seed=6)):
+        for name in PLACE:
+            assert np.mean(first[name] == other[name]) < 0.7
+
+
+def test_crops_lie_all_over_the_image_flipped_in_all_ways():
+    found = places(3, tries=3000)
+    assert set(found["row"]) == set(range(71))
+    assert set(found["column"]) == set(range(91))
+    _, counts = np.unique(found[PLACE[2:]], return_counts=True)
+    assert len(counts) == 4 and min(counts) > 600
+
+
+def test_of_crops_that_show_particles_those_with_most_are_not_preferred():
+    crops = np.zeros(400, CROP)
+    crops["contrast"] = np.random.default_rng(1).uniform(-1, 1, 400)
+    showing = crops["contrast"][crops["contrast"] >= 0]
+    chosen = choose_crops(crops, len(showing) // 2, np.random.default_rng(2))["contrast"]
+    assert chosen.min() >= 0
+    np.testing.assert_allclose(np.quantile(chosen, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.12)
