@@ -15,7 +15,6 @@ import sys
 
 # The deep-learning library that does the work: "tensorflow" or "torch". Both give the same
 # workflow. A value already in the environment wins: KERAS_BACKEND=torch python StartProcess.py
-# (In a folder with networks of the one, a run asks before it trains all anew with the other.)
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from pipeline.presets import choose_preset

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from pipeline.check_inputs import check_inputs
-from pipeline.checks.earlier_steps import check_backend_of_networks
+from pipeline.checks.earlier_steps import warn_of_other_backend
 from pipeline.checks.options import describe_missing_names, describe_names_in_other_case
 from pipeline.checks.values import UNKNOWN, as_plain
 from pipeline.micrograph_scale import AUTO, OF_STEPS, with_scale
@@ -73,7 +73,7 @@ def run_workflow(steps, *, options, selected=()):
         options, calls = with_scale(options, calls)
         may_skip = options.get("RESUME") and not selected
         if may_skip:
-            known += check_backend_of_networks(calls or [])
+            warn_of_other_backend(calls or [])
         with collected() as warnings:
             _check_or_exit(
                 options, calls, lambda call: may_skip and _is_done(options, *call), known

@@ -1,5 +1,6 @@
 """Whether what each step reads is there, or will be made by a step that runs before it."""
 
+import contextlib
 import functools
 import logging
 import os
@@ -89,8 +90,8 @@ def warn_of_steps_between(
 
 
 def _runs_again(calls, is_done):
-    """Return a function that tells whether a step is called and, or one that it builds on, is to be
-    run again; each is looked at once, as that may take reading all input."""
+    """Return a function that tells of a step's number whether it is called, and it or one that it
+    builds on is not done. Each is looked at once, as that may take reading all input."""
     by_number = {call[0]: call for call in calls}
 
     @functools.cache
@@ -108,32 +109,28 @@ def _all_before(number):
     return before.union(*map(_all_before, before))
 
 
-def check_backend_of_networks(calls: list[tuple[str, str, dict]]) -> list[str]:
-    """Return the problem of trainings that were begun, or done, by another backend alone.
+def warn_of_other_backend(calls: list[tuple[str, str, dict]]) -> None:
+    """Warn of trainings that begin anew because they were begun, or done, by another backend.
 
-    They would all begin anew, perhaps because KERAS_BACKEND was not set once.
+    Perhaps KERAS_BACKEND was not set once.
     """
     now = os.environ.get("KERAS_BACKEND")
-    others = {}
     for number, function, keywords in calls:
-        network = function.removeprefix("train_")
+        network = str(function).removeprefix("train_")
         folder = keywords.get(f"{network}_dir")
         if network == function or folder_name(folder):
             continue
-        runs = list_runs(Path(folder) / "Models")
-        records = [read_record(run / "options.json") for run in runs]
-        backends = [one.get("backend") for one in records if _has_options(one, keywords)]
-        if backends and now not in backends:
-            others[number] = backends[-1]
-    if not others:
-        return []
-    before = next(iter(others.values()))
-    numbers = " ".join(number for number, *_ in calls)
-    return [
-        f"The networks of step {', '.join(others)} were trained with {before} and these options, "
-        f"but KERAS_BACKEND is {now} now. To go on with them set KERAS_BACKEND={before} in the "
-        f"environment; to train with {now}, too, run `python StartProcess.py {numbers}`."
-    ]
+        with contextlib.suppress(OSError):
+            runs = list_runs(Path(folder) / "Models")
+            records = [read_record(run / "options.json") for run in runs]
+            backends = [one.get("backend") for one in records if _has_options(one, keywords)]
+            if backends and now not in backends:
+                logger.warning(
+                    "Step %s (%s) was run with %s and these options, and is run anew, as "
+                    "KERAS_BACKEND is %s now. The network is kept: to go on with it, stop (Ctrl-C) "
+                    "and set KERAS_BACKEND=%s in the environment.",
+                    *(number, function, backends[-1], now, backends[-1]),
+                )
 
 
 def _has_options(record, keywords):

@@ -291,31 +291,22 @@ def test_what_the_user_changed_is_marked_before_the_step_runs_again(run, folder,
 
 
 @pytest.mark.parametrize(
-    ("resume", "selected", "asks"), [(True, (), True), (True, ("1",), False), (False, (), False)]
+    ("resume", "selected", "warned"), [(True, (), True), (True, ("1",), False), (False, (), False)]
 )
-def test_another_backend_is_asked_about_where_all_would_be_trained_anew(
-    tmp_path, monkeypatch, resume, selected, asks
+def test_another_backend_is_warned_of_where_a_network_is_there(
+    run, tmp_path, monkeypatch, caplog, resume, selected, warned
 ):
-    run = tmp_path / "Models" / "2026-01-31_12-00-00"
-    run.mkdir(parents=True)
-    write_json(run / "options.json", {"options": {"epochs": 3}, "backend": "another"})
-    known = []
-
-    def check(options, calls, is_done, problems):
-        known.extend(problems)
-        raise ValueError
-
-    monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
-    monkeypatch.setattr(workflow, "catch_ends_from_outside", lambda: None)
-    monkeypatch.setattr(workflow, "check_inputs", check)
+    model_run = tmp_path / "Models" / "2026-01-31_12-00-00"
+    model_run.mkdir(parents=True)
+    write_json(model_run / "options.json", {"options": {"epochs": 3}, "backend": "another"})
+    step_that(monkeypatch, 0)
+    keywords = {"wgan_dir": str(tmp_path), "masks_dir": str(tmp_path / "masks"), "epochs": 3}
 
     def steps(run_step):
-        run_step("1", "train_wgan", wgan_dir=str(tmp_path), epochs=3)
+        run_step("1", "train_wgan", **keywords)
 
-    options = {"ROOT_DIR": tmp_path, "RESUME": resume}
-    with pytest.raises(SystemExit):
-        workflow.run_workflow(steps, options=options, selected=selected)
-    assert [one.startswith("The networks of step 1 were trained") for one in known] == [True] * asks
+    assert run(steps, resume=resume, selected=selected) == 0
+    assert ("was run with another and these options" in caplog.text) == warned
 
 
 def test_numbers_of_numpy_are_as_pythons(tmp_path, monkeypatch):

@@ -4,11 +4,11 @@ import pytest
 
 from pipeline.check_inputs import check_inputs
 from pipeline.checks.earlier_steps import (
-    check_backend_of_networks,
     check_earlier_steps,
     check_pairs,
     check_scale,
     check_tile_size,
+    warn_of_other_backend,
     warn_of_steps_between,
 )
 from pipeline.run_folders import MADE_WITH, write_json
@@ -151,31 +151,32 @@ def test_what_is_old_between_steps_that_are_new_is_warned_of(tmp_path, caplog, r
 
 
 def test_networks_of_another_backend_are_told_of_where_no_run_of_this_one_is_alike(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     calls = calls_of(tmp_path, "0", "1", "3", "7", epochs=3, preview_every=1)
 
-    def problems(*records):
+    def warnings(*records):
         for number, (name, backend, epochs) in enumerate(records):
             run = tmp_path / name / "Models" / f"2026-01-31_12-00-0{number}"
             run.mkdir(parents=True, exist_ok=True)
             options = {"epochs": epochs, "inputs": "a digest"}
             write_json(run / "options.json", {"options": options, "backend": backend})
-        return check_backend_of_networks(calls)
+        caplog.clear()
+        warn_of_other_backend(calls)
+        return caplog.messages
 
-    assert problems() == []
+    assert warnings() == []
     torch, tensorflow = ("wgan_dir", "torch", 3), ("wgan_dir", "tensorflow", 3)
-    assert problems(("wgan_dir", "torch", 4), tensorflow) == []  # of other options, or of this one
-    assert problems(torch, tensorflow) == []
-    (problem,) = problems(torch, torch)
-    assert problem.startswith("The networks of step 1 were trained with torch and these options")
-    assert "set KERAS_BACKEND=torch in the environment" in problem
-    assert "run `python StartProcess.py 0 1 3 7`" in problem
-    (problem,) = problems(torch, torch, ("cyclegan_dir", "torch", 3))
-    assert "of step 1, 3 were" in problem
+    assert warnings(("wgan_dir", "torch", 4), tensorflow) == []  # of other options, or of this one
+    assert warnings(torch, tensorflow) == []
+    (words,) = warnings(torch, torch)
+    assert words.startswith("Step 1 (train_wgan) was run with torch and these options, and is run")
+    assert "KERAS_BACKEND is tensorflow now" in words and "set KERAS_BACKEND=torch in" in words
+    both = warnings(torch, torch, ("cyclegan_dir", "torch", 3))
+    assert [words[:6] for words in both] == ["Step 1", "Step 3"]
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    assert problems(torch, torch) == []
+    assert warnings(torch, torch) == []
 
 
 def test_whether_steps_are_done_is_not_looked_at_where_all_are_called(tmp_path):
