@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
+from pipeline import particle_masks
 from pipeline.particle_masks import (
     SLIT_RADIUS,
     close_slits,
@@ -335,3 +336,16 @@ def test_contrast_correlation_is_that_of_the_two_images():
     assert contrast_correlation(mask, 255 - micrograph) == pytest.approx(-expected)
     assert contrast_correlation(mask, np.zeros(mask.shape)) == 0
     assert np.isnan(contrast_correlation(np.ones(mask.shape), micrograph))
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_a_particle_as_bright_as_the_threshold_stays(monkeypatch, dark_background):
+    labels = np.zeros((20, 30), np.uint16)
+    labels[5:9, 5:9], labels[5:9, 15:19] = 1, 2
+    micrograph = np.zeros((20, 30), np.uint8)
+    micrograph[labels == 1], micrograph[labels == 2] = 120, 119
+    if not dark_background:
+        micrograph = 255 - micrograph
+    monkeypatch.setattr(particle_masks, "threshold_li", lambda image: 120.0)
+    kept = particle_masks.filter_particles(labels, micrograph, dark_background)
+    assert np.unique(kept).tolist() == [0, 1]

@@ -217,3 +217,23 @@ def test_small_outlines_lose_more_to_the_opening_than_the_gap():
     assert typical_core_diameter(outlines, 0.5) == pytest.approx(20 - 4, abs=0.8)
     assert 0 < typical_core_diameter(outlines, 0.33) < 13.2 - 4
     assert typical_core_diameter(outlines, 0.25) == typical_core_diameter([], 1.0) == 0
+
+
+def squares(*sides):
+    outlines = []
+    for side in sides:
+        outline = np.zeros((60, 60), np.uint8)
+        outline[5 : 5 + side, 5 : 5 + side] = 255
+        outlines.append(outline)
+    return outlines
+
+
+def test_the_typical_core_is_that_of_the_outline_in_the_middle():
+    # The gap of two pixels goes off on each side.
+    diameter = 2 * np.sqrt(16**2 / np.pi)
+    assert typical_core_diameter(squares(12, 20, 50), 1.0) == pytest.approx(diameter)
+
+
+def test_where_most_outlines_leave_no_core_the_typical_one_has_no_size():
+    assert typical_core_diameter(squares(5, 5, 50), 1.0) == 0
+    assert typical_core_diameter([], 1.0) == 0

@@ -117,3 +117,11 @@ def test_the_sizes_of_disks_that_the_frame_does_not_cut_are_those_of_all(monkeyp
             margin = 3 / 4 * (row[f"{statistic}_ci_high"] - row[f"{statistic}_ci_low"])
             assert row[statistic] == pytest.approx(truth, abs=margin)
             assert row[f"{statistic}_uncorrected"] < truth - margin
+
+
+@pytest.mark.parametrize(("second", "frame"), [(np.s_[1:9, 20:26], 0), (np.s_[20:29, 20:26], 1)])
+def test_particles_that_end_at_one_line_alone_are_cut_by_no_frame(second, frame):
+    labels = np.zeros((30, 30), np.int32)
+    labels[1:9, 5:11] = 1
+    labels[second] = 2
+    assert empty_frame(labels) == frame

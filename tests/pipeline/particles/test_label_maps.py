@@ -126,3 +126,10 @@ def test_the_background_of_an_inverted_mask_surrounds_all():
     assert not surrounds_all(inverted)
     assert not surrounds_all(disks(*GRID).astype(np.int32))
     assert not surrounds_all(np.zeros((60, 80), np.int32))
+
+
+@pytest.mark.parametrize(("step", "told"), [(1, True), (2, True), (3, False)])
+def test_a_third_of_the_numbers_is_too_few(step, told):
+    numbers = step * np.arange(1, 17, dtype=np.uint16).reshape(4, 4)
+    labels = np.pad(np.kron(numbers, np.ones((10, 10), np.uint16)), 5)
+    assert is_label_map(labels) == told

@@ -52,3 +52,9 @@ def test_the_interval_holds_the_truth_of_particles_that_lie_anywhere(images, mon
     # Of few images each one's number counts twice, once for the images and once for particles.
     wide = 1.3 if images == 12 else 1.6
     assert np.median(high - low) < wide * 2 * 1.96 * np.sqrt(60 / images)
+
+
+def test_images_of_one_density_leave_nothing_open_whatever_their_sizes():
+    counted = np.arange(5, 45, 4)
+    found = number_density(counted, counted.astype(float), counted / 10, seed=0)
+    assert found == pytest.approx((10, 10, 10))

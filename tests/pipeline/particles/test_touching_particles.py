@@ -78,3 +78,12 @@ def test_only_an_image_of_many_components_has_a_progress_of_its_own(monkeypatch,
     assert not caplog.messages
     assert split_touching_particles(disks((10, 10, 5), (30, 60, 8), (50, 10, 6)), 5).max() == 3
     assert caplog.messages == ["agglomerates measured: 3 in 0 s", "agglomerates split: 3 in 0 s"]
+
+
+@pytest.mark.parametrize(("min_distance", "particles"), [(9, 2), (10, 1)])
+@pytest.mark.parametrize("step", [(0, 9), (9, 0), (9, 9)])
+def test_centres_at_the_least_distance_are_two_and_any_closer_one(min_distance, particles, step):
+    mask = np.zeros((50, 50), bool)
+    for row, column in ((20, 20), (20 + step[0], 20 + step[1])):
+        mask[row - 3 : row + 4, column - 3 : column + 4] = True
+    assert split_touching_particles(mask, min_distance).max() == particles

@@ -1,12 +1,20 @@
 """A run that is ended from outside, by real signals."""
 
+import itertools
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from pipeline import workflow
+from pipeline.processes import run_lock, step_process
+from pipeline.processes.run_lock import identity_of, locked
+from pipeline.run_folders import read_json
 
 PROJECT = Path(__file__).resolve().parents[3]
 # Says when it can be ended, and what became of it.
@@ -49,3 +57,84 @@ def test_under_nohup_a_run_outlives_its_session():
         process.wait(timeout=0.3)
     process.send_signal(signal.SIGTERM)
     assert process.communicate() == ("interrupted\n", None)
+
+
+# Instead of a step: says where and how it runs.
+TELLING = """
+import json, os, sys
+group = os.getpgrp() if os.name == "posix" else None
+with open(sys.argv[1], "w") as file:
+    json.dump({"group": group, "environment": dict(os.environ)}, file)
+"""
+
+
+@pytest.fixture
+def what_a_step_sees(tmp_path, monkeypatch):
+    """Return ``what_a_step_sees()``: group and environment of a process started as a step's."""
+    told = tmp_path / "told.json"
+    start = subprocess.Popen
+    monkeypatch.setattr(
+        step_process.subprocess,
+        "Popen",
+        lambda command, **how: start([sys.executable, "-c", TELLING, str(told)], **how),
+    )
+
+    def see():
+        job = tmp_path, "0", "prepare_images", {}, {}
+        assert step_process.run_in_process(*job, tell_lock=lambda pid: None) == (0, False)
+        return read_json(told)
+
+    return see
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such groups")
+def test_ctrl_c_in_the_terminal_reaches_a_step_through_its_run_only(what_a_step_sees):
+    assert what_a_step_sees()["group"] != os.getpgrp()
+
+
+def test_a_step_repeats_itself_to_the_last_bit(what_a_step_sees, monkeypatch):
+    wanted = {"MKL_CBWR": "AUTO,STRICT", "MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"}
+    for name in wanted:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    wanted["PYTHONHASHSEED"] = "0"
+    environment = what_a_step_sees()["environment"]
+    assert {name: environment.get(name) for name in wanted} == wanted
+
+
+def test_how_mkl_computes_is_the_user_s_choice(what_a_step_sees, monkeypatch):
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    assert what_a_step_sees()["environment"]["MKL_CBWR"] == "COMPATIBLE"
+
+
+def test_the_lock_names_the_process_of_the_step_at_work(folder, monkeypatch):
+    named = []
+
+    def wait():
+        named.append(read_json(folder / ".workflow" / "lock.json")["step"])
+        return 0
+
+    def steps(run_step):
+        images_dir = str(folder / "images")
+        run_step("0", "prepare_images", images_dir=images_dir, cyclegan_dir=str(folder))
+
+    step = SimpleNamespace(pid=os.getpid(), wait=wait)
+    monkeypatch.setattr(step_process.subprocess, "Popen", lambda command, **how: step)
+    for name in ("check_inputs", "set_up_logging", "catch_ends_from_outside"):
+        monkeypatch.setattr(workflow, name, lambda *arguments: None)
+    workflow.run_workflow(steps, options={"ROOT_DIR": folder, "RESUME": True})
+    assert named == [identity_of(os.getpid())]
+
+
+def test_a_lock_that_is_just_being_written_is_waited_for(tmp_path, monkeypatch):
+    lock = tmp_path / "lock.json"
+    lock.touch()
+    other = {"run": identity_of(os.getpid()), "step": None}
+    meanwhile = SimpleNamespace(
+        monotonic=itertools.count().__next__,
+        sleep=lambda seconds: lock.write_text(json.dumps(other)),
+    )
+    monkeypatch.setattr(run_lock, "time", meanwhile)
+    with pytest.raises(BlockingIOError, match="Another run is on in this folder"), locked(lock):
+        pass
+    assert read_json(lock) == other and list(tmp_path.iterdir()) == [lock]

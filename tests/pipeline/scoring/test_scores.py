@@ -4,6 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.particles.size_distribution import weighted_percentiles
+from pipeline.scoring.error_kinds import invented_particles
+from pipeline.scoring.score_table import AS_SAVED, log_scores, score_rows
 from pipeline.scoring.scores import compare_masks, compute_scores, crop_to_common_rows, pool
 
 AGREEMENT = (
@@ -304,3 +307,40 @@ def test_particles_of_a_label_map_that_are_cut_off_do_not_count():
     true[10:40, 10:40], true[58, 5] = 3, 1
     predicted, cropped = crop_to_common_rows(true[:50] > 0, true)
     assert score(predicted, cropped)["n_true"] == score(predicted, cropped)["ap_50"] == 1
+
+
+def test_a_rim_that_is_closed_across_corners_has_what_is_inside():
+    rows, columns = np.ogrid[-8:9, -8:9]
+    distance = np.abs(rows) + np.abs(columns)
+    rim, whole = (distance == 6).astype(np.int32), (distance <= 6).astype(np.int32)
+    compared = compare_masks(rim, whole)
+    assert compared["contour_areas"].tolist() == [np.count_nonzero(whole)]
+    assert compared["contour_ious"].tolist() == [1.0]
+
+
+def squares(*sides):
+    labels = np.zeros((40, 200), np.int32)
+    for number, side in enumerate(sides, start=1):
+        labels[5 : 5 + side, 20 * number : 20 * number + side] = number
+    return labels
+
+
+def test_a_particle_half_on_background_is_invented():
+    overlaps = {"predicted": np.array([0, 1]), "intersection": np.array([5, 6])}
+    assert invented_particles(np.array([10, 10]), overlaps).tolist() == [True, False]
+
+
+def test_sizes_are_the_percentiles_of_the_summary():
+    sides = (5, 8, 12, 18)
+    scores = compute_scores(compare_masks(squares(*sides), squares(*sides)))
+    diameters = 2 * np.array(sides) / np.sqrt(np.pi)
+    expected = weighted_percentiles(diameters, np.ones(4), (10, 50, 90))
+    found = [scores[f"d{percent}_true_px"] for percent in (10, 50, 90)]
+    assert found == pytest.approx(expected.tolist())
+
+
+def test_the_number_without_specks_is_logged(caplog):
+    caplog.set_level("INFO")
+    comparison = compare_masks(squares(10, 12, 2, 3), squares(10, 12))
+    log_scores(score_rows({"a": {AS_SAVED: comparison}}))
+    assert "of particles above 9 px, as D10 to D90 are: n/n true 1.000" in caplog.text

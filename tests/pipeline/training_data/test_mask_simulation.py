@@ -1,8 +1,11 @@
 """What is simulated with: each option of step 2 reaches the simulator."""
 
 import numpy as np
+import pytest
 
+from pipeline.image_files import write_image
 from pipeline.training_data import mask_simulation
+from pipeline.training_data.scenes import Scene
 from simulate.outlines import scale_limits
 
 ARRANGEMENT = {
@@ -50,3 +53,46 @@ def test_every_option_reaches_the_simulator_and_its_library(monkeypatch):
     mask_simulation._make_library(rng, "outlines", *libraries[0])
     ((_, outlines, rotation), scaling) = prepared[0]
     assert (outlines, rotation, scaling) == ("outlines", "PERLIN", SCALING)
+
+
+OPTIONS = {
+    "grid_type": "HEXAGONAL",
+    "grid_spacing_factor": 0.5,
+    "grid_noise_factor": 0.1,
+    "min_no_of_particles": 3,
+    "max_no_of_particles": 8,
+    "use_perlin_noise": False,
+    "perlin_noise_threshold": 0.5,
+    "perlin_noise_frequency": 4,
+    "max_overlap": 0.0,
+    "use_random_rotation": "DISABLE",
+    "use_normal_distribution": True,
+    "scaling_mu": 1.0,
+    "scaling_sigma": 0.0,
+    "min_scaling": 1.0,
+    "max_scaling": 1.0,
+    "tile_height": 160,
+    "tile_width": 160,
+    "seed": 3,
+    "invert_masks": False,
+    "micrograph_scale": 1.0,
+    "when_failed": "stop",
+}
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_fitted_scales_are_those_of_the_masks(tmp_path, monkeypatch, factor):
+    monkeypatch.setattr("simulate.outlines.LIBRARY_SIZE", 64)
+    monkeypatch.setattr(
+        mask_simulation,
+        "fit_options",
+        lambda scenes, simulator, diameter, options: options | {"scaling_mu": factor},
+    )
+    outline = np.zeros((32, 32), np.uint8)
+    outline[6:26, 6:26] = 255
+    write_image(tmp_path / "a.png", outline)
+    scenes = [Scene(0.25, 20.0, np.array([18.0]))] * 3
+    labels = next(iter(mask_simulation.simulate_label_maps(tmp_path, 1, [0], OPTIONS, scenes)))
+    # Of a deformed square of 20 pixels, or 40, two at each side go off.
+    side = np.sqrt(np.bincount(labels.ravel())[1:].max())
+    assert side == pytest.approx(20 * factor - 4, rel=0.2)

@@ -6,6 +6,7 @@ from skimage.draw import ellipse
 
 from pipeline.image_files import write_image
 from pipeline.training_data.outline_sources import (
+    SHAPES,
     compare_outlines,
     load_outlines,
     say_how_alike,
@@ -47,7 +48,7 @@ def test_outlines_like_the_given_ones_are_close_and_others_far(caplog):
     ragged = np.where(noise, ellipses(radii[:20] * 1.4), 0)
     far = compare_outlines(given, ragged, seed=0)
     say_how_alike(far)
-    assert 'set OUTLINE_SOURCE = "augmented"' in caplog.text
+    assert 'which OUTLINE_SOURCE = "augmented" uses' in caplog.text
 
 
 def test_a_sample_without_particles_is_as_far_as_can_be(caplog):
@@ -79,3 +80,15 @@ def test_outlines_are_enlarged_as_asked_for(tmp_path):
     (own,) = ellipses([(10, 14)])
     ratio = np.count_nonzero(enlarged) / np.count_nonzero(own)
     assert ratio == pytest.approx(1.5**2, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "warned"), [(0.1, False), (0.2, False), (0.28, False), (0.32, True), (0.9, True)]
+)
+def test_outlines_as_far_as_by_chance_are_not_warned_of(drawn, warned, caplog):
+    found = {
+        "medians": {"given": 20.0, "drawn": 21.0, "augmented": 20.0},
+        "distances": {"drawn": drawn, "augmented": 0.2},
+    }
+    say_how_alike(dict.fromkeys(SHAPES, found))
+    assert ("the WGAN's outlines are less like yours" in caplog.text) == warned

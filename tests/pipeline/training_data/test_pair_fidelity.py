@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.files.csv_tables import write_table
+from pipeline.training_data import pair_fidelity
 from pipeline.training_data.pair_fidelity import describe_fidelity, faithful_pairs, measure_fidelity
 
 SQUARE, OTHER = np.s_[10:30, 10:30], np.s_[10:30, 40:60]
@@ -94,3 +95,22 @@ def test_unfaithful_pairs_are_left_out_if_asked_for(tmp_path, caplog):
     assert "3 of 4 pairs have a fidelity of 0.5" in caplog.text
     with pytest.raises(ValueError, match=r"^1 of 2 pairs .*at least 2 are needed.*MATCH_SCENES"):
         faithful_pairs([pairs[0], pairs[3]], tmp_path, 0.5)
+
+
+def square(side):
+    mask = np.zeros((60, 60), bool)
+    start = 30 - side // 2
+    mask[start : start + side, start : start + side] = True
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("shown", "fidelity"),
+    [(20, 1), (18, 1), (22, 1), (16, 16**2 / 18**2), (24, 20**2 / (20**2 + 24**2 - 22**2))],
+)
+def test_edges_may_lie_a_pixel_further_in_or_out(monkeypatch, shown, fidelity):
+    monkeypatch.setattr(
+        pair_fidelity, "foreground_of_micrograph", lambda image, dark_background: image > 0
+    )
+    micrograph = square(shown).astype(np.uint8)
+    assert measure_fidelity(square(20), micrograph, True) == pytest.approx(fidelity)

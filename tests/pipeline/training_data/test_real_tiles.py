@@ -1,8 +1,20 @@
-"""Which random crops are looked at: of each micrograph others, of one always the same."""
+"""Tiles of micrographs: which random crops are looked at, and from which grey on."""
 
 import numpy as np
+import pytest
 
-from pipeline.training_data.real_tiles import CROP, choose_crops, try_crops
+from pipeline.training_data.real_tiles import CROP, _black_level, choose_crops, try_crops
+
+
+@pytest.mark.parametrize("scale", [1, 200])
+@pytest.mark.parametrize(
+    ("darkest", "black"), [(-30, -30), (0, 0), (60, 0), (180, 0), (220, 220), (400, 400)]
+)
+def test_a_darkest_grey_of_more_than_twice_the_range_is_black(darkest, black, scale):
+    image = scale * (darkest + np.linspace(0, 100, 100 * 100).reshape(100, 100))
+    # Half a percent of the pixels is darker than the darkest that counts.
+    assert _black_level(image) == pytest.approx(scale * black, abs=scale)
+
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (90, 120), dtype=np.uint8)
 PLACE = ["row", "column", "flip_up_down", "flip_left_right"]

@@ -1,4 +1,4 @@
-"""Masks with greys, as a program leaves them at smoothed rims, as the CycleGAN sees them."""
+"""Masks, such as with the greys that programs leave at smoothed rims, as the CycleGAN sees them."""
 
 import numpy as np
 
