@@ -248,7 +248,8 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
             else:
                 path.unlink()
         edited = {}
-    write_json(folder / MADE_WITH, made_with | edited)
+    # Where all is kept anyway it need not be known.
+    write_json(folder / MADE_WITH, made_with if keep_earlier else made_with | edited)
     return folder
 
 

@@ -244,6 +244,15 @@ def test_what_the_user_changed_is_used_as_it_is_and_moved_aside_when_made_anew(t
     assert len(list((tmp_path / "Earlier_Results").iterdir())) == 1
 
 
+def test_where_all_is_kept_the_mark_of_a_change_is_not(tmp_path):
+    """A mask that was deleted, and is made again, leaves a folder as it was."""
+    folder = open_output_folder(tmp_path / "masks", {"a": 1}, keep_earlier=True)
+    record = read_json(folder / run_folders.MADE_WITH)
+    write_json(folder / run_folders.MADE_WITH, record | {run_folders.EDITED: True})
+    open_output_folder(folder, {"a": 1}, keep_earlier=True)
+    assert read_json(folder / run_folders.MADE_WITH) == record
+
+
 def test_an_accent_may_be_written_either_way(tmp_path):
     before = []
     for form in ("NFC", "NFD"):
