@@ -29,7 +29,7 @@ except KeyboardInterrupt:
     print("interrupted")
 """
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+needs_signals = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
 
 
 def started(code):
@@ -40,6 +40,7 @@ def started(code):
     return process
 
 
+@needs_signals
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_batch_system_s_end_and_a_lost_session_are_like_ctrl_c(name):
     # The tests themselves may run under nohup.
@@ -49,6 +50,7 @@ def test_a_batch_system_s_end_and_a_lost_session_are_like_ctrl_c(name):
     assert process.returncode == 0
 
 
+@needs_signals
 def test_under_nohup_a_run_outlives_its_session():
     """`nohup` ignores SIGHUP for its command; SIGTERM still ends it."""
     process = started("import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + WAITING)
