@@ -7,33 +7,13 @@ from skimage.draw import disk
 from pipeline.image_files import write_image
 from pipeline.simulate_masks import simulate_masks
 from pipeline.training_data import mask_simulation
+from tests.pipeline import test_simulate_masks
 
-OPTIONS = {
-    "invert_masks": False,
-    "micrograph_scale": 1.0,
+OPTIONS = test_simulate_masks.OPTIONS | {
     "outline_source": "augmented",
-    "wgan_model": None,
     "num_masks": 2,
-    "tile_height": 64,
-    "tile_width": 80,
-    "grid_type": "HEXAGONAL",
     "grid_spacing_factor": 0.5,
-    "grid_noise_factor": 0.05,
-    "min_no_of_particles": 100,
-    "max_no_of_particles": 150,
-    "use_perlin_noise": True,
-    "perlin_noise_threshold": 0.5,
-    "perlin_noise_frequency": 4,
-    "use_normal_distribution": True,
-    "scaling_mu": 1.0,
-    "scaling_sigma": 0.1,
-    "min_scaling": 0.75,
-    "max_scaling": 1.25,
-    "use_random_rotation": "DISABLE",
-    "max_overlap": 0.5,
     "match_scenes": True,
-    "dark_background": True,
-    "seed": 3,
     "when_failed": "warn",
 }
 
