@@ -10,6 +10,8 @@ from pipeline.particles.components import (
     separate_components,
 )
 
+ROUNDED_TO = 9  # decimals of a distance in pixels
+
 
 def split_touching_particles(mask: np.ndarray, min_distance: int) -> np.ndarray:
     """Split a mask at its narrow places: a watershed on the distance to the background.
@@ -43,6 +45,8 @@ def split_touching_particles(mask: np.ndarray, min_distance: int) -> np.ndarray:
         distance[box] += distance_to_background(components[box] == component)
     distance = cv2.GaussianBlur(distance, (9, 9), 1.0, borderType=cv2.BORDER_REPLICATE)
     distance *= particle
+    # Places that are alike, such as in mirrored shapes, differ by what the filter rounds.
+    np.round(distance, ROUNDED_TO, out=distance)
 
     rows, columns = _find_centres(distance, int(min_distance))
     markers = np.zeros(particle.shape, np.int32)
