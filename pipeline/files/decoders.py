@@ -213,6 +213,9 @@ def _read_with_pillow(path: Path) -> np.ndarray:
             entries = np.reshape(image.getpalette("RGB"), (-1, 3)).T
             palette[:, : entries.shape[1]] = entries * 257
             return _apply_palette(np.asarray(image.getchannel(0)), palette)
+        if image.format == "BMP" and image.mode == "1":
+            # Pillow takes bytes for bits where two colours stand in 8 bit.
+            return _to_grey(_decode_with_opencv(path), path)
         if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
             image = image.convert("RGB")
         pixels = np.asarray(image)
@@ -254,7 +257,7 @@ def _to_grey(image: np.ndarray, path: Path) -> np.ndarray:
         return image[..., 0]
     if image.ndim == 3 and image.shape[-1] in (3, 4):
         exact = np.float32 if image.dtype.itemsize < 4 else np.float64
-        return image[..., :3].mean(axis=-1, dtype=exact).astype(np.float32, copy=False)
+        return image[..., :3].mean(axis=-1, dtype=exact)
     raise _wrong_shape(path, image.shape)
 
 

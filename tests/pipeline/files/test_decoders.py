@@ -33,6 +33,31 @@ def test_grey_images_keep_their_values(tmp_path, ending):
     np.testing.assert_array_equal(image, GREY)
 
 
+@pytest.mark.parametrize("palette", [(0, 0, 0, 255, 255, 255), (255, 255, 255, 0, 0, 0)])
+@pytest.mark.parametrize("bits", [1, 8])
+def test_bmps_of_two_colours_are_read_whatever_their_bits(tmp_path, bits, palette):
+    """Pillow takes those of 8 bit for such of one bit, and what it says of them is noise."""
+    mask = np.zeros((40, 61), np.uint8)
+    mask[5:21, 9:40] = 1
+    image = Image.fromarray(mask, "P" if bits == 8 else "L")
+    if bits == 8:
+        image.putpalette(palette)
+        expected = mask * 255 if palette[0] == 0 else (1 - mask) * 255
+    else:
+        image, expected = Image.fromarray(mask > 0), mask * 255
+    image.save(tmp_path / "a.bmp")
+    assert int.from_bytes((tmp_path / "a.bmp").read_bytes()[28:30], "little") == bits
+    np.testing.assert_array_equal(read_image(tmp_path / "a.bmp"), expected)
+
+
+@pytest.mark.parametrize("kind", [np.uint32, np.int32, np.float64])
+def test_colours_of_32_bit_are_read_without_loss(tmp_path, kind):
+    image = (RNG.random((7, 9, 3)) * 2**31).astype(kind)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb")
+    expected = image.astype(np.float64).mean(axis=-1)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), expected)
+
+
 @pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i1", "i2", "i4", "f2", "f4", "f8"])
 @pytest.mark.parametrize("byteorder", "<>")
 def test_tiffs_of_any_type_are_read_without_loss(tmp_path, dtype, byteorder):
