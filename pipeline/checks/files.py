@@ -76,6 +76,13 @@ def check_images(
     if sizes and image_crop is not None:
         cut = sum(rows > 0 for *_, rows in with_bars)
         logger.info("info bar left out of %d of %d micrographs (IMAGE_CROP)", cut, len(sizes))
+        if image_crop != "auto" and not cut:
+            tallest = max(height for height, _ in sizes.values())
+            logger.warning(
+                "IMAGE_CROP is %s, and no micrograph has more rows than %d, so nothing is cut off. "
+                "Lower it if there are info bars.",
+                *(image_crop, tallest),
+            )
         for words in describe_missed_bars(with_bars):
             logger.warning("%s", words)
     if to_train and 0 < len(sizes) < FEW_IMAGES:

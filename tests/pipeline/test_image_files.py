@@ -43,8 +43,8 @@ def test_micrograph_is_cropped(tmp_path):
     write_image(tmp_path / "a.tif", GREY)
     np.testing.assert_array_equal(read_micrograph(tmp_path / "a.tif", 12), GREY[:12])
     np.testing.assert_array_equal(read_micrograph(tmp_path / "a.tif"), GREY)
-    with pytest.raises(ValueError, match=r"a\.tif: image crop of 21 rows: the image has 20"):
-        read_micrograph(tmp_path / "a.tif", 21)
+    with pytest.raises(ValueError, match=r"a\.tif: image crop 0: expected"):
+        read_micrograph(tmp_path / "a.tif", 0)
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.bmp", "a.gif", "a.jpg"])

@@ -197,12 +197,13 @@ def test_images_in_which_no_bar_was_found_are_named_if_others_of_their_size_have
     assert "used whole" not in caplog.text
 
 
-def test_more_rows_to_keep_than_there_are(images):
-    problems = problems_of_images(images, image_crop=61)
-    assert len(problems) == 3
-    assert "0.tif" in problems[0]
-    assert "61 rows" in problems[0]
-    assert "the image has 60" in problems[0]
+def test_more_rows_to_keep_than_there_are(images, caplog):
+    assert problems_of_images(images, image_crop=61) == []
+    assert "IMAGE_CROP is 61, and no micrograph has more rows than 60, so" in caplog.text
+    caplog.clear()
+    tifffile.imwrite(images / "with_bar.tif", micrograph(shape=(70, 80)))
+    assert problems_of_images(images, image_crop=61) == []
+    assert "IMAGE_CROP is 61" not in caplog.text  # images that were cut before keep all rows
 
 
 def test_without_tiles_small_images_pass(images):
