@@ -59,26 +59,36 @@ def describe_coverage(label_maps: list[np.ndarray], options: dict) -> str | None
     covered = [float(np.mean(labels > 0)) for labels in label_maps]
     if max(covered) > 0 and min(covered) < FULL:
         return None
-    if max(covered) == 0:
-        found = "hold no particle"
-        change = "Lower perlin_noise_threshold"
-        way_out = "place more particles (min_no_of_particles), or enlarge the tiles"
-    else:
-        found = f"are full (more than {FULL:.0%} covered)"
-        change = "Raise perlin_noise_threshold"
-        way_out = "set use_perlin_noise to True, place fewer particles, or enlarge the tiles"
-    what_to_do = (
-        f"{change} (it is {options['perlin_noise_threshold']}; allowed is 0 to 1), {way_out}"
-    )
+    are_empty = max(covered) == 0
+    found = "hold no particle" if are_empty else f"are full (more than {FULL:.0%} covered)"
     if options["match_scenes"]:
         what_to_do = (
             "That is how much of the tiles in 2_CycleGAN/data/trainA seems to be covered: look "
             "whether DARK_BACKGROUND is right for them, or set MATCH_SCENES = False"
         )
+    else:
+        changes = _change_of_coverage(are_empty, options)
+        what_to_do = f"To change that, {changes}, or enlarge the tiles"
     return (
         f"The first {len(covered)} simulated masks {found}. {what_to_do}. Look at the outlines "
         'too, in 1_WGAN/Output_Images, or in Input_Masks with OUTLINE_SOURCE = "augmented".'
     )
+
+
+def _change_of_coverage(more: bool, options: dict) -> str:
+    """Return which options to change so that simulated masks are covered more, or less."""
+    increase, decrease = ("raise", "lower") if more else ("lower", "raise")
+    changes = []
+    if options["use_perlin_noise"]:
+        threshold = options["perlin_noise_threshold"]
+        changes.append(f"{decrease} perlin_noise_threshold (it is {threshold}; allowed is 0 to 1)")
+    elif not more:
+        changes.append("set use_perlin_noise to True")
+    if options["grid_type"] == "DISABLE":
+        changes.append(f"{increase} {'min' if more else 'max'}_no_of_particles")
+    else:
+        changes.append(f"{decrease} grid_spacing_factor")
+    return ", ".join(changes)
 
 
 def describe_translations(

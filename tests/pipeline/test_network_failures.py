@@ -15,6 +15,7 @@ from pipeline.intensities import is_flat
 from pipeline.network_failures import (
     act_on_failure,
     describe_contrast,
+    describe_coverage,
     describe_outlines,
     describe_probabilities,
     describe_translations,
@@ -52,6 +53,30 @@ def test_outlines_without_a_particle_are_found():
     )
     assert "5 of 8 samples hold no particle" in describe_outlines(np.concatenate([specks, masks()]))
     assert describe_outlines(np.concatenate([specks, masks(5)])) is None
+
+
+@pytest.mark.parametrize(
+    ("covered", "options", "words"),
+    [
+        (0, {}, "lower perlin_noise_threshold (it is 0.5; allowed is 0 to 1), lower grid_spacing"),
+        (1, {}, "raise perlin_noise_threshold (it is 0.5; allowed is 0 to 1), raise grid_spacing"),
+        (0, {"grid_type": "DISABLE"}, "raise min_no_of_particles, or enlarge"),
+        (1, {"grid_type": "DISABLE"}, "lower max_no_of_particles, or enlarge"),
+        (0, {"use_perlin_noise": False}, "To change that, lower grid_spacing_factor, or"),
+        (1, {"use_perlin_noise": False}, "set use_perlin_noise to True, raise grid_spacing"),
+        (0, {"match_scenes": True}, "look whether DARK_BACKGROUND is right for them"),
+    ],
+)
+def test_empty_and_full_masks_are_told_with_options_that_change_them(covered, options, words):
+    given = {"use_perlin_noise": True, "perlin_noise_threshold": 0.5, "grid_type": "HEXAGONAL"}
+    given |= {"match_scenes": False} | options
+    labels = [np.full((8, 8), covered, np.uint16)] * 2
+    problem = describe_coverage(labels, given)
+    assert words in problem
+    assert ("no_of_particles" in problem) == (given["grid_type"] == "DISABLE")
+    assert ("threshold" in problem) == (given["use_perlin_noise"] and not given["match_scenes"])
+    half = np.repeat(np.uint16([[0, 1]]), 8, axis=0)
+    assert describe_coverage([*labels, half], given) is None
 
 
 def test_good_translations_are_left_alone():
@@ -111,7 +136,8 @@ def segment(tmp_path, monkeypatch):
         trained_with = {"dark_background": dark_background, "contrast_range": (0.5, 99.5)}
         (run / "options.json").write_text(json.dumps({"options": trained_with}))
         monkeypatch.setattr(segment_images, "make_predictor", lambda *path, **how: network)
-        options = dict.fromkeys(("unet_model", "image_crop", "use_gpu_for_whole_image"))
+        options = {"unet_model": None, "image_crop": None, "use_gpu_for_whole_image": False}
+        options |= {"usual_contrast": True}
         options |= {"whole_image": True, "average_flips": False, "contrast_range": (0.5, 99.5)}
         options |= {"tile_height": 64, "tile_width": 64, "min_overlap": 2, "manage_overlap_mode": 2}
         options |= {"threshold": -1, "watershed_lines": True, "min_distance": 9}
