@@ -104,7 +104,7 @@ USE_XLA = "auto"
 # yours, each time deformed a little; step 1 can be commented out then. At its end step 1 tells
 # which are more like yours: with as few epochs as in "quick", the augmented ones.
 OUTLINE_SOURCE = preset(published="wgan", quick="augmented")
-# Outlines a step learns from, of yours in four flips each; if there are fewer, all of them.
+# Outlines in a training step; each of yours counts four times, flipped. If there are fewer, all.
 WGAN_BATCH_SIZE = preset(published=64, quick=16)
 # Times it sees all outlines. Raise it until those in 1_WGAN/Output_Images look like yours.
 WGAN_EPOCHS = preset(published=1000, quick=10)
@@ -173,6 +173,9 @@ def steps(run_step):
         # between two particles' centres, in pixels as the networks see them (MICROGRAPH_SCALE)
         "min_distance": preset(published=9, quick=5),
     }
+    # Steps 6a and 6b: True stretches a micrograph of few particles no further than the others of
+    # its folder, so that its noise is not taken for particles. Published: False, each by itself.
+    usual_contrast = True
     run_step(
         "0",
         "prepare_images",
@@ -243,7 +246,8 @@ def steps(run_step):
         scaling_sigma=0.10,
         min_scaling=0.75,  # with the normal distribution the limits are mu -+ 3 sigma
         max_scaling=1.25,
-        # "DISABLE": as traced; "RANDOM": needles in all directions; "PERLIN": neighbours alike
+        # "DISABLE": as traced, and mirrored; "RANDOM": needles in all directions; "PERLIN":
+        # neighbours alike
         use_random_rotation="DISABLE",
         max_overlap=MAX_PARTICLE_OVERLAP,
         match_scenes=MATCH_SCENES,
@@ -330,6 +334,7 @@ def steps(run_step):
         use_dataloader=USE_DATALOADER,
         use_brightness_and_contrast_augmentation=False,  # True: each by up to 20 %, at random
         vary_imaging=UNET_VARY_IMAGING,
+        usual_contrast=usual_contrast,
         gap_weight=UNET_GAP_WEIGHT,
         # 0 to 1, such as 0.5: leave out the fake micrographs that show less of what their masks do
         # (2_CycleGAN/generate_images/pairs.csv has their fidelity)
@@ -358,6 +363,7 @@ def steps(run_step):
         average_flips=UNET_TEST_TIME_FLIPS,
         magnification=UNET_TEST_TIME_MAGNIFICATION,
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
+        usual_contrast=usual_contrast,
         threshold=-1,  # of the stretched probability, 0 to 255; negative: Otsu
         **splitting,
         image_crop=IMAGE_CROP,

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from skimage import measure
 
+from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.csv_tables import write_table
 from pipeline.image_files import (
     images_made_by,
@@ -42,6 +43,7 @@ STEP_4 = "step 4 (translate_images)"
 RAW_MASKS = "B"
 
 
+@refuses_wrong_options
 def filter_masks(
     *,
     cyclegan_dir: Path,
@@ -90,11 +92,6 @@ def filter_masks(
         If files do not belong together, a mask holds more particles than uint16 can number, or no
         particle stays in any of the fake micrographs.
     """
-    if not (math.isfinite(gaussian_blur_amount) and gaussian_blur_amount >= 0):
-        raise ValueError(
-            f"GAUSSIAN_BLUR_AMOUNT is {gaussian_blur_amount}; expected 0 (none) or a sigma in "
-            f"pixels above it, such as 1.0."
-        )
     cyclegan_dir = Path(cyclegan_dir)
     translated = cyclegan_dir / "generate_images"
     simulated = images_made_by(STEP_2, cyclegan_dir / "data" / "trainB")

@@ -98,8 +98,8 @@ def describe_unclipped(contrast_range: tuple[float, float] | None) -> str | None
     if contrast_range is None or clips(contrast_range):
         return None
     return (
-        f"no contrast range is applied, as {tuple(contrast_range)} reaches to 0 or 100: for one, "
-        f"both bounds must lie inside of 0 and 100, such as (0.5, 99.5)"
+        f"the contrast range {tuple(contrast_range)} has no effect, as one end is 0 or 100: choose "
+        f"both between them, such as (0.5, 99.5)"
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 
 from pipeline import PROGRAM, VERSION
+from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.calibration import calibrate
 from pipeline.files.mask_origin import origin_of
 from pipeline.files.mask_pairs import find_mask_pairs, list_masks, read_mask_pair
@@ -23,7 +24,6 @@ from pipeline.particles.border_correction import empty_frame, inclusion_weights
 from pipeline.particles.contacts import give_back_lines as with_lines_given_back
 from pipeline.particles.label_maps import surrounds_all
 from pipeline.particles.particle_filters import (
-    check_filters,
     check_unit_of_filters,
     choose_particles,
 )
@@ -49,6 +49,7 @@ PACKAGES = ("numpy", "scikit-image", "opencv-python", "tifffile", "keras", "tens
 UNFINISHED = ".unfinished_"
 
 
+@refuses_wrong_options
 def measure_particles(
     *,
     masks_dir: Path,
@@ -94,7 +95,6 @@ def measure_particles(
     """
     options = {name: value for name, value in locals().items() if name != "earlier_warnings"}
     started = time.monotonic()
-    check_filters(filters)
     pairs, warnings = find_mask_pairs(Path(masks_dir), Path(images_dir), image_crop)
     calibration, unit, pixel_warnings = calibrate([image for _, image in pairs], pixel_size_nm)
     sizes = [size for size, _ in calibration]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.whole_files import whole_file
 from pipeline.image_files import by_stem, list_micrographs, read_micrograph
 from pipeline.intensities import clip_spikes
@@ -29,6 +30,7 @@ TEST_TILES = 5
 MANY_TILES = 2  # times the number wanted, from which on it is said what they cost
 
 
+@refuses_wrong_options
 def prepare_images(
     *,
     images_dir: Path,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.mask_origin import raw_path_of
 from pipeline.files.mask_pairs import list_masks, read_mask_or_labels
 from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 THRESHOLDS = tuple(tenths / 10 for tenths in range(11))
 
 
+@refuses_wrong_options
 def score_masks(
     *,
     masks_dir: Path,

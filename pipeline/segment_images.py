@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
+from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.mask_origin import description_of, raw_path_of
 from pipeline.image_files import list_micrographs, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
-from pipeline.intensities import as_unet_sees, describe_unclipped
+from pipeline.intensities import describe_unclipped
 from pipeline.network_failures import act_on_failure, describe_probabilities
 from pipeline.particles.unet_output import SMALLEST_PARTICLE, segment_output
 from pipeline.progress import progress
@@ -26,6 +27,7 @@ MADE_BY = "step 6a (train_unet)"
 OF_SPLITTING = ("watershed_lines", "min_distance")
 
 
+@refuses_wrong_options
 def segment_images(
     *,
     unet_dir,
@@ -41,6 +43,7 @@ def segment_images(
     average_flips,
     magnification,
     contrast_range,
+    usual_contrast,
     threshold,
     watershed_lines,
     min_distance,
@@ -53,8 +56,27 @@ def segment_images(
     know whether that was changed since (`pipeline.files.mask_origin`). Both have the size of the
     micrograph without its info bar, at whichever ``micrograph_scale`` the network was trained. An
     earlier content of ``output_dir`` that was made with another network or other options is moved
-    to ``Earlier_Results``. ``when_failed``, "stop" or "warn", is what to do where the network tells
-    no pixel of any micrograph from another.
+    to ``Earlier_Results``.
+
+    Parameters
+    ----------
+    unet_dir, images_dir, output_dir : folders; ``unet_model`` names a run in the first, None is the
+        newest.
+    whole_image, tile_height, tile_width, min_overlap, manage_overlap_mode, use_gpu_for_whole_image,
+    average_flips, magnification : see `make_predictor`.
+    contrast_range, usual_contrast : what the network is shown, see `as_unet_sees`; with the second,
+        micrographs of little contrast are stretched no further than others (`UsualContrast`).
+    threshold, watershed_lines, min_distance : of the output, see `segment_output`.
+    image_crop : rows to keep, "auto" or None; see `crop_info_bar`.
+    when_failed : "stop" or "warn", where the network tells no pixel of any micrograph from another.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no trained UNet, or no micrograph.
+    ValueError
+        If an option is wrong, a micrograph cannot be read, or the network tells nothing and
+        ``when_failed`` is "stop".
     """
     options = deciding(locals())
     model = newest_model(
@@ -101,7 +123,7 @@ def segment_images(
     if words := describe_unclipped(contrast_range):
         logger.info("%s", words)
     contrast = UsualContrast(
-        micrographs if missing else (),
+        micrographs if missing and usual_contrast else (),
         image_crop,
         contrast_range,
         dark_background,
@@ -109,10 +131,9 @@ def segment_images(
     )
     for file in progress(missing, "micrographs segmented"):
         micrograph = read_micrograph(file, image_crop)
-        limits = contrast.limits(file, micrograph)
         # Contrast first: set in reduced micrographs, without their noise, more of the ground's
         # texture was taken for particles (benchmarks/notebook/masks_of_other_micrographs.md).
-        seen = at_scale(as_unet_sees(micrograph, contrast_range, dark_background, limits), scale)
+        seen = at_scale(contrast.as_unet_sees(file, micrograph), scale)
         output = predict(seen[..., None])
         mask = segment_output(output, threshold, watershed_lines, min_distance)
         smallest = SMALLEST_PARTICLE if output.shape[-1] > 1 else 1
@@ -125,9 +146,9 @@ def segment_images(
             write_image(mask_file, mask)
     if contrast.faint_files:
         logger.warning(
-            "less than half of the other micrographs' contrast all over, as where there are hardly "
-            "any particles, so stretched no further than those: %s. If they show as many "
-            "particles, but were exposed less, segment them in a folder of their own",
+            "less than half of the usual contrast everywhere, as where there are hardly any "
+            "particles, so stretched no further than the other micrographs: %s. If they were only "
+            "exposed less, segment them in a folder of their own, or with usual_contrast=False",
             first_names([file.name for file in contrast.faint_files]),
         )
     empty = [file.name for file, (_, mask_file) in files.items() if not read_image(mask_file).any()]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.checks.step_options import check_step_options
+from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.micrograph_scale import check_scale_of_network
 from pipeline.progress import progress
@@ -21,6 +21,7 @@ MADE_BY = "step 1 (train_wgan)"
 NUMBER_OF_TEST_MASKS = 5
 
 
+@refuses_wrong_options
 def simulate_masks(
     *,
     wgan_dir,
@@ -72,8 +73,6 @@ def simulate_masks(
         empty or full and ``when_failed`` is "stop".
     """
     options = dict(locals())
-    if problems := check_step_options("simulate_masks", options):
-        raise ValueError("\n".join(problems))
     source = Path(masks_dir)
     if outline_source != AUGMENTED:
         source = newest_model(Path(wgan_dir) / "Models", "model.keras", MADE_BY, wgan_model)

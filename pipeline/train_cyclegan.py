@@ -10,7 +10,7 @@ from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
 from models.initial_weights import align_contrast
 from models.precision import computing_in
-from pipeline.checks.step_options import check_combinations
+from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.image_files import (
     check_equal_sizes,
     image_size,
@@ -34,6 +34,7 @@ TILES_LOOKED_AT = 16  # of each domain, for the contrast to start with
 SHOWN_LOSSES = ("d_a", "d_b", "g_adv_a", "g_adv_b", "g_cyc_a", "g_cyc_b")
 
 
+@refuses_wrong_options
 def train_cyclegan(
     *,
     cyclegan_dir,
@@ -69,8 +70,6 @@ def train_cyclegan(
     "stop" or "warn", is what to do where the fakes are of one grey, or do not follow their masks.
     """
     options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "resume")}
-    if problems := check_combinations(options):
-        raise ValueError("\n".join(problems))
     cyclegan_dir = Path(cyclegan_dir)
     options["micrograph_scale"] = scale_of_tiles(cyclegan_dir)  # for step 4 to compare
     # The test tiles are for the sheets after each epoch: that they are there is looked at now.

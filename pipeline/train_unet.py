@@ -9,13 +9,14 @@ import numpy as np
 from models import backend
 from models.multires_unet import build_unet
 from models.precision import computing_in
+from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.image_files import (
     check_equal_sizes,
     list_micrographs,
     read_image,
     read_micrograph,
 )
-from pipeline.intensities import as_unet_sees, describe_unclipped
+from pipeline.intensities import describe_unclipped
 from pipeline.resampling import at_scale
 from pipeline.run_folders import fingerprint
 from pipeline.training.training_loop import Prefetcher, random_numbers, shuffled_indices, train
@@ -42,6 +43,7 @@ WHERE = ("cyclegan_dir", "images_dir", "unet_dir", "resume")  # and how, but not
 MICROGRAPHS_MEASURED = 100  # for the unevenness of their background, if there are more
 
 
+@refuses_wrong_options
 def train_unet(
     *,
     cyclegan_dir,
@@ -58,6 +60,7 @@ def train_unet(
     use_dataloader,
     use_brightness_and_contrast_augmentation,
     vary_imaging,
+    usual_contrast,
     gap_weight,
     least_fidelity,
     validation_share,
@@ -77,7 +80,8 @@ def train_unet(
     loss pixels count up to 1 + ``gap_weight`` times where particles are close to each other (see
     ``narrow_gaps.py``). With ``vary_imaging`` each is seen imaged otherwise every time, before
     backgrounds as those of the micrographs in ``images_dir`` (see ``imaging_variations.py``), which
-    are resized by ``micrograph_scale``, as for step 0.
+    are resized by ``micrograph_scale``, as for step 0, and with ``usual_contrast`` stretched as in
+    step 6b.
 
     Writes ``unet_dir/Models/<run>/model.keras`` (after the last epoch) and
     ``Checkpoint_Lowest_Loss.keras`` (lowest validation loss; the one that is used).
@@ -130,7 +134,13 @@ def train_unet(
     if vary_imaging:
         tile_shape = read_image(pairs[0][0]).shape
         backgrounds = _backgrounds(
-            micrographs, tile_shape, contrast_range, dark_background, image_crop, micrograph_scale
+            micrographs,
+            tile_shape,
+            contrast_range,
+            usual_contrast,
+            dark_background,
+            image_crop,
+            micrograph_scale,
         )
 
     def after_epoch(epoch, rows):
@@ -185,17 +195,19 @@ def _batch_maker(read, samples, batch_size, seed, vary_brightness, backgrounds):
     return make_batch
 
 
-def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image_crop, scale):
+def _backgrounds(
+    micrographs, tile_shape, contrast_range, usual_contrast, dark_background, image_crop, scale
+):
     """Return the backgrounds all over the micrographs, float32 (n, 2, 2, 2)."""
     step = -(-len(micrographs) // MICROGRAPHS_MEASURED)
     files = micrographs[::step]
     in_pixels = [side / scale for side in tile_shape]
-    contrast = UsualContrast(files, image_crop, contrast_range, dark_background, in_pixels)
+    of_usual = files if usual_contrast else ()
+    contrast = UsualContrast(of_usual, image_crop, contrast_range, dark_background, in_pixels)
     backgrounds = []
     for file in files:  # as in step 6b
-        micrograph = read_micrograph(file, image_crop)
-        limits = contrast.limits(file, micrograph)
-        seen = at_scale(as_unet_sees(micrograph, contrast_range, dark_background, limits), scale)
+        seen = contrast.as_unet_sees(file, read_micrograph(file, image_crop))
+        seen = at_scale(seen, scale)
         backgrounds.append(
             imaging_variations.measure_backgrounds(seen, *tile_shape, dark_background)
         )
@@ -207,11 +219,6 @@ def _schedule(learning_rate, schedule, epochs):
         return lambda epoch: learning_rate * 0.5 ** (epoch // 10)
     if schedule == "LINEAR_DECAY":
         return lambda epoch: learning_rate * (1.0 - epoch / epochs)
-    if isinstance(schedule, str):
-        raise ValueError(
-            f"learning_rate_schedule is {schedule!r}; use 'STEP_DECAY', 'LINEAR_DECAY' or a "
-            "weight decay such as 1e-4."
-        )
     return lambda epoch: learning_rate
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from models import wgan_gp
 from models.precision import computing_in
+from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.image_files import list_images, write_image
 from pipeline.network_failures import act_on_failure, describe_outlines
 from pipeline.run_folders import fingerprint, write_json
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 OUTLINES_CHECKED = 256
 
 
+@refuses_wrong_options
 def train_wgan(
     *,
     masks_dir,

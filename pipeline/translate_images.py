@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
+from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.image_files import (
     images_made_by,
     list_micrographs,
@@ -27,6 +28,7 @@ MASKS_AT_A_TIME = 8
 MADE_BY = "step 3 (train_cyclegan)"
 
 
+@refuses_wrong_options
 def translate_images(
     *,
     cyclegan_dir,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.image_files import read_micrograph
-from pipeline.intensities import clips
+from pipeline.intensities import as_unet_sees, clips
 from pipeline.progress import progress
 from pipeline.tiles import iterate_tiles
 
@@ -57,6 +57,14 @@ class UsualContrast:
             ranges[micrograph.dtype].append(high - low)
         # Integers of 8 and of 16 bit are no measure for each other.
         self._usual = {dtype: float(np.median(some)) for dtype, some in ranges.items()}
+
+    def as_unet_sees(self, file: Path, micrograph: np.ndarray) -> np.ndarray:
+        """Return one of the files, read as ``micrograph``, as the UNet is shown it.
+
+        See ``intensities.as_unet_sees``; other files than those given have no limits but their own.
+        """
+        limits = self.limits(file, micrograph)
+        return as_unet_sees(micrograph, self._range, self._dark_background, limits)
 
     def limits(self, file: Path, micrograph: np.ndarray) -> tuple[float, float] | None:
         """Return the limits for one of the files; None: those that it has by itself.

@@ -82,8 +82,8 @@ def warn_of_steps_between(
             anew = max(filter(runs_again, before), default=None)
             if anew is not None:
                 logger.warning(
-                    "Step %s (%s) will work with what step %s (%s) made before step %s (%s) runs "
-                    "anew: add step %s if that is to be new, too.",
+                    "Step %s (%s) will use what step %s (%s) made earlier, although step %s (%s) "
+                    "runs again now: add step %s to renew that, too.",
                     *(number, STEPS[number][0], between, STEPS[between][0]),
                     *(anew, STEPS[anew][0], between),
                 )

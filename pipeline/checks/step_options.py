@@ -1,7 +1,8 @@
 """The advanced options inside the step calls: what each may be, and which go together."""
 
 import ast
-from collections.abc import Collection
+import functools
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from pipeline.checks.options import (
@@ -35,6 +36,7 @@ from pipeline.checks.options import (
 from pipeline.checks.values import (
     UNKNOWN,
     Check,
+    as_plain,
     either,
     folder_name,
     measured_ranges,
@@ -115,6 +117,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "use_dataloader": YES_NO,
     "use_brightness_and_contrast_augmentation": YES_NO,
     "vary_imaging": YES_NO,
+    "usual_contrast": YES_NO,
     "gap_weight": WEIGHT,
     "least_fidelity": SHARE,
     "validation_share": number(0, 1, above=True, below=True),
@@ -156,6 +159,26 @@ KEYWORD_CHECKS_OF_STEP: dict[str, dict[str, Check]] = {
     "train_unet": {"filters": UNET_FILTERS},
     "measure_particles": {"filters": measured_ranges},
 }
+
+
+def refuses_wrong_options(step: Callable) -> Callable:
+    """Return a step's function that begins with the check of its options.
+
+    StartProcess.py has them checked before a run; whoever calls a step from Python has it here.
+
+    Raises
+    ------
+    ValueError
+        If an option is missing, unknown, wrong, or does not go with another; a line for each.
+    """
+
+    @functools.wraps(step)
+    def checked_step(**options):
+        if problems := check_step_options(step.__name__, options):
+            raise ValueError("\n".join(problems))
+        return step(**as_plain(options))
+
+    return checked_step
 
 
 def step_keywords(step_name: str) -> tuple[set[str], set[str]]:

@@ -1,7 +1,7 @@
 """The building blocks of the option tables: what a single value may be.
 
-Each function here makes a check: a function of one value that returns None where the value is
-allowed, and otherwise the words that say what is allowed.
+A check is a function of one value that returns None where the value is allowed, and otherwise the
+words that say what is allowed. Most functions here make one.
 """
 
 import math

@@ -4,21 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.checks.values import measured_ranges
 from pipeline.particle_shapes import COLUMNS
 from pipeline.wording import first_names
-
-
-def check_filters(filters: Mapping[str, tuple]) -> None:
-    """Check that every filter names a measured quantity and a range.
-
-    Raises
-    ------
-    ValueError
-        If one does not; lists what is allowed.
-    """
-    if words := measured_ranges(filters):
-        raise ValueError(f"filters is {filters!r}; expected {words}.")
 
 
 def check_unit_of_filters(

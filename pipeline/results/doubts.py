@@ -27,7 +27,7 @@ def doubts_of_masks(image_rows: list[dict], inverted: list[str]) -> list[str]:
     changed = [row["mask"] for row in image_rows if row["mask_from"] == CHANGED]
     if changed:
         warnings.append(
-            f"{len(changed)} of {len(image_rows)} masks are no more as step 6b made them "
+            f"{len(changed)} of {len(image_rows)} masks were changed since step 6b made them "
             f"({first_names(changed)}). If you corrected them by hand, say so where you publish "
             f"the sizes; else delete them and run step 6b again."
         )

@@ -129,9 +129,8 @@ def say_how_alike(comparison: dict[str, dict]) -> None:
     )
     if drawn > augmented + CHANCE:
         logger.warning(
-            "the WGAN's outlines are less like yours (mean distance %.2f) than yours deformed a "
-            'little (%.2f), which OUTLINE_SOURCE = "%s" uses: that is better here, or more epochs '
-            "of step 1 (WGAN_EPOCHS)",
+            "the WGAN's outlines are less like yours (mean distance %.2f) than your own, slightly "
+            'deformed (%.2f): set OUTLINE_SOURCE = "%s", or train for more epochs (WGAN_EPOCHS)',
             drawn,
             augmented,
             AUGMENTED,

@@ -150,8 +150,8 @@ def choose_crops(crops: np.ndarray, number: int, rng: np.random.Generator) -> np
     background = np.count_nonzero(chosen["contrast"] < 0)
     if background:
         logger.warning(
-            "only %d of %d random crops show enough particles: the rule is relaxed, and of the "
-            "others the nearest, %d, are taken too. Check DARK_BACKGROUND and the tile size.",
+            "only %d of %d random crops show enough particles: the %d of the others that come "
+            "nearest are taken, too. Check DARK_BACKGROUND and the tile size.",
             np.count_nonzero(crops["contrast"] >= 0),
             len(crops),
             background,

@@ -425,12 +425,6 @@ def test_sizes_that_differ_are_named(folders, folder, what_to_do):
         run(folders)
 
 
-@pytest.mark.parametrize("amount", [-1.0, float("nan"), float("inf")])
-def test_blur_out_of_range_is_named(folders, amount):
-    with pytest.raises(ValueError, match=f"GAUSSIAN_BLUR_AMOUNT is {amount}; expected 0"):
-        run(folders, gaussian_blur_amount=amount)
-
-
 def test_masks_of_enlarged_micrographs_come_out_in_their_own_size(folders):
     for path in list_images(generated(folders, "B")):
         write_image(path, at_scale(read_image(path), 2.0))

@@ -494,4 +494,4 @@ def test_masks_that_were_changed_since_they_were_made_are_named(measure, tmp_pat
     assert origins == ["step 6b", "step 6b, changed since", "unknown"]
     warning, few_images = read_json(folder / "about.json")["warnings"]
     assert "confidence intervals" in few_images
-    assert "1 of 3 masks are no more as step 6b made them (b.tif)" in warning
+    assert "1 of 3 masks were changed since step 6b made them (b.tif)" in warning

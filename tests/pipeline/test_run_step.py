@@ -78,7 +78,7 @@ def test_a_step_imports_its_own_backend_or_none(function):
         command, cwd=PROJECT, capture_output=True, text=True, check=True, env=environment
     )
     # The step itself refuses to run without its keywords.
-    assert "missing" in ended.stderr and "required keyword-only" in ended.stderr
+    assert f"{function}: the option " in ended.stderr and " is missing" in ended.stderr
     expected = {"keras", os.environ.get("KERAS_BACKEND", "tensorflow")}
     one_dnn, imported = ended.stdout.splitlines()
     assert set(imported.split()) == (expected if runs_network(function, keywords) else set())

@@ -23,6 +23,7 @@ def step_options(root):
     options |= {"magnification": 1.25}
     options |= {"tile_height": 64, "tile_width": 48, "min_overlap": 2, "manage_overlap_mode": 1}
     options |= {"use_gpu_for_whole_image": False, "contrast_range": (0.5, 99.5)}
+    options |= {"usual_contrast": True}
     options |= {"threshold": -1, "watershed_lines": True, "min_distance": 9}
     return options | {"image_crop": None, "when_failed": "stop"}
 
@@ -166,7 +167,7 @@ def test_options_of_splitting_make_nothing_anew_where_particles_are_grown(
 def test_a_contrast_range_that_clips_nothing_is_said(segment, caplog, contrast_range, said):
     caplog.set_level("INFO")
     segment({"contrast_range": contrast_range}, contrast_range=contrast_range)
-    assert ("no contrast range is applied, as (0, 99.5) reaches" in caplog.text) == said
+    assert ("the contrast range (0, 99.5) has no effect" in caplog.text) == said
 
 
 @pytest.mark.parametrize("dark_background", [True, False])
@@ -183,8 +184,8 @@ def test_noise_beside_particles_is_not_stretched(segment, tmp_path, caplog, dark
     masks, shown, _ = segment(trained_with)
     assert all(image.max() == 1 for image in shown[:2]) and 0 < shown[2].max() < 0.25
     assert masks["a"].any() and not masks["blank"].any()
-    assert "contrast all over, as where there are hardly any particles" in caplog.text
-    assert "no further than those: blank.png. If they" in caplog.text
+    assert "less than half of the usual contrast everywhere, as where" in caplog.text
+    assert "no further than the other micrographs: blank.png. If they" in caplog.text
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])
@@ -234,6 +235,18 @@ def test_specks_that_are_grown_are_left_out_at_every_scale(
         assert label_particles(mask).max() == number
 
 
+def test_only_with_usual_contrast_other_micrographs_decide_what_is_shown(segment, tmp_path):
+    image = read_image(tmp_path / "images" / "a.png")
+    pale = (image.astype(float) / 4 + 30).astype(np.uint8)
+    write_image(tmp_path / "images" / "b.png", pale)
+    write_image(tmp_path / "images" / "c.png", image + 1)
+    own = as_unet_sees(pale, (0.5, 99.5), True)
+    for usual_contrast in (True, False):
+        shutil.rmtree(tmp_path / "masks", ignore_errors=True)
+        _, shown, _ = segment(usual_contrast=usual_contrast)
+        assert np.array_equal(shown[1][..., 0], own) != usual_contrast
+
+
 class Enough(Exception):
     """Raised where the contrast would be measured."""
 
@@ -274,6 +287,7 @@ def test_contrast_is_measured_in_parts_of_a_tile_of_the_micrographs_own_pixels(
             average_flips=True,
             magnification=1.0,
             contrast_range=(1, 99),
+            usual_contrast=True,
             threshold=-1,
             watershed_lines=True,
             min_distance=9,

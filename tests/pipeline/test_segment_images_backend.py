@@ -23,6 +23,7 @@ UNET = {
     "average_flips": False,
     "magnification": 1.0,
     "contrast_range": (1, 99),
+    "usual_contrast": True,
     "threshold": -1,
     "watershed_lines": True,
     "min_distance": 9,

@@ -49,12 +49,12 @@ def test_a_step_gets_those_of_the_steps_before_and_a_new_run_replaces_its_own(tm
 
 
 def test_a_steps_process_notes_what_it_warned_of(tmp_path):
-    image = np.random.default_rng(0).integers(30, 60, (64, 96)).astype(np.uint8)
-    image[:, :48] += 100
+    image = np.random.default_rng(0).integers(30, 60, (192, 288)).astype(np.uint8)
+    image[:, :144] += 100
     (tmp_path / "images").mkdir()
     write_image(tmp_path / "images" / "a.tif", image)
     keywords = {"images_dir": str(tmp_path / "images"), "cyclegan_dir": str(tmp_path / "gan")}
-    keywords |= {"tile_height": 16, "tile_width": 16, "num_tiles": 1, "min_overlap": 0}
+    keywords |= {"tile_height": 48, "tile_width": 48, "num_tiles": 2, "min_overlap": 0}
     keywords |= {"dark_background": True, "image_crop": None, "micrograph_scale": 1.0, "seed": 0}
     job = {"number": "0", "function": "prepare_images", "keywords": keywords, "devices": {}}
     job |= {"log_file": str(tmp_path / "log.txt"), "parent": identity_of(os.getpid())}

@@ -19,7 +19,7 @@ PAIRS, SIZE = 10, 16
 OPTIONS = {
     "batch_size": 4,
     "epochs": 3,
-    "filters": 2,
+    "filters": 4,
     "target": "mask",
     "contrast_range": (10, 90),
     "dark_background": True,
@@ -28,6 +28,7 @@ OPTIONS = {
     "use_dataloader": True,
     "use_brightness_and_contrast_augmentation": False,
     "vary_imaging": False,
+    "usual_contrast": True,
     "gap_weight": 0.0,
     "least_fidelity": 0.0,
     "validation_share": 0.2,
@@ -229,7 +230,7 @@ def test_the_particle_weight_is_that_of_the_pairs_trained_on(run):
     _, masks = shown(seen.batches)  # all pairs equally often
     filters, particle_weight, *others = seen.built
     assert particle_weight == pytest.approx((1 - masks.mean()) / masks.mean())
-    assert (filters, others) == (2, [5, 0.9, False])
+    assert (filters, others) == (4, [5, 0.9, False])
 
 
 def test_a_contrast_range_that_clips_nothing_is_said(run, caplog):
@@ -237,7 +238,7 @@ def test_a_contrast_range_that_clips_nothing_is_said(run, caplog):
     run(contrast_range=(10, 90))
     assert "contrast range" not in caplog.text
     run(contrast_range=(10, 100))
-    assert "no contrast range is applied, as (10, 100) reaches to 0 or 100" in caplog.text
+    assert "the contrast range (10, 100) has no effect, as one end is 0 or 100" in caplog.text
 
 
 @pytest.mark.parametrize("contrast_range", [None, (0.5, 99.5), (25, 75)])

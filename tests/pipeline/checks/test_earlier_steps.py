@@ -142,8 +142,8 @@ def test_what_is_old_between_steps_that_are_new_is_warned_of(tmp_path, caplog, r
     warn_of_steps_between(calls)
     assert len(caplog.messages) == len(expected)
     for message, (number, between, anew) in zip(caplog.messages, expected, strict=True):
-        assert message.startswith(f"Step {number} ({STEPS[number][0]}) will work with what step ")
-        assert f"what step {between} (" in message and f"before step {anew} (" in message
+        assert message.startswith(f"Step {number} ({STEPS[number][0]}) will use what step ")
+        assert f"what step {between} (" in message and f"although step {anew} (" in message
         assert f"add step {between} " in message
     caplog.clear()
     warn_of_steps_between(calls, lambda call: True)

@@ -1,3 +1,7 @@
+import importlib
+import inspect
+
+import numpy as np
 import pytest
 
 from pipeline.checks import step_options as module
@@ -190,3 +194,50 @@ def test_particles_are_bright_to_the_networks_whatever_they_are(dark_background)
     keywords = {step_name: keywords for _, step_name, keywords in calls}
     assert keywords["train_cyclegan"]["invert_images"] is not dark_background
     assert keywords["train_unet"]["dark_background"] is dark_background
+
+
+@pytest.mark.parametrize(
+    ("filters", "words"),
+    [
+        ({"diameter": (1, 2)}, "allowed is ranges of what is measured: centroid_y"),
+        ({"area": (9, 2)}, "filters is {'area': (9, 2)} (dict); allowed is ranges by the name"),
+        ({"area": (1, 2, 3)}, "area': (1, 2, 3)"),
+        ({"area": ("small", None)}, "area': ('small', None)"),
+        ({"area": (float("nan"), 5)}, "area': (nan, 5)"),
+        ({"area": 50}, "area': 50}"),
+    ],
+)
+def test_wrong_filters_are_explained(filters, words):
+    step = KEYWORDS["measure_particles"]
+    (problem,) = check_step_options("measure_particles", step | {"filters": filters})
+    assert words in problem
+    right = {"area": (50, None), "convexity": (0.8, 1.0), "touches_border": (None, 0)}
+    assert check_step_options("measure_particles", step | {"filters": right}) == []
+
+
+@pytest.mark.parametrize("step_name", KEYWORDS)
+def test_a_step_called_from_python_refuses_what_a_run_would(step_name, tmp_path):
+    step = getattr(importlib.import_module(f"pipeline.{step_name}"), step_name)
+    options = KEYWORDS[step_name] | {
+        name: tmp_path / name for name in KEYWORDS[step_name] if name.endswith("_dir")
+    }
+    assert {"resume", "earlier_warnings"} >= inspect.signature(step).parameters.keys() - options
+    _, name = min((len(name), name) for name in options)
+    wrong = options | {name: 1e300j}
+    with pytest.raises(ValueError, match=rf"^{step_name}: {name} is 1e\+300j \(complex\)"):
+        step(**wrong)
+    del wrong[name]
+    with pytest.raises(ValueError, match=f"{step_name}: the option {name} is missing"):
+        step(**wrong)
+    assert not any(tmp_path.iterdir())
+
+
+def test_numbers_of_numpy_reach_a_step_as_pythons():
+    seen = {}
+
+    def prepare_images(**options):
+        seen.update(options)
+
+    step = module.refuses_wrong_options(prepare_images)
+    step(**KEYWORDS["prepare_images"] | {"num_tiles": np.int64(7)})
+    assert type(seen["num_tiles"]) is int and seen["num_tiles"] == 7

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from pipeline.particles.particle_filters import (
-    check_filters,
     check_unit_of_filters,
     choose_particles,
 )
@@ -34,26 +33,6 @@ def test_every_particle_is_counted_for_its_first_reason_only():
 def test_without_filters_all_stay():
     stays, dropped = choose_particles(COLUMNS, False, {})
     assert stays.all() and dropped == {}
-
-
-@pytest.mark.parametrize(
-    ("filters", "text"),
-    [
-        ({"diameter": (1, 2)}, "expected ranges of what is measured: centroid_y"),
-        ({"area": (9, 2)}, r"filters is {'area': \(9, 2\)}; expected ranges by the name"),
-        ({"area": (1, 2, 3)}, r"area': \(1, 2, 3\)"),
-        ({"area": ("small", None)}, r"area': \('small', None\)"),
-        ({"area": (float("nan"), 5)}, r"area': \(nan, 5\)"),
-        ({"area": 50}, "area': 50}; expected"),
-    ],
-)
-def test_wrong_filters_are_explained(filters, text):
-    with pytest.raises(ValueError, match=text):
-        check_filters(filters)
-
-
-def test_right_filters_pass():
-    check_filters({"area": (50, None), "convexity": (0.8, 1.0), "touches_border": (None, 0)})
 
 
 def test_filters_of_sizes_have_one_unit():
