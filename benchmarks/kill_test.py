@@ -27,9 +27,9 @@ import h5py
 import numpy as np
 
 from benchmarks.measuring import print_json
+from pipeline.files.records import read_json
 from pipeline.image_files import read_image
 from pipeline.processes.run_lock import is_alive
-from pipeline.run_folders import read_json
 from tests.tiny_project import make_project, run_script, start_script
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])

@@ -8,13 +8,11 @@ from pathlib import Path
 from pipeline.checks.disk import check_disk_space, estimate_bytes
 from pipeline.checks.earlier_steps import (
     check_earlier_steps,
+    check_named_models,
     check_pairs,
-    check_scale,
-    check_tile_size,
-    scale_of_unet,
     warn_of_steps_between,
 )
-from pipeline.checks.files import check_images, check_named_models
+from pipeline.checks.files import check_images
 from pipeline.checks.gpu_memory import warn_of_little_gpu_memory
 from pipeline.checks.machine import (
     check_backend,
@@ -24,6 +22,7 @@ from pipeline.checks.machine import (
 )
 from pipeline.checks.options import OPTION_CHECKS, check_options, suggest, wrong_values
 from pipeline.checks.outlines import check_masks, largest_scale
+from pipeline.checks.scales import check_scale, check_tile_size, scale_of_unet
 from pipeline.checks.step_options import check_step_options
 from pipeline.checks.true_masks import check_true_masks
 from pipeline.checks.values import UNKNOWN

@@ -11,6 +11,7 @@ from skimage import measure
 
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.csv_tables import write_table
+from pipeline.files.records import fingerprint
 from pipeline.image_files import (
     images_made_by,
     list_images,
@@ -22,6 +23,7 @@ from pipeline.image_files import (
     write_image,
 )
 from pipeline.network_failures import act_on_failure, describe_contrast
+from pipeline.output_folders import MADE_WITH, check_made_from, open_output_folder
 from pipeline.particle_masks import (
     contrast_correlation,
     fill_holes,
@@ -31,7 +33,6 @@ from pipeline.particle_masks import (
 )
 from pipeline.progress import progress
 from pipeline.resampling import as_cyclegan_sees, mask_at_size
-from pipeline.run_folders import MADE_WITH, check_made_from, fingerprint, open_output_folder
 from pipeline.training_data.fake_micrographs import BLURRED, FAKES
 from pipeline.training_data.pair_fidelity import PAIRS_TABLE, describe_fidelity, measure_fidelity
 from simulate.mask_image import LARGEST_LABEL

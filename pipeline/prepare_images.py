@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.checks.step_options import refuses_wrong_options
+from pipeline.files.records import fingerprint
 from pipeline.files.whole_files import whole_file
 from pipeline.image_files import by_stem, list_micrographs, read_micrograph
 from pipeline.intensities import clip_spikes
 from pipeline.micrograph_scale import words_of
+from pipeline.output_folders import open_output_folder
 from pipeline.progress import progress
 from pipeline.resampling import at_scale, scaled_size
-from pipeline.run_folders import fingerprint, open_output_folder
 from pipeline.training_data.real_tiles import (
     TRIES_PER_TILE,
     choose_crops,

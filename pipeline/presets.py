@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pipeline.checks.machine import count_gpus
 from pipeline.checks.options import suggest
-from pipeline.run_folders import list_runs, read_record, write_json
+from pipeline.files.records import read_record, write_json
+from pipeline.run_folders import list_runs
 from pipeline.step_table import PRESET_RECORD
 
 logger = logging.getLogger(__name__)

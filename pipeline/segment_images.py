@@ -8,14 +8,16 @@ import numpy as np
 from models import backend
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.mask_origin import description_of, raw_path_of
+from pipeline.files.records import fingerprint
 from pipeline.image_files import list_micrographs, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
 from pipeline.intensities import describe_unclipped
 from pipeline.network_failures import act_on_failure, describe_probabilities
+from pipeline.output_folders import open_output_folder
 from pipeline.particles.unet_output import SMALLEST_PARTICLE, segment_output
 from pipeline.progress import progress
 from pipeline.resampling import at_scale, mask_at_size, resize
-from pipeline.run_folders import fingerprint, newest_model, open_output_folder, training_options
+from pipeline.run_folders import newest_model, training_options
 from pipeline.step_table import deciding
 from pipeline.usual_contrast import UsualContrast
 from pipeline.wording import first_names

@@ -13,15 +13,10 @@ from pathlib import Path
 
 from pipeline import VERSION
 from pipeline.files.pixel_size import texts_beside
+from pipeline.files.records import as_recorded, composed, fingerprint, read_record
 from pipeline.image_files import list_images
-from pipeline.run_folders import (
-    as_recorded,
-    composed,
-    fingerprint,
-    is_of_the_system,
-    list_runs,
-    read_record,
-)
+from pipeline.output_folders import is_of_the_system
+from pipeline.run_folders import list_runs
 from pipeline.step_table import INPUTS, OUTPUTS, STEPS, deciding, runs_network
 from pipeline.wording import first_names
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pipeline.run_folders import read_record, write_json
+from pipeline.files.records import read_record, write_json
 from pipeline.step_table import LOG, STEPS, WARNINGS
 
 CHECKS = "checks"  # in a step number's place: what was said before the first step

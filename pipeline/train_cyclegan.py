@@ -11,6 +11,7 @@ from models.image_pool import draw_pool_choices
 from models.initial_weights import align_contrast
 from models.precision import computing_in
 from pipeline.checks.step_options import refuses_wrong_options
+from pipeline.files.records import fingerprint
 from pipeline.image_files import (
     check_equal_sizes,
     image_size,
@@ -20,7 +21,6 @@ from pipeline.image_files import (
 )
 from pipeline.micrograph_scale import scale_of_tiles
 from pipeline.network_failures import act_on_failure, describe_translations
-from pipeline.run_folders import fingerprint
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
 from pipeline.training.training_loop import random_numbers, shuffled_indices, train
 from pipeline.training.training_runs import begin_run, finish_run, save_model

@@ -10,6 +10,7 @@ from models import backend
 from models.multires_unet import build_unet
 from models.precision import computing_in
 from pipeline.checks.step_options import refuses_wrong_options
+from pipeline.files.records import fingerprint
 from pipeline.image_files import (
     check_equal_sizes,
     list_micrographs,
@@ -18,7 +19,6 @@ from pipeline.image_files import (
 )
 from pipeline.intensities import describe_unclipped
 from pipeline.resampling import at_scale
-from pipeline.run_folders import fingerprint
 from pipeline.training.training_loop import Prefetcher, random_numbers, shuffled_indices, train
 from pipeline.training.training_runs import begin_run, finish_run, save_model
 from pipeline.training_data import imaging_variations

@@ -8,9 +8,9 @@ import numpy as np
 from models import wgan_gp
 from models.precision import computing_in
 from pipeline.checks.step_options import refuses_wrong_options
+from pipeline.files.records import fingerprint, write_json
 from pipeline.image_files import list_images, write_image
 from pipeline.network_failures import act_on_failure, describe_outlines
-from pipeline.run_folders import fingerprint, write_json
 from pipeline.training.preview_sheets import contact_sheet
 from pipeline.training.training_loop import random_numbers, shuffled_indices, train
 from pipeline.training.training_runs import begin_run, finish_run, save_model

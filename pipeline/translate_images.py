@@ -7,6 +7,7 @@ import numpy as np
 
 from models import backend
 from pipeline.checks.step_options import refuses_wrong_options
+from pipeline.files.records import fingerprint
 from pipeline.image_files import (
     images_made_by,
     list_micrographs,
@@ -17,9 +18,10 @@ from pipeline.image_files import (
 from pipeline.inference import load_predictor, make_predictor
 from pipeline.intensities import is_flat, stretch_to_uint8
 from pipeline.micrograph_scale import check_scale_of_network
+from pipeline.output_folders import open_output_folder
 from pipeline.progress import progress
 from pipeline.resampling import as_cyclegan_sees
-from pipeline.run_folders import fingerprint, newest_model, open_output_folder, training_options
+from pipeline.run_folders import newest_model, training_options
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,9 @@ from pipeline.check_inputs import check_inputs
 from pipeline.checks.earlier_steps import warn_of_other_backend
 from pipeline.checks.options import describe_missing_names, describe_names_in_other_case
 from pipeline.checks.values import UNKNOWN, as_plain
+from pipeline.files.records import read_record, write_json
 from pipeline.micrograph_scale import AUTO, OF_STEPS, with_scale
+from pipeline.output_folders import EDITED, GOES_ASIDE, MADE_WITH
 from pipeline.presets import (
     describe_changes,
     describe_switch,
@@ -28,7 +30,6 @@ from pipeline.processes.step_process import (
     catch_ends_from_outside,
     run_in_process,
 )
-from pipeline.run_folders import EDITED, GOES_ASIDE, MADE_WITH, read_record, write_json
 from pipeline.run_step import set_up_logging
 from pipeline.step_records import (
     is_as_left,

@@ -10,8 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.checks.machine import existing_parent
+from pipeline.files.records import as_recorded, read_json
+from pipeline.output_folders import MADE_WITH
 from pipeline.resampling import scaled_size
-from pipeline.run_folders import MADE_WITH, RUN_NAME, as_recorded, read_json
+from pipeline.run_folders import RUN_NAME
 from pipeline.step_table import deciding
 from pipeline.tiles import tile_positions
 

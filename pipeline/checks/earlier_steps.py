@@ -4,13 +4,13 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipeline.checks.values import folder_name
+from pipeline.checks.values import folder_name, run_name
+from pipeline.files.records import as_recorded, read_record
 from pipeline.image_files import list_images
-from pipeline.micrograph_scale import scale_of_network, scale_of_tiles
-from pipeline.run_folders import MADE_WITH, as_recorded, list_runs, read_record
+from pipeline.run_folders import list_runs
 from pipeline.step_table import INPUTS, OUTPUTS, STEPS, deciding, file_made_last
 
 logger = logging.getLogger(__name__)
@@ -140,77 +140,28 @@ def _has_options(record, keywords):
     return isinstance(options, dict) and asked.items() <= options.items()
 
 
-def check_scale(calls: list[tuple[str, str, dict]]) -> list[str]:
-    """Return one problem for each step that would go on at another scale than one before it that
-    is not to run."""
-    running = {number for number, *_ in calls}
+def check_named_models(calls: Iterable[tuple[str, str, dict]]) -> list[str]:
+    """Return the problems of step calls, (number, step name, keywords), that name a run which is
+    missing or not finished.
+    """
     problems = []
-    for number, step_name, keywords in calls:
-        scale = keywords.get("micrograph_scale")
-        for earlier, what, before in _scales_before(number, keywords, running):
-            # What is no number, the checks of options and files tell of.
-            known = isinstance(scale, int | float) and isinstance(before, int | float)
-            if known and scale != before:
+    for _, step_name, keywords in calls:
+        for network in ("wgan", "cyclegan", "unet"):
+            run, folder = keywords.get(f"{network}_model"), keywords.get(f"{network}_dir")
+            if run is None or run_name(run) or folder_name(folder):
+                continue
+            models, runs, last = os.path.join(folder, "Models"), [], file_made_last(network)
+            if os.path.isdir(models) and os.access(models, os.R_OK | os.X_OK):
+                paths = (entry.path for entry in os.scandir(models))
+                finished = (path for path in paths if os.path.isfile(os.path.join(path, last)))
+                runs = sorted(map(os.path.basename, finished))
+            if run not in runs:
                 problems.append(
-                    f"Step {number} ({step_name}) is to work at MICROGRAPH_SCALE = {scale:g}, but "
-                    f"step {earlier} ({STEPS[earlier][0]}) {what} at {before:g}. Run all steps "
-                    f"again, or set MICROGRAPH_SCALE = {before:g}."
+                    f"{step_name}: {network}_model is {run!r}, but there is no such finished run "
+                    f"(one that holds {last}) in {models}. Allowed is None for the newest, or one "
+                    f"of: {', '.join(runs) or 'none so far'}."
                 )
-                break
     return problems
-
-
-def check_tile_size(calls: list[tuple[str, str, dict]]) -> list[str]:
-    """Return the problem of simulated masks of another size than the tiles of before, which the
-    CycleGAN would refuse after the masks of before are replaced."""
-    running = {number: keywords for number, _, keywords in calls}
-    keywords = running.get("2", {})
-    folder, sides = keywords.get("cyclegan_dir"), ("tile_height", "tile_width")
-    if "0" in running or folder_name(folder) or not keywords.keys() >= set(sides):
-        return []
-    now = [keywords[side] for side in sides]
-    before = read_record(Path(folder) / "data" / "trainA" / MADE_WITH).get("tile_size", now)
-    if now == before or not all(isinstance(side, int) for side in now):
-        return []
-    return [
-        "Step 2 (simulate_masks) is to make masks of TILE_SIZE_H x TILE_SIZE_W = {} x {} pixels, "
-        "but step 0 (prepare_images) cut its tiles to {} x {}, and the CycleGAN needs both alike. "
-        "Run step 0 again, too, or set the sizes as they were.".format(*now, *before)
-    ]
-
-
-def _scales_before(number, keywords, running):
-    """Yield what a step works with that none of those ``running`` makes: the step that made it,
-    what it is in words, and its scale, None where that is not known."""
-    cyclegan_dir = keywords.get("cyclegan_dir")
-    if "0" not in running:
-        yield "0", "made its tiles", scale_of_tiles(cyclegan_dir)
-    from_wgan = number == "2" and keywords.get("outline_source") == "wgan"
-    if from_wgan and ("1" not in running or keywords.get("wgan_model")):
-        yield "1", "trained its WGAN", _scale_of_model("wgan", keywords)
-    if number == "4" and ("3" not in running or keywords.get("cyclegan_model")):
-        yield "3", "trained its CycleGAN", _scale_of_model("cyclegan", keywords)
-    if number in ("5", "6a") and "4" not in running and not folder_name(cyclegan_dir):
-        translated = Path(cyclegan_dir) / "generate_images" / "B"
-        yield "4", "translated", read_record(translated / MADE_WITH).get("micrograph_scale")
-
-
-def scale_of_unet(calls: list[tuple[str, str, dict]]) -> float | None:
-    """Return the scale of the UNet that step 6b runs; None if not known, or still to train."""
-    running = {number: keywords for number, _, keywords in calls}
-    keywords = running.get("6b", {})
-    if "6a" in running and not keywords.get("unet_model"):
-        return None
-    return _scale_of_model("unet", keywords)
-
-
-def _scale_of_model(network, keywords):
-    folder, run = keywords.get(f"{network}_dir"), keywords.get(f"{network}_model")
-    if folder_name(folder) or (run and not isinstance(run, str)):
-        return None
-    models = Path(folder) / "Models"
-    runs = [models / run] if run else list_runs(models, file_made_last(network))
-    return scale_of_network(runs[-1]) if runs else None
 
 
 def _needs(number, keywords):

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.checks.options import SMALLEST_TILE
-from pipeline.checks.values import folder_name, run_name
 from pipeline.files.decoders import MAX_PIXELS
 from pipeline.files.info_bar import describe_missed_bars
 from pipeline.image_files import (
@@ -21,7 +20,6 @@ from pipeline.image_files import (
 from pipeline.micrograph_scale import words_of
 from pipeline.progress import progress
 from pipeline.resampling import scaled_size
-from pipeline.step_table import file_made_last
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -124,30 +122,6 @@ def _check_tiles(sizes: dict[Path, Size], tile: Size, scale: float) -> list[str]
     ]
     if more := len(small) - len(shown):
         problems.append(f"... and {more} more images are smaller than a tile.")
-    return problems
-
-
-def check_named_models(calls: Iterable[tuple[str, str, dict]]) -> list[str]:
-    """Return the problems of step calls, (number, step name, keywords), that name a run which is
-    missing or not finished.
-    """
-    problems = []
-    for _, step_name, keywords in calls:
-        for network in ("wgan", "cyclegan", "unet"):
-            run, folder = keywords.get(f"{network}_model"), keywords.get(f"{network}_dir")
-            if run is None or run_name(run) or folder_name(folder):
-                continue
-            models, runs, last = os.path.join(folder, "Models"), [], file_made_last(network)
-            if os.path.isdir(models) and os.access(models, os.R_OK | os.X_OK):
-                paths = (entry.path for entry in os.scandir(models))
-                finished = (path for path in paths if os.path.isfile(os.path.join(path, last)))
-                runs = sorted(map(os.path.basename, finished))
-            if run not in runs:
-                problems.append(
-                    f"{step_name}: {network}_model is {run!r}, but there is no such finished run "
-                    f"(one that holds {last}) in {models}. Allowed is None for the newest, or one "
-                    f"of: {', '.join(runs) or 'none so far'}."
-                )
     return problems
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.checks.options import OUTPUT_FOLDERS, suggest
-from pipeline.run_folders import EARLIER_RESULTS
+from pipeline.output_folders import EARLIER_RESULTS
 from pipeline.step_table import OUTPUTS, STATE, STATE_FILES
 
 logger = logging.getLogger(__name__)

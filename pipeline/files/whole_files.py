@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# What an OSError says if the disk, one's share of it, or what a file may hold is used up.
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # On Windows a file that another program looks at, such as a virus scanner, cannot be renamed or
 # replaced until that is done.
 SECONDS_TO_WAIT_FOR_OTHERS = 5.0 if os.name == "nt" else 0.0

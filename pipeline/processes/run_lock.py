@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.run_folders import read_record, write_json
+from pipeline.files.records import read_record, write_json
 
 logger = logging.getLogger(__name__)
 

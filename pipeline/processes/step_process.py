@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pipeline.files.records import write_json
 from pipeline.processes.run_lock import identity_of
-from pipeline.run_folders import write_json
 from pipeline.step_table import LOG
 
 logger = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ from pathlib import Path
 from string import Template
 
 from pipeline.files.csv_tables import read_table
+from pipeline.files.records import read_json
 from pipeline.files.whole_files import whole_file
 from pipeline.report.parts import (
     number,
@@ -26,7 +27,6 @@ from pipeline.report.training import (
     training_section,
 )
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR
-from pipeline.run_folders import read_json
 from pipeline.step_table import STEPS
 from pipeline.wording import counted
 

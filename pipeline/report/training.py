@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.files.csv_tables import read_table
+from pipeline.files.records import fingerprint, read_record
 from pipeline.image_files import list_images, read_image
+from pipeline.output_folders import MADE_WITH
 from pipeline.report.parts import options_list, picture, plot, section
 from pipeline.report.pictures import (
     jpeg_uri,
@@ -17,7 +19,7 @@ from pipeline.report.pictures import (
     png_uri,
     read_training_log,
 )
-from pipeline.run_folders import MADE_WITH, fingerprint, list_runs, read_record
+from pipeline.run_folders import list_runs
 from pipeline.training.preview_sheets import contact_sheet
 from pipeline.training_data.fake_micrographs import fake_micrographs_folder
 from pipeline.wording import counted

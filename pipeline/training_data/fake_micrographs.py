@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.run_folders import MADE_WITH
+from pipeline.output_folders import MADE_WITH
 
 FAKES, BLURRED = "A", "A_blurred"
 

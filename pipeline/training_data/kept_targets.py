@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.run_folders import DISK_IS_FULL
+from pipeline.files.whole_files import DISK_IS_FULL
 
 logger = logging.getLogger(__name__)
 

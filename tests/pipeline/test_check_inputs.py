@@ -10,7 +10,7 @@ import tifffile
 
 from pipeline.check_inputs import check_inputs
 from pipeline.checks.values import UNKNOWN
-from pipeline.run_folders import write_json
+from pipeline.files.records import write_json
 from pipeline.step_table import INPUTS
 from tests.start_process import default_calls, default_options, leave_outputs
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from pipeline.check_inputs import check_inputs
+from pipeline.files.records import write_json
 from pipeline.image_files import write_image
-from pipeline.run_folders import MADE_WITH, write_json
+from pipeline.output_folders import MADE_WITH
 from pipeline.step_table import INPUTS
 from tests.pipeline.test_check_inputs import problems_of
 from tests.pipeline.test_fuzz_check_inputs import project

@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline import image_files
 from pipeline.checks.files import LONGEST_NAME_BYTES
+from pipeline.files.whole_files import DISK_IS_FULL
 from pipeline.image_files import (
     image_size,
     list_images,
@@ -18,7 +19,6 @@ from pipeline.image_files import (
     read_micrograph,
     write_image,
 )
-from pipeline.run_folders import DISK_IS_FULL
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (20, 30), np.uint8)

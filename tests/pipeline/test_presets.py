@@ -6,7 +6,8 @@ import pytest
 
 from pipeline import presets
 from pipeline.checks.options import check_options
-from pipeline.run_folders import new_run_folder, write_json
+from pipeline.files.records import write_json
+from pipeline.run_folders import new_run_folder
 
 
 def test_named_presets_pick_their_value():

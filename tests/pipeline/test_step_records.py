@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from pipeline import step_records
-from pipeline.run_folders import write_json
+from pipeline.files.records import write_json
 
 CHANGED = "its output is not as it was left: what is missing is made"
 

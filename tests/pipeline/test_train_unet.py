@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline import train_unet
+from pipeline.files.records import fingerprint
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
 from pipeline.resampling import at_scale
-from pipeline.run_folders import fingerprint
 from pipeline.training.training_loop import random_numbers
 from pipeline.training_data import imaging_variations, unet_pairs
 from pipeline.training_data.narrow_gaps import closeness_of_particles

@@ -11,11 +11,12 @@ import pytest
 
 from pipeline import workflow
 from pipeline.checks.values import UNKNOWN
+from pipeline.files.records import read_json, write_json
 from pipeline.image_files import write_image
+from pipeline.output_folders import EDITED, GOES_ASIDE, MADE_WITH
 from pipeline.processes import step_process
 from pipeline.processes.run_lock import identity_of
 from pipeline.processes.step_process import INTERRUPTED
-from pipeline.run_folders import EDITED, GOES_ASIDE, MADE_WITH, read_json, write_json
 from pipeline.step_records import new_record, what_decides
 
 

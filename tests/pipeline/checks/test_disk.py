@@ -13,7 +13,7 @@ from pipeline.checks.disk import (
     check_disk_space,
     estimate_bytes,
 )
-from pipeline.run_folders import write_json
+from pipeline.files.records import write_json
 from tests.start_process import default_options
 
 OLD, NEW = "2026-01-31_12-00-00", "2026-02-01_12-00-00"

@@ -5,17 +5,14 @@ import pytest
 from pipeline.check_inputs import check_inputs
 from pipeline.checks.earlier_steps import (
     check_earlier_steps,
+    check_named_models,
     check_pairs,
-    check_scale,
-    check_tile_size,
     warn_of_other_backend,
     warn_of_steps_between,
 )
-from pipeline.run_folders import MADE_WITH, write_json
+from pipeline.files.records import write_json
 from pipeline.step_table import INPUTS, STEPS
 from tests.start_process import default_options, leave_outputs
-
-RUN = "2026-01-31_12-00-00"
 
 
 def calls_of(folder, *numbers, **more):
@@ -204,23 +201,6 @@ def test_what_a_step_does_not_read_is_not_between(tmp_path, caplog):
     assert "Step 3" in caplog.text
 
 
-def test_masks_of_another_size_than_the_tiles_are_told_of(tmp_path):
-    (call,) = calls_of(tmp_path, "2", tile_height=64, tile_width=96)
-    assert check_tile_size([call]) == []  # there are no tiles, or the user's own
-    tiles = tmp_path / "cyclegan_dir" / "data" / "trainA"
-    tiles.mkdir(parents=True)
-    for size, expected in (([64, 96], 0), ([96, 64], 1)):
-        write_json(tiles / MADE_WITH, {"tile_size": size})
-        assert len(check_tile_size([call])) == expected
-        assert check_tile_size([("0", "prepare_images", {}), call]) == []
-    (problem,) = check_tile_size([call])
-    assert "TILE_SIZE_H x TILE_SIZE_W = 64 x 96 pixels" in problem
-    assert "step 0 (prepare_images) cut its tiles to 96 x 64" in problem
-    options = default_options(tmp_path) | {"CYCLEGAN_DIR": str(tmp_path / "cyclegan_dir")}
-    with pytest.raises(ValueError, match="and the CycleGAN needs both alike"):
-        check_inputs(options, [call])
-
-
 def test_measuring_needs_masks(tmp_path):
     measure = calls_of(tmp_path, "7", masks_dir=f"{tmp_path}/masks")
     (problem,) = check_earlier_steps(measure)
@@ -256,65 +236,21 @@ def test_the_check_of_a_run_says_it_unless_the_step_is_done(tmp_path):
     assert "needs what" not in str(other.value)
 
 
-@pytest.mark.parametrize(
-    ("record", "steps", "number"),
-    [
-        ({"micrograph_scale": 2.0}, ("2", "3", "4"), 2),
-        ({"micrograph_scale": 2.0}, ("0", "2", "4"), 0),
-        ({"micrograph_scale": 1.0}, ("2", "4"), 0),
-        ({"seed": 1}, ("2", "4"), 0),  # of before there was a scale
-        (None, ("2", "4"), 0),
-    ],
-)
-def test_steps_that_go_on_at_another_scale_are_told_of(tmp_path, record, steps, number):
-    (tmp_path / "data" / "trainA").mkdir(parents=True)
-    if record:
-        write_json(tmp_path / "data" / "trainA" / MADE_WITH, record)
-    keywords = {"cyclegan_dir": tmp_path, "micrograph_scale": 1.0}
-    of_step = {"3": {"cyclegan_dir": tmp_path}}
-    calls = [(step, f"name_{step}", of_step.get(step, keywords)) for step in steps]
-    problems = check_scale(calls)
-    assert len(problems) == number
-    for problem in problems:
-        assert "at MICROGRAPH_SCALE = 1, but step 0 (prepare_images) made its tiles at 2" in problem
-
-
-@pytest.mark.parametrize(
-    ("number", "others", "keywords", "words"),
-    [
-        ("2", "0", {"outline_source": "wgan"}, "step 1 (train_wgan) trained its WGAN at 2."),
-        ("2", "01", {"outline_source": "wgan"}, None),
-        ("2", "01", {"outline_source": "wgan", "wgan_model": RUN}, "step 1 (train_wgan) trained"),
-        ("2", "0", {"outline_source": "augmented"}, None),
-        ("4", "02", {}, "step 3 (train_cyclegan) trained its CycleGAN at 2."),
-        ("4", "023", {}, None),
-        ("4", "023", {"cyclegan_model": RUN}, "step 3 (train_cyclegan) trained its CycleGAN at 2."),
-        ("6a", "0", {}, "step 4 (translate_images) translated at 2. Run all steps again, or set "),
-        ("6a", "04", {}, None),
-    ],
-)
-def test_networks_and_fakes_of_another_scale_are_told_of(tmp_path, number, others, keywords, words):
-    """Before step 0 clears the tiles of the old scale away."""
-    made_at = {"micrograph_scale": 2.0}
-    for network, model in (("wgan", "model"), ("cyclegan", "image_to_mask")):
-        run = tmp_path / network / "Models" / RUN
+def test_a_named_model_must_be_there(tmp_path):
+    for name, file in (("31", "image_to_mask.keras"), ("29", "mask_to_image.keras")):
+        run = tmp_path / "Models" / f"2026-01-{name}_12-00-00"
         run.mkdir(parents=True)
-        (run / f"{model}.keras").touch()
-        write_json(run / "options.json", {"options": made_at})
-    translated = tmp_path / "cyclegan" / "generate_images" / "B"
-    translated.mkdir(parents=True)
-    write_json(translated / MADE_WITH, made_at)
-    keywords |= {"wgan_dir": tmp_path / "wgan", "cyclegan_dir": tmp_path / "cyclegan"}
-    calls = [(other, STEPS[other][0], {"micrograph_scale": 1.0}) for other in others]
-    call = number, STEPS[number][0], keywords | {"micrograph_scale": 1.0}
-    problems = check_scale([*calls, call])
-    assert len(problems) == (words is not None)
-    assert not problems or words in problems[0]
-    assert check_scale([*calls, (*call[:2], keywords | made_at)]) == []
-    for wrong in (
-        {"micrograph_scale": "two"},
-        {"wgan_dir": 3, "cyclegan_dir": 3},
-        {"wgan_dir": None, "cyclegan_dir": None},
-        {"wgan_model": 5, "cyclegan_model": 5},
-    ):  # is told of elsewhere
-        check_scale([(*call[:2], call[2] | wrong)])
+        (run / file).touch()
+
+    def problems_of(name):
+        return check_named_models(
+            [("4", "translate_images", {"cyclegan_dir": str(tmp_path), "cyclegan_model": name})]
+        )
+
+    assert problems_of(None) == problems_of("2026-01-31_12-00-00") == []
+    assert problems_of(3) == problems_of("a/b") == []  # these are said as wrong values
+    for wrong in ("2026-01-30_12-00-00", "2026-01-29_12-00-00"):  # not there, not finished
+        (problem,) = problems_of(wrong)
+        assert f"translate_images: cyclegan_model is '{wrong}', but there is no such fin" in problem
+        assert "(one that holds image_to_mask.keras)" in problem
+        assert "Allowed is None for the newest, or one of: 2026-01-31_12-00-00." in problem

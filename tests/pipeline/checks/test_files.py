@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from pipeline.checks.files import check_images, check_named_models
+from pipeline.checks.earlier_steps import check_named_models
+from pipeline.checks.files import check_images
 from pipeline.checks.true_masks import check_true_masks
+from pipeline.files.records import fingerprint
 from pipeline.image_files import list_images, write_image
-from pipeline.run_folders import fingerprint
 from tests.pipeline.files.test_info_bar import with_bar
 
 TILE = (48, 64)
@@ -343,26 +344,6 @@ def test_memory_is_that_of_one_image(tmp_path):
         tracemalloc.stop()
     # All twelve would be 12 MB.
     assert peak < 4.5 * whole.nbytes
-
-
-def test_a_named_model_must_be_there(tmp_path):
-    for name, file in (("31", "image_to_mask.keras"), ("29", "mask_to_image.keras")):
-        run = tmp_path / "Models" / f"2026-01-{name}_12-00-00"
-        run.mkdir(parents=True)
-        (run / file).touch()
-
-    def problems_of(name):
-        return check_named_models(
-            [("4", "translate_images", {"cyclegan_dir": str(tmp_path), "cyclegan_model": name})]
-        )
-
-    assert problems_of(None) == problems_of("2026-01-31_12-00-00") == []
-    assert problems_of(3) == problems_of("a/b") == []  # these are said as wrong values
-    for wrong in ("2026-01-30_12-00-00", "2026-01-29_12-00-00"):  # not there, not finished
-        (problem,) = problems_of(wrong)
-        assert f"translate_images: cyclegan_model is '{wrong}', but there is no such fin" in problem
-        assert "(one that holds image_to_mask.keras)" in problem
-        assert "Allowed is None for the newest, or one of: 2026-01-31_12-00-00." in problem
 
 
 def test_the_tile_must_fit_the_images_as_enlarged(images):

@@ -1,13 +1,14 @@
 """Whatever happens while a file is written, its name has either all of it or what was there."""
 
+import errno
 import os
 import stat
 
 import pytest
 
 from pipeline.files import whole_files
+from pipeline.files.records import read_json, write_json
 from pipeline.files.whole_files import whole_file
-from pipeline.run_folders import write_json
 
 
 def test_interrupted_writing_leaves_what_was_there(tmp_path):
@@ -63,3 +64,13 @@ def test_a_file_that_another_program_looks_at_is_waited_for(tmp_path, monkeypatc
             write_json(tmp_path / "a.json", {})
         assert (tmp_path / "a.json").read_text() == "earlier" and len(tries) > 3
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_file_system_that_cannot_flush_a_folder_is_no_error(tmp_path, monkeypatch):
+    def fsync(file):
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_json(tmp_path / "a.json", {"key": 1})
+    assert read_json(tmp_path / "a.json") == {"key": 1}

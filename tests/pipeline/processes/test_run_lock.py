@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.files.records import read_json, write_json
 from pipeline.processes import run_lock
 from pipeline.processes.run_lock import identity_of, is_alive, locked
-from pipeline.run_folders import read_json, write_json
 
 PROJECT = Path(__file__).resolve().parents[3]
 

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline import workflow
+from pipeline.files.records import read_json
 from pipeline.processes import run_lock, step_process
 from pipeline.processes.run_lock import identity_of, locked
-from pipeline.run_folders import read_json
 
 PROJECT = Path(__file__).resolve().parents[3]
 # Says when it can be ended, and what became of it.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.files.csv_tables import read_table, write_table
+from pipeline.files.records import fingerprint
 from pipeline.image_files import write_image
 from pipeline.particles.size_distribution import STATISTICS
 from pipeline.report import page as report
@@ -17,7 +18,6 @@ from pipeline.report import pictures
 from pipeline.report.page import write_report
 from pipeline.report.parts import number, numbers
 from pipeline.report.pictures import jpeg_uri, plot_training_curves, read_training_log
-from pipeline.run_folders import fingerprint
 from pipeline.scoring.error_kinds import KINDS
 from pipeline.scoring.score_table import TABLE
 from pipeline.training.preview_sheets import GAP

@@ -13,8 +13,9 @@ import pytest
 
 from models import precision
 from pipeline import train_cyclegan, train_unet, train_wgan
+from pipeline.files.whole_files import DISK_IS_FULL
 from pipeline.image_files import write_image
-from pipeline.run_folders import DISK_IS_FULL, newest_model
+from pipeline.run_folders import newest_model
 from pipeline.training import training_runs
 from pipeline.training.training_runs import begin_run, finish_run, write_log
 
