@@ -115,15 +115,7 @@ def segment_images(
         magnification=magnification,
     )
     dark_background = trained_with["dark_background"]
-    if list(contrast_range or ()) != list(trained_with["contrast_range"] or ()):
-        logger.warning(
-            "the contrast range is %s, but the UNet was trained with %s: train it anew, or set "
-            "UNET_CONTRAST_OPTIMIZATION_RANGE as it was",
-            contrast_range,
-            trained_with["contrast_range"],
-        )
-    if words := describe_unclipped(contrast_range):
-        logger.info("%s", words)
+    _tell_of_contrast_range(contrast_range, trained_with["contrast_range"])
     contrast = UsualContrast(
         micrographs if missing and usual_contrast else (),
         image_crop,
@@ -140,12 +132,7 @@ def segment_images(
         mask = segment_output(output, threshold, watershed_lines, min_distance)
         smallest = SMALLEST_PARTICLE if output.shape[-1] > 1 else 1
         mask = mask_at_size(mask, micrograph.shape, smallest)
-        raw_file, mask_file = files[file]
-        if not raw_file.exists():
-            raw = resize(np.ascontiguousarray(output[..., 0]), micrograph.shape)
-            write_image(raw_file, raw, description_of(mask))
-        if not mask_file.exists():  # else it was perhaps corrected by hand
-            write_image(mask_file, mask)
+        _write_missing(*files[file], output[..., 0], mask)
     if contrast.faint_files:
         logger.warning(
             "less than half of the usual contrast everywhere, as where there are hardly any "
@@ -158,3 +145,25 @@ def segment_images(
     act_on_failure(failure, when_failed)
     if empty:
         logger.warning("no particle in sight, so an empty mask: %s", ", ".join(empty))
+
+
+def _tell_of_contrast_range(contrast_range, trained_with):
+    """Log that a contrast range has no effect, or is another than the network was trained with."""
+    if list(contrast_range or ()) != list(trained_with or ()):
+        logger.warning(
+            "the contrast range is %s, but the UNet was trained with %s: train it anew, or set "
+            "UNET_CONTRAST_OPTIMIZATION_RANGE as it was",
+            contrast_range,
+            trained_with,
+        )
+    if words := describe_unclipped(contrast_range):
+        logger.info("%s", words)
+
+
+def _write_missing(raw_file, mask_file, probability, mask):
+    """Write the probability, in the mask's size, and the mask, each where it is not there."""
+    if not raw_file.exists():
+        raw = resize(np.ascontiguousarray(probability), mask.shape)
+        write_image(raw_file, raw, description_of(mask))
+    if not mask_file.exists():  # else it was perhaps corrected by hand
+        write_image(mask_file, mask)

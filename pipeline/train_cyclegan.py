@@ -29,6 +29,7 @@ from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 
+STEP_0, STEP_2 = "step 0 (prepare_images)", "step 2 (simulate_masks)"
 MODELS = ("mask_to_image.keras", "image_to_mask.keras")
 TILES_LOOKED_AT = 16  # of each domain, for the contrast to start with
 SHOWN_LOSSES = ("d_a", "d_b", "g_adv_a", "g_adv_b", "g_cyc_a", "g_cyc_b")
@@ -72,21 +73,7 @@ def train_cyclegan(
     options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "resume")}
     cyclegan_dir = Path(cyclegan_dir)
     options["micrograph_scale"] = scale_of_tiles(cyclegan_dir)  # for step 4 to compare
-    # The test tiles are for the sheets after each epoch: that they are there is looked at now.
-    files_a, files_b, _, _ = (
-        images_made_by(made_by, cyclegan_dir / "data" / f"{kind}{side}")
-        for kind in ("train", "test")
-        for side, made_by in (("A", "step 0 (prepare_images)"), ("B", "step 2 (simulate_masks)"))
-    )
-    check_equal_sizes(files_a, "step 0 (prepare_images)")
-    check_equal_sizes(files_b, "step 2 (simulate_masks)")
-    tile, mask = (image_size(files[0]) for files in (files_a, files_b))
-    if tile != mask:
-        raise ValueError(
-            f"{files_a[0]} has {tile[0]} x {tile[1]} pixels, but {files_b[0]} has {mask[0]} x "
-            f"{mask[1]}: micrograph tiles and masks must be of one size. Run step 2 "
-            "(simulate_masks) again, with the tile size of step 0."
-        )
+    files_a, files_b = _training_files(cyclegan_dir / "data")
     options["inputs"] = [fingerprint(files_a), fingerprint(files_b)]
     sheets_dir = cyclegan_dir / "images"
     run_folder, finished = begin_run(
@@ -97,7 +84,7 @@ def train_cyclegan(
     sheets_folder = sheets_dir / run_folder.name
     sheets_folder.mkdir(parents=True, exist_ok=True)
 
-    image_shape = (*tile, 1)
+    image_shape = (*image_size(files_a[0]), 1)
     batch_size = min(batch_size, max(len(files_a), len(files_b)))
     logger.info(
         "%s, %s, %d x %d pixels, batches of %d",
@@ -157,6 +144,28 @@ def train_cyclegan(
         for network, name in zip((model.gen_b, model.gen_a), MODELS, strict=True):
             save_model(network, run_folder / name)
     finish_run(run_folder)
+
+
+def _training_files(data_dir):
+    """Return the micrograph tiles and the masks to train on, all of one size.
+
+    The test tiles are for the sheets after each epoch: that they are there is looked at, too.
+    """
+    files_a, files_b, _, _ = (
+        images_made_by(made_by, data_dir / f"{kind}{side}")
+        for kind in ("train", "test")
+        for side, made_by in (("A", STEP_0), ("B", STEP_2))
+    )
+    check_equal_sizes(files_a, STEP_0)
+    check_equal_sizes(files_b, STEP_2)
+    tile, mask = (image_size(files[0]) for files in (files_a, files_b))
+    if tile != mask:
+        raise ValueError(
+            f"{files_a[0]} has {tile[0]} x {tile[1]} pixels, but {files_b[0]} has {mask[0]} x "
+            f"{mask[1]}: micrograph tiles and masks must be of one size. Run {STEP_2} again, with "
+            f"the tile size of {STEP_0}."
+        )
+    return files_a, files_b
 
 
 def _steps_per_epoch(files_a, files_b, batch_size):

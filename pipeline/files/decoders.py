@@ -244,7 +244,8 @@ def _apply_palette(index: np.ndarray, palette: np.ndarray) -> np.ndarray:
     on_ramp = (np.abs(palette - ramp) <= one_of_256).all(axis=0)
     if on_ramp.mean() >= 0.75:
         return index
-    grey = palette.mean(axis=0) / one_of_256
+    # TIFF says that 255 is written as 65,535; some programs, Pillow too, write 65,280.
+    grey = palette.mean(axis=0) / (one_of_256 if (palette % 256).any() else 256)
     without_colour = not np.ptp(palette, axis=0).any()
     return (np.rint(grey).astype(np.uint8) if without_colour else grey.astype(np.float32))[index]
 

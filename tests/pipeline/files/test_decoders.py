@@ -50,6 +50,16 @@ def test_bmps_of_two_colours_are_read_whatever_their_bits(tmp_path, bits, palett
     np.testing.assert_array_equal(read_image(tmp_path / "a.bmp"), expected)
 
 
+@pytest.mark.parametrize("one_of_256", [256, 257])
+def test_palettes_of_tiffs_are_read_however_white_is_written(tmp_path, one_of_256):
+    greys = np.array([0, 200, 255, 17], np.uint16)
+    colormap = np.zeros((3, 256), np.uint16)
+    colormap[:, :4] = greys * one_of_256
+    index = RNG.integers(0, 4, (8, 9)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", index, photometric="palette", colormap=colormap)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), greys[index])
+
+
 @pytest.mark.parametrize("kind", [np.uint32, np.int32, np.float64])
 def test_colours_of_32_bit_are_read_without_loss(tmp_path, kind):
     image = (RNG.random((7, 9, 3)) * 2**31).astype(kind)
