@@ -34,6 +34,13 @@ def default_options(root_dir: Path | None = None, preset=published) -> dict[str,
     return options
 
 
+def device_options() -> dict[str, object]:
+    """Return the default options that every run hands to the process of a step."""
+    names = ("USE_GPUS_NO", "ALLOW_MEMORY_GROWTH", "DETERMINISTIC", "USE_XLA")
+    options = default_options()
+    return {name: options[name] for name in names}
+
+
 def default_calls(options: dict[str, object], preset=published) -> list[tuple[str, str, dict]]:
     """Return (number, step name, keywords) of all step calls, made from the options."""
     (steps,) = (

@@ -18,6 +18,7 @@ from pipeline.processes import step_process
 from pipeline.processes.run_lock import identity_of
 from pipeline.processes.step_process import INTERRUPTED
 from pipeline.step_records import new_record, what_decides
+from tests.start_process import device_options
 
 
 def test_whether_a_step_is_done_can_be_asked_before_anything_is_checked(folder):
@@ -87,7 +88,7 @@ def run(tmp_path, monkeypatch, caplog):
 
     def run(steps=lambda run_step: None, resume=True, selected=None, **options):
         how = {} if selected is None else {"selected": selected}
-        options = {"ROOT_DIR": tmp_path, "RESUME": resume} | options
+        options = device_options() | {"ROOT_DIR": tmp_path, "RESUME": resume} | options
         try:
             workflow.run_workflow(steps, options=options, **how)
         except SystemExit as end:

@@ -15,6 +15,7 @@ from pipeline import workflow
 from pipeline.files.records import read_json
 from pipeline.processes import run_lock, step_process
 from pipeline.processes.run_lock import identity_of, locked
+from tests.start_process import device_options
 
 PROJECT = Path(__file__).resolve().parents[3]
 # Says when it can be ended, and what became of it.
@@ -82,7 +83,7 @@ def what_a_step_sees(tmp_path, monkeypatch):
     )
 
     def see():
-        job = tmp_path, "0", "prepare_images", {}, {}
+        job = tmp_path, "0", "prepare_images", {}, device_options()
         assert step_process.run_in_process(*job, tell_lock=lambda pid: None) == (0, False)
         return read_json(told)
 
@@ -124,7 +125,7 @@ def test_the_lock_names_the_process_of_the_step_at_work(folder, monkeypatch):
     monkeypatch.setattr(step_process.subprocess, "Popen", lambda command, **how: step)
     for name in ("check_inputs", "set_up_logging", "catch_ends_from_outside"):
         monkeypatch.setattr(workflow, name, lambda *arguments: None)
-    workflow.run_workflow(steps, options={"ROOT_DIR": folder, "RESUME": True})
+    workflow.run_workflow(steps, options=device_options() | {"ROOT_DIR": folder, "RESUME": True})
     assert named == [identity_of(os.getpid())]
 
 
