@@ -173,9 +173,6 @@ def steps(run_step):
         # between two particles' centres, in pixels as the networks see them (MICROGRAPH_SCALE)
         "min_distance": preset(published=9, quick=5),
     }
-    # Steps 6a and 6b: True stretches a micrograph of few particles no further than the others of
-    # its folder, so that its noise is not taken for particles. Published: False, each by itself.
-    usual_contrast = True
     run_step(
         "0",
         "prepare_images",
@@ -334,7 +331,6 @@ def steps(run_step):
         use_dataloader=USE_DATALOADER,
         use_brightness_and_contrast_augmentation=False,  # True: each by up to 20 %, at random
         vary_imaging=UNET_VARY_IMAGING,
-        usual_contrast=usual_contrast,
         gap_weight=UNET_GAP_WEIGHT,
         # 0 to 1, such as 0.5: leave out the fake micrographs that show less of what their masks do
         # (2_CycleGAN/generate_images/pairs.csv has their fidelity)
@@ -363,7 +359,9 @@ def steps(run_step):
         average_flips=UNET_TEST_TIME_FLIPS,
         magnification=UNET_TEST_TIME_MAGNIFICATION,
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
-        usual_contrast=usual_contrast,
+        # Micrographs of few particles are stretched no further than the others of their folder, so
+        # that their noise is not taken for particles. Published: False, each by itself.
+        usual_contrast=True,
         threshold=-1,  # of the stretched probability, 0 to 255; negative: Otsu
         **splitting,
         image_crop=IMAGE_CROP,

@@ -94,7 +94,6 @@ def read_one_epoch(root: Path, use_dataloader: bool, options: argparse.Namespace
         use_dataloader=use_dataloader,
         use_brightness_and_contrast_augmentation=False,
         vary_imaging=False,
-        usual_contrast=True,
         gap_weight=10.0 if options.target == "instances" else 0.0,
         least_fidelity=0.0,
         validation_share=0.2,

@@ -145,9 +145,9 @@ def check_equal_sizes(paths: Sequence[Path], maker: str) -> None:
 def read_image(path: Path) -> np.ndarray:
     """Return an image as (height, width), grey.
 
-    One channel keeps its dtype and values; colour becomes the plain mean over red, green and blue
-    (float32), without the alpha channel. Palette images give their index where the palette is a
-    grey ramp, else the palette's grey.
+    One channel keeps its dtype and values; colour becomes the plain mean over red, green and blue,
+    without the alpha channel: float32, of integers of 32 bit and of float64 float64. Palette images
+    give their index where the palette is a grey ramp, else the palette's grey.
 
     Raises
     ------

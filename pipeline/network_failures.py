@@ -67,8 +67,7 @@ def describe_coverage(label_maps: list[np.ndarray], options: dict) -> str | None
             "whether DARK_BACKGROUND is right for them, or set MATCH_SCENES = False"
         )
     else:
-        changes = _change_of_coverage(are_empty, options)
-        what_to_do = f"To change that, {changes}, or enlarge the tiles"
+        what_to_do = f"To change that, {_change_of_coverage(are_empty, options)}"
     return (
         f"The first {len(covered)} simulated masks {found}. {what_to_do}. Look at the outlines "
         'too, in 1_WGAN/Output_Images, or in Input_Masks with OUTLINE_SOURCE = "augmented".'
@@ -78,17 +77,17 @@ def describe_coverage(label_maps: list[np.ndarray], options: dict) -> str | None
 def _change_of_coverage(more: bool, options: dict) -> str:
     """Return which options to change so that simulated masks are covered more, or less."""
     increase, decrease = ("raise", "lower") if more else ("lower", "raise")
-    changes = []
+    change = f"{decrease} grid_spacing_factor"
+    if options["grid_type"] == "DISABLE":
+        change = f"{increase} min_no_of_particles and max_no_of_particles"
     if options["use_perlin_noise"]:
         threshold = options["perlin_noise_threshold"]
-        changes.append(f"{decrease} perlin_noise_threshold (it is {threshold}; allowed is 0 to 1)")
+        noise = f"{decrease} perlin_noise_threshold (it is {threshold}; allowed is 0 to 1)"
+        # Where the noise leaves no place free, more particles find none.
+        change = noise if more else f"{noise}, or {change}"
     elif not more:
-        changes.append("set use_perlin_noise to True")
-    if options["grid_type"] == "DISABLE":
-        changes.append(f"{increase} {'min' if more else 'max'}_no_of_particles")
-    else:
-        changes.append(f"{decrease} grid_spacing_factor")
-    return ", ".join(changes)
+        change = f"set use_perlin_noise to True, or {change}"
+    return f"{change}, or enlarge the tiles" if more else change
 
 
 def describe_translations(

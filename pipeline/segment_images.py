@@ -137,7 +137,8 @@ def segment_images(
         logger.warning(
             "less than half of the usual contrast everywhere, as where there are hardly any "
             "particles, so stretched no further than the other micrographs: %s. If they were only "
-            "exposed less, segment them in a folder of their own, or with usual_contrast=False",
+            "exposed less, segment them in a folder of their own, or set usual_contrast=False in "
+            "the call of step 6b",
             first_names([file.name for file in contrast.faint_files]),
         )
     empty = [file.name for file, (_, mask_file) in files.items() if not read_image(mask_file).any()]

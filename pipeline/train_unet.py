@@ -60,7 +60,6 @@ def train_unet(
     use_dataloader,
     use_brightness_and_contrast_augmentation,
     vary_imaging,
-    usual_contrast,
     gap_weight,
     least_fidelity,
     validation_share,
@@ -80,8 +79,7 @@ def train_unet(
     loss pixels count up to 1 + ``gap_weight`` times where particles are close to each other (see
     ``narrow_gaps.py``). With ``vary_imaging`` each is seen imaged otherwise every time, before
     backgrounds as those of the micrographs in ``images_dir`` (see ``imaging_variations.py``), which
-    are resized by ``micrograph_scale``, as for step 0, and with ``usual_contrast`` stretched as in
-    step 6b.
+    are resized by ``micrograph_scale``, as for step 0.
 
     Writes ``unet_dir/Models/<run>/model.keras`` (after the last epoch) and
     ``Checkpoint_Lowest_Loss.keras`` (lowest validation loss; the one that is used).
@@ -134,13 +132,7 @@ def train_unet(
     if vary_imaging:
         tile_shape = read_image(pairs[0][0]).shape
         backgrounds = _backgrounds(
-            micrographs,
-            tile_shape,
-            contrast_range,
-            usual_contrast,
-            dark_background,
-            image_crop,
-            micrograph_scale,
+            micrographs, tile_shape, contrast_range, dark_background, image_crop, micrograph_scale
         )
 
     def after_epoch(epoch, rows):
@@ -195,15 +187,12 @@ def _batch_maker(read, samples, batch_size, seed, vary_brightness, backgrounds):
     return make_batch
 
 
-def _backgrounds(
-    micrographs, tile_shape, contrast_range, usual_contrast, dark_background, image_crop, scale
-):
+def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image_crop, scale):
     """Return the backgrounds all over the micrographs, float32 (n, 2, 2, 2)."""
     step = -(-len(micrographs) // MICROGRAPHS_MEASURED)
     files = micrographs[::step]
     in_pixels = [side / scale for side in tile_shape]
-    of_usual = files if usual_contrast else ()
-    contrast = UsualContrast(of_usual, image_crop, contrast_range, dark_background, in_pixels)
+    contrast = UsualContrast(files, image_crop, contrast_range, dark_background, in_pixels)
     backgrounds = []
     for file in files:  # as in step 6b
         seen = contrast.as_unet_sees(file, read_micrograph(file, image_crop))

@@ -112,7 +112,6 @@ ADVANCED = {
     "5": {"threshold": -1, "watershed_lines": True, "min_distance": Both((9, 5))},
     "6a": {
         "use_brightness_and_contrast_augmentation": False,
-        "usual_contrast": True,  # ours, on
         "least_fidelity": 0.0,  # ours: off
         "validation_share": 0.2,
         "learning_rate": 1e-3,
@@ -120,7 +119,7 @@ ADVANCED = {
         "batch_norm_momentum": Both((0.99, 0.9)),
     },
     "6b": {
-        "usual_contrast": True,
+        "usual_contrast": True,  # ours, on
         "unet_model": None,
         "min_overlap": 2,
         "manage_overlap_mode": 2,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.checks.options import SMALLEST_TILE
 from pipeline.files.decoders import MAX_PIXELS
-from pipeline.files.info_bar import describe_missed_bars
+from pipeline.files.info_bar import describe_missed_bars, find_info_bar
 from pipeline.image_files import (
     IMAGE_ENDINGS,
     image_size,
@@ -20,7 +20,7 @@ from pipeline.image_files import (
 from pipeline.micrograph_scale import words_of
 from pipeline.progress import progress
 from pipeline.resampling import scaled_size
-from pipeline.wording import counted
+from pipeline.wording import counted, first_names
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def check_images(
     to_train : whether networks will be trained on them, for which a few are warned of.
     """
     paths, problems = list_and_check_names(option, folder, FEWEST_IMAGES, "micrographs")
-    sizes, with_bars, empty = {}, [], 0
+    sizes, with_bars, bars_kept, empty = {}, [], [], 0
     for path in progress(paths, "micrographs checked"):
         try:
             image = read_micrograph(path, image_crop)
@@ -63,6 +63,9 @@ def check_images(
             continue
         sizes[path] = image.shape
         with_bars.append((path.name, whole, whole[0] - image.shape[0]))
+        is_number = isinstance(image_crop, int)
+        if is_number and whole == image.shape and find_info_bar(image) < whole[0]:
+            bars_kept.append(path.name)
         if image.min() == image.max():
             empty += 1
             logger.warning("%s is the same value everywhere: there is nothing to see in it.", path)
@@ -74,12 +77,13 @@ def check_images(
     if sizes and image_crop is not None:
         cut = sum(rows > 0 for *_, rows in with_bars)
         logger.info("info bar left out of %d of %d micrographs (IMAGE_CROP)", cut, len(sizes))
-        if image_crop != "auto" and not cut:
-            tallest = max(height for height, _ in sizes.values())
+        if bars_kept:
             logger.warning(
-                "IMAGE_CROP is %s, and no micrograph has more rows than %d, so nothing is cut off. "
-                "Lower it if there are info bars.",
-                *(image_crop, tallest),
+                "%s no more rows than IMAGE_CROP (%d), but what looks like an info bar, which is "
+                'taken for a part of the image: %s. Lower IMAGE_CROP, or set it to "auto".',
+                counted(len(bars_kept), "micrograph has", "micrographs have"),
+                image_crop,
+                first_names(bars_kept),
             )
         for words in describe_missed_bars(with_bars):
             logger.warning("%s", words)

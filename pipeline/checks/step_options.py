@@ -84,6 +84,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "whole_image": YES_NO,
     "use_gpu_for_whole_image": GPU_FOR_WHOLE_IMAGE,
     # training
+    "resume": YES_NO,
     "seed": SEED,
     "precision": PRECISION,
     "when_failed": WHEN_FAILED,
@@ -174,9 +175,10 @@ def refuses_wrong_options(step: Callable) -> Callable:
 
     @functools.wraps(step)
     def checked_step(**options):
-        if problems := check_step_options(step.__name__, options):
+        options = as_plain(options)
+        if problems := check_step_options(step.__name__, options, place=""):
             raise ValueError("\n".join(problems))
-        return step(**as_plain(options))
+        return step(**options)
 
     return checked_step
 
@@ -204,22 +206,25 @@ def wrong_keywords(step_name: str, keywords: dict[str, object]) -> dict[str, str
 
 
 def check_step_options(
-    step_name: str, keywords: dict[str, object], said: Collection[tuple[str, str]] = ()
+    step_name: str,
+    keywords: dict[str, object],
+    said: Collection[tuple[str, str]] = (),
+    place: str = " in StartProcess.py",
 ) -> list[str]:
     """Return the problems of one step call, each in a line; an empty list if it can start.
 
-    ``said``: wrong values, as their repr and what is allowed, that need not be said again.
+    ``said``: wrong values, as their repr and what is allowed, that need not be said again;
+    ``place``: where the call stands, for the messages.
     """
     known, required = step_keywords(step_name)
-    where = f"Correct it in the call of {step_name} in StartProcess.py."
+    where = f"Correct it in the call of {step_name}{place}."
     problems = [
         f"{step_name}: {name} is no option of this step.{suggest(name, known)} {where}"
         for name in keywords
         if name not in known
     ]
     problems += [
-        f"{step_name}: the option {name} is missing. Add it to the call of {step_name} in "
-        "StartProcess.py."
+        f"{step_name}: the option {name} is missing. Add it to the call of {step_name}{place}."
         for name in sorted(required - keywords.keys())
     ]
     wrong = wrong_keywords(step_name, keywords)

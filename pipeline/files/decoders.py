@@ -257,8 +257,10 @@ def _to_grey(image: np.ndarray, path: Path) -> np.ndarray:
     if image.ndim == 3 and image.shape[-1] in (1, 2):  # grey, grey with alpha
         return image[..., 0]
     if image.ndim == 3 and image.shape[-1] in (3, 4):
+        # float32 holds 8 and 16 bit, but not integers of 32.
         exact = np.float32 if image.dtype.itemsize < 4 else np.float64
-        return image[..., :3].mean(axis=-1, dtype=exact)
+        grey = image[..., :3].mean(axis=-1, dtype=exact)
+        return grey.astype(np.float32, copy=False) if image.dtype == np.float32 else grey
     raise _wrong_shape(path, image.shape)
 
 

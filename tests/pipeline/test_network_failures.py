@@ -58,12 +58,12 @@ def test_outlines_without_a_particle_are_found():
 @pytest.mark.parametrize(
     ("covered", "options", "words"),
     [
-        (0, {}, "lower perlin_noise_threshold (it is 0.5; allowed is 0 to 1), lower grid_spacing"),
-        (1, {}, "raise perlin_noise_threshold (it is 0.5; allowed is 0 to 1), raise grid_spacing"),
-        (0, {"grid_type": "DISABLE"}, "raise min_no_of_particles, or enlarge"),
-        (1, {"grid_type": "DISABLE"}, "lower max_no_of_particles, or enlarge"),
-        (0, {"use_perlin_noise": False}, "To change that, lower grid_spacing_factor, or"),
-        (1, {"use_perlin_noise": False}, "set use_perlin_noise to True, raise grid_spacing"),
+        (0, {}, "lower perlin_noise_threshold (it is 0.5; allowed is 0 to 1), or enlarge the t"),
+        (1, {}, "raise perlin_noise_threshold (it is 0.5; allowed is 0 to 1), or raise grid_spac"),
+        (0, {"grid_type": "DISABLE", "use_perlin_noise": False}, "raise min_no_of_particles and m"),
+        (1, {"grid_type": "DISABLE"}, "lower min_no_of_particles and max_no_of_particles. Look"),
+        (0, {"use_perlin_noise": False}, "To change that, lower grid_spacing_factor, or enlarge"),
+        (1, {"use_perlin_noise": False}, "set use_perlin_noise to True, or raise grid_spacing"),
         (0, {"match_scenes": True}, "look whether DARK_BACKGROUND is right for them"),
     ],
 )

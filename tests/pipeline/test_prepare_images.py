@@ -195,13 +195,16 @@ def test_changed_images_make_everything_afresh(folders):
 
 
 @pytest.mark.parametrize("value", [0, 90])
-def test_without_particles_the_rule_is_relaxed_and_said(tmp_path, caplog, value):
+def test_without_particles_the_crops_that_come_nearest_are_taken_and_said(tmp_path, caplog, value):
     (tmp_path / "images").mkdir()
     write_image(tmp_path / "images" / "a.tif", np.full((TILE, TILE), value, np.uint8))
     with caplog.at_level(logging.WARNING):
         tiles = prepare((tmp_path / "images", tmp_path / "gan"), num_tiles=4)
     assert len(tiles) == 4
-    assert "only 0 of 200 random crops show enough particles: the " in caplog.text
+    words = (
+        "only 0 of 200 random crops show enough particles: the 4 of the others that come nearest"
+    )
+    assert words in caplog.text and "Check DARK_BACKGROUND and the tile size" in caplog.text
 
 
 @pytest.mark.parametrize("dark_background", [True, False])

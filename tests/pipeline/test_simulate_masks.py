@@ -293,7 +293,7 @@ def test_full_masks_are_an_error(run, monkeypatch):
         "sample_outlines",
         lambda _, latent: np.full((len(latent), 256, 256), 255, np.uint8),
     )
-    with pytest.raises(ValueError, match=r"are full \(more than 98% covered\). .*set use_perlin"):
+    with pytest.raises(ValueError, match=r"are full .*98% covered\). .*set use_perlin_noise"):
         run(
             use_perlin_noise=False,
             grid_type="CUBIC",

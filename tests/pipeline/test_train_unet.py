@@ -28,7 +28,6 @@ OPTIONS = {
     "use_dataloader": True,
     "use_brightness_and_contrast_augmentation": False,
     "vary_imaging": False,
-    "usual_contrast": True,
     "gap_weight": 0.0,
     "least_fidelity": 0.0,
     "validation_share": 0.2,
@@ -346,20 +345,3 @@ def test_backgrounds_are_those_of_the_micrographs_at_their_scale(run, monkeypatc
     expected = at_scale(as_unet_sees(MICROGRAPH[:40], (10, 90), True), 1.5)
     (image,) = seen
     np.testing.assert_array_equal(image, expected)
-
-
-def test_backgrounds_are_measured_as_step_6b_stretches_the_micrographs(run, folder, monkeypatch):
-    pale = (MICROGRAPH.astype(float) / 4).astype(MICROGRAPH.dtype)
-    write_image(folder / "Input_Images" / "pale.tif", pale)
-    seen = []
-    monkeypatch.setattr(
-        imaging_variations,
-        "measure_backgrounds",
-        lambda image, *how: seen.append(image) or np.zeros((1, 2, 2, 2), np.float32),
-    )
-    own = as_unet_sees(pale[:40], (10, 90), True)
-    for usual_contrast in (False, True):
-        seen.clear()
-        run(vary_imaging=True, usual_contrast=usual_contrast)
-        assert len(seen) == 2  # pale.tif first
-        assert np.array_equal(seen[0], own) != usual_contrast

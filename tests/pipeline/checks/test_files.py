@@ -198,13 +198,17 @@ def test_images_in_which_no_bar_was_found_are_named_if_others_of_their_size_have
     assert "used whole" not in caplog.text
 
 
-def test_more_rows_to_keep_than_there_are(images, caplog):
-    assert problems_of_images(images, image_crop=61) == []
-    assert "IMAGE_CROP is 61, and no micrograph has more rows than 60, so" in caplog.text
+def test_images_of_fewer_rows_than_are_kept_are_named_if_they_have_an_info_bar(tmp_path, caplog):
+    write_image(tmp_path / "with bar.tif", with_bar(0, height=40))  # 340 rows
+    write_image(tmp_path / "cut before.tif", with_bar(1, height=40)[:300])
+    write_image(tmp_path / "taller.tif", micrograph(shape=(440, 400)))
+    assert problems_of_images(tmp_path, image_crop=340) == []
+    (message,) = caplog.messages
+    assert message.startswith("1 micrograph has no more rows than IMAGE_CROP (340), but what looks")
+    assert "taken for a part of the image: with bar.tif. Lower IMAGE_CROP" in message
     caplog.clear()
-    tifffile.imwrite(images / "with_bar.tif", micrograph(shape=(70, 80)))
-    assert problems_of_images(images, image_crop=61) == []
-    assert "IMAGE_CROP is 61" not in caplog.text  # images that were cut before keep all rows
+    assert problems_of_images(tmp_path, image_crop=300) == []
+    assert not caplog.messages
 
 
 def test_without_tiles_small_images_pass(images):

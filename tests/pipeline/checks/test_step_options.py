@@ -67,7 +67,7 @@ def test_every_keyword_of_start_process_has_a_check():
 
 def test_no_check_is_left_over():
     used = set().union(*(keywords.keys() for keywords in KEYWORDS.values()))
-    assert KEYWORD_CHECKS.keys() <= used
+    assert KEYWORD_CHECKS.keys() <= used | {"resume"}  # which the run adds
 
 
 @pytest.mark.parametrize("step_name", KEYWORDS)
@@ -239,5 +239,7 @@ def test_numbers_of_numpy_reach_a_step_as_pythons():
         seen.update(options)
 
     step = module.refuses_wrong_options(prepare_images)
-    step(**KEYWORDS["prepare_images"] | {"num_tiles": np.int64(7)})
+    given = {"num_tiles": np.int64(7), "dark_background": np.True_}
+    step(**KEYWORDS["prepare_images"] | given)
     assert type(seen["num_tiles"]) is int and seen["num_tiles"] == 7
+    assert seen["dark_background"] is True
