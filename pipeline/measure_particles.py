@@ -24,7 +24,7 @@ from pipeline.particle_shapes import measure_particles as measure_labels
 from pipeline.particle_shapes import to_label_map
 from pipeline.particles.border_correction import empty_frame, inclusion_weights
 from pipeline.particles.contacts import give_back_lines as with_lines_given_back
-from pipeline.particles.label_maps import surrounds_all
+from pipeline.particles.label_maps import labels_in_pieces, surrounds_all
 from pipeline.particles.particle_filters import (
     check_unit_of_filters,
     choose_particles,
@@ -47,7 +47,8 @@ from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 
-PACKAGES = ("numpy", "scikit-image", "opencv-python", "tifffile", "keras", "tensorflow", "torch")
+PACKAGES = ("numpy", "scipy", "scikit-image", "opencv-python", "tifffile", "roifile", "matplotlib")
+NETWORK_PACKAGES = ("keras", "tensorflow", "torch")
 UNFINISHED = ".unfinished_"
 
 
@@ -110,13 +111,14 @@ def measure_particles(
         (folder / name).mkdir(parents=True)
     write_json(folder / "options.json", options)
 
-    image_rows, tables, inverted = [], [], []
+    image_rows, tables, inverted, in_pieces = [], [], [], []
     jobs = list(zip(pairs, calibration, strict=True))
     for (mask_path, image_path), (size_nm, source) in progress(jobs, "images measured"):
         mask, micrograph = read_mask_pair(mask_path, image_path, image_crop)
         pixel_size = size_nm if unit == "nm" else 1.0
         labels = to_label_map(mask)
         inverted += [mask_path.name] if surrounds_all(labels) else []
+        in_pieces += [mask_path.name] if mask.dtype != bool and labels_in_pieces(labels) else []
         if give_back_lines and mask.dtype == bool:  # in a label map particles may touch as they are
             labels = with_lines_given_back(labels)
         row, kept, groups = _measure_image(labels, micrograph, pixel_size, exclude_border, filters)
@@ -131,8 +133,8 @@ def measure_particles(
             | {f"median_equivalent_diameter_{unit}": _median(kept)}
         )
     particles = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
-    warnings += doubts_of_masks(image_rows, inverted)
-    warnings += doubts_of_particles(image_rows, unit, particles["inclusion_weight"])
+    warnings += doubts_of_masks(image_rows, inverted, in_pieces)
+    warnings += doubts_of_particles(image_rows, unit, particles)
     for warning in warnings:
         logger.warning("%s", warning)
     write_result_tables(folder, image_rows, particles, unit, seed)
@@ -225,7 +227,8 @@ def _write_about(
 ) -> None:
     """Write what the report says about the run itself: ``about``, versions, what made the masks."""
     versions = {PROGRAM: VERSION, "python": platform.python_version()}
-    for package in PACKAGES:
+    made_with = read_json(Path(masks_dir) / MADE_WITH)
+    for package in PACKAGES + (NETWORK_PACKAGES if made_with else ()):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -235,7 +238,8 @@ def _write_about(
         "versions": versions,
         "masks": fingerprint(list_masks(masks_dir)),
         # What the step that made the masks noted; None for masks from elsewhere.
-        "masks_made_with": read_json(Path(masks_dir) / MADE_WITH),
+        "masks_made_with": made_with,
+        "masks_folder": "/".join(Path(masks_dir).resolve().parts[-2:]),
         # Relative, so that the report can be made again where the folders were moved together.
         "networks": {name: _path_from(run_folder, path) for name, path in networks.items()},
     }

@@ -63,6 +63,13 @@ def surrounds_all(labels: np.ndarray) -> bool:
     return any(2 * np.count_nonzero(labels == label) > labels.size for label in at_all)
 
 
+def labels_in_pieces(labels: np.ndarray) -> bool:
+    """Return whether a number of a label map (h, w) stands in places that do not even touch at a
+    corner."""
+    pieces = measure.label(labels, connectivity=2).max()
+    return bool(pieces > np.count_nonzero(np.bincount(labels.ravel())[1:]))
+
+
 def describe_inverted(names: list[str], number: int, what: str) -> str:
     """Return a warning of the masks, by their names, of which `surrounds_all` is true.
 

@@ -34,6 +34,8 @@ from pipeline.wording import counted
 GALLERY_BYTES = 10_000_000
 LARGEST_PICTURE_BYTES = 300_000
 LARGEST_GALLERY = 60
+# Of a median: then that without the border correction is told beside it.
+LARGE_CORRECTION = 0.1
 
 
 def write_report(run_folder: Path) -> Path:
@@ -74,14 +76,17 @@ def write_report(run_folder: Path) -> Path:
         section("Options and versions", *_options(run_folder, about)),
     ]
     page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    masks = about.get("masks_folder", "")
+    segmented = "Segmented and measured" if about.get("masks_made_with") else "Measured"
     content = page.substitute(
-        title="Particle sizes",
-        subtitle=f"Measured {escape(about['measured'])}",
+        title=escape(f"Particle sizes, {masks}" if masks else "Particle sizes"),
+        heading="Particle sizes",
+        subtitle=escape(f"{masks}, measured {about['measured']}".removeprefix(", ")),
         navigation="\n".join(link for link, _ in sections if link),
         body="\n".join(
             [_key_figures(images, summary, about), _warnings(about), *(one for _, one in sections)]
         ),
-        footer="Segmented and measured after Ruehle, Krumrey and Hodoroaba, Scientific Reports "
+        footer=f"{segmented} after Ruehle, Krumrey and Hodoroaba, Scientific Reports "
         "(2021), doi 10.1038/s41598-021-84287-6. This page needs no network.",
     )
     with whole_file(run_folder / "report.html") as temporary:
@@ -95,7 +100,11 @@ def _key_figures(images: list[dict], summary: list[dict], about: dict) -> str:
 
     def interval(name: str) -> str:
         low, high = by_number[f"{name}_ci_low"], by_number[f"{name}_ci_high"]
-        return f"95 % confidence: {number(low)} to {number(high)}\u00a0{unit}" if low else ""
+        limits = f"95 % confidence: {number(low)} to {number(high)}\u00a0{unit}" if low else ""
+        without = by_number[f"{name}_uncorrected"]
+        if without and abs(float(by_number[name]) / float(without) - 1) > LARGE_CORRECTION:
+            limits += f"; {number(without)}\u00a0{unit} without the border correction"
+        return limits.removeprefix("; ")
 
     def value(name: str) -> str:
         text = by_number[name]
@@ -108,11 +117,18 @@ def _key_figures(images: list[dict], summary: list[dict], about: dict) -> str:
         known = sorted(float(size) for size in sizes if size)
         pixel = f"{known[0]:g} to {known[-1]:g} nm" + (", some unknown" if "" in sizes else "")
     found = sum(int(row["particles_found"]) for row in images)
+    dropped = {
+        name: sum(int(row[name]) for row in images)
+        for name in images[0]
+        if name.startswith("dropped_")
+    }
+    left_out = "".join(f"; {number} {words(name)}" for name, number in dropped.items() if number)
     in_images = counted(len(images), "image")
+    how = "equivalent circle, by number"
     figures = [
-        ("Particles measured", by_number["n"], f"of {found} found, in {in_images}"),
-        ("Median diameter D50", value("D50"), interval("D50")),
-        ("Mean diameter", value("mean"), f"standard deviation {value('sd')}"),
+        ("Particles measured", by_number["n"], f"of {found} found, in {in_images}{left_out}"),
+        ("Median diameter D50", value("D50"), "; ".join(filter(None, [how, interval("D50")]))),
+        ("Mean diameter", value("mean"), f"{how}; standard deviation {value('sd')}"),
         ("Pixel size", pixel, ", ".join(sources)),
     ]
     entries = "".join(
@@ -156,11 +172,12 @@ def _gallery(run_folder: Path, images: list[dict]) -> str:
         )
         for row, path in shown
     ]
-    colours = {
-        "measured": KEPT_COLOUR,
-        "left out: cut by the image's edge": BORDER_COLOUR,
-        "left out by a filter": FILTERED_COLOUR,
-    }
+    colours = {"measured": KEPT_COLOUR}
+    dropped = {name for name in images[0] if name.startswith("dropped_")}
+    if "dropped_at_border" in dropped:
+        colours["left out: cut by the image's edge"] = BORDER_COLOUR
+    if dropped - {"dropped_at_border"}:
+        colours["left out by a filter"] = FILTERED_COLOUR
     key = "".join(
         f'<li><i style="background: rgb{colour}"></i>{name}</li>'
         for name, colour in colours.items()

@@ -41,7 +41,7 @@ def _rounded(column: list[str]) -> list[str]:
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """Return a table from ready markup; wide ones scroll on their own."""
-    head = "".join(f"<th>{cell}</th>" for cell in header)
+    head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
     body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return (
         f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n'

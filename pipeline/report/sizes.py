@@ -16,7 +16,10 @@ D[4,3]: the mean diameters by number, surface and volume. Span: (D90 - D10) / D5
 deviation; the geometric one is a factor. Below each value, its 95 % confidence interval (bootstrap
 over images, of fewer than 8 over their particles too: what their finite number leaves open, not
 what the pixel size, imaging or segmentation get wrong; by volume and of standard deviations, with
-few images that differ, rather one of 80 to 90 %). By area: the particles of all images over
+few images that differ, rather one of 80 to 90 %, and far less where a few large particles have much
+of the volume). Aspect ratio: smallest over largest Feret diameter. Circularity: 4 pi area /
+perimeter². Convexity: area over that of the convex hull. A particle's pixels share edges: what
+touches across a corner alone is two. By area: the particles of all images over
 the area of all.</p>"""
 
 BORDER_CORRECTION = """<p class="note">Particles cut by the image's edge are left out, large ones
@@ -27,15 +30,23 @@ n is the number that was measured.</p>"""
 
 def size_section(run_folder: Path, summary: list[dict[str, str]]) -> tuple[str, str]:
     """Return the section with the plots in the folder, and the rows of summary.csv."""
-    return section("Size distribution", _distribution(run_folder), _summary(summary))
+    return section("Size distribution", _distribution(run_folder, summary), _summary(summary))
 
 
-def _distribution(run_folder: Path) -> str:
+def _distribution(run_folder: Path, summary: list[dict]) -> str:
     plots = [
-        plot(png_uri(path.read_bytes()), path.stem.replace("_", " "))
+        plot(png_uri(path.read_bytes()), _in_words(path.stem, summary))
         for path in sorted(run_folder.glob("size_distribution_by_*.png"))
     ]
     return f'<div class="pair">{"".join(plots)}</div>' if plots else ""
+
+
+def _in_words(stem: str, summary: list[dict]) -> str:
+    """Return what a plot of this name shows, for those who do not see it."""
+    weighting = stem.rsplit("_", 1)[-1]
+    row = next((row for row in summary if row["weighting"] == weighting), None)
+    sizes = [f"{name} {number(row[name])}" for name in ("D10", "D50", "D90")] if row else []
+    return ", ".join([stem.replace("_", " "), *sizes])
 
 
 def _summary(summary: list[dict]) -> str:

@@ -11,15 +11,20 @@ from pipeline.wording import counted, first_names
 # Fewer pixels (an equivalent diameter of 5) give no shape, and are often remnants of a mask.
 SMALL_AREA_PIXELS = 20
 BELOW_SMALL = f"measured_below_{SMALL_AREA_PIXELS}_px2"
+# Of fewer, percentiles such as D10 rest on one or two.
+FEWEST_PARTICLES = 30
+# Of the volume of all particles, more than one of them should have.
+LARGE_VOLUME_SHARE = 0.05
 # A particle of two thirds of its image's height and width counts as 9.
 LARGE_WEIGHT = 9
 
 
-def doubts_of_masks(image_rows: list[dict], inverted: list[str]) -> list[str]:
+def doubts_of_masks(image_rows: list[dict], inverted: list[str], in_pieces: list[str]) -> list[str]:
     """Return warnings of masks changed or black on white, and of info bars found in some images.
 
     ``image_rows``: of images.csv; ``inverted``: the names of masks in which one particle surrounds
-    all others (`surrounds_all`).
+    all others (`surrounds_all`); ``in_pieces``: of those in which a particle lies in several places
+    (`labels_in_pieces`).
     """
     warnings = []
     if inverted:
@@ -30,6 +35,13 @@ def doubts_of_masks(image_rows: list[dict], inverted: list[str]) -> list[str]:
             f"{len(changed)} of {len(image_rows)} masks were changed since step 6b made them "
             f"({first_names(changed)}). If you corrected them by hand, say so where you publish "
             f"the sizes; else delete them and run step 6b again."
+        )
+    if in_pieces:
+        warnings.append(
+            f"In {len(in_pieces)} of {len(image_rows)} label maps a number stands in several "
+            f"places that do not touch ({first_names(in_pieces)}): they are measured as one "
+            f"particle, as where another lies across it. If they are several, give each a number "
+            f"of its own."
         )
     warnings += describe_missed_bars(
         (
@@ -43,12 +55,13 @@ def doubts_of_masks(image_rows: list[dict], inverted: list[str]) -> list[str]:
 
 
 def doubts_of_particles(
-    image_rows: list[dict], unit: str, inclusion_weight: np.ndarray
+    image_rows: list[dict], unit: str, particles: dict[str, np.ndarray]
 ) -> list[str]:
     """Return warnings that follow from the particles themselves.
 
-    ``image_rows``: of images.csv; ``unit``: "nm" or "px"; ``inclusion_weight``: (n,), of the
-    particles that were measured.
+    ``image_rows``: of images.csv; ``unit``: "nm" or "px"; ``particles``: columns (n,)
+    of those that were measured, ``inclusion_weight``, ``equivalent_diameter`` and
+    ``touches_border`` among them.
     """
     measured = sum(row["particles_measured"] for row in image_rows)
     small = sum(row[BELOW_SMALL] for row in image_rows)
@@ -66,7 +79,14 @@ def doubts_of_particles(
             f"({first_names(without)}), and count as empty field for the number of particles in an "
             f"area. Look whether that is right."
         )
-    large = int((inclusion_weight > LARGE_WEIGHT).sum())
+    cut = int(np.sum(particles["touches_border"]))
+    if cut:
+        warnings.append(
+            f"{cut} of {measured} particles are cut by their image's edge and measured as far as "
+            f"they are seen (exclude_border=False): their sizes are too small, and there are too "
+            f"many in the area. exclude_border=True leaves them out and corrects for it."
+        )
+    large = int((particles["inclusion_weight"] > LARGE_WEIGHT).sum())
     if large:
         warnings.append(
             f"{large} of {measured} particles are so large that their image's edge cuts most of "
@@ -83,8 +103,21 @@ def doubts_of_particles(
             f"{SMALL_AREA_PIXELS} pixels: too few for a shape, and often remnants of a mask. To "
             f'leave them out: filters={{"area": ({smallest:.4g}, None)}}.'
         )
+    volume = particles["inclusion_weight"] * particles["equivalent_diameter"] ** 3
+    largest = float(volume.max() / volume.sum())
+    if measured < FEWEST_PARTICLES:
+        warnings.append(
+            f"{counted(measured, 'particle was', 'particles were')} measured: too few for a size "
+            f"distribution, of which D10 and D90 then rest on one or two. Take more images."
+        )
+    elif largest > LARGE_VOLUME_SHARE:
+        warnings.append(
+            f"One particle has {100 * largest:.0f} % of the volume of all: sizes by volume, D90 "
+            f"above all, rest on a few, are too small rather than too large, and their confidence "
+            f"intervals are far too short. Take more images, or give sizes by number."
+        )
     images = sum(row["particles_measured"] > 0 for row in image_rows)
-    if images < FEWEST_IMAGES:
+    if measured > 1 and images < FEWEST_IMAGES:
         known = "know nothing of how images differ" if images == 1 else "are approximate"
         warnings.append(
             f"All particles are from {counted(images, 'image')}: the confidence intervals {known}. "

@@ -14,6 +14,10 @@ WHITE = (255, 255, 255)
 
 # Small images are drawn twice as large, so that outlines do not hide the particles' edges.
 ENLARGE_BELOW = 1600
+# Outlines of large images are so much thicker that they are seen where the image is shown whole.
+PIXELS_PER_THICKNESS = 1000
+# Of OpenCV's font, which is illegible below.
+SMALLEST_TEXT = 0.35
 # Fractions of a pixel that OpenCV draws with: 2**-4.
 SHIFT = 4
 
@@ -35,6 +39,7 @@ def draw_overlay(
     picture = cv2.cvtColor(
         cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2RGB
     )
+    thickness = max(enlarge, round(max(picture.shape) / PIXELS_PER_THICKNESS))
     for labels, colour in groups:
         for polygons in outline_polygons(walk_edges(labels)).values():
             # Pixel corners; OpenCV counts from the centre of the first pixel.
@@ -42,7 +47,7 @@ def draw_overlay(
                 np.rint((polygon[:, ::-1] * enlarge - 0.5) * 2**SHIFT).astype(np.int32)
                 for polygon in polygons
             ]
-            cv2.polylines(picture, corners, True, colour, enlarge, cv2.LINE_AA, SHIFT)
+            cv2.polylines(picture, corners, True, colour, thickness, cv2.LINE_AA, SHIFT)
     if pixel_size_nm is not None:
         _draw_scale_bar(picture, pixel_size_nm / enlarge)
     return picture
@@ -68,14 +73,16 @@ def _draw_scale_bar(picture: np.ndarray, pixel_size_nm: float) -> None:
     height, width = picture.shape[:2]
     length = scale_bar_length(width * pixel_size_nm)
     text = scale_bar_text(length)
-    bar, thick, margin = round(length / pixel_size_nm), max(height // 200, 2), height // 40
+    side = min(height, width)
+    bar, thick, margin = round(length / pixel_size_nm), max(side // 200, 2), max(side // 40, 4)
     left, bottom = width - margin - bar, height - margin
-    scale = height / 1400
+    scale = max(side / 1400, SMALLEST_TEXT)
     (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 2)
-    origin = (left + (bar - text_width) // 2, bottom - thick - margin // 2)
+    middle = min(left + (bar - text_width) // 2, width - margin - text_width)
+    origin = (middle, bottom - thick - margin // 2)
     box = picture[
         max(origin[1] - text_height - margin // 2, 0) : bottom + margin // 2,
-        max(min(left, origin[0]) - margin // 2, 0) : width - margin // 2,
+        max(min(left, middle) - margin // 2, 0) : width - margin // 2,
     ]
     box //= 3  # readable on any background
     cv2.rectangle(picture, (left, bottom - thick), (left + bar - 1, bottom - 1), WHITE, -1)

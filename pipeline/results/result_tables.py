@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 
 from pipeline.files.csv_tables import write_table
@@ -63,7 +64,8 @@ def write_result_tables(
         figure = plot_size_distribution(particles, weighting, summary, unit)
         for ending in ("png", "pdf"):
             path = run_folder / f"size_distribution_by_{weighting}.{ending}"
-            with whole_file(path) as temporary:
+            # Letters as TrueType: some journals refuse matplotlib's own kind (Type 3).
+            with whole_file(path) as temporary, matplotlib.rc_context({"pdf.fonttype": 42}):
                 figure.savefig(temporary, format=ending, dpi=FIGURE_DPI)
 
 
@@ -74,6 +76,9 @@ def _number_density_row(image_rows: list[dict[str, object]], unit: str, seed: in
     areas = np.array([row[f"field_area_{field}"] for row in image_rows], float)
     weights = np.array([row[f"particles_per_{field}"] for row in image_rows]) * areas
     mean, low, high = number_density(counted, weights, areas, seed)
+    uncorrected = counted.sum() / areas.sum()
+    if not counted.any() and any(row["particles_found"] for row in image_rows):
+        mean = uncorrected = np.nan  # all were left out, so that it is not known
     return {
         "quantity": f"particles_per_{field}",
         "weighting": "area",
@@ -81,5 +86,5 @@ def _number_density_row(image_rows: list[dict[str, object]], unit: str, seed: in
         "mean": mean,
         "mean_ci_low": low,
         "mean_ci_high": high,
-        "mean_uncorrected": counted.sum() / areas.sum(),
+        "mean_uncorrected": uncorrected,
     }

@@ -35,7 +35,7 @@ def plot_size_distribution(
         return figure
     weights = particles["inclusion_weight"] * diameter ** WEIGHTING_POWERS[weighting]
     order = np.argsort(diameter, kind="stable")
-    _draw_shares(axes, diameter[order], weights[order], colour)
+    cumulative = _draw_shares(axes, diameter[order], weights[order], colour)
     row = next(
         row
         for row in summary
@@ -47,10 +47,10 @@ def plot_size_distribution(
         axes.annotate(
             name, (size, 1), (2, -2), ("data", "axes fraction"), "offset points", va="top", **SMALL
         )
-    text = [f"n = {row['n']}", *(f"{name} = {size:.4g} {unit}" for name, size in marks)]
-    axes.text(
-        0.98, 0.5, "\n".join(text), transform=axes.transAxes, ha="right", va="center", **SMALL
-    )
+    text = [f"n = {row['n']}", *(f"{name} = {_digits(size)} {unit}" for name, size in marks)]
+    # On the axes drawn last, so that the curve does not cross it.
+    where = {"transform": cumulative.transAxes, "ha": "right", "va": "center"}
+    cumulative.text(0.98, 0.5, "\n".join(text), **where, **SMALL)
     return figure
 
 
@@ -69,8 +69,13 @@ def bar_edges(sizes: np.ndarray) -> np.ndarray:
     return np.histogram_bin_edges(sizes, math.ceil(np.clip(bars, MIN_BARS, MAX_BARS)))
 
 
-def _draw_shares(axes: Axes, sizes: np.ndarray, weights: np.ndarray, colour: str) -> None:
-    """Draw the histogram, and on an axis of its own on the right the cumulative share."""
+def _digits(size: float) -> str:
+    """Return a size with four digits, or all before the decimal point."""
+    return f"{size:.0f}" if size >= 1000 else f"{size:.4g}"
+
+
+def _draw_shares(axes: Axes, sizes: np.ndarray, weights: np.ndarray, colour: str) -> Axes:
+    """Draw the histogram, and on axes of its own, which are returned, the cumulative share."""
     share = 100 * weights / weights.sum()
     axes.hist(sizes, bar_edges(sizes), weights=share, color=colour, alpha=0.35, edgecolor="white")
     axes.margins(y=0.12)
@@ -80,3 +85,4 @@ def _draw_shares(axes: Axes, sizes: np.ndarray, weights: np.ndarray, colour: str
     cumulative.set_yticks(range(0, 101, 20))
     cumulative.set_ylabel("Cumulative share / %")
     cumulative.spines["top"].set_visible(False)
+    return cumulative

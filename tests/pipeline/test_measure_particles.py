@@ -20,7 +20,7 @@ from pipeline.image_files import read_image, write_image
 from pipeline.measure_particles import measure_particles
 from pipeline.particle_shapes import COLUMNS
 from pipeline.particles import size_distribution
-from pipeline.results import result_tables
+from pipeline.results import doubts, result_tables
 
 MICROGRAPH = np.random.default_rng(0).integers(0, 255, (120, 160)).astype(np.uint8)
 OPTIONS = {
@@ -45,6 +45,8 @@ def networks_in(folder):
 def measure(tmp_path, monkeypatch):
     """A function: masks (and micrographs) by name, options -> the run's folder."""
     monkeypatch.setattr(size_distribution, "BOOTSTRAP_SAMPLES", 50)
+    monkeypatch.setattr(doubts, "FEWEST_PARTICLES", 0)
+    monkeypatch.setattr(doubts, "LARGE_VOLUME_SHARE", 1.0)
 
     def run(masks, micrographs=None, plots=False, **options):
         if not plots:  # they take most of the time
@@ -441,9 +443,14 @@ def test_particles_that_touch_others_can_be_left_out(measure):
     ("number", "words"), [(1, "1 image: the confidence intervals know nothing"), (7, "approximate")]
 )
 def test_few_images_are_warned_of(measure, number, words):
-    folder = measure({f"image_{index}": squares((50, 60)) for index in range(number)})
+    folder = measure({f"image_{index}": squares((50, 60), (20, 30)) for index in range(number)})
     (warning,) = read_json(folder / "about.json")["warnings"]
     assert words in warning
+
+
+def test_one_particle_has_no_interval_to_be_told_of(measure):
+    folder = measure({"a": squares((50, 60))})
+    assert read_json(folder / "about.json")["warnings"] == []
 
 
 @pytest.mark.parametrize("empty", [False, True])
@@ -458,7 +465,7 @@ def test_images_without_a_particle_are_named_and_do_not_count_as_images_with_som
 
 
 def test_masks_that_are_black_on_white_are_named(measure):
-    folder = measure({"a": squares((50, 60)), "b": 255 - squares((20, 30), (60, 70))})
+    folder = measure({"a": squares((50, 60), (20, 30)), "b": 255 - squares((20, 30), (60, 70))})
     warning, few_images = read_json(folder / "about.json")["warnings"]
     assert "confidence intervals" in few_images
     assert "In 1 of 2 masks (b.tif) one particle reaches all four edges" in warning

@@ -4,7 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.particles.label_maps import describe_numbers, is_label_map, surrounds_all
+from pipeline.particles.label_maps import (
+    describe_numbers,
+    is_label_map,
+    labels_in_pieces,
+    surrounds_all,
+)
 
 
 def disks(*places, shape=(60, 80)) -> np.ndarray:
@@ -133,3 +138,12 @@ def test_a_third_of_the_numbers_is_too_few(step, told):
     numbers = step * np.arange(1, 17, dtype=np.uint16).reshape(4, 4)
     labels = np.pad(np.kron(numbers, np.ones((10, 10), np.uint16)), 5)
     assert is_label_map(labels) == told
+
+
+def test_a_number_in_places_that_do_not_touch_is_in_pieces():
+    labels = np.zeros((8, 8), np.uint16)
+    labels[1:3, 1:3], labels[3:5, 3:5], labels[6, 6] = 4, 4, 2  # those of 4 touch at a corner
+    assert not labels_in_pieces(labels)
+    labels[1, 6] = 2
+    assert labels_in_pieces(labels)
+    assert not labels_in_pieces(np.zeros((3, 3), np.uint16))

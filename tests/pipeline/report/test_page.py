@@ -103,6 +103,54 @@ def test_the_page_is_whole_and_needs_no_network(run_folder):
     assert "14<small>of 18 found, in 2 images" in text
 
 
+def change(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), encoding="utf-8")
+
+
+def test_the_page_says_which_sample_it_is_and_what_was_done_to_it(run_folder):
+    text = read_page(run_folder)
+    assert "<title>Particle sizes</title>" in text
+    assert '<p class="subtitle">measured 2026-01-31 12:00</p>' in text
+    assert "<footer>Measured after Ruehle" in text  # masks from elsewhere
+    made = {"masks_folder": "<TiO2> & Al/Output_Masks_UNet", "masks_made_with": {"threshold": -1}}
+    change(run_folder / "about.json", **made)
+    text = read_page(run_folder)
+    assert "<title>Particle sizes, &lt;TiO2&gt; &amp; Al/Output_Masks_UNet</title>" in text
+    assert "&lt;TiO2&gt; &amp; Al/Output_Masks_UNet, measured 2026-01-31 12:00</p>" in text
+    assert "<footer>Segmented and measured after Ruehle" in text
+
+
+def test_what_was_left_out_is_counted_by_its_reason_and_only_its_colours_are_explained(run_folder):
+    text = read_page(run_folder)
+    assert "cut by the image" not in text.split('class="key"')[1] and "by a filter" not in text
+    rows = read_table(run_folder / "images.csv")
+    for number_of, row in enumerate(rows):
+        row |= {"dropped_at_border": number_of + 1, "dropped_by_area": 0}
+    write_table(run_folder / "images.csv", rows[0], [row.values() for row in rows])
+    text = read_page(run_folder)
+    assert "14<small>of 18 found, in 2 images; 3 dropped at border</small>" in text
+    assert "left out: cut by the image" in text and "left out by a filter" in text
+
+
+@pytest.mark.parametrize(("uncorrected", "told"), [(110, False), (90, True), (140, True)])
+def test_a_median_that_the_border_correction_makes_is_told_with_that_without(
+    run_folder, uncorrected, told
+):
+    rows = read_table(run_folder / "summary.csv")
+    rows[0]["D50_uncorrected"] = uncorrected
+    write_table(run_folder / "summary.csv", rows[0], [row.values() for row in rows])
+    words = f"; {number(str(uncorrected))}\u00a0nm without the border correction</small>"
+    assert (words in read_page(run_folder)) == told
+
+
+def test_plots_are_described_by_what_they_show(run_folder):
+    picture = np.zeros((4, 4, 3), np.uint8)
+    cv2.imencode(".png", picture)[1].tofile(run_folder / "size_distribution_by_number.png")
+    assert 'alt="size distribution by number, D10 109.0, D50 113.0, D90 117.0"' in read_page(
+        run_folder
+    )
+
+
 def test_sizes_stand_with_and_without_the_border_correction(run_folder):
     text = read_page(run_folder)
     first, below = text.split("Without the border correction</h3>")
@@ -121,8 +169,8 @@ def test_without_a_border_correction_there_is_one_table_of_sizes(run_folder):
 
 def test_the_table_of_sizes_fits_on_paper(run_folder):
     text = read_page(run_folder)
-    head, *_ = re.findall(r"<thead>(?:(?!</thead>).)*<th>D50</th>.*?</thead>", text)
-    assert head.count("<th>") <= 12
+    head, *_ = re.findall(r"<thead>(?:(?!</thead>).)*<th [^>]*>D50</th>.*?</thead>", text)
+    assert head.count("<th ") <= 12
 
 
 def test_text_from_files_is_escaped(run_folder):
@@ -159,7 +207,7 @@ def test_scores_appear_when_they_are_there(run_folder):
     ]
     write_scores(run_folder, rows)
     text = read_page(run_folder)
-    assert ">Scores</h2>" in text and "<th>AP50</th>" in text
+    assert ">Scores</h2>" in text and '<th scope="col">AP50</th>' in text
     shown = [score in text for score in ("0.4711", "0.4722", "0.4733", "0.4744", "0.4755")]
     assert shown == [True, True, False, True, False]
     assert "Best: IoU 0.472 at threshold 0.5," in text
@@ -173,8 +221,8 @@ def test_scores_appear_when_they_are_there(run_folder):
 def test_the_table_of_scores_fits_on_paper(run_folder):
     write_scores(run_folder, [("all images", "as saved", 0.5)])
     text = read_page(run_folder)
-    (head,) = re.findall(r"<thead>(?:(?!</thead>).)*<th>AP50</th>.*?</thead>", text)
-    assert head.count("<th>") <= 14
+    (head,) = re.findall(r"<thead>(?:(?!</thead>).)*<th [^>]*>AP50</th>.*?</thead>", text)
+    assert head.count("<th ") <= 14
     assert "by threshold" not in text and "Best:" not in text
 
 

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from pipeline.results.overlays import WHITE, draw_overlay, scale_bar_length, scale_bar_text
+from pipeline.results.overlays import (
+    KEPT_COLOUR,
+    WHITE,
+    draw_overlay,
+    scale_bar_length,
+    scale_bar_text,
+)
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -83,6 +89,28 @@ def test_the_scale_bar_is_as_long_as_it_says():
         for run in "".join("#" if one else " " for one in row).split()
     )
     assert longest == 40
+
+
+@pytest.mark.parametrize(("shape", "thick"), [((100, 140), 2), ((20, 1700), 2), ((20, 4000), 4)])
+def test_outlines_of_large_images_are_seen_where_they_are_shown_whole(shape, thick):
+    labels = np.zeros(shape, np.int32)
+    labels[:, : shape[1] // 2] = 1
+    picture = draw_overlay(np.zeros(shape), [(labels, KEPT_COLOUR)], None)
+    row = picture[picture.shape[0] // 2]
+    edge = row[row.shape[0] // 2 - 20 : row.shape[0] // 2 + 20]
+    assert np.count_nonzero(edge.sum(axis=-1) > sum(KEPT_COLOUR) / 2) in (
+        thick + 1,
+        thick + 2,  # smoothed on both sides
+    )
+
+
+@pytest.mark.parametrize("shape", [(1200, 100), (300, 2000), (64, 64), (128, 128), (712, 1024)])
+def test_the_scale_bars_text_stays_in_the_image(shape):
+    picture = draw_overlay(np.full(shape, 7), [], 10.0)  # black, as it is constant
+    white = np.argwhere((picture == WHITE).all(axis=-1))
+    assert len(white)
+    low, high = white.min(axis=0), white.max(axis=0)
+    assert (low > 0).all() and (high < np.array(picture.shape[:2]) - 1).all()
 
 
 def test_a_constant_micrograph_can_be_drawn():

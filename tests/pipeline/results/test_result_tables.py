@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.files.csv_tables import read_table, write_table
 from pipeline.particle_shapes import COLUMNS
-from pipeline.results.result_tables import column_name
+from pipeline.results.result_tables import _number_density_row, column_name
 
 
 def test_units_stand_in_the_column_names():
@@ -33,3 +33,11 @@ def test_large_numbers_keep_their_digits(tmp_path):
 
 def test_a_missing_table_is_empty(tmp_path):
     assert read_table(tmp_path / "none.csv") == []
+
+
+def test_where_all_particles_were_left_out_their_number_in_the_area_is_not_known():
+    row = {"particles_measured": 0, "particles_found": 3}
+    row |= {"field_area_um2": 2.0, "particles_per_um2": 0.0}
+    unknown = _number_density_row([row], "nm", 0)
+    assert np.isnan(unknown["mean"]) and np.isnan(unknown["mean_uncorrected"])
+    assert _number_density_row([row | {"particles_found": 0}], "nm", 0)["mean"] == 0

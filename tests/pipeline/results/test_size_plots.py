@@ -67,7 +67,16 @@ def test_the_border_correction_is_drawn(monkeypatch):
     # The largest particle, alone in the last bar, counts as all others together.
     particles = particles_of(np.array([*range(1, 9), 20.0]), np.array([1.0] * 8 + [8.0]))
     summary = summarise(DIAMETER, particles, 0)
-    axes = plot_size_distribution(particles, "number", summary, "px").axes[0]
+    axes, cumulative = plot_size_distribution(particles, "number", summary, "px").axes
     assert axes.patches[-1].get_height() == pytest.approx(50)
-    assert any(f"D50 = {summary[0]['D50']:.4g} px" in text.get_text() for text in axes.texts)
+    (text,) = cumulative.texts  # in front of the curve
+    assert f"D50 = {summary[0]['D50']:.4g} px" in text.get_text()
     assert summary[0]["D50"] > 8
+
+
+def test_sizes_from_a_thousand_on_have_all_their_digits(monkeypatch):
+    monkeypatch.setattr(size_distribution, "BOOTSTRAP_SAMPLES", 50)
+    particles = particles_of(np.full(12, 10_001.4), np.ones(12))
+    summary = summarise(DIAMETER, particles, 0)
+    (text,) = plot_size_distribution(particles, "number", summary, "nm").axes[1].texts
+    assert "D90 = 10001 nm" in text.get_text()
