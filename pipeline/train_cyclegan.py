@@ -67,8 +67,22 @@ def train_cyclegan(
     """Train on ``cyclegan_dir/data/trainA`` (micrograph tiles) and ``trainB`` (masks).
 
     Writes ``cyclegan_dir/Models/<run>/image_to_mask.keras`` and ``mask_to_image.keras``, and after
-    every epoch two sheets of the test tiles in ``cyclegan_dir/images/<run>/``. ``when_failed``,
-    "stop" or "warn", is what to do where the fakes are of one grey, or do not follow their masks.
+    every epoch two sheets of the test tiles in ``cyclegan_dir/images/<run>/``.
+
+    Parameters
+    ----------
+    cyclegan_dir : folder of the tiles, all of one size, and of the runs. With ``resume`` one of the
+        same options and tiles is gone on with.
+    batch_size ... seed : as in StartProcess.py, and after its source in `models.cyclegan`.
+    when_failed : "stop" or "warn", where the fakes are of one grey, or do not follow their masks.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no tiles or masks; names the step that makes them.
+    ValueError
+        If these are not of one size, an option is wrong, a loss is not finite, or the fakes are of
+        no use and ``when_failed`` is "stop".
     """
     options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "resume")}
     cyclegan_dir = Path(cyclegan_dir)

@@ -73,16 +73,31 @@ def train_unet(
 ):
     """Train on the fake micrographs and their filtered masks, pairs by name.
 
-    ``target`` is "mask", as published, or "instances": the network then learns each pixel's
-    centrality in its particle too (see ``grow_particles.py``), from the filtered label maps.
-    Pairs of a fidelity (see ``pair_fidelity.py``) below ``least_fidelity`` are left out. In the
-    loss pixels count up to 1 + ``gap_weight`` times where particles are close to each other (see
-    ``narrow_gaps.py``). With ``vary_imaging`` each is seen imaged otherwise every time, before
-    backgrounds as those of the micrographs in ``images_dir`` (see ``imaging_variations.py``), which
-    are resized by ``micrograph_scale``, as for step 0.
-
     Writes ``unet_dir/Models/<run>/model.keras`` (after the last epoch) and
     ``Checkpoint_Lowest_Loss.keras`` (lowest validation loss; the one that is used).
+
+    Parameters
+    ----------
+    cyclegan_dir : folder of the pairs, all of one size.
+    unet_dir : where runs go. With ``resume`` one of the same options and pairs is gone on with.
+    target : "mask", as published, or "instances": the network then learns each pixel's centrality
+        in its particle too (see ``grow_particles.py``), from the filtered label maps.
+    least_fidelity : pairs of less (see ``pair_fidelity.py``) are left out.
+    gap_weight : in the loss pixels count up to 1 + ``gap_weight`` times where particles are close
+        to each other (see ``narrow_gaps.py``).
+    vary_imaging : each fake is seen imaged otherwise every time, before backgrounds as those of the
+        micrographs in ``images_dir`` (see ``imaging_variations.py``), of which ``image_crop`` rows
+        are kept, and which are resized by ``micrograph_scale``, as for step 0.
+    batch_size, epochs, ... : as in StartProcess.py, and after its source in
+        `models.multires_unet`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no pairs, or no micrographs where they are needed.
+    ValueError
+        If pairs are not of one size or a file lacks its partner, an option is wrong, or a loss is
+        not finite.
     """
     options = {k: v for k, v in locals().items() if k not in WHERE}
     needs_labels = target == "instances" or gap_weight > 0

@@ -45,12 +45,23 @@ def train_wgan(
 ):
     """Train on the outlines in ``masks_dir``; the generator becomes ``model.keras``.
 
-    ``invert_masks`` is True where the outlines are black on white; they are resized by
-    ``micrograph_scale``.
     Writes ``wgan_dir/Models/<run>/`` and, every ``preview_every`` epochs, a sheet of 3 x 3
-    samples ``wgan_dir/Output_Images/<run>/Epoch_00020.png``. ``when_failed``, "stop" or "warn",
-    is what to do where the samples show no outlines in the end. ``outlines.json`` in the run's
+    samples ``wgan_dir/Output_Images/<run>/Epoch_00020.png``. ``outlines.json`` in the run's
     folder tells how alike they are to those in ``masks_dir``.
+
+    Parameters
+    ----------
+    masks_dir, invert_masks, micrograph_scale : the outlines, one particle each; whether they are
+        black on white; the factor they are resized by.
+    wgan_dir : where runs go. With ``resume`` one of the same options and outlines is gone on with.
+    batch_size ... seed : as in StartProcess.py, and after its source in `models.wgan_gp`.
+    when_failed : "stop" or "warn", where the samples show no outlines in the end.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no outline, one is no single particle or cannot be read, an option is wrong, a
+        loss is not finite, or the samples show no outlines and ``when_failed`` is "stop".
     """
     options = {k: v for k, v in locals().items() if k not in ("masks_dir", "wgan_dir", "resume")}
     given = load_outlines(masks_dir, invert_masks, micrograph_scale)

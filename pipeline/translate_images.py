@@ -47,9 +47,23 @@ def translate_images(
 ):
     """Translate ``cyclegan_dir/data/trainB`` to ``generate_images/A``, ``images_dir`` to ``B``.
 
-    Same file names; micrographs get the ending ``.tif``. Every image is stretched to 0..255, the
-    spikes of micrographs clipped before (`clip_spikes`). Micrographs are resized by
-    ``micrograph_scale``, and so are the raw masks made of them.
+    Same file names; micrographs get the ending ``.tif``. Every image is stretched to 0..255, uint8,
+    the spikes of micrographs clipped before (`clip_spikes`).
+
+    Parameters
+    ----------
+    cyclegan_dir, images_dir : folders; ``cyclegan_model`` names a run, None is the newest.
+    whole_image, tile_height, tile_width, min_overlap, manage_overlap_mode,
+    use_gpu_for_whole_image : see `make_predictor`; of micrographs only.
+    image_crop : rows to keep of the micrographs, "auto" or None; see `crop_info_bar`.
+    micrograph_scale : micrographs are resized by it, and so are the raw masks made of them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no trained CycleGAN, no mask or no micrograph; names the step that makes it.
+    ValueError
+        If an option is wrong, a micrograph cannot be read, or the CycleGAN has another scale.
     """
     cyclegan_dir = Path(cyclegan_dir)
     to_mask = newest_model(
