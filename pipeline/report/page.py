@@ -117,12 +117,7 @@ def _key_figures(images: list[dict], summary: list[dict], about: dict) -> str:
         known = sorted(float(size) for size in sizes if size)
         pixel = f"{known[0]:g} to {known[-1]:g} nm" + (", some unknown" if "" in sizes else "")
     found = sum(int(row["particles_found"]) for row in images)
-    dropped = {
-        name: sum(int(row[name]) for row in images)
-        for name in images[0]
-        if name.startswith("dropped_")
-    }
-    left_out = "".join(f"; {number} {words(name)}" for name, number in dropped.items() if number)
+    left_out = "".join(f"; {many} {words(name)}" for name, many in _dropped(images).items() if many)
     in_images = counted(len(images), "image")
     how = "equivalent circle, by number"
     figures = [
@@ -136,6 +131,12 @@ def _key_figures(images: list[dict], summary: list[dict], about: dict) -> str:
         for name, text, more in figures
     )
     return f'<dl class="figures">{entries}</dl>'
+
+
+def _dropped(images: list[dict]) -> dict[str, int]:
+    """Return how many particles were left out, by the columns of images.csv, one a reason."""
+    reasons = [name for name in images[0] if name.startswith("dropped_")]
+    return {name: sum(int(row[name]) for row in images) for name in reasons}
 
 
 def _warnings(about: dict) -> str:
@@ -173,10 +174,10 @@ def _gallery(run_folder: Path, images: list[dict]) -> str:
         for row, path in shown
     ]
     colours = {"measured": KEPT_COLOUR}
-    dropped = {name for name in images[0] if name.startswith("dropped_")}
-    if "dropped_at_border" in dropped:
+    reasons = _dropped(images).keys()
+    if "dropped_at_border" in reasons:
         colours["left out: cut by the image's edge"] = BORDER_COLOUR
-    if dropped - {"dropped_at_border"}:
+    if reasons - {"dropped_at_border"}:
         colours["left out by a filter"] = FILTERED_COLOUR
     key = "".join(
         f'<li><i style="background: rgb{colour}"></i>{name}</li>'

@@ -13,7 +13,7 @@ SMALL_AREA_PIXELS = 20
 BELOW_SMALL = f"measured_below_{SMALL_AREA_PIXELS}_px2"
 # Of fewer, percentiles such as D10 rest on one or two.
 FEWEST_PARTICLES = 30
-# Of the volume of all particles, more than one of them should have.
+# If one particle has more of the volume of all, sizes by volume rest on a few.
 LARGE_VOLUME_SHARE = 0.05
 # A particle of two thirds of its image's height and width counts as 9.
 LARGE_WEIGHT = 9
@@ -59,9 +59,9 @@ def doubts_of_particles(
 ) -> list[str]:
     """Return warnings that follow from the particles themselves.
 
-    ``image_rows``: of images.csv; ``unit``: "nm" or "px"; ``particles``: columns (n,)
-    of those that were measured, ``inclusion_weight``, ``equivalent_diameter`` and
-    ``touches_border`` among them.
+    ``image_rows``: of images.csv; ``unit``: "nm" or "px"; ``particles``: columns (n,) of
+    those that were measured, ``inclusion_weight``, ``equivalent_diameter`` and ``touches_border``
+    among them.
     """
     measured = sum(row["particles_measured"] for row in image_rows)
     small = sum(row[BELOW_SMALL] for row in image_rows)
