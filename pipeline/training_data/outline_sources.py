@@ -130,7 +130,8 @@ def say_how_alike(comparison: dict[str, dict]) -> None:
     if drawn > augmented + CHANCE:
         logger.warning(
             "the WGAN's outlines are less like yours (mean distance %.2f) than your own, slightly "
-            'deformed (%.2f): set OUTLINE_SOURCE = "%s", or train for more epochs (WGAN_EPOCHS)',
+            'deformed (%.2f), which OUTLINE_SOURCE = "%s" uses: take those, or train for more '
+            "epochs (WGAN_EPOCHS)",
             drawn,
             augmented,
             AUGMENTED,

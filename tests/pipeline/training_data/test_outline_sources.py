@@ -48,7 +48,7 @@ def test_outlines_like_the_given_ones_are_close_and_others_far(caplog):
     ragged = np.where(noise, ellipses(radii[:20] * 1.4), 0)
     far = compare_outlines(given, ragged, seed=0)
     say_how_alike(far)
-    assert 'set OUTLINE_SOURCE = "augmented", or' in caplog.text
+    assert 'which OUTLINE_SOURCE = "augmented" uses' in caplog.text
 
 
 def test_a_sample_without_particles_is_as_far_as_can_be(caplog):
