@@ -33,14 +33,14 @@ from pipeline.particle_masks import (
 )
 from pipeline.progress import progress
 from pipeline.resampling import as_cyclegan_sees, mask_at_size
+from pipeline.step_table import named
 from pipeline.training_data.fake_micrographs import BLURRED, FAKES
 from pipeline.training_data.pair_fidelity import PAIRS_TABLE, describe_fidelity, measure_fidelity
 from simulate.mask_image import LARGEST_LABEL
 
 logger = logging.getLogger(__name__)
 
-STEP_2 = "step 2 (simulate_masks)"
-STEP_4 = "step 4 (translate_images)"
+STEP_2, STEP_4 = named("2"), named("4")
 RAW_MASKS = "B"
 
 

@@ -96,16 +96,16 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     ValueError
         If two files have the same stem; names them.
     """
-    by_stem = {}
+    files = {}
     for path in map(Path, paths):
         stem = stem_of(path)
-        if stem in by_stem:
+        if stem in files:
             raise ValueError(
-                f"{by_stem[stem]} and {path} have the same name but for the ending, so their "
+                f"{files[stem]} and {path} have the same name but for the ending, so their "
                 f"results would overwrite each other. Rename one."
             )
-        by_stem[stem] = path
-    return by_stem
+        files[stem] = path
+    return files
 
 
 def stem_of(path: Path) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.image_files import write_image
-from simulate.examples import SEED, make_examples, make_outlines
+from simulate.examples import make_examples, make_outlines
 
 logger = logging.getLogger(__name__)
 
 
-def write_examples(root_dir: Path, truth_dir: Path | None = None, seed: int = SEED) -> None:
+def write_examples(root_dir: Path, truth_dir: Path | None = None) -> None:
     """Write Input_Images and Input_Masks into a folder, and the true masks beside them.
 
     Parameters
@@ -20,15 +20,14 @@ def write_examples(root_dir: Path, truth_dir: Path | None = None, seed: int = SE
     root_dir : gets ``Input_Images`` (8 micrographs) and ``Input_Masks`` (24 outlines).
     truth_dir : if given, gets a mask per micrograph, of its stem and size: uint8 TIFF, 255 the
         particles (touching ones stand apart), 0 the background and the info bar.
-    seed : another one makes other examples of the same kind.
     """
     root_dir = Path(root_dir)
-    for name, micrograph, labels in make_examples(seed):
+    for name, micrograph, labels in make_examples():
         _write(root_dir / "Input_Images" / name, micrograph)
         if truth_dir is not None:
             mask = np.where(labels > 0, np.uint8(255), np.uint8(0))
             _write(Path(truth_dir) / f"{Path(name).stem}.tif", mask)
-    for name, outline in make_outlines(seed):
+    for name, outline in make_outlines():
         _write(root_dir / "Input_Masks" / name, outline)
 
 

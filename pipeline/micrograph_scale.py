@@ -20,6 +20,7 @@ from pipeline.output_folders import MADE_WITH
 from pipeline.particles.components import distance_to_background
 from pipeline.progress import progress
 from pipeline.resampling import scaled_size
+from pipeline.step_table import NETWORKS, named
 
 AUTO = "auto"
 OF_STEPS = "micrograph_scale"  # as the steps' keywords and records name it
@@ -80,14 +81,14 @@ def scale_of_network(run_folder: Path) -> float | None:
     return options.get(OF_STEPS) if isinstance(options, dict) else None
 
 
-def check_scale_of_network(run_folder: Path, scale: float, name: str, step: str) -> None:
-    """Raise a ValueError if the network ``name`` of a run, which ``step`` trains, learned at
-    another scale than ``scale``."""
+def check_scale_of_network(network: str, run_folder: Path, scale: float) -> None:
+    """Raise a ValueError if a run of "wgan" or "cyclegan" learned at another scale than this."""
     learned = scale_of_network(run_folder)
     if learned not in (None, scale):
         raise ValueError(
-            f"The {name} in {run_folder} learned at MICROGRAPH_SCALE = {learned:g}, but it is "
-            f"{scale:g} now. Run {step} again, or set it as it was."
+            f"The {NETWORKS[network].title} in {run_folder} learned at MICROGRAPH_SCALE = "
+            f"{learned:g}, but it is {scale:g} now. Run {named(NETWORKS[network].step)} again, or "
+            "set it as it was."
         )
 
 

@@ -12,12 +12,11 @@ from pipeline.checks.machine import count_gpus
 from pipeline.checks.options import suggest
 from pipeline.files.records import read_record, write_json
 from pipeline.run_folders import list_runs
-from pipeline.step_table import PRESET_RECORD
+from pipeline.step_table import NETWORKS, PRESET_RECORD, RUNS
 
 logger = logging.getLogger(__name__)
 
 NAMES = {"published", "quick"}
-NETWORK_FOLDERS = ("WGAN_DIR", "CYCLEGAN_DIR", "UNET_DIR")
 
 
 def choose_preset(options):
@@ -81,8 +80,8 @@ def describe_switch(options, state_folder):
         return []
     try:
         before = read_record(state_folder / PRESET_RECORD).get("preset", chosen)
-        folders = [Path(options[name]) for name in NETWORK_FOLDERS if name in options]
-        has_networks = any(list_runs(folder / "Models") for folder in folders)
+        folders = [options.get(f"{network.upper()}_DIR") for network in NETWORKS]
+        has_networks = any(list_runs(Path(folder) / RUNS) for folder in folders if folder)
     except (OSError, ValueError, TypeError):  # it cannot be read, or a folder is none
         return []
     if before == chosen or not has_networks:

@@ -1,4 +1,4 @@
-"""Names of runs, and the newest finished model."""
+"""Names of runs, and the newest finished one of a network."""
 
 import contextlib
 import logging
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.files.records import read_json
 from pipeline.files.whole_files import rename_for_good
+from pipeline.step_table import NETWORKS, RUNS, named
 
 logger = logging.getLogger(__name__)
 
@@ -68,55 +69,49 @@ def _start_of(run: Path) -> float:
         return 0.0
 
 
-def newest_model(
-    models_dir: Path,
-    file_name: str,
-    made_by: str,
-    run: str | None = None,
-    finished_by: str | None = None,
-) -> Path:
-    """Return ``models_dir/<run>/file_name`` of the latest run that holds a finished model.
+def finished_runs(network: str, network_dir: Path) -> list[Path]:
+    """Return the finished runs of "wgan", "cyclegan" or "unet" in its folder, the newest last."""
+    return list_runs(Path(network_dir) / RUNS, *NETWORKS[network].files)
 
-    A later run without one is warned about.
 
-    ``made_by`` names the step that makes it; ``run`` asks for one folder instead of the latest run;
-    ``finished_by`` is a file that shows the model to be finished, where it is not itself.
+def newest_run(network: str, network_dir: Path, run: str | None = None) -> Path:
+    """Return the folder ``network_dir/Models/<run>`` of the latest run that is finished.
+
+    A later one that is not is warned about. ``network`` is "wgan", "cyclegan" or "unet"; ``run``
+    asks for one folder instead of the latest run's.
 
     Raises
     ------
     FileNotFoundError
         If there is none; says which step makes it.
     """
-    models_dir = Path(models_dir)
+    runs_dir, files = Path(network_dir) / RUNS, NETWORKS[network].files
     if run is not None:
-        path = models_dir / run / file_name
-        if path.is_file() and path.with_name(finished_by or file_name).is_file():
-            return path
+        if all((runs_dir / run / file).is_file() for file in files):
+            return runs_dir / run
         raise FileNotFoundError(
-            f"{path} does not exist or is not finished. Name a run folder in {models_dir} that "
-            f"holds {finished_by or file_name}, or None for the newest."
+            f"{runs_dir / run} does not exist or is not finished. Name a run folder in {runs_dir} "
+            f"that holds {' and '.join(files)}, or None for the newest."
         )
-    runs = list_runs(models_dir)
-    found = list_runs(models_dir, file_name, finished_by or file_name)
-    if not found:
+    runs, finished = list_runs(runs_dir), finished_runs(network, network_dir)
+    if not finished:
         raise FileNotFoundError(
-            f"No finished model ({file_name}) in {models_dir}: run {made_by} first, it makes it. "
-            "(Folders not named by the time of a run are used only where an option names them.)"
+            f"No finished model ({' and '.join(files)}) in {runs_dir}: run "
+            f"{named(NETWORKS[network].step)} first, it makes it. (Folders not named by the time "
+            "of a run are used only where an option names them.)"
         )
-    if runs[-1] != found[-1]:
+    if runs[-1] != finished[-1]:
         logger.warning(
             "run %s in %s holds no finished model: that of run %s is used",
             runs[-1].name,
-            models_dir,
-            found[-1].name,
+            runs_dir,
+            finished[-1].name,
         )
-    return found[-1] / file_name
+    return finished[-1]
 
 
-def training_options(run_folder: Path, made_by: str, again: str) -> dict:
+def training_options(network: str, run_folder: Path) -> dict:
     """Return the options a network was trained with, from its run's ``options.json``.
-
-    ``made_by`` is the step that trains it, ``again`` the command that trains it anew.
 
     Raises
     ------
@@ -129,5 +124,5 @@ def training_options(run_folder: Path, made_by: str, again: str) -> dict:
     except (TypeError, KeyError) as error:  # None where there is no file, or no JSON in it
         raise ValueError(
             f"{path} is gone or damaged, and {run_folder} of no use without it: bring it back from "
-            f"a backup, or train anew with `{again}` ({made_by})."
+            f"a backup, or run {named(NETWORKS[network].step)} again, and the steps after it."
         ) from error

@@ -17,14 +17,13 @@ from pipeline.output_folders import open_output_folder
 from pipeline.particles.unet_output import SMALLEST_PARTICLE, segment_output
 from pipeline.progress import progress
 from pipeline.resampling import at_scale, mask_at_size, resize
-from pipeline.run_folders import newest_model, training_options
+from pipeline.run_folders import newest_run, training_options
 from pipeline.step_table import deciding
 from pipeline.usual_contrast import UsualContrast
 from pipeline.wording import first_names
 
 logger = logging.getLogger(__name__)
 
-MADE_BY = "step 6a (train_unet)"
 # Of masks that are split at narrow places, not of those grown from centres.
 OF_SPLITTING = ("watershed_lines", "min_distance")
 
@@ -81,21 +80,16 @@ def segment_images(
         ``when_failed`` is "stop".
     """
     options = deciding(locals())
-    model = newest_model(
-        Path(unet_dir) / "Models",
-        "Checkpoint_Lowest_Loss.keras",
-        MADE_BY,
-        run=unet_model,
-        finished_by="model.keras",
-    )
+    run_folder = newest_run("unet", unet_dir, unet_model)
+    model = run_folder / "Checkpoint_Lowest_Loss.keras"
     # As the network was trained; the options may have changed since.
-    trained_with = training_options(model.parent, MADE_BY, "python StartProcess.py 6")
+    trained_with = training_options("unet", run_folder)
     if trained_with.get("target") == "instances":
         logger.info('UNET_TARGET = "instances": %s and %s have no effect', *OF_SPLITTING)
         options = {name: value for name, value in options.items() if name not in OF_SPLITTING}
     micrographs = list_micrographs(images_dir)
     scale = trained_with.get("micrograph_scale", 1)  # there was none before
-    options |= {"unet_model": [model.parent.name, fingerprint([model])], "micrograph_scale": scale}
+    options |= {"unet_model": [run_folder.name, fingerprint([model])], "micrograph_scale": scale}
     options |= {"inputs": fingerprint(micrographs), "backend": backend.BACKEND}
     folder = open_output_folder(Path(output_dir), options, keep_earlier=True)
     files = {

@@ -11,15 +11,14 @@ from pipeline.image_files import list_images, read_image, write_image
 from pipeline.micrograph_scale import check_scale_of_network
 from pipeline.output_folders import open_output_folder
 from pipeline.progress import progress
-from pipeline.run_folders import newest_model
-from pipeline.step_table import DECIDED_BY_SCENES, deciding
+from pipeline.run_folders import newest_run
+from pipeline.step_table import DECIDED_BY_SCENES, deciding, named
 from pipeline.training_data.mask_simulation import simulate_label_maps
 from pipeline.training_data.match_scenes import measure_micrographs, report_match
 from pipeline.training_data.outline_sources import AUGMENTED
 
 logger = logging.getLogger(__name__)
 
-MADE_BY = "step 1 (train_wgan)"
 NUMBER_OF_TEST_MASKS = 5
 
 
@@ -77,8 +76,9 @@ def simulate_masks(
     options = dict(locals())
     source = Path(masks_dir)
     if outline_source != AUGMENTED:
-        source = newest_model(Path(wgan_dir) / "Models", "model.keras", MADE_BY, wgan_model)
-        check_scale_of_network(source.parent, micrograph_scale, "WGAN", MADE_BY)
+        run_folder = newest_run("wgan", wgan_dir, wgan_model)
+        check_scale_of_network("wgan", run_folder, micrograph_scale)
+        source = run_folder / "model.keras"
     data_dir = Path(cyclegan_dir) / "data"
     tiles = list_images(data_dir / "trainA") if (data_dir / "trainA").is_dir() else []
     number = max(num_masks, len(tiles))
@@ -87,7 +87,7 @@ def simulate_masks(
         if not tiles:
             raise FileNotFoundError(
                 f"{data_dir / 'trainA'} holds no tiles to match the simulated masks with: run "
-                "step 0 (prepare_images) first, it makes them, or set MATCH_SCENES = False."
+                f"{named('0')} first, it makes them, or set MATCH_SCENES = False."
             )
         logger.info(
             "MATCH_SCENES: how much is covered is measured in the micrographs, so %s, %s and %s "

@@ -17,7 +17,7 @@ from pipeline.files.records import as_recorded, composed, fingerprint, read_reco
 from pipeline.image_files import list_images
 from pipeline.output_folders import is_of_the_system
 from pipeline.run_folders import list_runs
-from pipeline.step_table import INPUTS, OUTPUTS, STEPS, deciding, runs_network
+from pipeline.step_table import INPUTS, OUTPUTS, RUNS, STEPS, deciding, runs_network
 from pipeline.wording import first_names
 
 # The parts of what a step was made with that are by name, and the word for one of them.
@@ -75,7 +75,7 @@ def _named_networks(keywords):
     for name, run in keywords.items():
         network = name.removesuffix("_model")
         if network != name and run is not None:
-            folder = Path(keywords[f"{network}_dir"]) / "Models" / run
+            folder = Path(keywords[f"{network}_dir"]) / RUNS / run
             networks[name] = fingerprint(folder.glob("*.keras"))
     return networks
 

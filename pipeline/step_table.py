@@ -1,6 +1,7 @@
 """The steps: their functions, what they read and what they leave."""
 
 from string import Formatter
+from typing import NamedTuple
 
 # Below ROOT_DIR: where a run notes what it has done, and by which files.
 STATE = ".workflow"
@@ -19,6 +20,26 @@ STEPS = {
     "7": ("measure_particles", "measuring particles", ("images_dir", "masks_dir")),
     "8": ("score_masks", "scoring masks", ("true_masks_dir", "masks_dir")),
 }
+
+
+class Network(NamedTuple):
+    """A network's name in print, the step that trains it, and the files that it is in.
+
+    Of the files the last is made last: a run that holds it holds all.
+    """
+
+    title: str
+    step: str
+    files: tuple[str, ...]
+
+
+# By the start of what is named after them, such as "unet_dir" and "unet_model".
+NETWORKS = {
+    "wgan": Network("WGAN", "1", ("model.keras",)),
+    "cyclegan": Network("CycleGAN", "3", ("mask_to_image.keras", "image_to_mask.keras")),
+    "unet": Network("UNet", "6a", ("Checkpoint_Lowest_Loss.keras", "model.keras")),
+}
+RUNS = "Models"  # the folder of a network's runs, in its own
 # What each step reads of which steps before it; of a network, or of several folders, what is made
 # last.
 INPUTS = {
@@ -101,11 +122,9 @@ def deciding(keywords):
     }
 
 
-def file_made_last(network):
-    """Return the file that shows a run of "wgan", "cyclegan" or "unet" to be finished."""
-    start = f"{{{network}_dir}}/Models/*/"
-    patterns = (pattern for needs in INPUTS.values() for pattern in needs.values())
-    return next(pattern.removeprefix(start) for pattern in patterns if pattern.startswith(start))
+def named(number):
+    """Return a step as messages name it, such as "step 0 (prepare_images)"."""
+    return f"step {number} ({STEPS[number][0]})"
 
 
 def folders_written(calls):

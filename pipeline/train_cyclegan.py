@@ -21,16 +21,17 @@ from pipeline.image_files import (
 )
 from pipeline.micrograph_scale import scale_of_tiles
 from pipeline.network_failures import act_on_failure, describe_translations
+from pipeline.step_table import NETWORKS, named
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
 from pipeline.training.training_loop import random_numbers, shuffled_indices, train
-from pipeline.training.training_runs import begin_run, finish_run, save_model
+from pipeline.training.training_runs import begin_run, save_model
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 
-STEP_0, STEP_2 = "step 0 (prepare_images)", "step 2 (simulate_masks)"
-MODELS = ("mask_to_image.keras", "image_to_mask.keras")
+STEP_0, STEP_2 = named("0"), named("2")
+MODELS = NETWORKS["cyclegan"].files
 TILES_LOOKED_AT = 16  # of each domain, for the contrast to start with
 SHOWN_LOSSES = ("d_a", "d_b", "g_adv_a", "g_adv_b", "g_cyc_a", "g_cyc_b")
 
@@ -154,10 +155,8 @@ def train_cyclegan(
     with model.averaged_generators():
         fakes = translate_test_tiles(model, cyclegan_dir / "data", *coding)
         act_on_failure(describe_translations(*fakes), when_failed)
-        # The later steps look for the last one: only with both is the run finished.
         for network, name in zip((model.gen_b, model.gen_a), MODELS, strict=True):
             save_model(network, run_folder / name)
-    finish_run(run_folder)
 
 
 def _training_files(data_dir):

@@ -19,8 +19,9 @@ from pipeline.image_files import (
 )
 from pipeline.intensities import describe_unclipped
 from pipeline.resampling import at_scale
+from pipeline.step_table import NETWORKS
 from pipeline.training.training_loop import Prefetcher, random_numbers, shuffled_indices, train
-from pipeline.training.training_runs import begin_run, finish_run, save_model
+from pipeline.training.training_runs import begin_run, save_model
 from pipeline.training_data import imaging_variations
 from pipeline.training_data.pair_fidelity import faithful_pairs
 from pipeline.training_data.unet_pairs import (
@@ -38,7 +39,7 @@ from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 
-BEST = "Checkpoint_Lowest_Loss.keras"
+BEST, LAST = NETWORKS["unet"].files
 WHERE = ("cyclegan_dir", "images_dir", "unet_dir", "resume")  # and how, but not what is learned
 MICROGRAPHS_MEASURED = 100  # for the unevenness of their background, if there are more
 
@@ -170,8 +171,7 @@ def train_unet(
         checkpoint_minutes=checkpoint_minutes,
         description="UNet",
     )
-    save_model(model.network, run_folder / "model.keras")
-    finish_run(run_folder)
+    save_model(model.network, run_folder / LAST)
 
 
 def _split(pairs, validation_share, seed):

@@ -13,7 +13,7 @@ from pipeline.image_files import list_images, write_image
 from pipeline.network_failures import act_on_failure, describe_outlines
 from pipeline.training.preview_sheets import contact_sheet
 from pipeline.training.training_loop import random_numbers, shuffled_indices, train
-from pipeline.training.training_runs import begin_run, finish_run, save_model
+from pipeline.training.training_runs import begin_run, save_model
 from pipeline.training_data.outline_sources import compare_outlines, load_outlines, say_how_alike
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,6 @@ def train_wgan(
     say_how_alike(comparison)
     write_json(run_folder / "outlines.json", comparison)
     save_model(model.generator, run_folder / "model.keras")
-    finish_run(run_folder)
 
 
 def encode_outlines(outlines):

@@ -21,13 +21,13 @@ from pipeline.micrograph_scale import check_scale_of_network
 from pipeline.output_folders import open_output_folder
 from pipeline.progress import progress
 from pipeline.resampling import as_cyclegan_sees
-from pipeline.run_folders import newest_model, training_options
+from pipeline.run_folders import newest_run, training_options
+from pipeline.step_table import named
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph
 
 logger = logging.getLogger(__name__)
 
 MASKS_AT_A_TIME = 8
-MADE_BY = "step 3 (train_cyclegan)"
 
 
 @refuses_wrong_options
@@ -66,17 +66,11 @@ def translate_images(
         If an option is wrong, a micrograph cannot be read, or the CycleGAN has another scale.
     """
     cyclegan_dir = Path(cyclegan_dir)
-    to_mask = newest_model(
-        cyclegan_dir / "Models",
-        "image_to_mask.keras",
-        MADE_BY,
-        run=cyclegan_model,
-        finished_by="mask_to_image.keras",
-    )
-    to_image = to_mask.with_name("mask_to_image.keras")
-    options = training_options(to_mask.parent, MADE_BY, "python StartProcess.py 3 4")
-    check_scale_of_network(to_mask.parent, micrograph_scale, "CycleGAN", MADE_BY)
-    model = [to_mask.parent.name, fingerprint([to_mask, to_image])]
+    run_folder = newest_run("cyclegan", cyclegan_dir, cyclegan_model)
+    to_mask, to_image = (run_folder / f"{way}.keras" for way in ("image_to_mask", "mask_to_image"))
+    options = training_options("cyclegan", run_folder)
+    check_scale_of_network("cyclegan", run_folder, micrograph_scale)
+    model = [run_folder.name, fingerprint([to_mask, to_image])]
     made_with = {"model": model, "backend": backend.BACKEND}
 
     _translate_masks(cyclegan_dir, to_image, made_with, options)
@@ -123,7 +117,7 @@ def stretch_output(output, span):
 
 def _translate_masks(cyclegan_dir, to_image, made_with, options):
     masks_dir = cyclegan_dir / "data" / "trainB"
-    masks = images_made_by("step 2 (simulate_masks)", masks_dir)
+    masks = images_made_by(named("2"), masks_dir)
     folder = open_output_folder(
         cyclegan_dir / "generate_images" / "A", {**made_with, "inputs": fingerprint(masks)}
     )

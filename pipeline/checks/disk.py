@@ -13,8 +13,8 @@ from pipeline.checks.machine import existing_parent
 from pipeline.files.records import as_recorded, read_json
 from pipeline.output_folders import MADE_WITH
 from pipeline.resampling import scaled_size
-from pipeline.run_folders import RUN_NAME
-from pipeline.step_table import deciding
+from pipeline.run_folders import RUN_NAME, finished_runs
+from pipeline.step_table import NETWORKS, deciding
 from pipeline.tiles import tile_positions
 
 logger = logging.getLogger(__name__)
@@ -166,7 +166,9 @@ def bytes_written(name: str, folder: Path, calls: list[Call]) -> float:
             sizes[next(filter(RUN_NAME.fullmatch, inner), None)] += size
     noted_by = [keywords for _, step_name, keywords in calls if step_name == NOTED_BY[name]]
     alike = [run for run in sizes if all(_agree(_noted(folder, run), one) for one in noted_by)]
-    if any(run and os.path.exists(folder / "Models" / run / "finished.json") for run in alike):
+    network = name.removesuffix("_DIR").lower()
+    finished = finished_runs(network, folder) if network in NETWORKS else []
+    if any(run.name in alike for run in finished):
         return math.inf
     return rewritten + max((sizes[run] for run in alike), default=0)
 

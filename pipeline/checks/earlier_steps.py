@@ -11,14 +11,13 @@ from pipeline.checks.values import folder_name, run_name
 from pipeline.files.records import as_recorded, read_record
 from pipeline.image_files import list_images
 from pipeline.run_folders import list_runs
-from pipeline.step_table import INPUTS, OUTPUTS, STEPS, deciding, file_made_last
+from pipeline.step_table import INPUTS, NETWORKS, OUTPUTS, RUNS, STEPS, deciding, named
 
 logger = logging.getLogger(__name__)
 
 NEEDS_NOTHING = "8"  # without true masks it has nothing to score, which is no problem
 # Steps that pair, file by file, what two others make, the second of them from the first's.
 PAIRS = {"5": ("2", "4"), "6a": ("4", "5")}
-NAMES_A_MODEL = {"2": "wgan_model", "4": "cyclegan_model", "6b": "unet_model"}
 
 
 def check_earlier_steps(calls: list[tuple[str, str, dict]]) -> list[str]:
@@ -33,10 +32,10 @@ def check_earlier_steps(calls: list[tuple[str, str, dict]]) -> list[str]:
         for earlier, path in _needs(number, keywords):
             if path not in made | problems.keys() and not _is_there(path):
                 problems[path] = (
-                    f"Step {number} ({STEPS[number][0]}) needs what step {earlier} "
-                    f"({STEPS[earlier][0]}) makes, but {_what_is_missing(path)}, and step "
-                    f"{earlier} is not to run before. Run it too: add {earlier} to the steps "
-                    "named on the command line, or call it in StartProcess.py."
+                    f"{named(number).capitalize()} needs what {named(earlier)} makes, but "
+                    f"{_what_is_missing(path)}, and step {earlier} is not to run before. Run it "
+                    f"too: add {earlier} to the steps named on the command line, or call it in "
+                    "StartProcess.py."
                 )
         made.update(_fill_in(pattern, keywords) for pattern in OUTPUTS.get(number, ()))
     return list(problems.values())
@@ -53,7 +52,7 @@ def check_pairs(
     numbers = [number for number, _, _ in calls]
     runs_again = _runs_again(calls, is_done)
     return [
-        f"Step {number} ({STEPS[number][0]}) pairs what the steps {first} and {second} make, and "
+        f"{named(number).capitalize()} pairs what the steps {first} and {second} make, and "
         f"{second} ({STEPS[second][0]}) works on what {first} makes: where {first} runs again, so "
         f"must {second}. Add {second} to the steps named on the command line, or call it in "
         "StartProcess.py."
@@ -82,10 +81,9 @@ def warn_of_steps_between(
             anew = max(filter(runs_again, before), default=None)
             if anew is not None:
                 logger.warning(
-                    "Step %s (%s) will use what step %s (%s) made earlier, although step %s (%s) "
-                    "runs again now: add step %s to renew that, too.",
-                    *(number, STEPS[number][0], between, STEPS[between][0]),
-                    *(anew, STEPS[anew][0], between),
+                    "%s will use what %s made earlier, although %s runs again now: add step %s to "
+                    "renew that, too.",
+                    *(named(number).capitalize(), named(between), named(anew), between),
                 )
 
 
@@ -121,7 +119,7 @@ def warn_of_other_backend(calls: list[tuple[str, str, dict]]) -> None:
         if network == function or folder_name(folder):
             continue
         with contextlib.suppress(OSError):
-            runs = list_runs(Path(folder) / "Models")
+            runs = list_runs(Path(folder) / RUNS)
             records = [read_record(run / "options.json") for run in runs]
             backends = [one.get("backend") for one in records if _has_options(one, keywords)]
             if backends and now not in backends:
@@ -146,20 +144,20 @@ def check_named_models(calls: Iterable[tuple[str, str, dict]]) -> list[str]:
     """
     problems = []
     for _, step_name, keywords in calls:
-        for network in ("wgan", "cyclegan", "unet"):
+        for network, (_, _, files) in NETWORKS.items():
             run, folder = keywords.get(f"{network}_model"), keywords.get(f"{network}_dir")
             if run is None or run_name(run) or folder_name(folder):
                 continue
-            models, runs, last = os.path.join(folder, "Models"), [], file_made_last(network)
+            models, runs = os.path.join(folder, RUNS), []
             if os.path.isdir(models) and os.access(models, os.R_OK | os.X_OK):
-                paths = (entry.path for entry in os.scandir(models))
-                finished = (path for path in paths if os.path.isfile(os.path.join(path, last)))
-                runs = sorted(map(os.path.basename, finished))
+                paths = [Path(entry.path) for entry in os.scandir(models)]
+                finished = (path for path in paths if all((path / f).is_file() for f in files))
+                runs = sorted(path.name for path in finished)
             if run not in runs:
                 problems.append(
                     f"{step_name}: {network}_model is {run!r}, but there is no such finished run "
-                    f"(one that holds {last}) in {models}. Allowed is None for the newest, or one "
-                    f"of: {', '.join(runs) or 'none so far'}."
+                    f"(one that holds {' and '.join(files)}) in {models}. Allowed is None for the "
+                    f"newest, or one of: {', '.join(runs) or 'none so far'}."
                 )
     return problems
 
@@ -173,7 +171,8 @@ def _needs(number, keywords):
         from_wgan = keywords.get("outline_source", "wgan") == "wgan"
         wanted = {"0": keywords.get("match_scenes"), "1": from_wgan}
         needs = {earlier: pattern for earlier, pattern in needs.items() if wanted[earlier]}
-    if keywords.get(NAMES_A_MODEL.get(number)) is not None:  # `check_named_models` looks at it
+    # Of a network that is named, `check_named_models` tells.
+    if any(keywords.get(f"{network}_model") is not None for network in NETWORKS):
         needs = {earlier: pattern for earlier, pattern in needs.items() if "*" not in pattern}
     paths = [(earlier, _fill_in(pattern, keywords)) for earlier, pattern in needs.items()]
     return [(earlier, path) for earlier, path in paths if path]

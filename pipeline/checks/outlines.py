@@ -12,7 +12,8 @@ from skimage.segmentation import clear_border
 
 from pipeline.checks.files import Size, in_one_line, list_and_check_names
 from pipeline.checks.step_options import wrong_keywords
-from pipeline.image_files import above_half, read_image
+from pipeline.image_files import read_image
+from pipeline.intensities import above_half
 from pipeline.micrograph_scale import words_of
 from pipeline.particles.label_maps import is_label_map
 from pipeline.progress import progress

@@ -6,8 +6,8 @@ from pipeline.checks.values import folder_name
 from pipeline.files.records import read_record
 from pipeline.micrograph_scale import scale_of_network, scale_of_tiles
 from pipeline.output_folders import MADE_WITH
-from pipeline.run_folders import list_runs
-from pipeline.step_table import STEPS, file_made_last
+from pipeline.run_folders import finished_runs
+from pipeline.step_table import RUNS, named
 
 
 def check_scale(calls: list[tuple[str, str, dict]]) -> list[str]:
@@ -23,7 +23,7 @@ def check_scale(calls: list[tuple[str, str, dict]]) -> list[str]:
             if known and scale != before:
                 problems.append(
                     f"Step {number} ({step_name}) is to work at MICROGRAPH_SCALE = {scale:g}, but "
-                    f"step {earlier} ({STEPS[earlier][0]}) {what} at {before:g}. Run all steps "
+                    f"{named(earlier)} {what} at {before:g}. Run all steps "
                     f"again, or set MICROGRAPH_SCALE = {before:g}."
                 )
                 break
@@ -78,6 +78,5 @@ def _scale_of_model(network, keywords):
     folder, run = keywords.get(f"{network}_dir"), keywords.get(f"{network}_model")
     if folder_name(folder) or (run and not isinstance(run, str)):
         return None
-    models = Path(folder) / "Models"
-    runs = [models / run] if run else list_runs(models, file_made_last(network))
+    runs = [Path(folder) / RUNS / run] if run else finished_runs(network, folder)
     return scale_of_network(runs[-1]) if runs else None

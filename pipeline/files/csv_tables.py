@@ -21,6 +21,11 @@ def write_table(path: Path, header: Iterable[str], rows: Iterable[Iterable]) -> 
         writer.writerows([_cell(value) for value in row] for row in rows)
 
 
+def write_rows(path: Path, rows: list[dict]) -> None:
+    """Write rows, each by column name, as `write_table` does; the first has all columns."""
+    write_table(path, rows[0], ([row.get(name) for name in rows[0]] for row in rows))
+
+
 def read_table(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file by column name; an empty list where there is no file."""
     if not path.is_file():

@@ -6,7 +6,6 @@ import numpy as np
 
 from pipeline.files.decoders import colours_in
 from pipeline.image_files import (
-    above_half,
     image_size,
     list_images,
     pair_by_stem,
@@ -14,6 +13,7 @@ from pipeline.image_files import (
     read_micrograph,
     stem_of,
 )
+from pipeline.intensities import above_half
 from pipeline.particles.label_maps import describe_numbers, is_label_map
 from pipeline.wording import counted, first_names
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,11 +32,18 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         rename_for_good(temporary, path)
     except OSError as error:
-        # tifffile says only how much less was written than it asked for.
-        reason = error.errno or errno.ENOSPC
-        raise OSError(reason, os.strerror(reason), str(path)) from error
+        raise OSError(*_number_and_words(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _number_and_words(error: OSError) -> tuple[int, str]:
+    """Return an error's number, and what it means or, of an error without one, what it says."""
+    number = error.errno
+    # NumPy, and so tifffile, says "100 requested and 0 written"; HDF5 quotes the system's words.
+    if number is None and re.search(f"requested and|{os.strerror(errno.ENOSPC)}", str(error)):
+        number = errno.ENOSPC
+    return (number, os.strerror(number)) if number else (errno.EIO, str(error))
 
 
 def rename_for_good(temporary: Path, path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from pipeline.files.csv_tables import write_table
+from pipeline.files.csv_tables import write_rows, write_table
 from pipeline.files.whole_files import whole_file
 from pipeline.particle_shapes import COLUMNS
 from pipeline.particles.number_density import number_density
@@ -49,17 +49,11 @@ def write_result_tables(
         ["image", *(column_name(name, unit) for name in COLUMNS)],
         zip(*(particles[name] for name in ("image", *COLUMNS)), strict=True),
     )
-    write_table(
-        run_folder / "images.csv", image_rows[0], (tuple(row.values()) for row in image_rows)
-    )
+    write_rows(run_folder / "images.csv", image_rows)
     summary = summarise(SUMMARISED, particles, seed)
     rows = [row | {"quantity": column_name(row["quantity"], unit)} for row in summary]
     rows.append(_number_density_row(image_rows, unit, seed))
-    write_table(
-        run_folder / "summary.csv",
-        rows[0],
-        ([row.get(name) for name in rows[0]] for row in rows),
-    )
+    write_rows(run_folder / "summary.csv", rows)
     for weighting in COLOURS:
         figure = plot_size_distribution(particles, weighting, summary, unit)
         for ending in ("png", "pdf"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.files.csv_tables import write_table
+from pipeline.files.csv_tables import write_rows
 from pipeline.scoring.error_kinds import KINDS
 from pipeline.scoring.scores import compute_scores, pool
 from pipeline.wording import counted
@@ -90,7 +90,7 @@ def best_thresholds(rows: list[dict]) -> dict[str, tuple[str, float]]:
 
 def write_scores(path: Path, rows: list[dict]) -> None:
     """Write rows of scores as CSV; an undefined score is an empty cell."""
-    write_table(path, rows[0], (row.values() for row in rows))
+    write_rows(path, rows)
     logger.info("scores written to %s", path)
 
 

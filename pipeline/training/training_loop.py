@@ -15,12 +15,12 @@ import numpy as np
 
 from models import backend
 from models.available_cores import available_cores
+from pipeline.files.csv_tables import write_rows
 from pipeline.progress import live_line
 from pipeline.training.training_runs import (
     load_checkpoint,
     save_checkpoint,
     training_went_wrong,
-    write_log,
 )
 from pipeline.wording import format_seconds
 
@@ -159,7 +159,7 @@ def _close_epoch(state, steps_per_epoch, validate, run_folder):
 def _write_log(path, rows):
     """Write the log; not where a program holds it, as Excel on Windows: the next epoch does."""
     try:
-        write_log(path, rows)
+        write_rows(path, rows)
     except PermissionError as error:
         logger.warning(
             "%s cannot be written (%s); is it open in another program? The training goes on, and "

@@ -4,7 +4,6 @@ A run folder holds ``options.json`` (before the first step), ``training_log.csv`
 epoch), ``checkpoints/<epoch>_<step>/`` (the last two) and, once finished, the model.
 """
 
-import csv
 import errno
 import logging
 import os
@@ -56,7 +55,7 @@ def begin_run(
     newer = None  # the latest finished run of other options
     for folder in list_runs(models_dir)[::-1] if resume else []:
         lost = [name for name in (*models, best) if name and not (folder / name).is_file()]
-        finished = (folder / "finished.json").exists() and not lost
+        finished = not lost
         if not _is_of(folder, record):
             newer = newer or (folder if finished else None)
             continue
@@ -245,20 +244,7 @@ def training_went_wrong(state, what, run_folder):
     )
 
 
-def write_log(path, rows):
-    """Write ``training_log.csv``: a column a quantity, a row an epoch."""
-    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def save_model(network, path):
     """Save a network as ``.keras``, whole or not at all."""
     with whole_file(path) as temporary:
         network.save(temporary)
-
-
-def finish_run(run_folder):
-    """Mark a run as finished; it will not be continued."""
-    write_json(Path(run_folder) / "finished.json", {"finished": True})

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from pipeline.files.csv_tables import read_table
+from pipeline.step_table import named
 from pipeline.training_data.scenes import foreground_of_micrograph
 from simulate.mask_image import foreground_of_labels
 
@@ -80,7 +81,7 @@ def faithful_pairs(
     if unknown:
         raise FileNotFoundError(
             f"{table} does not tell the fidelity of {unknown[0]}, which least_fidelity = {least} "
-            "asks for: run step 5 (filter_masks) first, or set least_fidelity = 0."
+            f"asks for: run {named('5')} first, or set least_fidelity = 0."
         )
     faithful = [pair for pair in pairs if float(fidelities[pair[1].stem] or 1) >= least]
     logger.info("%d of %d pairs have a fidelity of %s", len(faithful), len(pairs), least)

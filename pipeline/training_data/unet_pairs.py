@@ -10,6 +10,7 @@ from pipeline.image_files import images_made_by, list_images, pair_by_stem, read
 from pipeline.intensities import above_half, as_unet_sees
 from pipeline.output_folders import check_made_from
 from pipeline.particles.grow_particles import centrality
+from pipeline.step_table import named
 from pipeline.training_data.fake_micrographs import FAKES, fake_micrographs_folder
 from pipeline.training_data.kept_targets import KeptTargets
 from pipeline.training_data.narrow_gaps import closeness_of_particles
@@ -33,13 +34,13 @@ def training_pairs(cyclegan_dir: Path, masks_name: str) -> list[tuple[Path, Path
     images = fake_micrographs_folder(cyclegan_dir)
     masks = cyclegan_dir / "generate_images" / masks_name
     pairs = pair_by_stem(
-        images_made_by("step 4 (translate_images)", images),
-        images_made_by("step 5 (filter_masks)", masks),
+        images_made_by(named("4"), images),
+        images_made_by(named("5"), masks),
     )
     fakes = images.with_name(FAKES)
     for folder, inputs in ((images, fakes), (masks, images)):
         if folder != inputs and inputs.is_dir():
-            check_made_from(folder, fingerprint(list_images(inputs)), "run step 5 (filter_masks)")
+            check_made_from(folder, fingerprint(list_images(inputs)), f"run {named('5')}")
     if len(pairs) < 2:
         raise ValueError(
             f"{images} holds 1 image; at least 2 are needed, to train and to validate: raise "
@@ -57,7 +58,7 @@ def _check_labels(labels: Path, mask: Path) -> None:
     if mask.is_file() and not np.array_equal(read_image(labels) > 0, read_image(mask) > 0):
         raise ValueError(
             f"{mask} shows other particles than {labels}, which the UNet would learn from: one of "
-            "the two was changed. Change the other alike, run step 5 (filter_masks) again, or "
+            f"the two was changed. Change the other alike, run {named('5')} again, or "
             'train on masks alone (UNET_TARGET = "mask", UNET_GAP_WEIGHT = 0).'
         )
 

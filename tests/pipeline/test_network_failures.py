@@ -246,7 +246,6 @@ def test_step_1_stops_if_the_outlines_hold_no_particle(tmp_path, monkeypatch, ca
     with pytest.raises(ValueError, match=r"The WGAN has not learned to draw outlines: 256 of 256"):
         train_wgan.train_wgan(**options, when_failed="stop")
     assert not list(tmp_path.glob("Models/*/*.keras"))
-    assert not list(tmp_path.glob("Models/*/finished.json"))
     train_wgan.train_wgan(**options, when_failed="warn")
     assert "The WGAN has not learned to draw outlines" in caplog.text
     assert len(list(tmp_path.glob("Models/*/model.keras"))) == 1

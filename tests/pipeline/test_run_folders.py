@@ -1,4 +1,4 @@
-"""Run names, and the newest finished model."""
+"""Run names, and the newest finished run."""
 
 import os
 import time
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run_folders import new_run_folder, newest_model
+from pipeline.run_folders import new_run_folder, newest_run
+from pipeline.step_table import NETWORKS
 
 
 def test_new_runs_never_share_a_folder(tmp_path):
@@ -25,68 +26,70 @@ def test_a_new_run_is_the_newest_whatever_the_clock_says(tmp_path, monkeypatch):
     assert new_run_folder(tmp_path).name > third.name
 
 
-def test_newest_model_is_the_latest_finished_one(tmp_path, caplog):
-    for run in ("2026-01-02_00-00-00", "2026-01-10_00-00-00", "2026-01-11_00-00-00"):
-        (tmp_path / run).mkdir()
-    for run in ("2026-01-02_00-00-00", "2026-01-10_00-00-00"):
-        (tmp_path / run / "model.keras").touch()
-    assert newest_model(tmp_path, "model.keras", "step 1").parent.name == "2026-01-10_00-00-00"
+def make_runs(parent, *names, files=("model.keras",)):
+    for name in names:
+        (parent / "Models" / name).mkdir(parents=True)
+        for file in files:
+            (parent / "Models" / name / file).touch()
+
+
+def test_the_newest_run_is_the_latest_finished_one(tmp_path, caplog):
+    make_runs(tmp_path, "2026-01-02_00-00-00", "2026-01-10_00-00-00")
+    make_runs(tmp_path, "2026-01-11_00-00-00", files=())
+    assert newest_run("wgan", tmp_path) == tmp_path / "Models" / "2026-01-10_00-00-00"
     (warning,) = caplog.messages
-    assert warning.startswith(f"run 2026-01-11_00-00-00 in {tmp_path} holds no finished model")
+    assert warning.startswith(
+        f"run 2026-01-11_00-00-00 in {tmp_path / 'Models'} holds no finished model"
+    )
     assert warning.endswith("that of run 2026-01-10_00-00-00 is used")
     caplog.clear()
-    (tmp_path / "2026-01-11_00-00-00").rmdir()
-    newest_model(tmp_path, "model.keras", "step 1")
+    (tmp_path / "Models" / "2026-01-11_00-00-00").rmdir()
+    newest_run("wgan", tmp_path)
     assert not caplog.messages
-    chosen = newest_model(tmp_path, "model.keras", "step 1", run="2026-01-02_00-00-00")
-    assert chosen.parent.name == "2026-01-02_00-00-00"
+    chosen = newest_run("wgan", tmp_path, "2026-01-02_00-00-00")
+    assert chosen.name == "2026-01-02_00-00-00"
     with pytest.raises(FileNotFoundError, match="Name a run folder in"):
-        newest_model(tmp_path, "model.keras", "step 1", run="2026-01-11_00-00-00")
+        newest_run("wgan", tmp_path, "2026-01-11_00-00-00")
 
 
 def test_a_missing_model_names_the_step_that_makes_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"run step 3 \(train_cyclegan\) first"):
-        newest_model(tmp_path, "model.keras", "step 3 (train_cyclegan)")
+        newest_run("cyclegan", tmp_path)
 
 
-def test_a_model_can_be_finished_by_another_file(tmp_path):
-    run = tmp_path / "2026-01-02_00-00-00"
-    run.mkdir()
-    (run / "best.keras").touch()
-    with pytest.raises(FileNotFoundError):
-        newest_model(tmp_path, "best.keras", "step", finished_by="model.keras")
-    (run / "model.keras").touch()
-    assert newest_model(tmp_path, "best.keras", "step", finished_by="model.keras").exists()
+@pytest.mark.parametrize("network", ["wgan", "cyclegan", "unet"])
+def test_a_run_is_finished_with_all_its_files(tmp_path, network):
+    make_runs(tmp_path, "2026-01-02_00-00-00", files=())
+    for file in NETWORKS[network].files:
+        with pytest.raises(FileNotFoundError, match="No finished model"):
+            newest_run(network, tmp_path)
+        (tmp_path / "Models" / "2026-01-02_00-00-00" / file).touch()
+    assert newest_run(network, tmp_path).name == "2026-01-02_00-00-00"
 
 
 def test_a_run_that_a_user_renamed_is_used_only_by_its_name(tmp_path):
-    for name in ("2026-01-02_00-00-00", "good run"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "model.keras").touch()
-    assert newest_model(tmp_path, "model.keras", "step").parent.name == "2026-01-02_00-00-00"
-    assert newest_model(tmp_path, "model.keras", "step", run="good run").parent.name == "good run"
-    (tmp_path / "2026-01-02_00-00-00" / "model.keras").unlink()
+    make_runs(tmp_path, "2026-01-02_00-00-00", "good run")
+    assert newest_run("wgan", tmp_path).name == "2026-01-02_00-00-00"
+    assert newest_run("wgan", tmp_path, "good run").name == "good run"
+    (tmp_path / "Models" / "2026-01-02_00-00-00" / "model.keras").unlink()
     with pytest.raises(FileNotFoundError, match="only where an option names them"):
-        newest_model(tmp_path, "model.keras", "step")
+        newest_run("wgan", tmp_path)
 
 
 @pytest.mark.skipif(
     os.name != "posix" or os.geteuid() == 0, reason="nothing is closed to this user or system"
 )
 def test_a_run_that_cannot_be_read_is_passed_over(tmp_path):
-    for name in ("2026-01-02_00-00-00", "2026-01-03_00-00-00"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "model.keras").touch()
-    (tmp_path / "2026-01-03_00-00-00").chmod(0)
-    assert newest_model(tmp_path, "model.keras", "step").parent.name == "2026-01-02_00-00-00"
-    (tmp_path / "2026-01-03_00-00-00").chmod(0o700)
+    make_runs(tmp_path, "2026-01-02_00-00-00", "2026-01-03_00-00-00")
+    closed = tmp_path / "Models" / "2026-01-03_00-00-00"
+    closed.chmod(0)
+    assert newest_run("wgan", tmp_path).name == "2026-01-02_00-00-00"
+    closed.chmod(0o700)
 
 
 def test_a_run_that_the_system_closes_is_passed_over(tmp_path, monkeypatch):
     """As the test before, for a superuser, who may read anything."""
-    for name in ("2026-01-02_00-00-00", "2026-01-03_00-00-00"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "model.keras").touch()
-    closed = tmp_path / "2026-01-03_00-00-00"
+    make_runs(tmp_path, "2026-01-02_00-00-00", "2026-01-03_00-00-00")
+    closed = tmp_path / "Models" / "2026-01-03_00-00-00"
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed)
-    assert newest_model(tmp_path, "model.keras", "step").parent.name == "2026-01-02_00-00-00"
+    assert newest_run("wgan", tmp_path).name == "2026-01-02_00-00-00"

@@ -101,7 +101,7 @@ def test_another_contrast_range_than_in_the_training_is_warned_of(
 @pytest.mark.parametrize("record", ["no JSON", "{}", "null"])
 def test_a_network_without_a_record_of_its_training_is_refused(segment, tmp_path, record):
     """Nobody knows then whether it wants to see bright particles."""
-    with pytest.raises(ValueError, match=r"options\.json is gone or damaged.*StartProcess.py 6`"):
+    with pytest.raises(ValueError, match=r"options\.json is gone or damaged.*run step 6a"):
         segment(record=record)
 
 

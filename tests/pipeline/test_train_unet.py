@@ -159,7 +159,6 @@ def test_the_best_epoch_is_that_of_the_lowest_validation_loss(run, losses, best)
     run_folder = run(losses).run_folder
     assert (run_folder / "Checkpoint_Lowest_Loss.keras").read_text() == str(best)
     assert (run_folder / "model.keras").read_text() == "3"
-    assert (run_folder / "finished.json").exists()
 
 
 def test_pairs_to_validate_by_are_not_trained_on_and_every_flip_is_shown(run):

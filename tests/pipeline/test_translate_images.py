@@ -213,7 +213,7 @@ def test_a_hot_pixel_does_not_take_the_contrast(translate, tmp_path):
 def test_lost_training_options_are_named_with_what_to_do(translate, tmp_path, content):
     path = tmp_path / "Models" / RUN / "options.json"
     path.unlink() if content is None else path.write_text(content)
-    with pytest.raises(ValueError, match=r"options\.json is gone or damaged.*StartProcess.py 3 4"):
+    with pytest.raises(ValueError, match=r"options\.json is gone or damaged.*run step 3"):
         translate()
 
 

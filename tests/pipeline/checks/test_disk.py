@@ -14,6 +14,7 @@ from pipeline.checks.disk import (
     estimate_bytes,
 )
 from pipeline.files.records import write_json
+from pipeline.step_table import NETWORKS
 from tests.start_process import default_options
 
 OLD, NEW = "2026-01-31_12-00-00", "2026-02-01_12-00-00"
@@ -137,7 +138,9 @@ def test_folders_that_are_emptied_first_count(tmp_path):
 
 def test_a_finished_run_leaves_nothing_to_write(tmp_path, monkeypatch):
     make_run(tmp_path, OLD, 100, preview_every=3)
-    write_json(tmp_path / "Models" / OLD / "finished.json", {"finished": True})
+    for file in NETWORKS["cyclegan"].files:
+        assert bytes_written("CYCLEGAN_DIR", tmp_path, CALLS) < math.inf
+        (tmp_path / "Models" / OLD / file).touch()
     assert bytes_written("CYCLEGAN_DIR", tmp_path, CALLS) == math.inf
     monkeypatch.setattr(check_disk.shutil, "disk_usage", lambda path: Usage(0, 0, 500))
     options = {"CYCLEGAN_DIR": tmp_path}
@@ -148,7 +151,9 @@ def test_a_finished_run_leaves_nothing_to_write(tmp_path, monkeypatch):
 
 def test_models_that_are_not_trained_in_this_run_need_no_room(tmp_path):
     make_run(tmp_path, OLD, 100, epochs=6)
-    write_json(tmp_path / "Models" / OLD / "finished.json", {"finished": True})
+    for file in NETWORKS["cyclegan"].files:
+        assert bytes_written("CYCLEGAN_DIR", tmp_path, CALLS) < math.inf
+        (tmp_path / "Models" / OLD / file).touch()
     assert bytes_written("CYCLEGAN_DIR", tmp_path, [("4", "translate_images", {})]) == math.inf
 
 

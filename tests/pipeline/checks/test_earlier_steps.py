@@ -237,10 +237,12 @@ def test_the_check_of_a_run_says_it_unless_the_step_is_done(tmp_path):
 
 
 def test_a_named_model_must_be_there(tmp_path):
-    for name, file in (("31", "image_to_mask.keras"), ("29", "mask_to_image.keras")):
+    files = ("mask_to_image.keras", "image_to_mask.keras")
+    for name, there in (("31", files), ("29", files[:1])):
         run = tmp_path / "Models" / f"2026-01-{name}_12-00-00"
         run.mkdir(parents=True)
-        (run / file).touch()
+        for file in there:
+            (run / file).touch()
 
     def problems_of(name):
         return check_named_models(
@@ -252,5 +254,5 @@ def test_a_named_model_must_be_there(tmp_path):
     for wrong in ("2026-01-30_12-00-00", "2026-01-29_12-00-00"):  # not there, not finished
         (problem,) = problems_of(wrong)
         assert f"translate_images: cyclegan_model is '{wrong}', but there is no such fin" in problem
-        assert "(one that holds image_to_mask.keras)" in problem
+        assert "(one that holds mask_to_image.keras and image_to_mask.keras)" in problem
         assert "Allowed is None for the newest, or one of: 2026-01-31_12-00-00." in problem

@@ -6,7 +6,7 @@ from pipeline.check_inputs import check_inputs
 from pipeline.checks.scales import check_scale, check_tile_size
 from pipeline.files.records import write_json
 from pipeline.output_folders import MADE_WITH
-from pipeline.step_table import STEPS
+from pipeline.step_table import NETWORKS, STEPS
 from tests.start_process import default_options
 
 RUN = "2026-01-31_12-00-00"
@@ -70,10 +70,11 @@ def test_steps_that_go_on_at_another_scale_are_told_of(tmp_path, record, steps, 
 def test_networks_and_fakes_of_another_scale_are_told_of(tmp_path, number, others, keywords, words):
     """Before step 0 clears the tiles of the old scale away."""
     made_at = {"micrograph_scale": 2.0}
-    for network, model in (("wgan", "model"), ("cyclegan", "image_to_mask")):
+    for network in ("wgan", "cyclegan"):
         run = tmp_path / network / "Models" / RUN
         run.mkdir(parents=True)
-        (run / f"{model}.keras").touch()
+        for file in NETWORKS[network].files:
+            (run / file).touch()
         write_json(run / "options.json", {"options": made_at})
     translated = tmp_path / "cyclegan" / "generate_images" / "B"
     translated.mkdir(parents=True)

@@ -9,6 +9,7 @@ import pytest
 from pipeline.files import whole_files
 from pipeline.files.records import read_json, write_json
 from pipeline.files.whole_files import whole_file
+from pipeline.processes.step_failures import in_words
 
 
 def test_interrupted_writing_leaves_what_was_there(tmp_path):
@@ -18,6 +19,22 @@ def test_interrupted_writing_leaves_what_was_there(tmp_path):
         raise KeyboardInterrupt
     assert (tmp_path / "a.txt").read_text() == "earlier"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        ("1000000 requested and 0 written", errno.ENOSPC),  # numpy.ndarray.tofile
+        ("Unable to flush (error message = 'No space left on device')", errno.ENOSPC),  # HDF5
+        ("Unable to synchronously open object", errno.EIO),
+    ],
+)
+def test_an_error_without_a_number_means_a_full_disk_only_if_it_says_so(tmp_path, words, number):
+    with pytest.raises(OSError, match=r"a\.txt") as raised, whole_file(tmp_path / "a.txt"):
+        raise OSError(words)
+    assert raised.value.errno == number
+    assert ("disk is full" in in_words(raised.value)) == (number == errno.ENOSPC)
+    assert number == errno.ENOSPC or words in in_words(raised.value)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows cannot open folders")

@@ -13,11 +13,12 @@ import pytest
 
 from models import precision
 from pipeline import train_cyclegan, train_unet, train_wgan
+from pipeline.files.csv_tables import write_rows
 from pipeline.files.whole_files import DISK_IS_FULL
 from pipeline.image_files import write_image
-from pipeline.run_folders import newest_model
+from pipeline.run_folders import newest_run
 from pipeline.training import training_runs
-from pipeline.training.training_runs import begin_run, finish_run, write_log
+from pipeline.training.training_runs import begin_run
 
 
 def saved_twice(tmp_path):
@@ -174,7 +175,6 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
 def finish(run_folder, *models):
     for name in models or ("model.keras",):
         (run_folder / name).write_text("a network")
-    finish_run(run_folder)
 
 
 def test_a_run_is_continued_only_with_equal_options(tmp_path):
@@ -186,14 +186,15 @@ def test_a_run_is_continued_only_with_equal_options(tmp_path):
 
 
 def test_without_resume_a_new_run_is_begun_and_the_old_one_stays(tmp_path):
-    old, _ = begin_run(tmp_path, {"epochs": 3})
+    runs = tmp_path / "Models"
+    old, _ = begin_run(runs, {"epochs": 3})
     finish(old)
     before = {path.name: path.read_bytes() for path in old.iterdir()}
-    new, finished = begin_run(tmp_path, {"epochs": 3}, resume=False)
+    new, finished = begin_run(runs, {"epochs": 3}, resume=False)
     assert new.name > old.name and not finished
     assert {path.name: path.read_bytes() for path in old.iterdir()} == before
-    assert newest_model(tmp_path, "model.keras", "step") == old / "model.keras"
-    assert begin_run(tmp_path, {"epochs": 3}) == (new, False)
+    assert newest_run("wgan", tmp_path) == old
+    assert begin_run(runs, {"epochs": 3}) == (new, False)
 
 
 def test_a_finished_run_is_used_again_as_the_newest_where_another_came_after_it(tmp_path, caplog):
@@ -252,7 +253,7 @@ def test_what_is_written_into_a_copy_stays_out_of_the_other_run(tmp_path, monkey
     assert len(before) > 4
     saved_twice(again)
     finish(again)
-    write_log(again / "training_log.csv", [{"epoch": 1}])
+    write_rows(again / "training_log.csv", [{"epoch": 1}])
     assert {path: path.read_bytes() for path in first.rglob("*") if path.is_file()} == before
 
 
