@@ -5,7 +5,8 @@
 
 from collections.abc import Callable
 
-from models import backend, kernels
+from models import backend
+from models.fast import kernels
 
 
 def choose_gpu_kernels(set_attribute: Callable) -> None:

@@ -41,7 +41,7 @@ def build_network(options: argparse.Namespace):
 
 def build_predictor(options: argparse.Namespace):
     """Return what step 6b calls for each micrograph."""
-    return fast_inference.prepare(build_network(options))
+    return prepare(build_network(options))
 
 
 def build_stock_predictor(options: argparse.Namespace):
@@ -115,6 +115,7 @@ if __name__ == "__main__":
     import numpy as np
 
     from benchmarks.floor import floor
-    from models import fast_inference, multires_unet
+    from models import multires_unet
+    from models.fast.inference import prepare
 
     main(chosen)

@@ -112,14 +112,7 @@ if __name__ == "__main__":
     from torch.utils import _python_dispatch as python_dispatch
 
     from benchmarks.pretended_gpu import choose_gpu_kernels, let_meta_train
-    from models import (
-        augmentation,
-        backend,
-        cyclegan,
-        image_pool,
-        multires_unet,
-        wgan_gp,
-    )
+    from models import augmentation, backend, cyclegan, image_pool, multires_unet, wgan_gp
 
     choose_gpu_kernels(setattr)
     let_meta_train(setattr)

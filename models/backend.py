@@ -1,8 +1,7 @@
 """What TensorFlow and PyTorch do differently: gradients, compilation, devices.
 
 The networks and their training steps are written once, in ``keras.ops`` and Keras layers, on top
-of the functions here; the layers' fast paths are in ``convolutions.py``, ``block_convolutions.py``,
-``kernels.py``, ``normalization.py`` and ``triton_normalization.py``.
+of the functions here; the layers' fast paths are in ``models/fast/``.
 """
 
 import contextlib
@@ -11,7 +10,7 @@ import os
 import numpy as np
 
 from models.available_cores import available_cores
-from models.process_memory import keep_freed_memory
+from models.fast.process_memory import keep_freed_memory
 
 
 @contextlib.contextmanager
@@ -129,7 +128,7 @@ def compile_step(step, use_xla=None):
     TensorFlow traces it into one graph; ``use_xla`` True compiles that with XLA, which fuses the
     passes over memory between the convolutions; None is what ``set_up_devices`` was told, by
     default True on a GPU, unless kernels are to be deterministic. PyTorch runs the step as it is on
-    a CPU, and records it on a GPU (`models.recorded_steps`), where cuDNN looks for the fastest
+    a CPU, and records it on a GPU (`models.fast.recorded_steps`), where cuDNN looks for the fastest
     kernels from then on, in all that this process computes.
     """
     if BACKEND == "torch":
@@ -137,7 +136,7 @@ def compile_step(step, use_xla=None):
         torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
         if not torch.cuda.is_available() or not has_gpu():
             return step
-        from models.recorded_steps import RecordedStep  # which imports this module
+        from models.fast.recorded_steps import RecordedStep  # which imports this module
 
         return RecordedStep(step)
     if use_xla is None:

@@ -17,11 +17,11 @@ from keras import ops
 from models import backend, layers
 from models.augmentation import augment
 from models.cyclegan_networks import build_discriminator, build_generator
+from models.fast.lean_networks import run_through
+from models.fast.optimizers import Adam
 from models.image_pool import ImagePool
 from models.initial_weights import initialise_weights, seed_of_layer
-from models.lean_networks import run_through
 from models.losses import crossentropy
-from models.optimizers import Adam
 
 
 class CycleGan(keras.Model):

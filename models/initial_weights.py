@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from models import lean_networks
+from models.fast import lean_networks
 
 
 def seed_of_layer(seed, network_name, number):

@@ -1,7 +1,7 @@
 """The layers of the networks: Keras layers with fast paths, and a few of our own.
 
-The subclasses of Keras layers do the same mathematics by ``convolutions.py``, ``kernels.py`` and
-others beside them, where those are faster; the tests hold each against the plain Keras layer.
+The subclasses of Keras layers do the same mathematics by the modules of ``models/fast/``, where
+those are faster; the tests hold each against the plain Keras layer.
 ``Sum`` and ``Concatenation`` take their inputs one by one: a list of tensors passed through
 ``keras.tree`` is kept alive by torch until Python's garbage collector runs.
 """
@@ -11,7 +11,8 @@ import contextlib
 import keras
 from keras import ops
 
-from models import backend, block_convolutions, convolutions, kernels, normalization
+from models import backend
+from models.fast import block_convolutions, convolutions, kernels, normalization
 
 register = keras.saving.register_keras_serializable(package="particles")
 TORCH = backend.BACKEND == "torch"

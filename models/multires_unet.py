@@ -9,10 +9,10 @@ import keras
 from keras import ops
 
 from models import backend, layers
+from models.fast.lean_networks import run_through
+from models.fast.optimizers import Adam
 from models.initial_weights import initialise_weights
-from models.lean_networks import run_through
 from models.losses import crossentropy
-from models.optimizers import Adam
 
 ALPHA = 1.67  # width of a MultiRes block in units of its UNet's filters
 

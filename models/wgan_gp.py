@@ -10,9 +10,9 @@ import numpy as np
 from keras import ops
 
 from models import backend, layers
+from models.fast.lean_networks import predict, run_through
+from models.fast.optimizers import Adam
 from models.initial_weights import initialise_weights, seed_of_layer
-from models.lean_networks import predict, run_through
-from models.optimizers import Adam
 
 OUTLINES_AT_A_TIME = 64  # as fast as 256, in 0.7 GB less memory
 EPSILON = 1e-12  # under the root of the gradient's norm, whose slope is infinite at zero

@@ -12,7 +12,8 @@ import cv2
 import keras
 import numpy as np
 
-from models import backend, fast_inference
+from models import backend
+from models.fast.inference import prepare
 from models.precision import fit_to_processor
 from pipeline.progress import progress
 from pipeline.tiles import iterate_tiles, stitch_tiles, tile_positions
@@ -60,7 +61,7 @@ def load_predictor(path, use_gpu):
         _say_once("no GPU in use: computing on the CPU")
     network = load_network(path, use_gpu)
     with _device(use_gpu):
-        return fast_inference.prepare(network)
+        return prepare(network)
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.lean_networks import predict
+from models.fast.lean_networks import predict
 from pipeline.image_files import list_images, read_image
 from pipeline.training.preview_sheets import contact_sheet, outline_overlay
 from pipeline.training_data.gan_images import (

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from benchmarks.plain_layers import plain_layers
-from models import lean_networks
 from models.cyclegan_networks import build_discriminator, build_generator
+from models.fast import lean_networks
 from models.initial_weights import initialise_weights
 from models.multires_unet import build_multires_unet
 

@@ -7,15 +7,8 @@ import sys
 
 import numpy as np
 
-from models import (
-    augmentation,
-    backend,
-    cyclegan,
-    image_pool,
-    lean_networks,
-    multires_unet,
-    wgan_gp,
-)
+from models import augmentation, backend, cyclegan, image_pool, multires_unet, wgan_gp
+from models.fast import lean_networks
 
 STEPS = 3
 # Half of the GANs' and a tenth of the UNet's default: rounding grows with each step. With the

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models import augmentation, backend, cyclegan, lean_networks
+from models import augmentation, backend, cyclegan
+from models.fast import lean_networks
+from models.fast.lean_networks import run_through
 from models.image_pool import draw_pool_choices
-from models.lean_networks import run_through
 
 NEITHER = 0.5  # the chance of no shift, no change of grey
 AWAY = 0.0  # of a hole: half of it hangs over the edge

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from models import lean_networks
 from models.cyclegan_networks import build_generator
+from models.fast import lean_networks
 from models.initial_weights import align_contrast, initialise_weights, seed_of_layer
 
 

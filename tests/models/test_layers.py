@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models import backend, block_convolutions, convolutions, kernels, layers, normalization
+from models import backend, layers
+from models.fast import block_convolutions, convolutions, kernels, normalization
 
 
 def outputs_and_gradients(layer, x, training=False):

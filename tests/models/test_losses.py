@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models import backend, cyclegan, lean_networks, multires_unet, wgan_gp
+from models import backend, cyclegan, multires_unet, wgan_gp
+from models.fast import lean_networks
 
 
 @pytest.fixture

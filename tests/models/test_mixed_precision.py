@@ -4,15 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from models import (
-    augmentation,
-    backend,
-    cyclegan,
-    image_pool,
-    lean_networks,
-    multires_unet,
-    wgan_gp,
-)
+from models import augmentation, backend, cyclegan, image_pool, multires_unet, wgan_gp
+from models.fast import lean_networks
 
 
 @pytest.fixture

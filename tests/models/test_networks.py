@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from models import backend, cyclegan, layers, lean_networks, multires_unet, wgan_gp
+from models import backend, cyclegan, layers, multires_unet, wgan_gp
+from models.fast import lean_networks
 
 
 def test_wgan_parameter_counts():

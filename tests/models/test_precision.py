@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from models import backend, lean_networks, precision
+from models import backend, precision
+from models.fast import lean_networks
 from models.multires_unet import build_multires_unet
 from models.precision import choose_precision, computing_in, fit_to_processor
 

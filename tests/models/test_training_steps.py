@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models import backend, cyclegan, lean_networks, wgan_gp
+from models import backend, cyclegan, wgan_gp
+from models.fast import lean_networks
 
 RATE = 1e-4  # so small that a step downhill is downhill
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models import lean_networks
+from models.fast import lean_networks
 from pipeline import train_cyclegan
 from pipeline.image_files import list_images, write_image
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph

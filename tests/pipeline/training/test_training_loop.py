@@ -14,7 +14,7 @@ import pytest
 from keras import ops
 
 from models import augmentation, cyclegan, image_pool, multires_unet, wgan_gp
-from models.optimizers import Adam
+from models.fast.optimizers import Adam
 from pipeline.training import training_loop, training_runs
 from pipeline.training.training_loop import random_numbers, shuffled_indices, train
 

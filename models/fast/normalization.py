@@ -8,8 +8,9 @@ derivatives); Ulyanov et al., arXiv 1607.08022.
 
 from keras import ops
 
-from models import backend, triton_normalization
+from models import backend
 from models.backend import BACKEND, tf, torch
+from models.fast import triton_normalization
 
 # Of multiples of so many channels TensorFlow's batch normalisation is fast on a CPU.
 CHANNELS_AT_A_TIME = 16

@@ -8,8 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from models import fast_inference, layers, lean_networks, wgan_gp
+from models import layers, wgan_gp
 from models.cyclegan_networks import build_generator
+from models.fast import inference as fast_inference
+from models.fast import lean_networks
 from models.multires_unet import build_multires_unet
 
 SIZES = ((2, 64, 48), (1, 33, 17), (1, 50, 80))
@@ -138,5 +140,5 @@ def test_a_saved_network_is_prepared_again_and_again(policy, tmp_path):
     )
     # bfloat16 has 8 bits; folded or not, the network is 0.006 off its float32 twin.
     tolerance = "2e-5" if policy == "float32" else "0.03"
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     subprocess.run([sys.executable, "-c", code, tmp_path, tolerance], cwd=root, check=True)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from models import backend, layers
-from models.lean_networks import nodes_in_order, run_through
+from models.fast.lean_networks import nodes_in_order, run_through
 
 
 def prepare(network):

@@ -10,7 +10,7 @@ import pytest
 
 from models import backend, layers
 from models.cyclegan_networks import build_discriminator, build_generator
-from models.lean_networks import run_through
+from models.fast.lean_networks import run_through
 from models.multires_unet import build_multires_unet
 
 

@@ -10,7 +10,7 @@ from keras import ops
 
 from models import backend
 from models.backend import BACKEND, tf
-from models.convolutions import convolution
+from models.fast.convolutions import convolution
 
 BLOCK = 4  # pixels, along each side
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from models import backend, triton_normalization
+from models import backend
+from models.fast import triton_normalization
 
 torch = backend.torch
 pytestmark = pytest.mark.skipif(torch is None, reason="the kernels are for PyTorch")
@@ -23,9 +24,9 @@ pytestmark = pytest.mark.skipif(torch is None, reason="the kernels are for PyTor
 def test_they_compute_the_formula_and_its_gradients(kind, rounding):
     # In a process of its own: what is interpreted is decided when Triton is imported.
     printed = subprocess.run(
-        [sys.executable, "-m", "tests.models.compute_by_triton", kind],
+        [sys.executable, "-m", "tests.models.fast.compute_by_triton", kind],
         env=os.environ | {"TRITON_INTERPRET": "1"},
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         stdout=subprocess.PIPE,
         check=True,
     ).stdout

@@ -1,6 +1,6 @@
 """Run the kernels of triton_normalization.py by Triton's interpreter, beside the formulas.
 
-    TRITON_INTERPRET=1 python -m tests.models.compute_by_triton float32
+    TRITON_INTERPRET=1 python -m tests.models.fast.compute_by_triton float32
 
 Prints a line of JSON for each case: its shape, what is added to x, and how far y, its statistics
 and the gradients of x, gamma and beta are from those in float64, as shares of these.
@@ -14,7 +14,7 @@ os.environ["KERAS_BACKEND"] = "torch"
 
 import torch
 
-from models import triton_normalization
+from models.fast import triton_normalization
 
 EPSILON = 1e-5
 # One part and several, a block of channels and several, numbers that fill blocks and do not.

@@ -7,7 +7,7 @@ All image tensors are (batch, height, width, channels), for torch permuted views
 import numpy as np
 
 from models.backend import BACKEND, tf, torch
-from models.recorded_steps import random_generator
+from models.fast.recorded_steps import random_generator
 
 functional = torch and torch.nn.functional
 

@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from models import backend, recorded_steps
+from models import backend
+from models.fast import recorded_steps
 
 torch = backend.torch
 pytestmark = pytest.mark.skipif(torch is None, reason="TensorFlow compiles its steps")

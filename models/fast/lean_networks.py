@@ -52,7 +52,7 @@ def predict(network, x):
     """Return ``network(x)`` in inference mode, NumPy in and out, float32.
 
     ``network`` is a functional ``keras.Model`` of one input and one output. It runs as it is; for
-    many images ``fast_inference.prepare`` makes it ready first.
+    many images ``inference.prepare`` makes it ready first.
     """
     return backend.run_without_gradients(lambda x: run_through(network, x), x)
 

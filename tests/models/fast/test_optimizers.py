@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from models import backend
-from models.optimizers import Adam
+from models.fast.optimizers import Adam
 
 RATE, BETA_1, BETA_2, EPSILON = 0.01, 0.5, 0.9, 1e-7
 SHAPES = ((3, 3, 2, 4), (4,), (5, 2))
