@@ -272,11 +272,6 @@ def steps(run_step):
         lambda_identity=(0.5, 0.5),  # times lambda_cycle
         label_smoothing_factor=0.0,  # 0.1: discriminators are to say 0.95 and 0.05, not 1 and 0
         gaussian_noise_value=0.0,  # in the discriminators; weakens one that wins
-        # standard deviation of noise on a fake before it is translated back, as a share of the
-        # grey range, such as 0.012: against what generators hide in fakes instead of drawing it
-        cycle_noise=0.0,
-        augment_discriminators=False,  # True: shift, cut and shade what they see, if tiles are few
-        generator_ema=0.0,  # 0.995: use the weights' average over the last 200 steps, 1 / (1 - x)
         pool_size=50,  # earlier fakes shown to the discriminators; 0 for none
         learning_rate=2e-4,  # of all four networks' Adam; lower it if the losses jump
         beta_1=0.5,  # Adam's decay of the mean gradient; seldom changed

@@ -34,8 +34,7 @@ def build_step(options: argparse.Namespace):
 
     def run():
         choices = image_pool.draw_pool_choices(random, POOL_SIZE, options.batch, next(images_seen))
-        chances = augmentation.draw_chances(random, options.batch)
-        return step(backend.to_device((*tiles, *choices, chances)))
+        return step(backend.to_device((*tiles, *choices)))
 
     return run
 
@@ -60,7 +59,7 @@ if __name__ == "__main__":
 
     import numpy as np
 
-    from models import augmentation, backend, cyclegan, image_pool
+    from models import backend, cyclegan, image_pool
 
     report_training(
         f"CycleGAN step, {chosen.filters} filters", build_step, least_passes(chosen), chosen

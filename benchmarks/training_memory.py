@@ -44,7 +44,7 @@ def build_step(options: argparse.Namespace):
         model = cyclegan.build_cyclegan(options.filters, images.shape[1:])
         model.set_up(2e-4, 0.5)
         choices = image_pool.draw_pool_choices(random, 50, batch, 0)
-        arrays = images, images, *choices, augmentation.draw_chances(random, batch)
+        arrays = images, images, *choices
     else:
         model = multires_unet.build_unet(options.filters, with_centrality=True, gap_weight=10)
         model.set_up(1e-3)
@@ -112,7 +112,7 @@ if __name__ == "__main__":
     from torch.utils import _python_dispatch as python_dispatch
 
     from benchmarks.pretended_gpu import choose_gpu_kernels, let_meta_train
-    from models import augmentation, backend, cyclegan, image_pool, multires_unet, wgan_gp
+    from models import backend, cyclegan, image_pool, multires_unet, wgan_gp
 
     choose_gpu_kernels(setattr)
     let_meta_train(setattr)

@@ -9,18 +9,15 @@ micrographs, ``disc_b`` masks. Losses ``g_*_a`` are on what ``gen_a`` puts out, 
 ``d_*_a`` belong to ``disc_a``.
 """
 
-import contextlib
-
 import keras
 from keras import ops
 
-from models import backend, layers
-from models.augmentation import augment
+from models import backend
 from models.cyclegan_networks import build_discriminator, build_generator
 from models.fast.lean_networks import run_through
 from models.fast.optimizers import Adam
 from models.image_pool import ImagePool
-from models.initial_weights import initialise_weights, seed_of_layer
+from models.initial_weights import initialise_weights
 from models.losses import crossentropy
 
 
@@ -41,9 +38,6 @@ class CycleGan(keras.Model):
         lambda_identity=(0.5, 0.5),
         label_smoothing_factor=0.0,
         use_binary_crossentropy=False,
-        cycle_noise=0.0,
-        augment_discriminators=False,
-        seed=None,
     ):
         super().__init__()
         if use_binary_crossentropy and any(lambda_identity):
@@ -59,33 +53,16 @@ class CycleGan(keras.Model):
         self.real_target = 1.0 - label_smoothing_factor / 2.0
         self.fake_target = label_smoothing_factor / 2.0
         self.use_binary_crossentropy = use_binary_crossentropy
-        self.augment_discriminators = augment_discriminators
-        # A fake can carry its original as a faint code; noise drowns it (arXiv 1712.02950).
-        self.noise_a, self.noise_b = (
-            layers.GaussianNoise(
-                cycle_noise * grey_range,
-                seed=seed_of_layer(seed, "cycle", number),
-                dtype="float32",
-            )
-            for number, grey_range in enumerate((2.0, 1.0 if use_binary_crossentropy else 2.0))
-        )
         self.pool_size = pool_size
         if pool_size:
             self.pool_a = ImagePool(pool_size, image_shape)
             self.pool_b = ImagePool(pool_size, image_shape)
         self.built = True
 
-    def set_up(self, learning_rate, beta_1, generator_ema=0.0):
-        """Make the four Adam optimisers, with their state, so that a checkpoint can fill it.
-
-        Those of the generators keep an exponential moving average of the weights with the momentum
-        ``generator_ema``; 0 is none.
-        """
+    def set_up(self, learning_rate, beta_1):
+        """Make the four Adam optimisers, with their state, so that a checkpoint can fill it."""
         for name in ("gen_a", "gen_b", "disc_a", "disc_b"):
-            averaging = {}
-            if generator_ema and name.startswith("gen"):
-                averaging = {"use_ema": True, "ema_momentum": generator_ema}
-            optimizer = Adam(learning_rate, beta_1=beta_1, **averaging)
+            optimizer = Adam(learning_rate, beta_1=beta_1)
             optimizer.build(getattr(self, name).trainable_variables)
             setattr(self, f"{name}_optimizer", optimizer)
 
@@ -93,39 +70,16 @@ class CycleGan(keras.Model):
         """Return the four optimisers, for the learning rate schedule."""
         return [getattr(self, f"{n}_optimizer") for n in ("gen_a", "gen_b", "disc_a", "disc_b")]
 
-    @contextlib.contextmanager
-    def averaged_generators(self):
-        """Within, the generators have the moving averages of their weights, if any are kept.
-
-        Averages draw better than the last weights do: Yazici et al., arXiv 1806.04498.
-        """
-        pairs = (self.gen_a, self.gen_a_optimizer), (self.gen_b, self.gen_b_optimizer)
-        if not self.gen_a_optimizer.use_ema:
-            yield
-            return
-        last = [generator.get_weights() for generator, _ in pairs]
-        for generator, optimizer in pairs:
-            optimizer.finalize_variable_values(generator.trainable_variables)
-        try:
-            yield
-        finally:
-            for (generator, _), weights in zip(pairs, last, strict=True):
-                generator.set_weights(weights)
-
     def train_step(self, batch):
         """Update both generators on their joint loss, then both discriminators.
 
-        ``batch`` is (micrographs (b, h, w, 1), masks (b, h, w, 1), slots, take_old, store_new,
-        chances). Three are (2, b), for the pools of A and B (see ``image_pool.draw_pool_choices``);
-        ``chances`` (2, 3, b, n) decide how the images of A and B are augmented where a
-        discriminator sees them: fakes for the generators' loss, real ones, fakes for its own (see
-        ``augmentation.draw_chances``).
+        ``batch`` is (micrographs (b, h, w, 1), masks (b, h, w, 1), slots, take_old, store_new);
+        the last three are (2, b), for the pools of A and B (see ``image_pool.draw_pool_choices``).
         """
-        real_a, real_b, slots, take_old, store_new, chances = batch
+        real_a, real_b, slots, take_old, store_new = batch
         variables = (self.gen_a.trainable_variables, self.gen_b.trainable_variables)
         (_, (losses, fake_a, fake_b)), gradients = backend.value_and_gradients(
-            lambda: self._generators_loss(real_a, real_b, chances[:, 0]),
-            variables[0] + variables[1],
+            lambda: self._generators_loss(real_a, real_b), variables[0] + variables[1]
         )
         count = len(variables[0])
         self.gen_a_optimizer.apply(gradients[:count], variables[0])
@@ -134,21 +88,11 @@ class CycleGan(keras.Model):
         if self.pool_size:
             fake_a = self.pool_a.query(fake_a, slots[0], take_old[0], store_new[0])
             fake_b = self.pool_b.query(fake_b, slots[1], take_old[1], store_new[1])
-        for side, real, fake, chance in (
-            ("a", real_a, backend.stop_gradient(fake_a), chances[0]),
-            ("b", real_b, backend.stop_gradient(fake_b), chances[1]),
-        ):
-            real, fake = self._show(real, side, chance[1]), self._show(fake, side, chance[2])
-            losses.update(self._update_discriminator(side, real, fake))
+        for side, real, fake in (("a", real_a, fake_a), ("b", real_b, fake_b)):
+            losses.update(self._update_discriminator(side, real, backend.stop_gradient(fake)))
         return losses
 
-    def _show(self, images, side, chances):
-        """Return images of a side, (b, h, w, 1), as its discriminator sees them."""
-        if not self.augment_discriminators:
-            return images
-        return augment(images, chances, change_grey=side == "a")
-
-    def _generators_loss(self, real_a, real_b, chances):
+    def _generators_loss(self, real_a, real_b):
         size = real_a.shape[0]
         has_identity = any(self.lambda_identity)
         # One pass for translation and identity: larger batches, and the instance norm keeps
@@ -156,11 +100,11 @@ class CycleGan(keras.Model):
         from_a = run_through(self.gen_a, _join(real_a, real_b, has_identity), training=True)
         from_b = run_through(self.gen_b, _join(real_b, real_a, has_identity), training=True)
         fake_b, fake_a = from_a[:size], from_b[:size]
-        again_a = run_through(self.gen_b, self.noise_b(fake_b, training=True), training=True)
-        again_b = run_through(self.gen_a, self.noise_a(fake_a, training=True), training=True)
+        again_a = run_through(self.gen_b, fake_b, training=True)
+        again_b = run_through(self.gen_a, fake_a, training=True)
 
-        on_a = run_through(self.disc_a, self._show(fake_a, "a", chances[0]), training=True)
-        on_b = run_through(self.disc_b, self._show(fake_b, "b", chances[1]), training=True)
+        on_a = run_through(self.disc_a, fake_a, training=True)
+        on_b = run_through(self.disc_b, fake_b, training=True)
         adv_a = _squared_distance(on_b, self.real_target)
         adv_b = _squared_distance(on_a, self.real_target)
         cyc_a = self._mask_distance(real_b, again_b) * self.lambda_cycle[1]
@@ -256,7 +200,6 @@ def build_cyclegan(
         generators,
         discriminators,
         image_shape=image_shape,
-        seed=seed,
         use_binary_crossentropy=use_binary_crossentropy,
         **options,
     )

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from models.augmentation import draw_chances
 from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
 from models.initial_weights import align_contrast
@@ -52,9 +51,6 @@ def train_cyclegan(
     lambda_identity,
     label_smoothing_factor,
     gaussian_noise_value,
-    cycle_noise,
-    augment_discriminators,
-    generator_ema,
     pool_size,
     learning_rate,
     beta_1,
@@ -121,23 +117,20 @@ def train_cyclegan(
             lambda_cycle=lambda_cycle,
             lambda_identity=lambda_identity,
             label_smoothing_factor=label_smoothing_factor,
-            cycle_noise=cycle_noise,
-            augment_discriminators=augment_discriminators,
         )
     coding = invert_images, use_binary_crossentropy
     if same_contrast:
         sides = _sides(files_a, files_b, coding)
         for generator, side in zip((model.gen_a, model.gen_b), sides, strict=True):
             align_contrast(generator, _some_tiles(*side))
-    model.set_up(learning_rate, beta_1, generator_ema)
+    model.set_up(learning_rate, beta_1)
 
     def rate(epoch):
         return learning_rate * linear_decay(epoch, epochs, constant_learning_rate_share)
 
     def after_epoch(epoch, rows):
-        with model.averaged_generators():
-            for name, sheet in preview_sheets(model, cyclegan_dir / "data", *coding):
-                write_image(sheets_folder / f"{name}_Epoch_{epoch + 1:05d}.png", sheet)
+        for name, sheet in preview_sheets(model, cyclegan_dir / "data", *coding):
+            write_image(sheets_folder / f"{name}_Epoch_{epoch + 1:05d}.png", sheet)
 
     train(
         model,
@@ -152,11 +145,10 @@ def train_cyclegan(
         description="CycleGAN",
         shown=SHOWN_LOSSES,
     )
-    with model.averaged_generators():
-        fakes = translate_test_tiles(model, cyclegan_dir / "data", *coding)
-        act_on_failure(describe_translations(*fakes), when_failed)
-        for network, name in zip((model.gen_b, model.gen_a), MODELS, strict=True):
-            save_model(network, run_folder / name)
+    fakes = translate_test_tiles(model, cyclegan_dir / "data", *coding)
+    act_on_failure(describe_translations(*fakes), when_failed)
+    for network, name in zip((model.gen_b, model.gen_a), MODELS, strict=True):
+        save_model(network, run_folder / name)
 
 
 def _training_files(data_dir):
@@ -213,7 +205,7 @@ def _batch_maker(files_a, files_b, coding, batch_size, pool_size, seed):
         images_seen = (epoch * steps_per_epoch + step) * batch_size
         random = random_numbers(seed, epoch, step)
         pool_choices = draw_pool_choices(random, pool_size, batch_size, images_seen)
-        return (*tiles, *pool_choices, draw_chances(random, batch_size))
+        return (*tiles, *pool_choices)
 
     return make_batch
 

@@ -104,9 +104,6 @@ ADVANCED = {
         "beta_1": 0.5,
         "constant_learning_rate_share": 0.75,
         "same_contrast": True,  # ours, on; those from here on off
-        "cycle_noise": 0.0,
-        "augment_discriminators": False,
-        "generator_ema": 0.0,
     },
     "4": {"cyclegan_model": None, "min_overlap": 2, "manage_overlap_mode": 2},
     "5": {"threshold": -1, "watershed_lines": True, "min_distance": Both((9, 5))},

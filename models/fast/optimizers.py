@@ -26,9 +26,7 @@ def _in_order_of(value, gradient):
 
 
 class Adam(keras.optimizers.Adam):
-    """Adam, with a moving average of the weights if asked for (``use_ema``, ``ema_momentum``).
-
-    Not for ``amsgrad``, which no network here asks for.
+    """Adam, without ``amsgrad``, which no network here asks for.
 
     Source: Kingma and Ba, ICLR 2015, in the form before its section 2.1, as in Keras.
     """
@@ -106,12 +104,3 @@ class Adam(keras.optimizers.Adam):
                 kept = 1.0 - self._learning_rate.value * self.weight_decay
                 values = [one.value for one in variables if self._use_weight_decay(one)]
                 backend.torch._foreach_mul_(values, kept)
-
-        @backend.torch.no_grad()
-        def _update_model_variables_moving_average(self, trainable_variables):
-            averages = [average.value for average in self._model_variables_moving_average]
-            # The first average is the first weights.
-            momentum = self.ema_momentum * (self.iterations.value != 0)
-            weights = [1.0 - momentum.float()] * len(averages)
-            values = [variable.value for variable in trainable_variables]
-            backend.torch._foreach_lerp_(averages, values, weights)

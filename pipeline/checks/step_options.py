@@ -110,9 +110,6 @@ KEYWORD_CHECKS: dict[str, Check] = {
     # At 1 real and fake have the same target, and nothing is learned.
     "label_smoothing_factor": number(0, 1, below=True),
     "gaussian_noise_value": SHARE,
-    "cycle_noise": number(0, 0.5),
-    "augment_discriminators": YES_NO,
-    "generator_ema": number(0, 1, below=True),
     "pool_size": whole_number(0),
     "constant_learning_rate_share": SHARE,
     "use_dataloader": YES_NO,

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from models import augmentation, backend, cyclegan, image_pool, multires_unet, wgan_gp
+from models import backend, cyclegan, image_pool, multires_unet, wgan_gp
 from models.fast import lean_networks
 
 STEPS = 3
@@ -53,17 +53,15 @@ def main():
     result |= {f"loss wgan {k}": v for k, v in losses_of(wgan, [batch] * STEPS).items()}
 
     # 52 and 60 are no multiples of 8: padding and cropping take part.
-    options = {"use_skip_connection": True, "augment_discriminators": True, "pool_size": 3}
+    options = {"use_skip_connection": True, "pool_size": 3}
     gan = cyclegan.build_cyclegan(4, (52, 60, 1), seed=3, **options)
-    gan.set_up(RATE, 0.5, generator_ema=0.9)
+    gan.set_up(RATE, 0.5)
     image = noise(random, 2, 52, 60, 1)
     for name in ("gen_a", "gen_b", "disc_a", "disc_b"):
         result[f"cyclegan {name}"] = lean_networks.predict(getattr(gan, name), image)
     tiles = noise(random, 2, 52, 60, 1), noise(random, 2, 52, 60, 1)
-    chances = augmentation.draw_chances(random, 2)
     batches = [
-        (*tiles, *image_pool.draw_pool_choices(random, 3, 2, 2 * step), chances)
-        for step in range(STEPS)
+        (*tiles, *image_pool.draw_pool_choices(random, 3, 2, 2 * step)) for step in range(STEPS)
     ]
     result |= {f"loss cyclegan {k}": v for k, v in losses_of(gan, batches).items()}
 

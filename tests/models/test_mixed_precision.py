@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from models import augmentation, backend, cyclegan, image_pool, multires_unet, wgan_gp
+from models import backend, cyclegan, image_pool, multires_unet, wgan_gp
 from models.fast import lean_networks
 
 
@@ -28,13 +28,11 @@ def wgan(random):
 
 
 def gan(random):
-    options = {"use_skip_connection": True, "cycle_noise": 0.02, "augment_discriminators": True}
-    model = cyclegan.build_cyclegan(2, (48, 48, 1), pool_size=2, **options)
+    model = cyclegan.build_cyclegan(2, (48, 48, 1), pool_size=2, use_skip_connection=True)
     model.set_up(2e-4, 0.5)
     choices = image_pool.draw_pool_choices(random, 2, 2, 0)
-    chances = augmentation.draw_chances(random, 2)
     tiles = noise(random, 2, 48, 48, 1), noise(random, 2, 48, 48, 1)
-    return model, ("gen_a", "gen_b", "disc_a", "disc_b"), (*tiles, *choices, chances)
+    return model, ("gen_a", "gen_b", "disc_a", "disc_b"), (*tiles, *choices)
 
 
 def unet(random):

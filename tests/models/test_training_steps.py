@@ -30,8 +30,7 @@ def gan(random, **options):
     model.set_up(0.0, 0.5)
     images = random.uniform(-1, 1, (2, 2, 48, 48, 1)).astype(np.float32)
     unused = np.zeros((2, 2), np.float32)
-    chances = np.zeros((2, 3, 2, 6), np.float32)
-    return model, ("gen_a", "gen_b", "disc_a", "disc_b"), (*images, *[unused] * 3, chances)
+    return model, ("gen_a", "gen_b", "disc_a", "disc_b"), (*images, *[unused] * 3)
 
 
 def run_step(model, batch):
@@ -75,9 +74,7 @@ def test_each_generator_moves_against_its_own_gradient(random):
     gradients = []
     for generator in generators:
         variables = generator.trainable_variables
-        found = backend.value_and_gradients(
-            lambda: model._generators_loss(*images, [None, None]), variables
-        )[1]
+        found = backend.value_and_gradients(lambda: model._generators_loss(*images), variables)[1]
         gradients.append([ops.convert_to_numpy(gradient) for gradient in found])
     for optimizer in (model.gen_a_optimizer, model.gen_b_optimizer):
         optimizer.learning_rate = RATE
@@ -144,10 +141,9 @@ def test_a_discriminator_is_shown_the_old_fakes_that_were_chosen():
         disc = (model.disc_a, model.disc_b)[side]
         return np.mean(np.square(lean_networks.predict(disc, fake)))
 
-    chances = np.zeros((2, 3, 2, 6), np.float32)
     for step in range(2):
         choices = slots[step], take_old[step], store_new[step]
-        losses = run_step(model, (*images[step], *choices, chances))
+        losses = run_step(model, (*images[step], *choices))
         for side, name in enumerate(("d_fake_a", "d_fake_b")):
             expected = loss_on(side, shown[step][side])
             assert losses[name] == pytest.approx(expected, rel=1e-3)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from models.augmentation import draw_chances
 from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
 from models.multires_unet import build_unet
@@ -19,19 +18,16 @@ def wgan_steps(dropout=True):
     return [(model.train_step, (uniform(4, 32, 32, 1), uniform(3, 4, 16), uniform(2, 4, 1, 1, 1)))]
 
 
-def cyclegan_steps(generator_ema=0.0, **options):
+def cyclegan_steps(**options):
     model = build_cyclegan(2, (64, 64, 1), **options)
-    model.set_up(2e-4, 0.5, generator_ema)
+    model.set_up(2e-4, 0.5)
     tiles = uniform(2, 64, 64, 1), uniform(2, 64, 64, 1, seed=1)
-    random = np.random.default_rng(0)
-    choices = draw_pool_choices(random, 50, 2, 0)
-    return [(model.train_step, (*tiles, *choices, draw_chances(random, 2)))]
+    choices = draw_pool_choices(np.random.default_rng(0), 50, 2, 0)
+    return [(model.train_step, (*tiles, *choices))]
 
 
 def all_options_steps():
     return cyclegan_steps(
-        generator_ema=0.9,
-        augment_discriminators=True,
         use_skip_connection=True,
         use_resize_convolution=True,
         label_smoothing_factor=0.1,
@@ -40,10 +36,6 @@ def all_options_steps():
 
 def crossentropy_steps():
     return cyclegan_steps(use_binary_crossentropy=True, lambda_identity=(0.0, 0.0))
-
-
-def cycle_noise_steps():
-    return cyclegan_steps(cycle_noise=0.02)
 
 
 def discriminator_noise_steps():
@@ -69,7 +61,6 @@ ALL = [
     *ONE_A_NETWORK,
     all_options_steps,
     crossentropy_steps,
-    cycle_noise_steps,
     discriminator_noise_steps,
     weight_decay_steps,
 ]

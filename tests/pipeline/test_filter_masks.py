@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.files.csv_tables import read_table
+from pipeline.filter_masks import _mean as mean_of_known
 from pipeline.filter_masks import filter_masks
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.particle_masks import label_particles
@@ -434,3 +435,8 @@ def test_masks_of_enlarged_micrographs_come_out_in_their_own_size(folders):
     assert np.mean((mask > 0) != square(VISIBLE)) < 0.01
     with pytest.raises(ValueError, match=r"80 x 120.*40 x 60.*with the same IMAGE_CROP and MICROG"):
         run(folders, micrograph_scale=1.0)
+
+
+def test_a_mask_without_particles_has_no_part_in_the_mean_fidelity():
+    assert mean_of_known([float("nan"), 0.8]) == 0.8
+    assert mean_of_known([float("nan")]) == 0

@@ -11,6 +11,7 @@ from pipeline.intensities import (
     clip_contrast,
     clip_spikes,
     describe_unclipped,
+    is_flat,
     normalise,
     stretch_to_uint8,
 )
@@ -193,3 +194,11 @@ def test_more_than_one_in_ten_thousand_pixels_are_no_spikes():
     assert clip_spikes(with_pixels(60000, 1, np.uint16)).max() == 2000
     two = with_pixels(60000, 2, np.uint16)
     assert clip_spikes(two) is two
+
+
+def test_a_single_pixel_tells_nothing_and_a_small_particle_does():
+    probability = np.full((40, 40), 0.4, np.float32)
+    probability[5, 5] = 0.8
+    assert is_flat(probability)
+    probability[5:8, 5:8] = 0.8
+    assert not is_flat(probability)

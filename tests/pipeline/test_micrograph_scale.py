@@ -15,7 +15,7 @@ from pipeline.image_files import write_image
 from pipeline.micrograph_scale import in_own_pixels, scale_for_outlines, with_scale
 from pipeline.output_folders import MADE_WITH
 from pipeline.particle_masks import label_particles, to_four_connected
-from pipeline.resampling import at_scale, mask_at_size, resize, scaled_size
+from pipeline.resampling import as_cyclegan_sees, at_scale, mask_at_size, resize, scaled_size
 from simulate.outlines import prepare_particle
 
 
@@ -302,3 +302,24 @@ def test_no_particle_touches_another_at_the_new_size(mask, scale):
             for row, column in places
         ]
         assert set.intersection(*near)
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_spikes_are_clipped_before_they_are_spread(scale):
+    micrograph = np.random.default_rng(0).normal(2000, 60, (200, 250)).round().astype(np.uint16)
+    highest = micrograph.max()
+    micrograph[100, 100] = 60_000
+    assert as_cyclegan_sees(micrograph, scale).max() <= highest
+
+
+@pytest.mark.parametrize(
+    ("particles", "shape", "size", "left"),
+    [
+        ([(0, 5), (1, 0), (3, 0), (3, 2), (3, 3), (3, 5)], (4, 6), (12, 18), 0),
+        ([(0, 0), (2, 3), (3, 0), (3, 2), (3, 3)], (4, 4), (6, 6), 6),
+    ],
+)
+def test_what_is_smaller_than_a_pixel_was_is_left_out(particles, shape, size, left):
+    mask = np.zeros(shape, np.uint8)
+    mask[tuple(np.transpose(particles))] = 255
+    assert np.count_nonzero(mask_at_size(mask, size)) == left

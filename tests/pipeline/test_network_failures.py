@@ -218,7 +218,6 @@ def test_step_3_stops_if_a_generator_gives_constant_images(tmp_path, monkeypatch
     options |= dict.fromkeys(("use_binary_crossentropy", "invert_images", "same_contrast"), False)
     options |= {"lambda_cycle": (10, 10), "lambda_identity": (0.5, 0.5), "pool_size": 0}
     options |= {"label_smoothing_factor": 0.0, "gaussian_noise_value": 0.0, "beta_1": 0.5}
-    options |= {"cycle_noise": 0.0, "augment_discriminators": False, "generator_ema": 0.0}
     options |= {"learning_rate": 2e-4, "constant_learning_rate_share": 0.75, "seed": 1}
     options |= {"batch_size": 1, "epochs": 1, "filters": 1, "precision": "float32"}
     options |= {"checkpoint_minutes": 10}

@@ -26,6 +26,14 @@ def turned_rectangle(height, width, degrees):
     return (abs(along) <= width / 2) & (abs(across) <= height / 2)
 
 
+AREAS = {"area", "hull_area"}
+LENGTHS = {"perimeter", "equivalent_diameter", "min_feret_diameter", "max_feret_diameter"}
+LENGTHS |= {"major_axis_length", "minor_axis_length"}
+LENGTHS |= {
+    f"min_{of}_rectangle_{side}" for of in ("feret", "area") for side in ("width", "length")
+}
+
+
 def only(table):
     """The row of a table with one particle."""
     assert len(table["label"]) == 1
@@ -149,6 +157,15 @@ def test_an_l_shape():
     assert found["max_feret_diameter"] == pytest.approx(np.hypot(30, 30))
 
 
+def test_the_smallest_rectangle_need_not_be_the_narrowest():
+    mask = np.zeros((12, 12), bool)
+    mask[3:7, 3:7] = [[0, 0, 1, 0], [0, 1, 1, 0], [0, 1, 1, 1], [1, 1, 0, 0]]
+    row = only(measure_particles(mask))
+    narrowest = [row[f"min_feret_rectangle_{side}"] for side in ("width", "length")]
+    assert narrowest == pytest.approx([12.5**0.5, 24.5**0.5])  # at 45 degrees, 17.5 pixels large
+    assert [row[f"min_area_rectangle_{side}"] for side in ("width", "length")] == [4, 4]
+
+
 def test_a_single_pixel():
     mask = np.zeros((9, 9), bool)
     mask[4, 6] = True
@@ -186,6 +203,8 @@ def test_particles_cut_by_an_empty_frame_are_left_out_or_marked():
         mask[y : y + 3, x : x + 3] = True
     inside = measure_particles(mask)
     assert inside["centroid_x"].tolist() == [9] and not inside["touches_border"].any()
+    # 3 x 3 pixels fit into the 18 x 18 within the frame, and touch no edge, at 14 x 14 places.
+    assert inside["inclusion_weight"].tolist() == [20 * 20 / (14 * 14)]
     everything = measure_particles(mask, exclude_border=False)
     assert everything["touches_border"].tolist() == [True, False, True]
 
@@ -200,6 +219,7 @@ def test_label_maps_are_taken_as_they_are():
     table = measure_particles(labels)
     assert table["label"].tolist() == [7, 40, 60_000]
     assert table["area"].tolist() == [12, 9, 4]
+    assert to_label_map(np.array([[0, 3, 255]], np.uint8)).tolist() == [[0, 3, 255]]  # of 8 bit
 
 
 def test_masks_of_0_and_1_and_of_0_and_255_are_the_same():
@@ -211,8 +231,8 @@ def test_masks_of_0_and_1_and_of_0_and_255_are_the_same():
 
 def test_a_pixel_size_scales_lengths_and_areas_and_nothing_else():
     in_pixels, in_nm = (measure_particles(ellipse(20, 9, 30), pixel_size=one) for one in (1, 2.5))
-    for name, kind in COLUMNS.items():
-        scale = {"length": 2.5, "area": 2.5**2}.get(kind, 1)
+    for name in COLUMNS:
+        scale = 2.5 if name in LENGTHS else 2.5**2 if name in AREAS else 1
         np.testing.assert_allclose(in_nm[name], in_pixels[name] * scale)
 
 

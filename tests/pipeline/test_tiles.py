@@ -122,3 +122,8 @@ def test_wrong_number_of_tiles(number):
 def test_no_tile():
     with pytest.raises(ValueError, match="no tile"):
         stitch_tiles(np.zeros((0, 4, 4, 1)), 6, 6, 0, 2)
+
+
+def test_an_average_of_integers_is_rounded_to_the_nearest():
+    tiles = np.stack([np.full((2, 6, 1), value, np.uint8) for value in (1, 2)])
+    assert stitch_tiles(tiles, 2, 10, 0, 1)[0, :, 0].tolist() == [1] * 4 + [2] * 6

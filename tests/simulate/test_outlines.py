@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from skimage.draw import disk, ellipse
 
+from simulate import outlines
 from simulate.outlines import (
     PARTICLES_PER_DIRECTION,
     PERLIN_DIRECTIONS,
@@ -237,3 +238,18 @@ def test_the_typical_core_is_that_of_the_outline_in_the_middle():
 def test_where_most_outlines_leave_no_core_the_typical_one_has_no_size():
     assert typical_core_diameter(squares(5, 5, 50), 1.0) == 0
     assert typical_core_diameter([], 1.0) == 0
+
+
+def test_a_particle_is_what_is_brighter_than_half():
+    grey = np.zeros((40, 40), np.uint8)
+    grey[10:30, 10:30] = 127
+    assert not carve_core(grey)[1].any()
+    grey[grey > 0] = 128
+    assert np.count_nonzero(carve_core(grey)[1]) == 400
+
+
+def test_random_rotation_is_by_any_angle(monkeypatch):
+    angles = []
+    monkeypatch.setattr(outlines, "prepare_particle", lambda *of: angles.append(of[-1]))
+    prepare_library(np.random.default_rng(0), np.zeros((3, 8, 8), np.uint8), "RANDOM", **SCALING)
+    assert min(angles) == 0 and max(angles) == 359

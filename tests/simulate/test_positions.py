@@ -95,3 +95,11 @@ def test_random_positions_where_nothing_passes_are_none():
 def test_unknown_grid_type_is_an_error():
     with pytest.raises(ValueError, match=r"grid_type is 'SQUARE'; .*'HEXAGONAL', 'CUBIC'"):
         positions(grid_type="SQUARE")
+
+
+def test_grid_distances_are_cut_to_whole_pixels():
+    options = {"grid_type": "CUBIC", "grid_spacing_factor": 0.25, "grid_noise_factor": 0.0}
+    options |= {"min_no_of_particles": 1, "max_no_of_particles": 1}
+    options |= {"use_perlin_noise": False, "perlin_noise_threshold": 0.5}
+    found = find_positions(np.random.default_rng(0), np.zeros((120, 200)), (40, 67), **options)
+    assert sorted(set(found[:, 1].tolist()))[:3] == [0, 16, 32]  # 0.25 of 67 is 16.75

@@ -117,3 +117,9 @@ def test_images_that_were_resized_are_named(tmp_path):
     assert "4.tif: 4 pixels, stored with 8" in warning and "set PIXEL_SIZE_NM" in warning
     # The option is what the user knows better.
     assert "wide" not in " ".join(calibrate(paths, 1.0)[2])
+
+
+@pytest.mark.parametrize(("larger", "warned"), [(1.21, True), (1.19, False)])
+def test_a_fifth_more_is_another_magnification(write, caplog, larger, warned):
+    assert check_pixel_sizes([write("a.tif", 1), write("b.tif", larger)]) == []
+    assert ("pixel sizes differ" in caplog.text) is warned

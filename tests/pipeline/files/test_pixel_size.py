@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from pipeline.files.pixel_size import SOURCES, read_pixel_size, read_stored_width
+from pipeline.files.pixel_size import (
+    SOURCES,
+    read_oblong_sides,
+    read_pixel_size,
+    read_stored_width,
+)
 
 IMAGE = np.zeros((6, 8), np.uint8)
 
@@ -28,6 +33,7 @@ def write(path, *tags, **options):
         ("7.344 nm", "7.343750e-009", 7.34375),
         ("1.250 µm", "1.2499e-006", 1249.9),
         ("500.0 pm", "9.9e-009", 0.5),  # the unnamed number is another one
+        ("7.344 nm", "7.354e-009", 7.344),  # as here, by more than rounding
     ],
 )
 def test_zeiss(tmp_path, size, exact, expected):
@@ -46,9 +52,10 @@ def test_fei_and_thermo_fisher(tmp_path, tag, section):
     assert found == (pytest.approx(1.35), "FEI or Thermo Fisher metadata")
 
 
-def test_olympus_and_jeol(tmp_path):
+@pytest.mark.parametrize("height", [2.5, 2.75])
+def test_olympus_and_jeol(tmp_path, height):
     header = struct.pack("<4s6xhhhhh6x32sH", b"SIS0", 0, 0, 1, 1, 100, b"name", 1)
-    body = struct.pack("<10xhdd8xd2x34s32s", -9, 2.5, 2.5, 1000.0, b"camera", b"type")
+    body = struct.pack("<10xhdd8xd2x34s32s", -9, 2.5, height, 1000.0, b"camera", b"type")
     block = header + struct.pack("<hhI", 1, 1, 0) + body
     path = tmp_path / "a.tif"
     tifffile.imwrite(
@@ -59,7 +66,11 @@ def test_olympus_and_jeol(tmp_path):
     start = content.index(b"SIS0")
     struct.pack_into("<I", content, start + len(header) + 4, start + len(header) + 8)
     path.write_bytes(content)
-    assert read_pixel_size(path) == (pytest.approx(2.5), "Olympus or JEOL metadata")
+    if height == 2.5:
+        assert read_pixel_size(path) == (pytest.approx(2.5), "Olympus or JEOL metadata")
+    else:
+        assert read_pixel_size(path) is None
+        assert read_oblong_sides(path) == pytest.approx((2.5, height))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +92,13 @@ def test_gatan(tmp_path, unit, factor):
     sides = [(code, 12, 1, 0.25, True) for code in (65009, 65010)]
     tifffile.imwrite(path, IMAGE, extratags=units + sides, metadata=None)
     assert read_pixel_size(path) == (pytest.approx(0.25 * factor), "Gatan metadata")
+
+
+def test_width_and_height_of_gatan_have_units_of_their_own(tmp_path):
+    units = [(65003, 1, 3, b"nm\0", True), (65004, 1, 3, b"pm\0", True)]
+    sides = [(65009, 12, 1, 0.25, True), (65010, 12, 1, 300.0, True)]
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE, extratags=units + sides, metadata=None)
+    assert read_oblong_sides(tmp_path / "a.tif") == pytest.approx((0.25, 0.3))
 
 
 def test_a_unit_of_gatan_that_is_not_known_is_told_of(tmp_path, caplog):
@@ -135,6 +153,14 @@ def test_a_stored_width_that_is_not_there_or_cannot_be_read(tmp_path):
         ("Micrometres", 400, 2.5),
         ("Angstroms", 0.04, 2.5),
         ("\\u00C5", 0.04, 2.5),
+        ("pm", 4e-4, 2.5),
+        ("picometers", 4e-4, 2.5),
+        ("mm", 4e5, 2.5),
+        ("Millimetres", 4e5, 2.5),
+        ("cm", 4e6, 2.5),
+        ("centimeter", 4e6, 2.5),
+        ("m", 4e8, 2.5),
+        ("meters", 4e8, 2.5),
     ],
 )
 def test_imagej(tmp_path, unit, per_unit, expected):
@@ -163,6 +189,24 @@ def test_ome(tmp_path, unit, expected):
     metadata |= {"PhysicalSizeY": 3.2, "PhysicalSizeYUnit": unit}
     tifffile.imwrite(path, IMAGE, ome=True, metadata=metadata)
     assert read_pixel_size(path) == (pytest.approx(expected), "OME metadata")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sides"),
+    [
+        ('PhysicalSizeX="0.5"', (500, 500)),  # in micrometres, as OME says, and square
+        ('PhysicalSizeX="0.5" PhysicalSizeY="0.75"', (500, 750)),
+        ('PhysicalSizeX="0.5" PhysicalSizeY="500" PhysicalSizeYUnit="nm"', (500, 500)),
+    ],
+)
+def test_what_ome_leaves_out_is_what_its_standard_says(tmp_path, attributes, sides):
+    xml = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+    xml += f'<Image ID="Image:0"><Pixels SizeX="8" SizeY="6" {attributes}/></Image></OME>'
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE, description=xml, metadata=None)
+    if sides[0] == sides[1]:
+        assert read_pixel_size(tmp_path / "a.tif") == (pytest.approx(sides[0]), "OME metadata")
+    else:
+        assert read_oblong_sides(tmp_path / "a.tif") == pytest.approx(sides)
 
 
 def test_resolution_in_centimetres(tmp_path):
@@ -237,6 +281,22 @@ def test_pixels_that_are_not_square_are_passed_over(tmp_path, caplog):
     text = "[Scan]\r\nPixelWidth=1e-9\r\nPixelHeight=2e-9\r\n"
     assert read_pixel_size(write(tmp_path / "a.tif", (34682, text))) is None
     assert "not square (1 x 2 nm)" in caplog.text
+
+
+@pytest.mark.parametrize(("height", "is_square"), [(1.004e-9, True), (1.006e-9, False)])
+def test_sides_that_differ_by_half_a_percent_are_no_square(tmp_path, height, is_square):
+    text = f"[Scan]\r\nPixelWidth=1e-9\r\nPixelHeight={height}\r\n"
+    path = write(tmp_path / "a.tif", (34682, text))
+    assert (read_pixel_size(path) is not None) == is_square
+    assert (read_oblong_sides(path) is None) == is_square
+
+
+def test_pixels_that_one_source_says_to_be_square_are_not_oblong(tmp_path):
+    oblong = (34682, "[Scan]\r\nPixelWidth=1e-9\r\nPixelHeight=2e-9\r\n")
+    options = {"resolution": (1e7, 1e7), "resolutionunit": "CENTIMETER"}
+    path = write(tmp_path / "a.tif", oblong, **options)
+    assert read_pixel_size(path) == (pytest.approx(1), "TIFF resolution")
+    assert read_oblong_sides(path) is None
 
 
 def test_other_formats_and_damaged_files_have_none(tmp_path, caplog):

@@ -10,6 +10,7 @@ from skimage.morphology import h_maxima
 
 from pipeline.particle_masks import close_slits, fill_holes
 from pipeline.particles import components
+from pipeline.particles import grow_particles as module
 from pipeline.particles.grow_particles import (
     LEAST_RISE,
     centrality,
@@ -223,3 +224,13 @@ def test_an_image_of_many_components_has_a_progress_of_its_own(monkeypatch, capl
         "agglomerates cut into particles: 3 in 0 s",
         "particles made solid: 3 in 0 s",
     ]
+
+
+def test_a_hole_that_opens_across_a_corner_only_is_filled(monkeypatch):
+    rows, columns = np.mgrid[:40, :40]
+    labels = (np.hypot(rows - 20, columns - 20) <= 15).astype(np.int32)
+    labels[14:26, 14:26] = 0
+    labels[range(14), range(14)] = 0  # the way out
+    monkeypatch.setattr(module, "_flood_components", lambda *of: labels.copy())
+    monkeypatch.setattr(module, "close_slits", lambda found: found)
+    assert grow_particles(np.ones((40, 40)), np.ones((40, 40)), 0.5)[20, 20] == 1

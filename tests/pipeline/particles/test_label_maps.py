@@ -147,3 +147,10 @@ def test_a_number_in_places_that_do_not_touch_is_in_pieces():
     labels[1, 6] = 2
     assert labels_in_pieces(labels)
     assert not labels_in_pieces(np.zeros((3, 3), np.uint16))
+
+
+@pytest.mark.parametrize(("largest", "is_map"), [(20, True), (22, False)])
+def test_half_of_the_numbers_up_to_the_largest_must_occur(largest, is_map):
+    numbers = np.array([*range(1, 10), largest], np.uint16).reshape(2, 5)
+    image = np.pad(np.kron(numbers, np.ones((10, 10), np.uint16)), 5)
+    assert is_label_map(image) == is_map

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.particles import number_density as module
 from pipeline.particles.number_density import number_density
+from pipeline.particles.size_distribution import FEWEST_IMAGES
 
 
 def density(counted, weights=None, areas=None, seed=0):
@@ -30,8 +31,15 @@ def test_of_one_image_it_is_poissons_interval():
     assert (low, high) == (pytest.approx(100 - 1.96 * 10, abs=2), pytest.approx(119.6, abs=2))
 
 
+def test_particles_that_the_edge_cut_count_in_the_limits_too():
+    assert density([10] * 10, weights=[12] * 10) == (12, 12, 12)
+
+
 def test_images_that_are_all_alike_leave_nothing_open():
-    assert density([50] * 10) == (50, 50, 50)
+    for number in (FEWEST_IMAGES, 10):
+        assert density([50] * number) == (50, 50, 50)
+    value, low, high = density([50] * (FEWEST_IMAGES - 1))
+    assert low < value == 50 < high
 
 
 def test_of_nothing_no_limits_are_known_and_the_seed_decides():

@@ -35,6 +35,12 @@ def test_without_filters_all_stay():
     assert stays.all() and dropped == {}
 
 
+@pytest.mark.parametrize("name", ["equivalent_diameter", "perimeter", "hull_area"])
+def test_filters_of_lengths_have_one_unit_too(name):
+    with pytest.raises(ValueError, match=f"filters: {name} would be in pixels"):
+        check_unit_of_filters({name: (10, None)}, {"a.tif": 2.5, "b.png": None})
+
+
 def test_filters_of_sizes_have_one_unit():
     sizes = {"a.tif": 2.5, "b.png": None}
     for known in ({"a.tif": 2.5}, {"b.png": None}, {}):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.filters import threshold_otsu
 
-from pipeline.particle_masks import label_particles, to_four_connected
+from pipeline.intensities import stretch_to_uint8
+from pipeline.particle_masks import label_particles, segment_particles, to_four_connected
 from pipeline.particles import unet_output
 from pipeline.particles.unet_output import otsu_of_few_particles, segment_output
 from tests.pipeline.disks_output import ALONE, RADIUS, TOUCHING, alike, disks, network_output
@@ -144,3 +145,36 @@ def test_a_flat_probability_image_gives_an_empty_mask_whatever_its_level():
     for level in (0.0, 0.3, 0.9, 1.0):
         noise = np.random.default_rng(0).normal(level, 0.004, (60, 80, 1)).astype(np.float32)
         assert not segment_output(np.clip(noise, 0, 1), -1, True, 9).any()
+
+
+def test_a_threshold_of_0_takes_all_that_is_above_0():
+    output = np.zeros((40, 40, 1), np.float32)
+    output[5:15, 5:15], output[20:30, 20:30] = 0.2, 1
+    assert np.count_nonzero(segment_output(output, 0, False, 9)) == 200
+    grey = np.rint(output[..., 0] * 255).astype(np.uint8)
+    assert np.count_nonzero(segment_particles(grey, 0, False, 9)) == 200
+
+
+@pytest.mark.parametrize(
+    ("counts", "above"),
+    [
+        ({0: 5000, 85: 4900, 255: 100}, 5000),  # 0.34 of the range is enough
+        ({0: 10_000, 75: 1000, 145: 100, 200: 10, 255: 1}, 1111),  # none has it: the best counts
+    ],
+)
+def test_the_first_cut_of_enough_contrast_counts_else_the_best(counts, above):
+    image = np.repeat(np.array(list(counts), np.uint8), list(counts.values()))
+    assert np.count_nonzero(image > otsu_of_few_particles(image)) == above
+
+
+def test_where_particles_leave_hardly_any_background_the_threshold_is_a_half():
+    probability = np.random.default_rng(0).uniform(0.85, 0.95, (100, 100)).astype(np.float32)
+    probability[0, :3] = 0.02
+    low, high = float(probability.min()), float(probability.max())
+    found = unet_output._otsu_or_half(probability, stretch_to_uint8(probability))
+    assert found == pytest.approx(255 * (0.5 - low) / (high - low))
+    # Particles of two brightnesses are not cut into these either.
+    probability = np.repeat(np.array([[0.02, 0.6, 0.85]], np.float32), (3, 5000, 5000), axis=1)
+    stretched = stretch_to_uint8(probability)
+    above = stretched > unet_output._otsu_or_half(probability, stretched)
+    assert np.count_nonzero(above) == 10_000

@@ -33,6 +33,24 @@ LEFT, RIGHT = (10, 10, 20, 20), (10, 31, 20, 20)  # a line of one pixel between
         (mask((0, 5, 30, 25)), mask(LEFT), {"found": 1}),
         (mask((10, 10, 20, 10)), mask(LEFT), {"missed": 1}),  # exactly half of it
         (mask(RIGHT), mask(LEFT), {"missed": 1, "invented": 1}),
+        # Half of a true one, and all of another, in one predicted: not merged.
+        (
+            mask((10, 20, 20, 19)),
+            mask((10, 10, 20, 20), (10, 31, 20, 8)),
+            {"missed": 1, "misshapen": 1},
+        ),
+        # Two predicted ones with half of their pixels in a true one: not split.
+        (
+            mask((10, 1, 20, 18), (10, 20, 20, 20)),
+            mask((10, 10, 20, 20)),
+            {"misshapen": 1, "invented": 2},
+        ),
+        # Cut in parts, of which one is merged with another true one: merged.
+        (
+            mask((10, 0, 20, 21), (10, 22, 20, 3), (10, 26, 20, 3)),
+            mask((10, 10, 20, 20), (10, 0, 20, 9)),
+            {"merged": 2},
+        ),
         (mask(), mask(), {}),
         (mask(), mask(LEFT), {"missed": 1}),
         (mask(LEFT), mask(), {"invented": 1}),

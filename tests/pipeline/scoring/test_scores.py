@@ -344,3 +344,20 @@ def test_the_number_without_specks_is_logged(caplog):
     comparison = compare_masks(squares(10, 12, 2, 3), squares(10, 12))
     log_scores(score_rows({"a": {AS_SAVED: comparison}}))
     assert "of particles above 9 px, as D10 to D90 are: n/n true 1.000" in caplog.text
+
+
+def test_the_mean_over_images_is_of_one_segmentation_and_of_what_is_known():
+    square, empty = np.zeros((40, 40), bool), np.zeros((40, 40), bool)
+    square[10:30, 10:30] = True
+    found, missed = compare_masks(square, square), compare_masks(empty, square)
+    rows = score_rows(
+        {
+            "a": {AS_SAVED: found, "threshold 0.5": missed},
+            "b": {AS_SAVED: missed, "threshold 0.5": missed},
+        }
+    )
+    mean = {row["segmentation"]: row for row in rows if row["image"] == "mean over images"}
+    assert mean[AS_SAVED]["iou"] == 0.5 and mean["threshold 0.5"]["iou"] == 0
+    # Of image b, where nothing was found, there is none.
+    assert mean[AS_SAVED]["d50_error"] == 0
+    assert mean[AS_SAVED]["d50_predicted_px"] == pytest.approx(2 * np.sqrt(400 / np.pi))

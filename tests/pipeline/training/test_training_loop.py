@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models import augmentation, cyclegan, image_pool, multires_unet, wgan_gp
+from models import cyclegan, image_pool, multires_unet, wgan_gp
 from models.fast.optimizers import Adam
 from pipeline.training import training_loop, training_runs
 from pipeline.training.training_loop import random_numbers, shuffled_indices, train
@@ -41,19 +41,19 @@ def wgan():
 
 
 def gan():
-    noise = {"gaussian_noise_value": 0.1, "cycle_noise": 0.02, "augment_discriminators": True}
     # TensorFlow traces the step of nine residual blocks for half a minute.
     small = partial(cyclegan.build_generator, residual_blocks=1)
     with mock.patch.object(cyclegan, "build_generator", small):
-        model = cyclegan.build_cyclegan(2, (48, 48, 1), seed=1, pool_size=3, **noise)
-    model.set_up(2e-4, 0.5, generator_ema=0.9)
+        options = {"pool_size": 3, "gaussian_noise_value": 0.1}
+        model = cyclegan.build_cyclegan(2, (48, 48, 1), seed=1, **options)
+    model.set_up(2e-4, 0.5)
 
     def make_batch(epoch, step):
         images = numbers(epoch, step, 2, 2, 48, 48, 1) * 2 - 1
         random = random_numbers(7, epoch, step)
         seen = (epoch * STEPS + step) * 2
         choices = image_pool.draw_pool_choices(random, 3, 2, seen)
-        return (*images, *choices, augmentation.draw_chances(random, 2))
+        return (*images, *choices)
 
     rates = {"learning_rate": lambda epoch: 2e-4 / (epoch + 1), "optimizers": model.optimizers()}
     return model, make_batch, rates

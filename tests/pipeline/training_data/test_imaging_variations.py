@@ -182,3 +182,18 @@ def test_a_background_that_is_even_stays_as_it_is(only):
     only()
     images = tiles()
     np.testing.assert_allclose(vary_imaging(images, np.random.default_rng(6)), images, atol=1e-6)
+
+
+def test_a_background_as_bright_as_particles_gains_a_limited_contrast():
+    place = np.stack([np.full((2, 2), 0.1), np.full((2, 2), 0.9)], -1).astype(np.float32)
+    image = np.full((8, 8), 0.99, np.float32)
+    image[2:4, 2:4] = 1
+    varied = imaging_variations._set_background(image, np.float32(0.99), place, np.float32(1))
+    assert varied.max() == pytest.approx(0.1 + 0.01 * 0.9 / 0.1, abs=1e-3)
+
+
+def test_a_blur_of_less_than_a_third_of_a_pixel_is_none():
+    image = np.zeros((9, 9), np.float32)
+    image[4, 4] = 1
+    assert imaging_variations._blur(image, 0.31)[4, 4] < 1
+    assert imaging_variations._blur(image, 0.29)[4, 4] == 1

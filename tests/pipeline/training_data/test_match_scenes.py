@@ -10,6 +10,7 @@ from pipeline.image_files import write_image
 from pipeline.training_data import mask_simulation, match_scenes
 from pipeline.training_data.match_scenes import FREQUENCY_SAMPLE, _fit_frequency, fit_options
 from pipeline.training_data.scenes import Scene
+from simulate.outlines import SCALING
 
 STEPS = (0.5, 0.7, 1.0, 1.4, 2.0)
 OPTIONS = {"perlin_noise_frequency": 8.0, "tile_height": 64, "tile_width": 96, "seed": 1}
@@ -159,3 +160,24 @@ def test_typical_are_all_outlines_that_hold_a_particle():
     core_diameter = mask_simulation._make_core_diameter(outlines, 1.0)
     # Of the square of 24 pixels, which is the middle one, two go off on each side.
     assert core_diameter(1.0) == pytest.approx(2 * 20 / np.sqrt(np.pi))
+
+
+def test_the_scale_fits_what_is_seen_of_particles_without_the_gap_around_them(monkeypatch):
+    def core(scale):
+        return 20 * scale
+
+    def seen(scale):
+        return 1.25 * (core(scale) + 4) - 4  # two gaps of two pixels
+
+    options = dict(zip(SCALING, (True, 1.0, 0.1, 0.75, 1.25), strict=True))
+    options |= {"use_perlin_noise": False, "micrograph_scale": 1.0}
+    monkeypatch.setattr(
+        match_scenes, "measure_labels", lambda size: Scene(0.1, np.nan, np.array([size]))
+    )
+    fitted = fit_options(
+        [Scene(0.1, np.nan, np.full(20, 40.0))],
+        lambda tried: lambda index, coverage: seen(match_scenes.middle_scale(tried)),
+        core,
+        options,
+    )
+    assert seen(fitted["scaling_mu"]) == pytest.approx(40, rel=0.005)

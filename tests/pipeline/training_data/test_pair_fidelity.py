@@ -114,3 +114,11 @@ def test_edges_may_lie_a_pixel_further_in_or_out(monkeypatch, shown, fidelity):
     )
     micrograph = square(shown).astype(np.uint8)
     assert measure_fidelity(square(20), micrograph, True) == pytest.approx(fidelity)
+
+
+def test_a_hole_in_a_particle_is_no_particle():
+    labels = np.zeros((60, 70), np.uint16)
+    labels[10:40, 10:40] = 1
+    labels[16:34, 16:34] = 0
+    micrograph = np.random.default_rng(0).normal(40, 3, labels.shape) + 140 * (labels > 0)
+    assert measure_fidelity(labels, micrograph.astype(np.uint8), True) == pytest.approx(1, abs=0.05)

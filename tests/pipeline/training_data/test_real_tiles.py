@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.training_data import real_tiles
 from pipeline.training_data.real_tiles import CROP, _black_level, choose_crops, try_crops
 
 
@@ -47,3 +48,14 @@ def test_of_crops_that_show_particles_those_with_most_are_not_preferred():
     chosen = choose_crops(crops, len(showing) // 2, np.random.default_rng(2))["contrast"]
     assert chosen.min() >= 0
     np.testing.assert_allclose(np.quantile(chosen, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.12)
+
+
+def test_a_crop_must_show_nine_tenths_of_what_the_image_shows(monkeypatch):
+    chance = np.linspace(0.2, 0.8, 100)[None, :]
+    covered = np.random.default_rng(0).random((100, 100)) < chance
+    monkeypatch.setattr(real_tiles, "foreground_of_micrograph", lambda *of: covered)
+    monkeypatch.setattr(real_tiles, "_contrast", lambda mask, *of: np.full(len(mask), -1.0))
+    crops = try_crops(np.full((100, 100), 100, np.uint8), 0, (20, 20), True, 200, 0)
+    shares = [covered[y : y + 20, x : x + 20].mean() for y, x in crops[["row", "column"]].tolist()]
+    shows = np.array(shares) >= 0.9 * covered.mean()
+    np.testing.assert_array_equal(crops["contrast"] >= 0, shows)

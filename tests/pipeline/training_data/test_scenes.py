@@ -176,3 +176,18 @@ def test_ks_distance_is_that_of_scipy():
     for _ in range(20):
         first, second = random.normal(0, 1, 30), random.normal(0.3, 1, 45).round(1)
         assert ks_distance(first, second) == pytest.approx(ks_2samp(first, second).statistic)
+
+
+@pytest.mark.parametrize("centre", [(50, 94), (94, 50), (5, 50), (50, 5)])
+def test_a_particle_that_any_edge_cuts_has_no_diameter(centre):
+    rows, columns = np.mgrid[:100, :100]
+    disk = np.hypot(rows - centre[0], columns - centre[1]) <= 10
+    assert len(measure_scene(disk).diameters) == 0
+
+
+def test_specks_of_less_than_30_pixels_have_no_diameter():
+    mask = np.zeros((60, 60), bool)
+    mask[10:15, 10:16] = True
+    assert len(measure_scene(mask).diameters) == 1
+    mask[14, 15] = False
+    assert len(measure_scene(mask).diameters) == 0

@@ -126,3 +126,24 @@ def test_training_needs_the_earlier_steps(tmp_path):
         unet_pairs.training_pairs(tmp_path, train_unet.MASKS)
     with pytest.raises(FileNotFoundError, match=r"run step 0 \(prepare_images\) first"):
         images_made_by("step 0 (prepare_images)", tmp_path / "trainA")
+
+
+def test_brightness_and_contrast_vary_by_up_to_a_fifth_each_by_itself():
+    images = np.full((400, 4, 4, 1), 0.5, np.float32)
+    images[:, :2] = 0.4
+    varied = unet_pairs.vary_brightness_and_contrast(images, np.random.default_rng(0))[..., 0]
+    brightness = varied.mean(axis=(1, 2)) - 0.45
+    contrast = (varied[:, 3, 0] - varied[:, 0, 0]) / 0.1 - 1
+    for change in (brightness, contrast):
+        assert change.min() == pytest.approx(-0.2, abs=0.01)
+        assert change.max() == pytest.approx(0.2, abs=0.01)
+    assert abs(np.corrcoef(brightness, contrast)[0, 1]) < 0.15
+
+
+def test_of_one_pair_nothing_can_be_learned(tmp_path):
+    for name in ("A", unet_pairs.MASKS):
+        folder = tmp_path / "generate_images" / name
+        folder.mkdir(parents=True)
+        write_image(folder / "0.tif", np.eye(8, dtype=np.uint8))
+    with pytest.raises(ValueError, match="holds 1 image; at least 2 are needed"):
+        unet_pairs.training_pairs(tmp_path, unet_pairs.MASKS)
