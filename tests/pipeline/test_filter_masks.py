@@ -440,3 +440,13 @@ def test_masks_of_enlarged_micrographs_come_out_in_their_own_size(folders):
 def test_a_mask_without_particles_has_no_part_in_the_mean_fidelity():
     assert mean_of_known([float("nan"), 0.8]) == 0.8
     assert mean_of_known([float("nan")]) == 0
+
+
+def test_holes_of_raw_masks_are_filled(folders):
+    raw = np.uint8(220) * square(VISIBLE)
+    raw[11:17, 11:17] = 0
+    for path in list_images(generated(folders, "B")):
+        write_image(path, raw)
+    run(folders, watershed_lines=False)
+    for path in list_images(folders / "Output_Masks_CycleGAN"):
+        np.testing.assert_array_equal(read_image(path) > 0, square(VISIBLE))
