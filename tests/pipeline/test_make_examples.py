@@ -14,7 +14,7 @@ def small_examples(monkeypatch):
         ("example_1.png", np.full((30, 40), 7, np.uint8), labels),
         ("example_2.tif", np.full((30, 40), 60000, np.uint16), np.zeros_like(labels)),
     ]
-    monkeypatch.setattr(module, "make_examples", lambda seed: made)
+    monkeypatch.setattr(module, "make_examples", lambda: made)
     return made
 
 
