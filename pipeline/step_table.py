@@ -40,21 +40,27 @@ NETWORKS = {
     "unet": Network("UNet", "6a", ("Checkpoint_Lowest_Loss.keras", "model.keras")),
 }
 RUNS = "Models"  # the folder of a network's runs, in its own
+
+
+def _in_runs(network):
+    return tuple(f"{{{network}_dir}}/{RUNS}/*/{file}" for file in NETWORKS[network].files)
+
+
 # What each step reads of which steps before it; of a network, or of several folders, what is made
 # last.
 INPUTS = {
-    "2": {"0": "{cyclegan_dir}/data/trainA", "1": "{wgan_dir}/Models/*/model.keras"},
+    "2": {"0": "{cyclegan_dir}/data/trainA", "1": _in_runs("wgan")[-1]},
     "3": {"0": "{cyclegan_dir}/data/trainA", "2": "{cyclegan_dir}/data/trainB"},
     "4": {
         "2": "{cyclegan_dir}/data/trainB",
-        "3": "{cyclegan_dir}/Models/*/image_to_mask.keras",
+        "3": _in_runs("cyclegan")[-1],
     },
     "5": {"2": "{cyclegan_dir}/data/trainB", "4": "{cyclegan_dir}/generate_images/B"},
     "6a": {
         "4": "{cyclegan_dir}/generate_images/A",
         "5": "{cyclegan_dir}/generate_images/Synthetic_Masks_Filtered",
     },
-    "6b": {"6a": "{unet_dir}/Models/*/model.keras"},
+    "6b": {"6a": _in_runs("unet")[-1]},
     "7": {"6b": "{masks_dir}"},
     "8": {"6b": "{masks_dir}", "7": "{results_dir}/*/particles.csv"},
 }
@@ -80,12 +86,9 @@ DECIDED_BY_SCENES = ("perlin_noise_threshold", "min_no_of_particles", "max_no_of
 # What each step leaves; of files in run folders (*) those in the latest.
 OUTPUTS = {
     "0": ("{cyclegan_dir}/data/trainA", "{cyclegan_dir}/data/testA"),
-    "1": ("{wgan_dir}/Models/*/model.keras",),
+    "1": _in_runs("wgan"),
     "2": tuple(f"{{cyclegan_dir}}/data/{name}" for name in ("trainB", "labelsB", "testB")),
-    "3": (
-        "{cyclegan_dir}/Models/*/image_to_mask.keras",
-        "{cyclegan_dir}/Models/*/mask_to_image.keras",
-    ),
+    "3": _in_runs("cyclegan"),
     "4": ("{cyclegan_dir}/generate_images/A", "{cyclegan_dir}/generate_images/B"),
     "5": (
         "{cyclegan_dir}/generate_images/A_blurred",
@@ -94,10 +97,7 @@ OUTPUTS = {
         "{cyclegan_dir}/generate_images/pairs.csv",
         "{output_dir}",
     ),
-    "6a": (
-        "{unet_dir}/Models/*/model.keras",
-        "{unet_dir}/Models/*/Checkpoint_Lowest_Loss.keras",
-    ),
+    "6a": _in_runs("unet"),
     "6b": ("{output_dir}",),
     "7": ("{results_dir}/*/particles.csv",),
     "8": ("{results_dir}/*/scores.csv",),
