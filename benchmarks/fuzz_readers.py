@@ -11,7 +11,6 @@ in JSON.
 import argparse
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -74,6 +73,8 @@ def judge_and_measure(path: Path, original: np.ndarray | None) -> tuple[str, flo
     start = time.perf_counter()
     verdict = judge(path, original)
     seconds = time.perf_counter() - start
+    import resource  # Windows has none
+
     return verdict, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -13,7 +13,6 @@ import csv
 import datetime
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -85,6 +84,8 @@ def run_script(folder: Path, backend: str) -> float:
     ended = subprocess.run(command, cwd=folder, env=environment, check=False)
     if ended.returncode:
         sys.exit(ended.returncode)
+    import resource  # Windows has none
+
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 

@@ -36,6 +36,7 @@ from pipeline.resampling import as_cyclegan_sees, mask_at_size
 from pipeline.step_table import named
 from pipeline.training_data.fake_micrographs import BLURRED, FAKES
 from pipeline.training_data.pair_fidelity import PAIRS_TABLE, describe_fidelity, measure_fidelity
+from pipeline.wording import first_names
 from simulate.mask_image import LARGEST_LABEL
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,8 @@ def filter_masks(
     the holes filled.
 
     - ``data/trainB`` with ``generate_images/A``: to ``generate_images/Synthetic_Masks_Filtered``,
-      and the label maps (of ``data/labelsB``, where they are) to ``Synthetic_Labels_Filtered``.
+      and the label maps to ``Synthetic_Labels_Filtered``: those of ``data/labelsB``, or, where
+      there are none or a mask was changed, each connected region a particle.
       ``generate_images/pairs.csv`` says of each pair how many parts of particles it had and how
       many stay, and its fidelity before the filter (`measure_fidelity`).
     - ``generate_images/B``, segmented, with the micrographs: to ``output_dir/<stem>.tif``. What
@@ -155,9 +157,12 @@ def _filter_simulated_masks(cyclegan_dir, pairs, dark_background, when_failed) -
     translated = cyclegan_dir / "generate_images"
     masks_dir = open_output_folder(translated / "Synthetic_Masks_Filtered", made_with)
     labels_dir = open_output_folder(translated / "Synthetic_Labels_Filtered", made_with)
-    rows, correlations = [], []
+    rows, correlations, changed = [], [], []
     for mask_path, micrograph_path in progress(pairs, "simulated masks filtered"):
-        labels = _read_labels(mask_path, label_maps.get(mask_path.stem))
+        labels = _read_labels(label_maps.get(mask_path.stem), read_image(mask_path))
+        if labels is None:
+            changed += [mask_path.name] if label_maps else []
+            labels = _number_particles(mask_path)
         parts = measure.label(labels, connectivity=1)
         label_of_part = np.zeros(parts.max() + 1, np.uint16)
         label_of_part[parts] = labels
@@ -171,6 +176,12 @@ def _filter_simulated_masks(cyclegan_dir, pairs, dark_background, when_failed) -
         _write_new(labels_dir / f"{mask_path.stem}.tif", label_of_part[kept])
         _write_new(masks_dir / f"{mask_path.stem}.tif", _to_mask(kept))
     write_table(translated / PAIRS_TABLE, ["mask", "parts", "kept", "fidelity"], rows)
+    if changed:
+        logger.warning(
+            "%d of %d simulated masks (%s) show other particles than their label maps, so they "
+            "were changed: their particles are numbered anew, and those that touch count as one",
+            *(len(changed), len(pairs), first_names(changed)),
+        )
     _, parts, kept, fidelities = zip(*rows, strict=True)
     before, after = sum(parts), sum(kept)
     logger.info("%d of %d parts of simulated particles show in the fake micrographs", after, before)
@@ -195,17 +206,13 @@ def _label_maps(folder: Path, masks: list[Path]) -> dict[str, Path]:
     return {mask.stem: path for mask, path in _pairs(masks, paths, f"run {STEP_2} again")}
 
 
-def _read_labels(mask_path: Path, labels_path: Path | None) -> np.ndarray:
+def _read_labels(labels_path: Path | None, mask: np.ndarray) -> np.ndarray | None:
+    """Return a mask's label map; None where there is none, or that of other particles."""
     if labels_path is None:
-        return _number_particles(mask_path)
-    labels, mask = read_image(labels_path), read_image(mask_path)
-    if labels.dtype not in (np.uint8, np.uint16) or not np.array_equal(labels > 0, mask > 0):
-        raise ValueError(
-            f"{labels_path} ({labels.shape}, {labels.dtype}) is not the label map of {mask_path}: "
-            f"expected uint16 {mask.shape}, above 0 where the mask is. Run {STEP_2} again, or "
-            f"delete {labels_path.parent} if the masks are your own."
-        )
-    return labels
+        return None
+    labels = read_image(labels_path)
+    fits = labels.dtype in (np.uint8, np.uint16) and np.array_equal(labels > 0, mask > 0)
+    return labels if fits else None
 
 
 def _number_particles(mask_path: Path) -> np.ndarray:

@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 def set_up_logging(log_file=None):
     """Say INFO and worse on the standard output, plainly; everything also in ``log_file``."""
     if hasattr(sys.stdout, "reconfigure"):  # not where a notebook shows it
-        sys.stdout.reconfigure(line_buffering=True)
+        # Redirected on Windows, it cannot hold all characters that file names have.
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     handlers = [logging.StreamHandler(sys.stdout)]
     handlers[0].setFormatter(logging.Formatter("  %(message)s"))
     if log_file is not None:
@@ -83,6 +84,9 @@ def main():
         signal.signal(signal.SIGTERM, lambda number, frame: None)
         # Shells start what runs in the background with SIGINT ignored, and Python leaves it so.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    else:
+        # It comes to all processes of a console window that is closed.
+        signal.signal(signal.SIGBREAK, signal.default_int_handler)
     end_with(job["parent"])
     with collected() as warnings:
         code = run_job(job)

@@ -117,9 +117,10 @@ def simulate_masks(
 
 
 def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:
-    """Write a label map, then its mask (0 or 255): a mask that exists is finished."""
+    """Write a label map, then its mask (0 or 255), unless there is one: it may be corrected."""
     write_image(labels_path, labels)
-    write_image(mask_path, np.where(labels > 0, 255, 0).astype(np.uint8))
+    if not mask_path.exists():
+        write_image(mask_path, np.where(labels > 0, 255, 0).astype(np.uint8))
 
 
 def _made_with(options: dict, source: Path, number: int) -> dict:

@@ -134,4 +134,5 @@ def _translate_masks(cyclegan_dir, to_image, made_with, options):
         )
         for file, fake in zip(batch, predict(encoded), strict=True):
             image = -fake[..., 0] if options["invert_images"] else fake[..., 0]
-            write_image(folder / file.name, stretch_output(image, span=2.0))
+            if not (folder / file.name).exists():  # one that is may be corrected by hand
+                write_image(folder / file.name, stretch_output(image, span=2.0))

@@ -126,6 +126,8 @@ def check_disk_space(
     places: dict[int, Path] = {}
     for name, size in estimate.items():
         place = existing_parent(options[name])
+        if not os.path.exists(place):  # which `check_write_permission` tells
+            continue
         written = bytes_written(name, options[name], calls) if options.get("RESUME") else 0
         device = place.stat().st_dev
         needed[device] += max(0, size - written)

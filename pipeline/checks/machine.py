@@ -100,10 +100,14 @@ def tell_of_idle_gpus(use_gpus: int | str | list[int]) -> None:
 
 
 def existing_parent(folder: Path) -> Path:
-    """Return the folder itself, or the nearest one above it that exists and can be seen."""
+    """Return the folder itself, or the nearest one above it that exists and can be seen.
+
+    Of a drive that is not there, its name: nothing of it exists.
+    """
     folder = Path(os.path.abspath(folder))
+    above = (folder, *folder.parents)
     # Not Path.exists, which raises an error below a folder that may not be entered.
-    return next(one for one in (folder, *folder.parents) if os.path.exists(one))
+    return next((one for one in above if os.path.exists(one)), above[-1])
 
 
 def _warn_of_masks_that_stay(name: str, folder: Path) -> None:
@@ -138,7 +142,12 @@ def check_write_permission(
         if GO_ASIDE.get(name) in numbers:
             _warn_of_masks_that_stay(name, Path(options[name]))
         for place in (existing_parent(options[name]), *filter(os.path.exists, below)):
-            if not place.is_dir():
+            if not os.path.exists(place):
+                problems.append(
+                    f"{name} is {options[name]}, but there is no {place}. Allowed is a folder on "
+                    "a drive that is there: connect it or change the option."
+                )
+            elif not place.is_dir():
                 problems.append(
                     f"{name} is {options[name]}, but {place} is a file. Allowed is a folder: "
                     "rename the file or change the option."

@@ -48,7 +48,8 @@ def fingerprint(files: Iterable[Path]) -> str:
     An accent in a name may be written either way: a copy to another system may change that.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(map(Path, files), key=composed):
+    # By the parts, as Windows takes paths for the same that differ in upper and lower case.
+    for path in sorted(map(Path, files), key=lambda path: composed(path).parts):
         digest.update(os.fsencode(composed(path).name))
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())

@@ -12,6 +12,7 @@ BATCH_SIZES = {
     "train_cyclegan": "CYCLEGAN_BATCH_SIZE",
     "train_unet": "UNET_BATCH_SIZE",
 }
+CRASHES_ON_WINDOWS = 0xC0000000  # exit codes from here on are errors that ended a process
 
 
 def in_words(error, function=None, keywords=None):
@@ -61,10 +62,11 @@ def less_memory(function, keywords):
 
 def why_ended(code, function=None, keywords=None):
     """Return what the exit code of a step's process, which is not 0, tells."""
-    if code >= 0:
+    if 0 <= code < CRASHES_ON_WINDOWS:
         return f"stopped with exit code {code}"
+    by = f"by signal {-code}" if code < 0 else f"by Windows (0x{code:08X})"
     why = ""
     if code == -9:  # what a system that runs out of memory does
         advice = less_memory(function, keywords or {}).rstrip(".")
         why = f", most often because memory ran out. {advice}"
-    return f"was ended by signal {-code}{why}. Run StartProcess.py again to go on where it was"
+    return f"was ended {by}{why}. Run StartProcess.py again to go on where it was"

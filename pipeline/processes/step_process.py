@@ -1,5 +1,6 @@
 """The process of a step, seen from the run: started with its job, told to save and stop."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -17,8 +18,10 @@ INTERRUPTED = 130  # exit code of a step that saved its state and stopped
 # Intel's MKL, which torch uses on CPUs, adds up in another order from run to run, by the memory's
 # alignment and the machine's load, unless it is told not to.
 REPEATABLE = {"MKL_CBWR": "AUTO,STRICT", "MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"}
-# What ends a run from outside: batch systems and shutdowns, and a terminal or ssh session lost.
-ENDS = ("SIGTERM", "SIGHUP")
+# What ends a run from outside: batch systems and shutdowns, and a terminal or ssh session lost
+# (on Windows, a console window closed).
+ENDS = ("SIGTERM", "SIGHUP", "SIGBREAK")
+SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def catch_ends_from_outside():
@@ -65,16 +68,23 @@ def run_in_process(folder, number, function, keywords, options, tell_lock):
     )
     tell_lock(process.pid)
     try:
-        return process.wait(), False
+        return _wait(process), False
     except KeyboardInterrupt:
         logger.info("stopping when the state is saved; press Ctrl-C again to stop at once")
         if os.name == "posix":
             process.send_signal(signal.SIGINT)
     try:
-        return process.wait(), True
+        return _wait(process), True
     except KeyboardInterrupt:
         process.kill()
         return INTERRUPTED, True
+
+
+def _wait(process):
+    """Return a process's exit code when it ends; on Windows, too, Ctrl-C interrupts it."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(SECONDS_BETWEEN_LOOKS)
 
 
 def environment_of_step():

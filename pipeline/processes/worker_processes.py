@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -56,6 +57,8 @@ def run_in_processes(function: Callable, items: Iterable, processes: int) -> Ite
 
 def _begin(parent, function):
     global _function
+    # Windows sends Ctrl-C to all processes; the step's own ends these.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with(parent)
     _function = function
 

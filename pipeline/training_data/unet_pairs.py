@@ -58,8 +58,9 @@ def _check_labels(labels: Path, mask: Path) -> None:
     if mask.is_file() and not np.array_equal(read_image(labels) > 0, read_image(mask) > 0):
         raise ValueError(
             f"{mask} shows other particles than {labels}, which the UNet would learn from: one of "
-            f"the two was changed. Change the other alike, run {named('5')} again, or "
-            'train on masks alone (UNET_TARGET = "mask", UNET_GAP_WEIGHT = 0).'
+            f"the two was changed. Change the other alike, delete the changed one and run "
+            f"{named('5')}, which makes it again, or train on masks alone "
+            '(UNET_TARGET = "mask", UNET_GAP_WEIGHT = 0).'
         )
 
 

@@ -404,12 +404,33 @@ def test_files_without_partner_are_named(folders):
         run(folders)
 
 
-def test_label_map_of_another_mask_is_named(folders):
-    path = folders / "2_CycleGAN" / "data" / "labelsB" / "00001.tif"
-    for labels in (np.roll(two_squares(), 1), two_squares()[:-1], two_squares().astype(np.float32)):
-        write_image(path, labels)
-        with pytest.raises(ValueError, match=r"00001\.tif .* is not the label map of .*00001\.tif"):
-            run(folders)
+@pytest.mark.parametrize("how", ["mask edited", "map of another", "map of another size", "floats"])
+def test_where_mask_and_label_map_differ_the_mask_is_used_as_it_is(folders, how, caplog):
+    data = folders / "2_CycleGAN" / "data"
+    mask, labels = np.uint8(255) * (two_squares() > 0), two_squares()
+    if how == "mask edited":  # a third particle, of no number, which the micrograph shows
+        mask[30:38, 8:20] = 255
+        image = micrograph(1)
+        image[30:38, 8:20] = 200
+        write_image(generated(folders, "A") / "00001.tif", image)
+        write_image(data / "trainB" / "00001.tif", mask)
+    others = {"map of another": np.roll(labels, 1), "map of another size": labels[:-1]}
+    others["floats"] = labels.astype(np.float32)
+    write_image(data / "labelsB" / "00001.tif", others.get(how, labels))
+    run(folders)
+    expected = square(VISIBLE).astype(np.uint16)
+    if how == "mask edited":
+        expected[30:38, 8:20] = 3  # the hidden particle is the second
+    filtered = read_image(generated(folders, "Synthetic_Labels_Filtered") / "00001.tif")
+    np.testing.assert_array_equal(filtered, expected)
+    shown = read_image(generated(folders, "Synthetic_Masks_Filtered") / "00001.tif")
+    np.testing.assert_array_equal(shown, np.uint8(255) * (expected > 0))
+    assert "1 of 3 simulated masks (00001.tif) show other particles than their" in caplog.text
+
+
+def test_label_maps_that_fit_are_not_told_of(folders, caplog):
+    run(folders)
+    assert "label maps" not in caplog.text
 
 
 @pytest.mark.parametrize(

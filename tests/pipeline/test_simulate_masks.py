@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from functools import partial
 from types import SimpleNamespace
 
@@ -190,6 +191,18 @@ def test_goes_on_where_it_was_stopped(run):
     assert names(data / "labelsB") == names(data / "trainB")
 
 
+def test_a_mask_corrected_by_hand_stays_when_its_label_map_is_gone(run):
+    data = run()
+    corrected, labels = data / "trainB" / "00001.tif", data / "labelsB" / "00001.tif"
+    before = labels.read_bytes()
+    mask = 255 - read_image(corrected)
+    write_image(corrected, mask)
+    labels.unlink()
+    run()
+    np.testing.assert_array_equal(read_image(corrected), mask)
+    assert labels.read_bytes() == before
+
+
 def test_several_processes_give_the_same_as_one():
     scaling = {name: OPTIONS[name] for name in SCALING}
     outlines = draw_ellipses(None, np.zeros((2, 2)))
@@ -209,6 +222,12 @@ def test_several_processes_give_the_same_as_one():
         run_in_processes(simulate, indices, 1), run_in_processes(simulate, indices, 2), strict=True
     ):
         np.testing.assert_array_equal(one, two)
+
+
+def test_ctrl_c_is_left_to_the_step_s_own_process():
+    """On Windows it comes to all of them."""
+    handlers = run_in_processes(signal.getsignal, [signal.SIGINT] * 3, 2)
+    assert list(handlers) == [signal.SIG_IGN] * 3
 
 
 def test_more_processes_only_for_many_masks(monkeypatch):

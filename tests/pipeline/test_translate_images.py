@@ -199,6 +199,17 @@ def test_after_a_stop_finished_files_are_left_alone(translate, monkeypatch):
     assert {path.name: path.read_bytes() for path in folder.rglob("*.tif")} == whole
 
 
+def test_a_fake_corrected_by_hand_stays_when_its_neighbour_is_gone(translate):
+    folder = translate() / "A"
+    corrected, gone = folder / "00001.tif", folder / "00002.tif"
+    before, image = gone.read_bytes(), 255 - read_image(corrected)
+    write_image(corrected, image)
+    gone.unlink()
+    translate()
+    np.testing.assert_array_equal(read_image(corrected), image)
+    assert gone.read_bytes() == before
+
+
 def test_a_hot_pixel_does_not_take_the_contrast(translate, tmp_path):
     image = np.random.default_rng(0).normal(2000, 30, (120, 100))
     image[40:80, 30:60] += 500

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.checks import machine as check_machine
+from pipeline.checks.disk import check_disk_space
 from pipeline.checks.machine import (
     check_backend,
     check_gpus,
@@ -168,6 +169,17 @@ def test_a_file_where_a_folder_should_be(tmp_path):
     (tmp_path / "Results").write_text("a file")
     (problem,) = check_write_permission(default_options(tmp_path))
     assert f"but {tmp_path / 'Results'} is a file. Allowed is a folder" in problem
+
+
+def test_a_drive_that_is_not_there(tmp_path, monkeypatch):
+    drive, exists = Path(tmp_path.anchor), os.path.exists
+    folder = drive / "no such folder" / "Results"
+    # Without its drive, nothing of a path exists.
+    monkeypatch.setattr(os.path, "exists", lambda path: Path(path) != drive and exists(path))
+    options = default_options(tmp_path) | {"RESULTS_DIR": str(folder)}
+    (problem,) = check_write_permission(options)
+    assert f"RESULTS_DIR is {folder}, but there is no {drive}. Allowed is a folder on" in problem
+    assert check_disk_space(options, {"RESULTS_DIR": 10**18}, []) == []
 
 
 def test_a_folder_below_one_that_may_not_be_entered(tmp_path, monkeypatch):

@@ -79,6 +79,7 @@ def test_what_a_backend_says_of_full_memory_is_understood():
         (1, "stopped with exit code 1"),
         (-9, "ended by signal 9, most often because memory ran out. End other programs"),
         (-11, "ended by signal 11. Run StartProcess.py again to go on where it was"),
+        (0xC0000005, "ended by Windows (0xC0000005). Run StartProcess.py again to go on where"),
     ],
 )
 def test_an_exit_code_is_said_in_words(code, words):

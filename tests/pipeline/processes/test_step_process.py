@@ -113,7 +113,7 @@ def test_how_mkl_computes_is_the_user_s_choice(what_a_step_sees, monkeypatch):
 def test_the_lock_names_the_process_of_the_step_at_work(folder, monkeypatch):
     named = []
 
-    def wait():
+    def wait(timeout):
         named.append(read_json(folder / ".workflow" / "lock.json")["step"])
         return 0
 
