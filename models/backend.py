@@ -5,6 +5,7 @@ of the functions here; the layers' fast paths are in ``models/fast/``.
 """
 
 import contextlib
+import logging
 import os
 
 import numpy as np
@@ -33,6 +34,7 @@ with _silent_stderr():
 # The fast paths are for (b, h, w, c); a file in the user's home may say otherwise.
 keras.config.set_image_data_format("channels_last")
 BACKEND = keras.backend.backend()
+logger = logging.getLogger(__name__)
 tf = torch = None
 if BACKEND == "tensorflow":
     import tensorflow as tf
@@ -141,7 +143,35 @@ def compile_step(step, use_xla=None):
         return RecordedStep(step)
     if use_xla is None:
         use_xla = has_gpu() if _use_xla == "auto" else _use_xla
+    if not use_xla:
+        return _as_graph(step)
+    return _compiled_by_xla(step)
+
+
+def _as_graph(step, use_xla=False):
     return tf.function(step, jit_compile=use_xla, autograph=False, reduce_retracing=True)
+
+
+def _compiled_by_xla(step):
+    """Return ``step`` compiled by XLA at its first call, or, where XLA fails, without it."""
+    compiled = None
+
+    def run(batch):
+        nonlocal compiled
+        if compiled is not None:
+            return compiled(batch)
+        logger.info("compiling a training step (USE_XLA), which may take minutes")
+        compiled = _as_graph(step, use_xla=True)
+        try:
+            return compiled(batch)
+        except tf.errors.OpError as error:  # before anything was computed
+            if is_out_of_memory(error):
+                raise
+            logger.warning("XLA cannot compile this step here, so it takes longer: %s", error)
+            compiled = _as_graph(step)
+            return compiled(batch)
+
+    return run
 
 
 def to_device(arrays):
@@ -236,6 +266,8 @@ def set_up_devices(
 
 def _chosen_gpus(use_gpus):
     """Return the indices of the GPUs that ``use_gpus`` names; ValueError where one is missing."""
+    if use_gpus in (0, []):
+        return []  # whatever the GPUs and their driver are
     there = len(gpu_names())
     if use_gpus == "all":
         return list(range(there))
@@ -283,7 +315,33 @@ def gpu_names():
     """Return the GPUs the backend can use, by name."""
     if BACKEND == "tensorflow":
         return [device.name for device in tf.config.list_physical_devices("GPU")]
-    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    # Where the driver is too old for this PyTorch they are counted, too.
+    number = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [torch.cuda.get_device_name(i) for i in range(number)]
+
+
+def can_use_gpu(index):
+    """Return whether the backend finds the GPU with this number and can compute on it.
+
+    It may be made for newer ones only. One whose memory others fill at the moment is usable.
+    """
+    if index >= len(gpu_names()):
+        return False
+    try:
+        if BACKEND == "tensorflow":
+            with tf.device(f"GPU:{index}"):
+                return float(tf.reduce_sum(tf.ones(2))) == 2
+        return float(torch.ones(2, device=f"cuda:{index}").sum()) == 2
+    except Exception as error:
+        return is_out_of_memory(error)
+
+
+def multiplies_bfloat16():
+    """Return whether the GPU this process computes on multiplies bfloat16 (since 2020)."""
+    if BACKEND == "torch":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = map(tf.config.experimental.get_device_details, tf.config.get_visible_devices("GPU"))
+    return all(one.get("compute_capability", BFLOAT16_SINCE) >= BFLOAT16_SINCE for one in known)
 
 
 def has_gpu():
@@ -313,6 +371,8 @@ def on_cpu():
         _is_on_cpu = before
 
 
+BFLOAT16_SINCE = (8, 0)  # NVIDIA's compute capability
+
 # How it is said besides by errors of its own kind: on a CPU, and where NVIDIA's libraries have no
 # room. With TensorFlow none of cuDNN's algorithms works then.
 OUT_OF_MEMORY = (
@@ -323,6 +383,11 @@ OUT_OF_MEMORY = (
     "canUse32BitIndexMath",  # the image is too large for a kernel
     "No algorithm worked",
     "failed to allocate",
+    # Where other processes leave no room for a library's own.
+    "DNN library initialization failed",
+    "Could not create cudnn handle",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_NOT_INITIALIZED",
     "Failed to allocate",
 )
 

@@ -65,11 +65,11 @@ def computing_in(name: str):
 
 
 def fit_to_processor(network: keras.Model) -> None:
-    """Have a network compute in float32 where it is run on a CPU that does not multiply bfloat16.
+    """Have a network compute in float32 where it is run on what does not multiply bfloat16.
 
-    It may have been trained on a GPU, or on another CPU. Its weights are float32 as they are.
+    It may have been trained on another GPU, or CPU. Its weights are float32 as they are.
     """
-    if backend.has_gpu() or processor_multiplies_bfloat16():
+    if backend.multiplies_bfloat16() if backend.has_gpu() else processor_multiplies_bfloat16():
         return
     for layer in network.layers:
         if layer.compute_dtype == "bfloat16":

@@ -159,10 +159,21 @@ def _whole_image_predictor(load, use_gpu):
 
     ``use_gpu`` "auto": images that do not fit into the GPU's memory, on the CPU.
     """
-    predict_batch = load(use_gpu)
     on_gpu = use_gpu and backend.has_gpu()
-    on_cpu = None if on_gpu else predict_batch
     too_many = math.inf if on_gpu else 0  # pixels
+    on_cpu = None
+
+    def must_raise(error):
+        return not on_gpu or use_gpu != "auto" or not backend.is_out_of_memory(error)
+
+    try:
+        predict_batch = load(use_gpu)
+        on_cpu = None if on_gpu else predict_batch
+    except Exception as error:
+        if must_raise(error):
+            raise
+        logger.info("the GPU's memory is full: images on the CPU")
+        too_many, on_cpu = 0, load(False)
 
     def predict(image):
         nonlocal on_cpu, too_many
@@ -171,7 +182,7 @@ def _whole_image_predictor(load, use_gpu):
             try:
                 return predict_batch(image[None])[0]
             except Exception as error:
-                if use_gpu != "auto" or not backend.is_out_of_memory(error):
+                if must_raise(error):
                     raise
                 logger.info(
                     "%d x %d pixels do not fit into the GPU's memory: such images on the CPU",

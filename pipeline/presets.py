@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.checks.machine import count_gpus
 from pipeline.checks.options import suggest
 from pipeline.files.records import read_record, write_json
+from pipeline.processes.step_process import environment_of_step
 from pipeline.run_folders import list_runs
 from pipeline.step_table import NETWORKS, PRESET_RECORD, RUNS
 
@@ -32,7 +33,8 @@ def choose_preset(options):
     if name == "auto":
         wanted = use_gpus != 0
         there = wanted and machine_shows_gpu()
-        found = there and backend_finds_gpu()
+        first = use_gpus[0] if isinstance(use_gpus, list | tuple) and use_gpus else 0
+        found = there and backend_finds_gpu(first)
         chosen = "published" if found else "quick"
         reason = "a GPU found" if found else "no GPU found"
         if not wanted:
@@ -122,11 +124,15 @@ def machine_shows_gpu():
     return count > 0
 
 
-def backend_finds_gpu():
+def backend_finds_gpu(index):
     """Return whether Keras' backend can use a GPU, asked in a process of its own."""
-    question = "from models import backend; print('GPUs:', len(backend.gpu_names()))"
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    question = f"from models import backend; print('usable:', backend.can_use_gpu({index!r}))"
     answer = subprocess.run(
-        [sys.executable, "-c", question], cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "-c", question],
+        cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+        env=environment_of_step(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    return answer.returncode == 0 and "GPUs: 0" not in answer.stdout
+    return answer.returncode == 0 and "usable: True" in answer.stdout

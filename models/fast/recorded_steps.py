@@ -69,6 +69,7 @@ class RecordedStep:
         graph = torch.cuda.CUDAGraph()
         for generator in self.draws.prepare(backend.torch_device()):
             graph.register_generator_state(generator)
+        before = torch.cuda.current_stream()
         try:
             # Threads that prepare batches do not disturb a recording of this one.
             with (
@@ -79,6 +80,7 @@ class RecordedStep:
                 self.names = list(losses)
                 self.values = torch.stack([value.float() for value in losses.values()])
         except RuntimeError as error:
+            torch.cuda.set_stream(before)  # which a recording that fails at its end does not
             logger.warning("steps cannot be recorded on this GPU and take longer: %s", error)
             return
         self.graph = graph

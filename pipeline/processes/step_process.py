@@ -18,6 +18,8 @@ INTERRUPTED = 130  # exit code of a step that saved its state and stopped
 # Intel's MKL, which torch uses on CPUs, adds up in another order from run to run, by the memory's
 # alignment and the machine's load, unless it is told not to.
 REPEATABLE = {"MKL_CBWR": "AUTO,STRICT", "MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"}
+# GPUs are numbered as nvidia-smi does, not the fastest first.
+GPU_NUMBERS = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 # What ends a run from outside: batch systems and shutdowns, and a terminal or ssh session lost
 # (on Windows, a console window closed).
 ENDS = ("SIGTERM", "SIGHUP", "SIGBREAK")
@@ -94,6 +96,7 @@ def environment_of_step():
     return {
         "TF_CPP_MIN_LOG_LEVEL": "3",
         **REPEATABLE,
+        **GPU_NUMBERS,
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONHASHSEED": "0",

@@ -33,6 +33,7 @@ def asked(monkeypatch):
             record(config.threading, f"set_{kind}_op_parallelism_threads")
     else:
         torch = backend.torch
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: len(GPUS))
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: GPUS[index].name)
         monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
@@ -139,11 +140,94 @@ def test_steps_are_compiled_by_xla_where_asked(
     use_xla, deterministic, on_gpu, compiled, asked, monkeypatch
 ):
     monkeypatch.setattr(backend, "has_gpu", lambda: on_gpu)
-    monkeypatch.setattr(backend.tf, "function", lambda step, **options: options)
+    monkeypatch.setattr(
+        backend.tf, "function", lambda step, **options: lambda batch: options["jit_compile"]
+    )
     backend.set_up_devices(1, deterministic=deterministic, use_xla=use_xla)
-    assert backend.compile_step(None)["jit_compile"] is compiled
+    assert backend.compile_step(None)(()) is compiled
     for own_choice in (False, True):
-        assert backend.compile_step(None, use_xla=own_choice)["jit_compile"] is own_choice
+        assert backend.compile_step(None, use_xla=own_choice)(()) is own_choice
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="XLA is TensorFlow's")
+def test_what_xla_cannot_compile_is_computed_without_it(caplog):
+    def step(batch):
+        doubled = backend.tf.py_function(lambda x: 2 * x, [batch[0]], "float32")
+        return {"doubled": doubled}
+
+    run = backend.compile_step(step, use_xla=True)
+    assert [float(run((backend.tf.constant(x),))["doubled"]) for x in (3.0, 4.0)] == [6.0, 8.0]
+    (warning,) = caplog.messages
+    assert warning.startswith("XLA cannot compile this step here, so it takes longer: ")
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="XLA is TensorFlow's")
+def test_what_does_not_fit_into_memory_is_not_tried_without_xla(monkeypatch):
+    errors = backend.tf.errors
+
+    def full(batch):
+        raise errors.ResourceExhaustedError(None, None, "full")
+
+    monkeypatch.setattr(backend.tf, "function", lambda step, **options: full)
+    with pytest.raises(errors.ResourceExhaustedError):
+        backend.compile_step(None, use_xla=True)(())
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="TensorFlow does not list GPUs that its driver cannot use")
+def test_gpus_of_a_driver_too_old_for_pytorch_are_not_there(asked, monkeypatch):
+    def refuse(index):
+        raise RuntimeError("The NVIDIA driver on your system is too old")
+
+    monkeypatch.setattr(backend.torch.cuda, "get_device_name", refuse)
+    monkeypatch.setattr(backend.torch.cuda, "is_available", lambda: False)
+    backend.set_up_devices("all")
+    assert gpus_in_use(asked) == []
+    assert not backend.can_use_gpu(0)
+
+
+def test_where_the_cpu_is_asked_for_gpus_are_not_looked_at(asked, monkeypatch):
+    def broken():
+        raise RuntimeError("a driver that is broken")
+
+    monkeypatch.setattr(backend, "gpu_names", broken)
+    backend.set_up_devices(0)
+    assert gpus_in_use(asked) == []
+
+
+@pytest.mark.parametrize(
+    ("says", "usable"),
+    [
+        (None, True),
+        ("no kernel image is available for execution on the device", False),
+        ("CUDA out of memory", True),  # others fill it at the moment
+    ],
+)
+def test_a_gpu_is_usable_where_something_can_be_computed_on_it(says, usable, asked, monkeypatch):
+    library = backend.tf if TENSORFLOW else backend.torch
+    error = backend.tf.errors.InternalError(None, None, says) if TENSORFLOW else RuntimeError(says)
+    ones = library.ones
+
+    def compute(number, **device):
+        if says is not None:
+            raise error
+        return ones(number)
+
+    monkeypatch.setattr(library, "ones", compute)
+    assert backend.can_use_gpu(1) is usable
+    assert not backend.can_use_gpu(2)  # there are two
+
+
+@pytest.mark.parametrize(("capability", "multiplies"), [((7, 5), False), ((8, 0), True)])
+def test_gpus_since_2020_multiply_bfloat16(capability, multiplies, monkeypatch):
+    if TENSORFLOW:
+        config = backend.tf.config
+        monkeypatch.setattr(config, "get_visible_devices", lambda kind: GPUS[:1])
+        details = {"compute_capability": capability}
+        monkeypatch.setattr(config.experimental, "get_device_details", lambda gpu: details)
+    else:
+        cuda = backend.torch.cuda
+        monkeypatch.setattr(cuda, "is_bf16_supported", lambda including_emulation: multiplies)
+    assert backend.multiplies_bfloat16() is multiplies
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="XLA is TensorFlow's")

@@ -157,6 +157,14 @@ def test_the_gradient_of_a_kernel_is_computed_where_it_is_asked_for(monkeypatch)
     assert len(asked) == 1
 
 
+def test_on_a_gpu_convolutions_are_in_blocks_in_torch_s_training_only(monkeypatch):
+    layer = layers.Conv2D(1, 7)
+    monkeypatch.setattr(backend, "has_gpu", lambda: True)
+    assert block_convolutions.is_faster_in_blocks(layer) == (backend.BACKEND == "torch")
+    with backend.without_gradients():
+        assert not block_convolutions.is_faster_in_blocks(layer)
+
+
 @pytest.mark.parametrize("use_bias", [False, True])
 @pytest.mark.parametrize("size", [(16, 22), (13, 9), (7, 8)])
 @pytest.mark.parametrize("kernel_size", [4, 5, 7])

@@ -80,3 +80,13 @@ def test_where_it_is_slow_a_network_trained_in_it_is_run_in_float32(processor):
     processor(None)
     fit_to_processor(network)
     np.testing.assert_array_equal(lean_networks.predict(network, image), expected)
+
+
+@pytest.mark.parametrize("multiplies", [False, True])
+def test_on_a_gpu_it_is_the_gpu_that_counts(multiplies, processor, monkeypatch):
+    with computing_in("mixed_bfloat16"):
+        network = build_multires_unet(4)
+    monkeypatch.setattr(backend, "has_gpu", lambda: True)
+    monkeypatch.setattr(backend, "multiplies_bfloat16", lambda: multiplies)
+    fit_to_processor(network)
+    assert any(layer.compute_dtype == "bfloat16" for layer in network.layers) is multiplies

@@ -215,6 +215,29 @@ def test_out_of_gpu_memory_falls_back_to_the_cpu_and_says_so(halving_network, mo
         strict(image)
 
 
+def test_a_gpu_that_others_fill_is_not_used(halving_network, monkeypatch, caplog):
+    monkeypatch.setattr(backend, "has_gpu", lambda: True)
+    real, asked = inference.load_predictor, []
+
+    def full(path, use_gpu):
+        asked.append(use_gpu)
+        if use_gpu is not False:
+            raise MemoryError
+        return real(path, use_gpu=False)
+
+    monkeypatch.setattr(inference, "load_predictor", full)
+    monkeypatch.setattr(backend, "is_out_of_memory", lambda error: isinstance(error, MemoryError))
+    caplog.set_level("INFO")
+    how = {"whole_image": True, "manage_overlap_mode": 2, **TILING}
+    predict = make_predictor(halving_network, use_gpu="auto", **how)
+    assert "the GPU's memory is full: images on the CPU" in caplog.text
+    image = np.ones((20, 30, 1), np.float32)
+    np.testing.assert_allclose(predict(image), image / 2)
+    assert asked == ["auto", False]
+    with pytest.raises(MemoryError):
+        make_predictor(halving_network, use_gpu=True, **how)
+
+
 @pytest.mark.parametrize("size", [(75, 27), (87, 75)])
 def test_of_what_is_shown_enlarged_no_probability_is_above_1(size):
     """Where they are reduced again, means of ones were 1.0000001."""

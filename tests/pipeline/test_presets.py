@@ -1,9 +1,11 @@
 """The preset picks one of two values, and says which and why."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from models import backend
 from pipeline import presets
 from pipeline.checks.options import check_options
 from pipeline.files.records import write_json
@@ -46,15 +48,34 @@ def test_a_call_that_does_not_name_both_presets_is_a_problem(given, named, words
 def test_auto_looks_for_a_gpu(there, found, value, words, monkeypatch, caplog):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     monkeypatch.setattr(presets, "machine_shows_gpu", lambda: there)
-    monkeypatch.setattr(presets, "backend_finds_gpu", lambda: found)
+    monkeypatch.setattr(presets, "backend_finds_gpu", lambda index: found)
     caplog.set_level("INFO")
     assert presets.choose_preset({"PRESET": "auto"})(published=1, quick=2) == value
     assert words in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("use_gpus", "first"), [("all", 0), (2, 0), ([1, 0], 1), ((1,), 1), ([], 0)], ids=str
+)
+def test_auto_asks_for_the_gpu_that_is_trained_on(use_gpus, first, monkeypatch):
+    asked = []
+    monkeypatch.setattr(presets, "machine_shows_gpu", lambda: True)
+    monkeypatch.setattr(presets, "backend_finds_gpu", lambda index: asked.append(index))
+    presets.choose_preset({"PRESET": "auto", "USE_GPUS_NO": use_gpus})
+    assert asked == [first]
+
+
+def test_a_process_of_its_own_tells_whether_a_gpu_can_be_used(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", backend.BACKEND)
+    assert presets.backend_finds_gpu(0) is backend.can_use_gpu(0)
+    monkeypatch.setattr(presets, "environment_of_step", lambda: {**os.environ, "PYTHONPATH": ""})
+    monkeypatch.setenv("KERAS_BACKEND", "none")
+    assert presets.backend_finds_gpu(0) is False
+
+
 def test_auto_is_quick_where_the_cpu_is_asked_for(monkeypatch, caplog):
     monkeypatch.setattr(presets, "machine_shows_gpu", lambda: True)
-    monkeypatch.setattr(presets, "backend_finds_gpu", lambda: True)
+    monkeypatch.setattr(presets, "backend_finds_gpu", lambda index: True)
     caplog.set_level("INFO")
     assert presets.choose_preset({"PRESET": "auto", "USE_GPUS_NO": 0})(published=1, quick=2) == 2
     assert "USE_GPUS_NO is 0, the CPU: quick preset" in caplog.text
@@ -74,7 +95,7 @@ def test_an_unknown_preset_is_refused_by_the_check_not_before(name, caplog):
 def test_auto_does_not_switch_to_another_preset_in_a_folder_with_networks(tmp_path, monkeypatch):
     def options(name, chosen):
         monkeypatch.setattr(presets, "machine_shows_gpu", lambda: chosen == "published")
-        monkeypatch.setattr(presets, "backend_finds_gpu", lambda: True)
+        monkeypatch.setattr(presets, "backend_finds_gpu", lambda index: True)
         chosen = {"PRESET": name, "preset": presets.choose_preset({"PRESET": name})}
         return chosen | {"WGAN_DIR": str(tmp_path / "1_WGAN")}
 

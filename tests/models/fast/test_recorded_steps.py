@@ -50,7 +50,8 @@ def recorded(monkeypatch):
             step.values.copy_(torch.stack([step.inputs[0].sum() + first, second]))
 
     monkeypatch.setattr(torch.cuda, "Stream", Stream)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda: Stream(None))
+    default = Stream(None)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: default)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", lambda graph, **_: contextlib.nullcontext())
@@ -92,10 +93,13 @@ def test_a_step_that_cannot_be_recorded_goes_on_as_it_is(recorded, monkeypatch, 
         raise RuntimeError("CUDA out of memory")
 
     monkeypatch.setattr(torch.cuda, "graph", refuse)
+    restored = []
+    monkeypatch.setattr(torch.cuda, "set_stream", restored.append)
     batches = [(value, 2) for value in range(6)]
     with caplog.at_level(logging.WARNING):
         assert run(recorded, batches) == run(make_step(), batches)
     assert recorded.graph is None
+    assert restored == [torch.cuda.current_stream()]
     assert caplog.messages == [
         "steps cannot be recorded on this GPU and take longer: CUDA out of memory"
     ]
