@@ -73,9 +73,9 @@ def start_backend(
         )
     if options.backend == "torch":
         sys.modules.setdefault("tensorflow", None)  # as in pipeline/run_step.py
-    from models import backend
+    from models import backend, devices
 
-    backend.set_up_devices(independent_networks=1 if options.threads else independent_networks)
+    devices.set_up_devices(independent_networks=1 if options.threads else independent_networks)
     backend.keras.config.set_dtype_policy(options.precision)
 
 
@@ -222,8 +222,8 @@ def machine() -> dict:
     for library in ("keras", "tensorflow", "torch"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             described[library] = importlib.metadata.version(library)
-    if "models.backend" in sys.modules:
-        described["gpus"] = sys.modules["models.backend"].versions()["gpus"]
+    if "models.devices" in sys.modules:
+        described["gpus"] = sys.modules["models.devices"].versions()["gpus"]
     return described
 
 

@@ -1,4 +1,4 @@
-"""What TensorFlow and PyTorch do differently: gradients, compilation, devices.
+"""What TensorFlow and PyTorch do differently: gradients, compilation, the device in use.
 
 The networks and their training steps are written once, in ``keras.ops`` and Keras layers, on top
 of the functions here; the layers' fast paths are in ``models/fast/``.
@@ -10,8 +10,7 @@ import os
 
 import numpy as np
 
-from models.available_cores import available_cores
-from models.fast.process_memory import keep_freed_memory
+logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -34,7 +33,6 @@ with _silent_stderr():
 # The fast paths are for (b, h, w, c); a file in the user's home may say otherwise.
 keras.config.set_image_data_format("channels_last")
 BACKEND = keras.backend.backend()
-logger = logging.getLogger(__name__)
 tf = torch = None
 if BACKEND == "tensorflow":
     import tensorflow as tf
@@ -123,6 +121,8 @@ def without_gradients():
 
 # --- Running ----------------------------------------------------------------------------------
 
+xla_for_steps = "auto"  # or True, False: what `models.devices.set_up_devices` was told
+
 
 def compile_step(step, use_xla=None):
     """Return ``step`` (arrays in, a dict of scalars out) made ready to be called many times.
@@ -142,7 +142,7 @@ def compile_step(step, use_xla=None):
 
         return RecordedStep(step)
     if use_xla is None:
-        use_xla = has_gpu() if _use_xla == "auto" else _use_xla
+        use_xla = has_gpu() if xla_for_steps == "auto" else xla_for_steps
     if not use_xla:
         return _as_graph(step)
     return _compiled_by_xla(step)
@@ -215,135 +215,6 @@ def compile_for_open_sizes(function, shape):
 # --- Devices ----------------------------------------------------------------------------------
 
 
-_device_of_process = contextlib.ExitStack()
-_use_xla = "auto"
-
-
-def set_up_devices(
-    use_gpus="all",
-    allow_memory_growth=True,
-    deterministic=False,
-    independent_networks=1,
-    use_xla="auto",
-):
-    """Choose the GPUs this process may use; call it before anything is computed.
-
-    Parameters
-    ----------
-    use_gpus : "all", a number of GPUs, or a list of their indices. One process trains on one GPU:
-        the first of the choice. 0 or [] is the CPU.
-    allow_memory_growth : tensorflow only; False takes all GPU memory at once.
-    deterministic : the same bits every time, and slower: on a GPU by such kernels only, with torch
-        on a CPU by one thread, as sums of several differ in their last bits.
-    independent_networks : tensorflow on a CPU only; how many networks of a step can be computed
-        at the same time. Each gets its share of the cores: one small convolution cannot use many.
-    use_xla : tensorflow only; True, False, or "auto": for training steps on a GPU, unless they are
-        to be deterministic, which not all of XLA's kernels are. So True does not go with that.
-
-    Returns
-    -------
-    A line for the log where a choice costs time, or None.
-
-    Raises
-    ------
-    ValueError
-        If a GPU is asked for that is not there, or XLA for steps that are to be deterministic.
-    """
-    global _use_xla
-    if BACKEND == "tensorflow" and use_xla is True and deterministic:
-        raise ValueError(
-            "DETERMINISTIC = True does not go with USE_XLA = True: not all of XLA's kernels repeat "
-            'themselves. Use "auto" or False for USE_XLA, or DETERMINISTIC = False.'
-        )
-    _use_xla = False if use_xla == "auto" and deterministic else use_xla
-    keep_freed_memory()
-    chosen = _chosen_gpus(use_gpus)
-    if BACKEND == "tensorflow":
-        _set_up_tensorflow(chosen, allow_memory_growth, deterministic, independent_networks)
-        return None
-    return _set_up_torch(chosen, deterministic)
-
-
-def _chosen_gpus(use_gpus):
-    """Return the indices of the GPUs that ``use_gpus`` names; ValueError where one is missing."""
-    if use_gpus in (0, []):
-        return []  # whatever the GPUs and their driver are
-    there = len(gpu_names())
-    if use_gpus == "all":
-        return list(range(there))
-    chosen = list(range(use_gpus)) if isinstance(use_gpus, int) else list(use_gpus)
-    if any(index >= there for index in chosen):
-        raise ValueError(
-            f'USE_GPUS_NO = {use_gpus!r}, but {BACKEND} finds {there} GPU(s). Use "all", '
-            f"a number up to {there}, or a list of indices below {there}."
-        )
-    return chosen
-
-
-def _set_up_tensorflow(chosen, allow_memory_growth, deterministic, independent_networks):
-    if deterministic:
-        tf.config.experimental.enable_op_determinism()
-    devices = tf.config.list_physical_devices("GPU")
-    tf.config.set_visible_devices([devices[index] for index in chosen[:1]], "GPU")
-    for index in chosen[:1]:
-        tf.config.experimental.set_memory_growth(devices[index], allow_memory_growth)
-    if independent_networks > 1 and not chosen:
-        cores = max(available_cores() // independent_networks, 1)
-        tf.config.threading.set_inter_op_parallelism_threads(independent_networks)
-        tf.config.threading.set_intra_op_parallelism_threads(cores)
-
-
-def _set_up_torch(chosen, deterministic):
-    _device_of_process.close()
-    _device_of_process.enter_context(keras.device(f"cuda:{chosen[0]}" if chosen else "cpu"))
-    if chosen:
-        torch.cuda.set_device(chosen[0])
-        torch.set_float32_matmul_precision("high")  # TF32; on a CPU it may round, too
-    if deterministic or not chosen:
-        # On a CPU this costs next to nothing, and some kernels differ from run to run without it.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        # We read no memory before we write it: no need to fill it with a number first.
-        torch.utils.deterministic.fill_uninitialized_memory = False
-    if deterministic and not chosen:
-        torch.set_num_threads(1)
-        return "DETERMINISTIC is True: torch computes on one thread of the CPU"
-    return None
-
-
-def gpu_names():
-    """Return the GPUs the backend can use, by name."""
-    if BACKEND == "tensorflow":
-        return [device.name for device in tf.config.list_physical_devices("GPU")]
-    # Where the driver is too old for this PyTorch they are counted, too.
-    number = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return [torch.cuda.get_device_name(i) for i in range(number)]
-
-
-def can_use_gpu(index):
-    """Return whether the backend finds the GPU with this number and can compute on it.
-
-    It may be made for newer ones only. One whose memory others fill at the moment is usable.
-    """
-    if index >= len(gpu_names()):
-        return False
-    try:
-        if BACKEND == "tensorflow":
-            with tf.device(f"GPU:{index}"):
-                return float(tf.reduce_sum(tf.ones(2))) == 2
-        return float(torch.ones(2, device=f"cuda:{index}").sum()) == 2
-    except Exception as error:
-        return is_out_of_memory(error)
-
-
-def multiplies_bfloat16():
-    """Return whether the GPU this process computes on multiplies bfloat16 (since 2020)."""
-    if BACKEND == "torch":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    known = map(tf.config.experimental.get_device_details, tf.config.get_visible_devices("GPU"))
-    return all(one.get("compute_capability", BFLOAT16_SINCE) >= BFLOAT16_SINCE for one in known)
-
-
 def has_gpu():
     """Return whether this process computes on a GPU; False within ``on_cpu``."""
     if BACKEND == "tensorflow":
@@ -370,8 +241,6 @@ def on_cpu():
     finally:
         _is_on_cpu = before
 
-
-BFLOAT16_SINCE = (8, 0)  # NVIDIA's compute capability
 
 # How it is said besides by errors of its own kind: on a CPU, and where NVIDIA's libraries have no
 # room. With TensorFlow none of cuDNN's algorithms works then.
@@ -401,13 +270,3 @@ def is_out_of_memory(error):
     return isinstance(error, exactly) or (
         isinstance(error, others) and any(words in str(error) for words in OUT_OF_MEMORY)
     )
-
-
-def versions():
-    """Return the versions of Keras and the backend library, and the devices, for options.json."""
-    library = tf if BACKEND == "tensorflow" else torch
-    return {
-        "keras": keras.__version__,
-        BACKEND: library.__version__,
-        "gpus": gpu_names() if has_gpu() else [],
-    }

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 # 2023 and some of 2020.
 PROCESSOR_FILE = Path("/proc/cpuinfo")
 INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
+COMPUTE_CAPABILITY = (8, 0)  # NVIDIA's GPUs that do, since 2020
 
 
 def processor_multiplies_bfloat16() -> bool:
@@ -35,6 +36,17 @@ def processor_multiplies_bfloat16() -> bool:
             if line.startswith("flags"):  # the same for each core
                 return not INSTRUCTIONS.isdisjoint(line.split())
     return False
+
+
+def gpu_multiplies_bfloat16() -> bool:
+    """Return whether the GPU this process computes on does."""
+    if backend.BACKEND == "torch":
+        return backend.torch.cuda.is_bf16_supported(including_emulation=False)
+    config = backend.tf.config
+    known = map(config.experimental.get_device_details, config.get_visible_devices("GPU"))
+    return all(
+        one.get("compute_capability", COMPUTE_CAPABILITY) >= COMPUTE_CAPABILITY for one in known
+    )
 
 
 def choose_precision(name: str) -> str:
@@ -69,7 +81,7 @@ def fit_to_processor(network: keras.Model) -> None:
 
     It may have been trained on another GPU, or CPU. Its weights are float32 as they are.
     """
-    if backend.multiplies_bfloat16() if backend.has_gpu() else processor_multiplies_bfloat16():
+    if gpu_multiplies_bfloat16() if backend.has_gpu() else processor_multiplies_bfloat16():
         return
     for layer in network.layers:
         if layer.compute_dtype == "bfloat16":

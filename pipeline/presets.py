@@ -126,7 +126,7 @@ def machine_shows_gpu():
 
 def backend_finds_gpu(index):
     """Return whether Keras' backend can use a GPU, asked in a process of its own."""
-    question = f"from models import backend; print('usable:', backend.can_use_gpu({index!r}))"
+    question = f"from models import devices; print('usable:', devices.can_use_gpu({index!r}))"
     answer = subprocess.run(
         [sys.executable, "-c", question],
         cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),

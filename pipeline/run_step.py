@@ -52,10 +52,10 @@ def run_job(job):
                 # too, training takes half to four fifths of the time with them, and less memory;
                 # but a whole image twice as long.
                 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-            backend = importlib.import_module("models.backend")
+            devices = importlib.import_module("models.devices")
             # The CycleGAN's two generators, and its two discriminators, do not wait for each other.
             independent = 2 if job["function"] == "train_cyclegan" else 1
-            decided = backend.set_up_devices(**job["devices"], independent_networks=independent)
+            decided = devices.set_up_devices(**job["devices"], independent_networks=independent)
             if decided:
                 logger.info("%s", decided)
         module = importlib.import_module(f"pipeline.{job['function']}")

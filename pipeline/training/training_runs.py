@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models import backend
+from models import backend, devices
 from models.precision import choose_precision
 from pipeline import PROGRAM, VERSION
 from pipeline.files.records import as_recorded, read_json, read_record, write_json
@@ -48,7 +48,7 @@ def begin_run(
     the run begins, which decide nothing.
     """
     models_dir = Path(models_dir)
-    versions = {PROGRAM: VERSION, **backend.versions()}
+    versions = {PROGRAM: VERSION, **devices.versions()}
     record = {"options": options, "backend": backend.BACKEND, "versions": versions}
     if "precision" in options:
         record["computed_in"] = choose_precision(options["precision"])

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from models import backend
+from models import backend, devices, precision
 
 TENSORFLOW = backend.BACKEND == "tensorflow"
 GPUS = [SimpleNamespace(name=f"GPU:{index}") for index in range(2)]
@@ -20,9 +20,9 @@ def asked(monkeypatch):
             owner, name, lambda *given, **options: calls.append((name, given, options))
         )
 
-    monkeypatch.setattr(backend, "keep_freed_memory", lambda: None)
-    monkeypatch.setattr(backend, "_use_xla", "auto")
-    monkeypatch.setattr(backend, "available_cores", lambda: 8)
+    monkeypatch.setattr(devices, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(backend, "xla_for_steps", "auto")
+    monkeypatch.setattr(devices, "available_cores", lambda: 8)
     if TENSORFLOW:
         config = backend.tf.config
         monkeypatch.setattr(config, "list_physical_devices", lambda kind: GPUS)
@@ -43,7 +43,7 @@ def asked(monkeypatch):
         record(torch, "set_num_threads")
         record(torch.cuda, "set_device")
     yield calls
-    backend._device_of_process.close()
+    devices._device_of_process.close()
 
 
 def gpus_in_use(asked):
@@ -66,7 +66,7 @@ def arguments(asked, name):
     ids=str,
 )
 def test_the_first_gpu_of_the_choice_is_used(use_gpus, chosen, asked):
-    backend.set_up_devices(use_gpus, allow_memory_growth=False)
+    devices.set_up_devices(use_gpus, allow_memory_growth=False)
     assert gpus_in_use(asked) == chosen
     if TENSORFLOW:
         expected = [(GPUS[index], False) for index in chosen]
@@ -79,15 +79,15 @@ def test_the_first_gpu_of_the_choice_is_used(use_gpus, chosen, asked):
 
 
 def test_all_gpus_of_a_machine_without_any_are_the_cpu(asked, monkeypatch):
-    monkeypatch.setattr(backend, "gpu_names", lambda: [])
-    backend.set_up_devices("all")
+    monkeypatch.setattr(devices, "gpu_names", lambda: [])
+    devices.set_up_devices("all")
     assert gpus_in_use(asked) == []
 
 
 @pytest.mark.parametrize("use_gpus", [3, [2], [0, 5]], ids=str)
 def test_a_gpu_that_is_not_there_is_an_error(use_gpus, asked):
     with pytest.raises(ValueError) as error:
-        backend.set_up_devices(use_gpus)
+        devices.set_up_devices(use_gpus)
     assert str(error.value) == (
         f"USE_GPUS_NO = {use_gpus!r}, but {backend.BACKEND} finds 2 GPU(s). "
         'Use "all", a number up to 2, or a list of indices below 2.'
@@ -98,7 +98,7 @@ def test_a_gpu_that_is_not_there_is_an_error(use_gpus, asked):
 @pytest.mark.parametrize("use_gpus", [1, 0])
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_kernels_that_repeat_themselves_are_asked_for(deterministic, use_gpus, asked):
-    decided = backend.set_up_devices(use_gpus, deterministic=deterministic)
+    decided = devices.set_up_devices(use_gpus, deterministic=deterministic)
     if TENSORFLOW:
         assert len(arguments(asked, "enable_op_determinism")) == deterministic
         assert decided is None
@@ -117,7 +117,7 @@ def test_kernels_that_repeat_themselves_are_asked_for(deterministic, use_gpus, a
 @pytest.mark.skipif(not TENSORFLOW, reason="threads of independent networks are TensorFlow's")
 @pytest.mark.parametrize(("use_gpus", "networks"), [(0, 2), (0, 1), (1, 2)])
 def test_networks_share_the_cores_of_a_cpu(use_gpus, networks, asked):
-    backend.set_up_devices(use_gpus, independent_networks=networks)
+    devices.set_up_devices(use_gpus, independent_networks=networks)
     threads = [
         arguments(asked, f"set_{kind}_op_parallelism_threads") for kind in ("inter", "intra")
     ]
@@ -143,7 +143,7 @@ def test_steps_are_compiled_by_xla_where_asked(
     monkeypatch.setattr(
         backend.tf, "function", lambda step, **options: lambda batch: options["jit_compile"]
     )
-    backend.set_up_devices(1, deterministic=deterministic, use_xla=use_xla)
+    devices.set_up_devices(1, deterministic=deterministic, use_xla=use_xla)
     assert backend.compile_step(None)(()) is compiled
     for own_choice in (False, True):
         assert backend.compile_step(None, use_xla=own_choice)(()) is own_choice
@@ -180,17 +180,17 @@ def test_gpus_of_a_driver_too_old_for_pytorch_are_not_there(asked, monkeypatch):
 
     monkeypatch.setattr(backend.torch.cuda, "get_device_name", refuse)
     monkeypatch.setattr(backend.torch.cuda, "is_available", lambda: False)
-    backend.set_up_devices("all")
+    devices.set_up_devices("all")
     assert gpus_in_use(asked) == []
-    assert not backend.can_use_gpu(0)
+    assert not devices.can_use_gpu(0)
 
 
 def test_where_the_cpu_is_asked_for_gpus_are_not_looked_at(asked, monkeypatch):
     def broken():
         raise RuntimeError("a driver that is broken")
 
-    monkeypatch.setattr(backend, "gpu_names", broken)
-    backend.set_up_devices(0)
+    monkeypatch.setattr(devices, "gpu_names", broken)
+    devices.set_up_devices(0)
     assert gpus_in_use(asked) == []
 
 
@@ -213,8 +213,8 @@ def test_a_gpu_is_usable_where_something_can_be_computed_on_it(says, usable, ask
         return ones(number)
 
     monkeypatch.setattr(library, "ones", compute)
-    assert backend.can_use_gpu(1) is usable
-    assert not backend.can_use_gpu(2)  # there are two
+    assert devices.can_use_gpu(1) is usable
+    assert not devices.can_use_gpu(2)  # there are two
 
 
 @pytest.mark.parametrize(("capability", "multiplies"), [((7, 5), False), ((8, 0), True)])
@@ -227,13 +227,13 @@ def test_gpus_since_2020_multiply_bfloat16(capability, multiplies, monkeypatch):
     else:
         cuda = backend.torch.cuda
         monkeypatch.setattr(cuda, "is_bf16_supported", lambda including_emulation: multiplies)
-    assert backend.multiplies_bfloat16() is multiplies
+    assert precision.gpu_multiplies_bfloat16() is multiplies
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="XLA is TensorFlow's")
 def test_xla_is_refused_where_the_same_bits_are_asked_for(asked):
     with pytest.raises(ValueError, match="DETERMINISTIC = True does not go with USE_XLA = True"):
-        backend.set_up_devices(0, deterministic=True, use_xla=True)
+        devices.set_up_devices(0, deterministic=True, use_xla=True)
     assert not asked
 
 

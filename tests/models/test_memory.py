@@ -9,7 +9,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import ctypes, resource
-from models import backend
+from models import backend, devices
 
 libc = ctypes.CDLL("libc.so.6")
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
@@ -26,7 +26,7 @@ def page_faults(blocks=8, size=2**27):
 
 
 anew = page_faults()
-backend.set_up_devices()
+devices.set_up_devices()
 page_faults(1)
 print(anew, page_faults())
 """

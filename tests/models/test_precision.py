@@ -87,6 +87,6 @@ def test_on_a_gpu_it_is_the_gpu_that_counts(multiplies, processor, monkeypatch):
     with computing_in("mixed_bfloat16"):
         network = build_multires_unet(4)
     monkeypatch.setattr(backend, "has_gpu", lambda: True)
-    monkeypatch.setattr(backend, "multiplies_bfloat16", lambda: multiplies)
+    monkeypatch.setattr(precision, "gpu_multiplies_bfloat16", lambda: multiplies)
     fit_to_processor(network)
     assert any(layer.compute_dtype == "bfloat16" for layer in network.layers) is multiplies

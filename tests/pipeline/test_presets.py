@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models import backend
+from models import backend, devices
 from pipeline import presets
 from pipeline.checks.options import check_options
 from pipeline.files.records import write_json
@@ -67,7 +67,7 @@ def test_auto_asks_for_the_gpu_that_is_trained_on(use_gpus, first, monkeypatch):
 
 def test_a_process_of_its_own_tells_whether_a_gpu_can_be_used(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", backend.BACKEND)
-    assert presets.backend_finds_gpu(0) is backend.can_use_gpu(0)
+    assert presets.backend_finds_gpu(0) is devices.can_use_gpu(0)
     monkeypatch.setattr(presets, "environment_of_step", lambda: {**os.environ, "PYTHONPATH": ""})
     monkeypatch.setenv("KERAS_BACKEND", "none")
     assert presets.backend_finds_gpu(0) is False

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from models import backend
+from models import devices
 from pipeline import run_step
 from pipeline.processes.run_lock import identity_of
 from pipeline.step_table import STEPS, runs_network
@@ -47,7 +47,7 @@ def test_what_the_backend_decides_is_said(job, caplog, monkeypatch, decided):
     caplog.set_level("INFO")
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # with torch it would hide TensorFlow
     monkeypatch.setattr(run_step, "runs_network", lambda function, keywords: True)
-    monkeypatch.setattr(backend, "set_up_devices", lambda **options: decided)
+    monkeypatch.setattr(devices, "set_up_devices", lambda **options: decided)
     assert run_step.run_job(job(lambda: None) | {"devices": {}}) == 0
     assert caplog.messages == ([decided] if decided else [])
 

@@ -325,7 +325,7 @@ def test_a_run_that_lost_its_best_model_is_begun_anew(tmp_path, caplog):
 def test_a_run_of_the_other_backend_is_not_continued(tmp_path, monkeypatch):
     first, _ = begin_run(tmp_path, {"a": 1})
     monkeypatch.setattr(training_runs.backend, "BACKEND", "another")
-    monkeypatch.setattr(training_runs.backend, "versions", dict)
+    monkeypatch.setattr(training_runs.devices, "versions", dict)
     assert begin_run(tmp_path, {"a": 1})[0] != first
 
 
