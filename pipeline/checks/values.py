@@ -5,6 +5,7 @@ words that say what is allowed. Most functions here make one.
 """
 
 import math
+import ntpath
 import os
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -12,6 +13,7 @@ from numbers import Integral, Real
 import numpy as np
 
 LARGEST = 10**9  # of whole numbers without a limit of their own
+REFUSED_BY_WINDOWS = {*'<>:"|?*'}
 
 Check = Callable[[object], str | None]
 
@@ -145,6 +147,8 @@ def folder_name(value) -> str | None:
         return "the name of a folder, in quotes"
     if any(ord(character) < ord(" ") for character in name):  # "C:\new" has a line break
         return 'the name of a folder, with / or two backslashes between its parts ("C:/new")'
+    if os.name == "nt" and set(ntpath.splitdrive(name)[1]) & REFUSED_BY_WINDOWS:
+        return f"the name of a folder, without any of {' '.join(sorted(REFUSED_BY_WINDOWS))}"
     if name.startswith("~"):
         return "the name of a folder, in full: ~ does not stand for your home folder here"
     return None

@@ -91,3 +91,15 @@ def test_no_value_at_all_breaks_a_check(value):
     for check in [*OPTION_CHECKS.values(), *KEYWORD_CHECKS.values(), values.ranges]:
         answer = check(value)
         assert answer is None or answer
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [("C:/data 1/Results", True), ("../Results", True), ("Results: 2", False), ("a?", False)],
+)
+def test_names_of_folders_that_windows_cannot_make(name, allowed, monkeypatch):
+    assert values.folder_name(name) is None
+    with monkeypatch.context() as windows:
+        windows.setattr(values.os, "name", "nt")
+        said = values.folder_name(name)
+    assert said == (None if allowed else 'the name of a folder, without any of " * : < > ? |')
