@@ -31,6 +31,7 @@ parser = network_parser(__doc__)
 parser.add_argument("--micrographs", type=int, default=2000, help="of 1024 x 712 pixels")
 parser.add_argument("--side", type=int, default=20000, help="of the large micrograph in pixels")
 parser.add_argument("--instances", action="store_true", help='also step 6b for "instances"')
+parser.add_argument("--no-networks", action="store_true", help="leave out what runs the UNet")
 parser.add_argument("--filters", type=int, default=16, help="of the UNet")
 
 
@@ -173,6 +174,9 @@ def in_new_process(name: str, root: Path, options: argparse.Namespace) -> dict[s
 
 def main(options: argparse.Namespace) -> None:
     """Run the stages on each kind of input, print a table, and a line of JSON last."""
+    of_large = [*STAGES, *(OF_INSTANCES if options.instances else ())]
+    if options.no_networks:
+        of_large = [stage for stage in of_large if not stage.startswith("UNet")]
     few = max(options.micrographs // 40, 1)
     inputs = {
         f"{few} micrographs": (few, HEIGHT, WIDTH, ("check", "step 0")),
@@ -182,10 +186,8 @@ def main(options: argparse.Namespace) -> None:
             WIDTH,
             ("check", "step 0"),
         ),
-        f"one of {options.side} x {options.side}": (1, options.side, options.side, list(STAGES)),
+        f"one of {options.side} x {options.side}": (1, options.side, options.side, of_large),
     }
-    if options.instances:
-        inputs[f"one of {options.side} x {options.side}"][-1].extend(OF_INSTANCES)
     figures = {}
     print(f"{'input':<26}{'stage':<16}{'seconds':>9}{'peak MB':>9}")
     for title, (number, height, width, stages) in inputs.items():
