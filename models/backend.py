@@ -156,20 +156,20 @@ def _compiled_by_xla(step):
     """Return ``step`` compiled by XLA at its first call, or, where XLA fails, without it."""
     compiled = None
 
-    def run(batch):
+    def run(*batch):
         nonlocal compiled
         if compiled is not None:
-            return compiled(batch)
+            return compiled(*batch)
         logger.info("compiling a training step (USE_XLA), which may take minutes")
         compiled = _as_graph(step, use_xla=True)
         try:
-            return compiled(batch)
+            return compiled(*batch)
         except tf.errors.OpError as error:  # before anything was computed
             if is_out_of_memory(error):
                 raise
             logger.warning("XLA cannot compile this step here, so it takes longer: %s", error)
             compiled = _as_graph(step)
-            return compiled(batch)
+            return compiled(*batch)
 
     return run
 

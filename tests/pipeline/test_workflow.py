@@ -109,7 +109,7 @@ class FakeProcess:
     def __init__(self, ends):
         self.ends, self.told, self.pid = iter(ends), [], os.getpid()
 
-    def wait(self):
+    def wait(self, timeout):
         end = next(self.ends)
         if end is KeyboardInterrupt:
             raise KeyboardInterrupt
