@@ -178,8 +178,8 @@ def _filter_simulated_masks(cyclegan_dir, pairs, dark_background, when_failed) -
     write_table(translated / PAIRS_TABLE, ["mask", "parts", "kept", "fidelity"], rows)
     if changed:
         logger.warning(
-            "%d of %d simulated masks (%s) show other particles than their label maps, so they "
-            "were changed: their particles are numbered anew, and those that touch count as one",
+            "%d of %d simulated masks (%s) do not fit their label maps, one of which was changed: "
+            "the masks count, their particles numbered anew, and those that touch as one",
             *(len(changed), len(pairs), first_names(changed)),
         )
     _, parts, kept, fidelities = zip(*rows, strict=True)
@@ -211,8 +211,9 @@ def _read_labels(labels_path: Path | None, mask: np.ndarray) -> np.ndarray | Non
     if labels_path is None:
         return None
     labels = read_image(labels_path)
-    fits = labels.dtype in (np.uint8, np.uint16) and np.array_equal(labels > 0, mask > 0)
-    return labels if fits else None
+    are_numbers = labels.dtype.kind in "ui" and 0 <= labels.min() <= labels.max() <= LARGEST_LABEL
+    fits = are_numbers and np.array_equal(labels > 0, mask > 0)
+    return labels.astype(np.uint16) if fits else None
 
 
 def _number_particles(mask_path: Path) -> np.ndarray:

@@ -117,8 +117,11 @@ def simulate_masks(
 
 
 def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:
-    """Write a label map, then its mask (0 or 255), unless there is one: it may be corrected."""
-    write_image(labels_path, labels)
+    """Write a label map, then its mask (0 or 255); one that is there may be corrected by hand."""
+    if labels_path.exists():
+        labels = read_image(labels_path)
+    else:
+        write_image(labels_path, labels)
     if not mask_path.exists():
         write_image(mask_path, np.where(labels > 0, 255, 0).astype(np.uint8))
 

@@ -217,16 +217,13 @@ def test_a_gpu_is_usable_where_something_can_be_computed_on_it(says, usable, ask
     assert not devices.can_use_gpu(2)  # there are two
 
 
+@pytest.mark.skipif(not TENSORFLOW, reason="PyTorch knows by itself")
 @pytest.mark.parametrize(("capability", "multiplies"), [((7, 5), False), ((8, 0), True)])
 def test_gpus_since_2020_multiply_bfloat16(capability, multiplies, monkeypatch):
-    if TENSORFLOW:
-        config = backend.tf.config
-        monkeypatch.setattr(config, "get_visible_devices", lambda kind: GPUS[:1])
-        details = {"compute_capability": capability}
-        monkeypatch.setattr(config.experimental, "get_device_details", lambda gpu: details)
-    else:
-        cuda = backend.torch.cuda
-        monkeypatch.setattr(cuda, "is_bf16_supported", lambda including_emulation: multiplies)
+    config = backend.tf.config
+    monkeypatch.setattr(config, "get_visible_devices", lambda kind: GPUS[:1])
+    details = {"compute_capability": capability}
+    monkeypatch.setattr(config.experimental, "get_device_details", lambda gpu: details)
     assert precision.gpu_multiplies_bfloat16() is multiplies
 
 

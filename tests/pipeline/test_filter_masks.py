@@ -425,7 +425,18 @@ def test_where_mask_and_label_map_differ_the_mask_is_used_as_it_is(folders, how,
     np.testing.assert_array_equal(filtered, expected)
     shown = read_image(generated(folders, "Synthetic_Masks_Filtered") / "00001.tif")
     np.testing.assert_array_equal(shown, np.uint8(255) * (expected > 0))
-    assert "1 of 3 simulated masks (00001.tif) show other particles than their" in caplog.text
+    assert "1 of 3 simulated masks (00001.tif) do not fit their label maps" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+def test_a_label_map_corrected_by_hand_is_used_as_it_is(folders, kind, caplog):
+    labels = two_squares()
+    labels[8:20, 14:20][labels[8:20, 14:20] == 3] = 5  # one particle becomes two that touch
+    write_image(folders / "2_CycleGAN" / "data" / "labelsB" / "00001.tif", labels.astype(kind))
+    run(folders)
+    filtered = read_image(generated(folders, "Synthetic_Labels_Filtered") / "00001.tif")
+    assert np.unique(filtered).tolist() == [0, 3, 5]
+    assert "label maps" not in caplog.text
 
 
 def test_label_maps_that_fit_are_not_told_of(folders, caplog):

@@ -67,7 +67,16 @@ def test_auto_asks_for_the_gpu_that_is_trained_on(use_gpus, first, monkeypatch):
 
 def test_a_process_of_its_own_tells_whether_a_gpu_can_be_used(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", backend.BACKEND)
-    assert presets.backend_finds_gpu(0) is devices.can_use_gpu(0)
+    ask, answers = presets.subprocess.run, []
+
+    def run(*command, **how):
+        answers.append(ask(*command, **how))
+        return answers[-1]
+
+    monkeypatch.setattr(presets.subprocess, "run", run)
+    usable = devices.can_use_gpu(0)
+    assert presets.backend_finds_gpu(0) is usable
+    assert (answers[0].returncode, answers[0].stdout) == (0, f"usable: {usable}\n")
     monkeypatch.setattr(presets, "environment_of_step", lambda: {**os.environ, "PYTHONPATH": ""})
     monkeypatch.setenv("KERAS_BACKEND", "none")
     assert presets.backend_finds_gpu(0) is False

@@ -203,6 +203,17 @@ def test_a_mask_corrected_by_hand_stays_when_its_label_map_is_gone(run):
     assert labels.read_bytes() == before
 
 
+def test_a_label_map_corrected_by_hand_stays_when_its_mask_is_gone(run):
+    data = run()
+    mask, corrected = data / "trainB" / "00001.tif", data / "labelsB" / "00001.tif"
+    labels = np.where(read_image(corrected) == 1, 0, read_image(corrected))
+    write_image(corrected, labels)
+    mask.unlink()
+    run()
+    np.testing.assert_array_equal(read_image(corrected), labels)
+    np.testing.assert_array_equal(read_image(mask) > 0, labels > 0)
+
+
 def test_several_processes_give_the_same_as_one():
     scaling = {name: OPTIONS[name] for name in SCALING}
     outlines = draw_ellipses(None, np.zeros((2, 2)))

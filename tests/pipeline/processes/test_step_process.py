@@ -95,8 +95,24 @@ def test_ctrl_c_in_the_terminal_reaches_a_step_through_its_run_only(what_a_step_
     assert what_a_step_sees()["group"] != os.getpgrp()
 
 
+def test_a_step_is_waited_for_until_it_ends(tmp_path, monkeypatch):
+    looks = iter([None, None, 3])
+
+    def wait(timeout):
+        code = next(looks)
+        if code is None:
+            raise subprocess.TimeoutExpired("a step", timeout)
+        return code
+
+    step = SimpleNamespace(pid=os.getpid(), wait=wait)
+    monkeypatch.setattr(step_process.subprocess, "Popen", lambda command, **how: step)
+    job = tmp_path, "0", "prepare_images", {}, device_options()
+    assert step_process.run_in_process(*job, tell_lock=lambda pid: None) == (3, False)
+
+
 def test_a_step_repeats_itself_to_the_last_bit(what_a_step_sees, monkeypatch):
     wanted = {"MKL_CBWR": "AUTO,STRICT", "MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"}
+    wanted["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as nvidia-smi numbers GPUs
     for name in wanted:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTHONHASHSEED", "7")
