@@ -252,12 +252,12 @@ OUT_OF_MEMORY = (
     "canUse32BitIndexMath",  # the image is too large for a kernel
     "No algorithm worked",
     "failed to allocate",
+    "Failed to allocate",
     # Where other processes leave no room for a library's own.
     "DNN library initialization failed",
     "Could not create cudnn handle",
     "CUBLAS_STATUS_NOT_INITIALIZED",
     "CUDNN_STATUS_NOT_INITIALIZED",
-    "Failed to allocate",
 )
 
 
