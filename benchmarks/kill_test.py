@@ -29,7 +29,7 @@ import numpy as np
 from benchmarks.measuring import print_json
 from pipeline.files.records import read_json
 from pipeline.image_files import read_image
-from pipeline.processes.run_lock import is_alive
+from pipeline.running.run_lock import is_alive
 from tests.tiny_project import make_project, run_script, start_script
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])

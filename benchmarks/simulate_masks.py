@@ -129,7 +129,7 @@ if __name__ == "__main__":
     import numpy as np
 
     from models import wgan_gp
-    from pipeline.processes.worker_processes import run_in_processes
+    from pipeline.running.worker_processes import run_in_processes
     from pipeline.training_data.mask_simulation import (
         LIBRARY_STREAM,
         MOST_OUTLINES,

@@ -16,8 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measuring import print_json, timed
-from pipeline.processes.step_process import environment_of_step
-from pipeline.step_table import STEPS, runs_network
+from pipeline.running.step_process import environment_of_step
+from pipeline.running.step_table import STEPS, runs_network
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
 parser.add_argument("--backend", default="tensorflow", choices=("tensorflow", "torch"))

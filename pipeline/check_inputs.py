@@ -27,8 +27,8 @@ from pipeline.checks.step_options import check_step_options
 from pipeline.checks.true_masks import check_true_masks
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.calibration import check_pixel_sizes
-from pipeline.micrograph_scale import with_scale
-from pipeline.step_table import STEPS, folders_written, runs_network
+from pipeline.micrographs.micrograph_scale import with_scale
+from pipeline.running.step_table import STEPS, folders_written, runs_network
 
 logger = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from pipeline.image_files import (
     read_micrograph,
     write_image,
 )
+from pipeline.micrographs.resampling import as_cyclegan_sees, mask_at_size
 from pipeline.network_failures import act_on_failure, describe_contrast
-from pipeline.output_folders import MADE_WITH, check_made_from, open_output_folder
 from pipeline.particle_masks import (
     contrast_correlation,
     fill_holes,
@@ -32,8 +32,8 @@ from pipeline.particle_masks import (
     segment_particles,
 )
 from pipeline.progress import progress
-from pipeline.resampling import as_cyclegan_sees, mask_at_size
-from pipeline.step_table import named
+from pipeline.running.output_folders import MADE_WITH, check_made_from, open_output_folder
+from pipeline.running.step_table import named
 from pipeline.training_data.fake_micrographs import BLURRED, FAKES
 from pipeline.training_data.pair_fidelity import PAIRS_TABLE, describe_fidelity, measure_fidelity
 from pipeline.wording import first_names

@@ -18,7 +18,7 @@ from skimage.measure import regionprops
 from pipeline.checks.outlines import LARGEST_OUTLINE, ROI_ENDINGS, describe_outline
 from pipeline.files.mask_pairs import describe_colours
 from pipeline.image_files import list_images, read_image, write_image
-from pipeline.micrograph_scale import ALLOWED_SCALES
+from pipeline.micrographs.micrograph_scale import ALLOWED_SCALES
 from pipeline.particles.label_maps import is_label_map
 from pipeline.wording import counted, first_names
 

@@ -19,7 +19,6 @@ from pipeline.files.mask_origin import origin_of
 from pipeline.files.mask_pairs import find_mask_pairs, list_masks, read_mask_pair
 from pipeline.files.records import fingerprint, read_json, write_json
 from pipeline.image_files import image_size, write_image
-from pipeline.output_folders import MADE_WITH
 from pipeline.particle_shapes import measure_particles as measure_labels
 from pipeline.particle_shapes import to_label_map
 from pipeline.particles.border_correction import empty_frame, inclusion_weights
@@ -43,6 +42,7 @@ from pipeline.results.imagej_rois import write_label_map, write_roi_set
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_overlay
 from pipeline.results.result_tables import FIELD_UNITS, write_result_tables
 from pipeline.run_folders import name_new_run
+from pipeline.running.output_folders import MADE_WITH
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)

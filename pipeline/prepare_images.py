@@ -11,10 +11,10 @@ from pipeline.files.records import fingerprint
 from pipeline.files.whole_files import whole_file
 from pipeline.image_files import by_stem, list_micrographs, read_micrograph
 from pipeline.intensities import clip_spikes
-from pipeline.micrograph_scale import words_of
-from pipeline.output_folders import open_output_folder
+from pipeline.micrographs.micrograph_scale import words_of
+from pipeline.micrographs.resampling import at_scale, scaled_size
 from pipeline.progress import progress
-from pipeline.resampling import at_scale, scaled_size
+from pipeline.running.output_folders import open_output_folder
 from pipeline.training_data.real_tiles import (
     TRIES_PER_TILE,
     choose_crops,

@@ -11,9 +11,9 @@ from pathlib import Path
 from pipeline.checks.machine import count_gpus
 from pipeline.checks.options import suggest
 from pipeline.files.records import read_record, write_json
-from pipeline.processes.step_process import environment_of_step
 from pipeline.run_folders import list_runs
-from pipeline.step_table import NETWORKS, PRESET_RECORD, RUNS
+from pipeline.running.step_process import environment_of_step
+from pipeline.running.step_table import NETWORKS, PRESET_RECORD, RUNS
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.files.records import read_json
 from pipeline.files.whole_files import rename_for_good
-from pipeline.step_table import NETWORKS, RUNS, named
+from pipeline.running.step_table import NETWORKS, RUNS, named
 
 logger = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ import sys
 import traceback
 from pathlib import Path
 
-from pipeline.processes.run_lock import end_with
-from pipeline.processes.step_failures import in_words
-from pipeline.processes.step_process import INTERRUPTED
-from pipeline.step_table import runs_network
-from pipeline.step_warnings import collected, note_warnings
+from pipeline.running.run_lock import end_with
+from pipeline.running.step_failures import in_words
+from pipeline.running.step_process import INTERRUPTED
+from pipeline.running.step_table import runs_network
+from pipeline.running.step_warnings import collected, note_warnings
 
 logger = logging.getLogger(__name__)
 

@@ -18,14 +18,14 @@ from pipeline.files.mask_origin import raw_path_of
 from pipeline.files.mask_pairs import list_masks, read_mask_or_labels
 from pipeline.files.records import fingerprint, read_record
 from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
-from pipeline.micrograph_scale import in_own_pixels
-from pipeline.output_folders import MADE_WITH
+from pipeline.micrographs.micrograph_scale import in_own_pixels
 from pipeline.particle_masks import segment_particles
 from pipeline.particle_shapes import to_label_map
 from pipeline.particles.label_maps import describe_inverted, surrounds_all
 from pipeline.progress import progress
 from pipeline.report.page import write_report
 from pipeline.run_folders import TIME_OF_RUN, list_runs, new_run_folder
+from pipeline.running.output_folders import MADE_WITH
 from pipeline.scoring.score_table import AS_SAVED, log_scores, score_rows, write_scores
 from pipeline.scoring.scores import compare_masks, crop_to_common_rows
 from pipeline.wording import counted

@@ -12,14 +12,14 @@ from pipeline.files.records import fingerprint
 from pipeline.image_files import list_micrographs, read_image, read_micrograph, write_image
 from pipeline.inference import make_predictor
 from pipeline.intensities import describe_unclipped
+from pipeline.micrographs.resampling import at_scale, mask_at_size, resize
+from pipeline.micrographs.usual_contrast import UsualContrast
 from pipeline.network_failures import act_on_failure, describe_probabilities
-from pipeline.output_folders import open_output_folder
 from pipeline.particles.unet_output import SMALLEST_PARTICLE, segment_output
 from pipeline.progress import progress
-from pipeline.resampling import at_scale, mask_at_size, resize
 from pipeline.run_folders import newest_run, training_options
-from pipeline.step_table import deciding
-from pipeline.usual_contrast import UsualContrast
+from pipeline.running.output_folders import open_output_folder
+from pipeline.running.step_table import deciding
 from pipeline.wording import first_names
 
 logger = logging.getLogger(__name__)

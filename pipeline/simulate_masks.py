@@ -8,11 +8,11 @@ import numpy as np
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint
 from pipeline.image_files import list_images, read_image, write_image
-from pipeline.micrograph_scale import check_scale_of_network
-from pipeline.output_folders import open_output_folder
+from pipeline.micrographs.micrograph_scale import check_scale_of_network
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run
-from pipeline.step_table import DECIDED_BY_SCENES, deciding, named
+from pipeline.running.output_folders import open_output_folder
+from pipeline.running.step_table import DECIDED_BY_SCENES, deciding, named
 from pipeline.training_data.mask_simulation import simulate_label_maps
 from pipeline.training_data.match_scenes import measure_micrographs, report_match
 from pipeline.training_data.outline_sources import AUGMENTED

@@ -18,9 +18,9 @@ from pipeline.image_files import (
     read_image,
     write_image,
 )
-from pipeline.micrograph_scale import scale_of_tiles
+from pipeline.micrographs.micrograph_scale import scale_of_tiles
 from pipeline.network_failures import act_on_failure, describe_translations
-from pipeline.step_table import NETWORKS, named
+from pipeline.running.step_table import NETWORKS, named
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
 from pipeline.training.training_loop import random_numbers, shuffled_indices, train
 from pipeline.training.training_runs import begin_run, save_model

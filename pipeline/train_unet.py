@@ -18,8 +18,9 @@ from pipeline.image_files import (
     read_micrograph,
 )
 from pipeline.intensities import describe_unclipped
-from pipeline.resampling import at_scale
-from pipeline.step_table import NETWORKS
+from pipeline.micrographs.resampling import at_scale
+from pipeline.micrographs.usual_contrast import UsualContrast
+from pipeline.running.step_table import NETWORKS
 from pipeline.training.training_loop import Prefetcher, random_numbers, shuffled_indices, train
 from pipeline.training.training_runs import begin_run, save_model
 from pipeline.training_data import imaging_variations
@@ -34,7 +35,6 @@ from pipeline.training_data.unet_pairs import (
     training_pairs,
     vary_brightness_and_contrast,
 )
-from pipeline.usual_contrast import UsualContrast
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)

@@ -17,12 +17,12 @@ from pipeline.image_files import (
 )
 from pipeline.inference import load_predictor, make_predictor
 from pipeline.intensities import is_flat, stretch_to_uint8
-from pipeline.micrograph_scale import check_scale_of_network
-from pipeline.output_folders import open_output_folder
+from pipeline.micrographs.micrograph_scale import check_scale_of_network
+from pipeline.micrographs.resampling import as_cyclegan_sees
 from pipeline.progress import progress
-from pipeline.resampling import as_cyclegan_sees
 from pipeline.run_folders import newest_run, training_options
-from pipeline.step_table import named
+from pipeline.running.output_folders import open_output_folder
+from pipeline.running.step_table import named
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph
 
 logger = logging.getLogger(__name__)

@@ -15,23 +15,23 @@ from pipeline.checks.earlier_steps import warn_of_other_backend
 from pipeline.checks.options import describe_missing_names, describe_names_in_other_case
 from pipeline.checks.values import UNKNOWN, as_plain
 from pipeline.files.records import read_record, write_json
-from pipeline.micrograph_scale import AUTO, OF_STEPS, with_scale
-from pipeline.output_folders import EDITED, GOES_ASIDE, MADE_WITH
+from pipeline.micrographs.micrograph_scale import AUTO, OF_STEPS, with_scale
 from pipeline.presets import (
     describe_changes,
     describe_switch,
     describe_wrong_calls,
     note_preset,
 )
-from pipeline.processes.run_lock import locked
-from pipeline.processes.step_failures import in_words, why_ended
-from pipeline.processes.step_process import (
+from pipeline.run_step import set_up_logging
+from pipeline.running.output_folders import EDITED, GOES_ASIDE, MADE_WITH
+from pipeline.running.run_lock import locked
+from pipeline.running.step_failures import in_words, why_ended
+from pipeline.running.step_process import (
     INTERRUPTED,
     catch_ends_from_outside,
     run_in_process,
 )
-from pipeline.run_step import set_up_logging
-from pipeline.step_records import (
+from pipeline.running.step_records import (
     is_as_left,
     new_record,
     read_records,
@@ -39,8 +39,8 @@ from pipeline.step_records import (
     why_run,
     with_times_of_now,
 )
-from pipeline.step_table import LOG, OUTPUTS, STATE, STEP_RECORDS, STEPS
-from pipeline.step_warnings import CHECKS, collected, note_warnings, warnings_before
+from pipeline.running.step_table import LOG, OUTPUTS, STATE, STEP_RECORDS, STEPS
+from pipeline.running.step_warnings import CHECKS, collected, note_warnings, warnings_before
 from pipeline.wording import format_seconds
 
 logger = logging.getLogger(__name__)

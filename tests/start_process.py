@@ -5,7 +5,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from pipeline.step_table import OUTPUTS
+from pipeline.running.step_table import OUTPUTS
 
 SOURCE = Path(__file__).resolve().parents[1] / "StartProcess.py"
 

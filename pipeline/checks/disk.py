@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pipeline.checks.machine import existing_parent
 from pipeline.files.records import as_recorded, read_json
-from pipeline.output_folders import MADE_WITH
-from pipeline.resampling import scaled_size
+from pipeline.micrographs.resampling import scaled_size
 from pipeline.run_folders import RUN_NAME, finished_runs
-from pipeline.step_table import NETWORKS, deciding
+from pipeline.running.output_folders import MADE_WITH
+from pipeline.running.step_table import NETWORKS, deciding
 from pipeline.tiles import tile_positions
 
 logger = logging.getLogger(__name__)

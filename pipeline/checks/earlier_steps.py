@@ -11,7 +11,7 @@ from pipeline.checks.values import folder_name, run_name
 from pipeline.files.records import as_recorded, read_record
 from pipeline.image_files import list_images
 from pipeline.run_folders import list_runs
-from pipeline.step_table import INPUTS, NETWORKS, OUTPUTS, RUNS, STEPS, deciding, named
+from pipeline.running.step_table import INPUTS, NETWORKS, OUTPUTS, RUNS, STEPS, deciding, named
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from pipeline.image_files import (
     read_micrograph,
     stem_of,
 )
-from pipeline.micrograph_scale import words_of
+from pipeline.micrographs.micrograph_scale import words_of
+from pipeline.micrographs.resampling import scaled_size
 from pipeline.progress import progress
-from pipeline.resampling import scaled_size
 from pipeline.wording import counted, first_names
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import os
 import subprocess
 from contextlib import suppress
 
-from pipeline.processes.step_failures import BATCH_SIZES
+from pipeline.running.step_failures import BATCH_SIZES
 
 logger = logging.getLogger(__name__)
 

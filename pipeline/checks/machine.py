@@ -9,8 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.checks.options import OUTPUT_FOLDERS, suggest
-from pipeline.output_folders import EARLIER_RESULTS
-from pipeline.step_table import OUTPUTS, STATE, STATE_FILES
+from pipeline.running.output_folders import EARLIER_RESULTS
+from pipeline.running.step_table import OUTPUTS, STATE, STATE_FILES
 
 logger = logging.getLogger(__name__)
 

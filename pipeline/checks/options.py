@@ -17,7 +17,7 @@ from pipeline.checks.values import (
     several,
 )
 from pipeline.checks.values import whole_number as whole
-from pipeline.micrograph_scale import ALLOWED_SCALES
+from pipeline.micrographs.micrograph_scale import ALLOWED_SCALES
 
 YES_NO = one_of(True, False)
 # With fewer pixels nothing is left of a tile after the discriminator's four convolutions.

@@ -14,10 +14,10 @@ from pipeline.checks.files import Size, in_one_line, list_and_check_names
 from pipeline.checks.step_options import wrong_keywords
 from pipeline.image_files import read_image
 from pipeline.intensities import above_half
-from pipeline.micrograph_scale import words_of
+from pipeline.micrographs.micrograph_scale import words_of
+from pipeline.micrographs.resampling import scaled_size
 from pipeline.particles.label_maps import is_label_map
 from pipeline.progress import progress
-from pipeline.resampling import scaled_size
 from pipeline.wording import counted, first_names
 from simulate.outlines import OPENING, SCALING, prepare_particle, scale_limits
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pipeline.checks.values import folder_name
 from pipeline.files.records import read_record
-from pipeline.micrograph_scale import scale_of_network, scale_of_tiles
-from pipeline.output_folders import MADE_WITH
+from pipeline.micrographs.micrograph_scale import scale_of_network, scale_of_tiles
 from pipeline.run_folders import finished_runs
-from pipeline.step_table import RUNS, named
+from pipeline.running.output_folders import MADE_WITH
+from pipeline.running.step_table import RUNS, named
 
 
 def check_scale(calls: list[tuple[str, str, dict]]) -> list[str]:

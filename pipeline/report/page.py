@@ -27,7 +27,7 @@ from pipeline.report.training import (
     training_section,
 )
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR
-from pipeline.step_table import STEPS
+from pipeline.running.step_table import STEPS
 from pipeline.wording import counted
 
 # A page of 20 MB opens everywhere; base64 makes 4 bytes of 3.

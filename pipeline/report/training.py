@@ -10,7 +10,6 @@ import numpy as np
 from pipeline.files.csv_tables import read_table
 from pipeline.files.records import fingerprint, read_record
 from pipeline.image_files import list_images, read_image
-from pipeline.output_folders import MADE_WITH
 from pipeline.report.parts import options_list, picture, plot, section
 from pipeline.report.pictures import (
     jpeg_uri,
@@ -20,6 +19,7 @@ from pipeline.report.pictures import (
     read_training_log,
 )
 from pipeline.run_folders import list_runs
+from pipeline.running.output_folders import MADE_WITH
 from pipeline.training.preview_sheets import contact_sheet
 from pipeline.training_data.fake_micrographs import fake_micrographs_folder
 from pipeline.wording import counted

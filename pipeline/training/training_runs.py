@@ -18,7 +18,7 @@ from pipeline import PROGRAM, VERSION
 from pipeline.files.records import as_recorded, read_json, read_record, write_json
 from pipeline.files.whole_files import DISK_IS_FULL, rename_for_good, whole_file
 from pipeline.run_folders import list_runs, name_new_run, new_run_folder
-from pipeline.step_table import deciding
+from pipeline.running.step_table import deciding
 
 logger = logging.getLogger(__name__)
 

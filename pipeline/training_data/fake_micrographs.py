@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.output_folders import MADE_WITH
+from pipeline.running.output_folders import MADE_WITH
 
 FAKES, BLURRED = "A", "A_blurred"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.network_failures import act_on_failure, describe_coverage
-from pipeline.processes.worker_processes import number_of_processes, run_in_processes
+from pipeline.running.worker_processes import number_of_processes, run_in_processes
 from pipeline.training_data.match_scenes import (
     coverage_of_image,
     describe_small_particles,

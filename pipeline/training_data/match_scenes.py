@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.files.records import write_json
 from pipeline.files.whole_files import whole_file
 from pipeline.image_files import read_image
-from pipeline.micrograph_scale import LARGEST_SCALE, SMALL_DIAMETER, words_of
+from pipeline.micrographs.micrograph_scale import LARGEST_SCALE, SMALL_DIAMETER, words_of
 from pipeline.progress import progress
 from pipeline.training_data.scenes import foreground_of_micrograph, ks_distance, measure_scene
 from pipeline.wording import counted

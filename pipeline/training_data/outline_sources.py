@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from pipeline.image_files import list_images, read_mask
+from pipeline.micrographs.resampling import at_scale
 from pipeline.particle_shapes import measure_particles
-from pipeline.resampling import at_scale
 from pipeline.training_data.scenes import ks_distance
 from simulate.augment_outlines import augment_outlines
 from simulate.outlines import OPENING, carve_core

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from pipeline.files.csv_tables import read_table
-from pipeline.step_table import named
+from pipeline.running.step_table import named
 from pipeline.training_data.scenes import foreground_of_micrograph
 from simulate.mask_image import foreground_of_labels
 

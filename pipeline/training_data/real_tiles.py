@@ -11,8 +11,8 @@ import numpy as np
 
 from pipeline.image_files import read_micrograph, write_image
 from pipeline.intensities import stretch_to_uint8
+from pipeline.micrographs.resampling import as_cyclegan_sees
 from pipeline.progress import progress
-from pipeline.resampling import as_cyclegan_sees
 from pipeline.tiles import tile_positions
 from pipeline.training_data.scenes import foreground_of_micrograph
 

@@ -8,9 +8,9 @@ import numpy as np
 from pipeline.files.records import fingerprint
 from pipeline.image_files import images_made_by, list_images, pair_by_stem, read_image
 from pipeline.intensities import above_half, as_unet_sees
-from pipeline.output_folders import check_made_from
 from pipeline.particles.grow_particles import centrality
-from pipeline.step_table import named
+from pipeline.running.output_folders import check_made_from
+from pipeline.running.step_table import named
 from pipeline.training_data.fake_micrographs import FAKES, fake_micrographs_folder
 from pipeline.training_data.kept_targets import KeptTargets
 from pipeline.training_data.narrow_gaps import closeness_of_particles

@@ -16,7 +16,7 @@ from benchmarks.micrograph_kinds import (
     write_micrographs,
 )
 from pipeline.image_files import list_images, read_image
-from pipeline.micrograph_scale import scale_for_outlines
+from pipeline.micrographs.micrograph_scale import scale_for_outlines
 from pipeline.particle_masks import contrast_correlation, label_particles
 from pipeline.particle_shapes import measure_particles
 from pipeline.training_data.outline_sources import load_outlines, shapes_of

@@ -6,7 +6,7 @@ import pytest
 
 from models import available_cores as module
 from models.available_cores import available_cores
-from pipeline.processes.worker_processes import number_of_processes
+from pipeline.running.worker_processes import number_of_processes
 
 
 def test_what_a_scheduler_grants_counts(monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ import tifffile
 from pipeline.check_inputs import check_inputs
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.records import write_json
-from pipeline.step_table import INPUTS
+from pipeline.running.step_table import INPUTS
 from tests.start_process import default_calls, default_options, leave_outputs
 
 

@@ -10,8 +10,8 @@ import pytest
 from pipeline.check_inputs import check_inputs
 from pipeline.files.records import write_json
 from pipeline.image_files import write_image
-from pipeline.output_folders import MADE_WITH
-from pipeline.step_table import INPUTS
+from pipeline.running.output_folders import MADE_WITH
+from pipeline.running.step_table import INPUTS
 from tests.pipeline.test_check_inputs import problems_of
 from tests.pipeline.test_fuzz_check_inputs import project
 from tests.start_process import default_calls, leave_outputs

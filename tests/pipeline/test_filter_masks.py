@@ -12,8 +12,8 @@ from pipeline.files.csv_tables import read_table
 from pipeline.filter_masks import _mean as mean_of_known
 from pipeline.filter_masks import filter_masks
 from pipeline.image_files import list_images, read_image, write_image
+from pipeline.micrographs.resampling import at_scale
 from pipeline.particle_masks import label_particles
-from pipeline.resampling import at_scale
 from pipeline.training_data import unet_pairs
 from pipeline.training_data.fake_micrographs import fake_micrographs_folder
 

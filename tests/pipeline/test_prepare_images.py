@@ -9,8 +9,8 @@ from pipeline.checks.step_options import KEYWORD_CHECKS
 from pipeline.checks.values import whole_number
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.intensities import stretch_to_uint8
+from pipeline.micrographs.resampling import at_scale
 from pipeline.prepare_images import prepare_images
-from pipeline.resampling import at_scale
 from pipeline.tiles import tile_positions
 from pipeline.training_data import real_tiles
 

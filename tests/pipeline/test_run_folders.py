@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.run_folders import new_run_folder, newest_run
-from pipeline.step_table import NETWORKS
+from pipeline.running.step_table import NETWORKS
 
 
 def test_new_runs_never_share_a_folder(tmp_path):

@@ -14,8 +14,8 @@ import pytest
 
 from models import devices
 from pipeline import run_step
-from pipeline.processes.run_lock import identity_of
-from pipeline.step_table import STEPS, runs_network
+from pipeline.running.run_lock import identity_of
+from pipeline.running.step_table import STEPS, runs_network
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ import pytest
 from pipeline import score_masks as step
 from pipeline.files.records import fingerprint, write_json
 from pipeline.image_files import write_image
-from pipeline.output_folders import MADE_WITH
+from pipeline.running.output_folders import MADE_WITH
 from pipeline.score_masks import main, score_folders, score_masks
 from pipeline.scoring.score_table import log_scores
 

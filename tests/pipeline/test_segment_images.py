@@ -10,8 +10,8 @@ from pipeline import segment_images as step
 from pipeline.files.mask_origin import AS_SEGMENTED, CHANGED, origin_of
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
+from pipeline.micrographs.resampling import at_scale, resize
 from pipeline.particle_masks import label_particles
-from pipeline.resampling import at_scale, resize
 from tests.pipeline.disks_output import ALONE, RADIUS, SHAPE, TOUCHING, alike, disks, network_output
 
 RUN = "2026-01-31_12-00-00"

@@ -13,8 +13,8 @@ from skimage.draw import disk, ellipse
 from models import wgan_gp
 from pipeline import inference
 from pipeline.image_files import list_images, read_image, write_image
-from pipeline.processes import worker_processes
-from pipeline.processes.worker_processes import (
+from pipeline.running import worker_processes
+from pipeline.running.worker_processes import (
     ITEMS_AT_A_TIME,
     number_of_processes,
     run_in_processes,

@@ -10,7 +10,7 @@ from pipeline import train_unet
 from pipeline.files.records import fingerprint
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
-from pipeline.resampling import at_scale
+from pipeline.micrographs.resampling import at_scale
 from pipeline.training.training_loop import random_numbers
 from pipeline.training_data import imaging_variations, unet_pairs
 from pipeline.training_data.narrow_gaps import closeness_of_particles

@@ -10,8 +10,8 @@ import pytest
 from pipeline import translate_images as step
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import stretch_to_uint8
+from pipeline.micrographs.resampling import at_scale
 from pipeline.particle_masks import segment_particles
-from pipeline.resampling import at_scale
 from pipeline.training_data.gan_images import encode_micrograph
 
 RUN = "2026-01-31_12-00-00"

@@ -13,11 +13,11 @@ from pipeline import workflow
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.records import read_json, write_json
 from pipeline.image_files import write_image
-from pipeline.output_folders import EDITED, GOES_ASIDE, MADE_WITH
-from pipeline.processes import step_process
-from pipeline.processes.run_lock import identity_of
-from pipeline.processes.step_process import INTERRUPTED
-from pipeline.step_records import new_record, what_decides
+from pipeline.running import step_process
+from pipeline.running.output_folders import EDITED, GOES_ASIDE, MADE_WITH
+from pipeline.running.run_lock import identity_of
+from pipeline.running.step_process import INTERRUPTED
+from pipeline.running.step_records import new_record, what_decides
 from tests.start_process import device_options
 
 

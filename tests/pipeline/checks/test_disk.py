@@ -14,7 +14,7 @@ from pipeline.checks.disk import (
     estimate_bytes,
 )
 from pipeline.files.records import write_json
-from pipeline.step_table import NETWORKS
+from pipeline.running.step_table import NETWORKS
 from tests.start_process import default_options
 
 OLD, NEW = "2026-01-31_12-00-00", "2026-02-01_12-00-00"

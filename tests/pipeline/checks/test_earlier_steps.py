@@ -11,7 +11,7 @@ from pipeline.checks.earlier_steps import (
     warn_of_steps_between,
 )
 from pipeline.files.records import write_json
-from pipeline.step_table import INPUTS, STEPS
+from pipeline.running.step_table import INPUTS, STEPS
 from tests.start_process import default_options, leave_outputs
 
 

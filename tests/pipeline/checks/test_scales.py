@@ -5,8 +5,8 @@ import pytest
 from pipeline.check_inputs import check_inputs
 from pipeline.checks.scales import check_scale, check_tile_size
 from pipeline.files.records import write_json
-from pipeline.output_folders import MADE_WITH
-from pipeline.step_table import NETWORKS, STEPS
+from pipeline.running.output_folders import MADE_WITH
+from pipeline.running.step_table import NETWORKS, STEPS
 from tests.start_process import default_options
 
 RUN = "2026-01-31_12-00-00"

@@ -13,7 +13,7 @@ from pipeline.checks.step_options import (
     step_keywords,
     wrong_keywords,
 )
-from pipeline.micrograph_scale import with_scale
+from pipeline.micrographs.micrograph_scale import with_scale
 from tests.start_process import default_calls, default_options
 
 _, CALLS = with_scale({}, default_calls(default_options()))

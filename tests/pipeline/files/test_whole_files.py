@@ -9,7 +9,7 @@ import pytest
 from pipeline.files import whole_files
 from pipeline.files.records import read_json, write_json
 from pipeline.files.whole_files import whole_file
-from pipeline.processes.step_failures import in_words
+from pipeline.running.step_failures import in_words
 
 
 def test_interrupted_writing_leaves_what_was_there(tmp_path):

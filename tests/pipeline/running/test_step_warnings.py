@@ -10,8 +10,8 @@ import numpy as np
 
 from pipeline.files.records import read_json, write_json
 from pipeline.image_files import write_image
-from pipeline.processes.run_lock import identity_of
-from pipeline.step_warnings import CHECKS, MOST, collected, note_warnings, warnings_before
+from pipeline.running.run_lock import identity_of
+from pipeline.running.step_warnings import CHECKS, MOST, collected, note_warnings, warnings_before
 
 PROJECT = Path(__file__).resolve().parents[2]
 

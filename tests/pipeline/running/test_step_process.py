@@ -13,15 +13,15 @@ import pytest
 
 from pipeline import workflow
 from pipeline.files.records import read_json
-from pipeline.processes import run_lock, step_process
-from pipeline.processes.run_lock import identity_of, locked
+from pipeline.running import run_lock, step_process
+from pipeline.running.run_lock import identity_of, locked
 from tests.start_process import device_options
 
 PROJECT = Path(__file__).resolve().parents[3]
 # Says when it can be ended, and what became of it.
 WAITING = """
 import time
-from pipeline.processes.step_process import catch_ends_from_outside
+from pipeline.running.step_process import catch_ends_from_outside
 catch_ends_from_outside()
 try:
     print("ready", flush=True)

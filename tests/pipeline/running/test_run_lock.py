@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from pipeline.files.records import read_json, write_json
-from pipeline.processes import run_lock
-from pipeline.processes.run_lock import identity_of, is_alive, locked
+from pipeline.running import run_lock
+from pipeline.running.run_lock import identity_of, is_alive, locked
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -72,7 +72,7 @@ def test_setting_the_clock_ends_no_process(monkeypatch):
 
 
 def test_an_orphaned_step_is_waited_for_then_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.processes.run_lock.SECONDS_TO_WAIT_FOR_A_DYING_STEP", 0.1)
+    monkeypatch.setattr("pipeline.running.run_lock.SECONDS_TO_WAIT_FOR_A_DYING_STEP", 0.1)
     lock = tmp_path / "lock.json"
     step = identity_of(os.getpid())
     write_json(lock, {"run": None, "step": step})
@@ -149,7 +149,7 @@ def test_an_ended_process_that_is_still_listed_is_gone(tmp_path):
 
 
 def test_a_lock_that_was_cut_off_is_taken_over_after_a_while(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.processes.run_lock.SECONDS_TO_WAIT_FOR_A_DYING_STEP", 0.3)
+    monkeypatch.setattr("pipeline.running.run_lock.SECONDS_TO_WAIT_FOR_A_DYING_STEP", 0.3)
     lock = tmp_path / "lock.json"
     lock.write_text('{"computer": "no')
     with locked(lock):
@@ -158,7 +158,7 @@ def test_a_lock_that_was_cut_off_is_taken_over_after_a_while(tmp_path, monkeypat
 
 @pytest.mark.parametrize("content", [12345, [1, 2], {"run": 5}, {"step": [-1, "x"]}, {"run": [2]}])
 def test_a_lock_that_was_damaged_is_taken_over_too(tmp_path, monkeypatch, content):
-    monkeypatch.setattr("pipeline.processes.run_lock.SECONDS_TO_WAIT_FOR_A_DYING_STEP", 0.3)
+    monkeypatch.setattr("pipeline.running.run_lock.SECONDS_TO_WAIT_FOR_A_DYING_STEP", 0.3)
     lock = tmp_path / "lock.json"
     write_json(lock, content)
     with locked(lock):
@@ -169,7 +169,7 @@ def test_a_lock_that_was_damaged_is_taken_over_too(tmp_path, monkeypatch, conten
 def test_a_step_ends_when_its_run_is_gone():
     run = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     code = (
-        "import sys, time; from pipeline.processes.run_lock import end_with; "
+        "import sys, time; from pipeline.running.run_lock import end_with; "
         "end_with([int(sys.argv[1]), sys.argv[2]]); print('ready', flush=True); "
         "time.sleep(900)"
     )

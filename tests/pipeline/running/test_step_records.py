@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from pipeline import step_records
 from pipeline.files.records import write_json
+from pipeline.running import step_records
 
 CHANGED = "its output is not as it was left: what is missing is made"
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pipeline.files.records import read_record, write_json
-from pipeline.step_table import LOG, STEPS, WARNINGS
+from pipeline.running.step_table import LOG, STEPS, WARNINGS
 
 CHECKS = "checks"  # in a step number's place: what was said before the first step
 MOST = 20  # of a step

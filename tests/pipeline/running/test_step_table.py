@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.step_records import new_record, what_decides, why_run
-from pipeline.step_table import STEPS
+from pipeline.running.step_records import new_record, what_decides, why_run
+from pipeline.running.step_table import STEPS
 from tests.start_process import default_calls, default_options
 
 # Written out once more: what is left out of the tables of the pipeline is missed here.

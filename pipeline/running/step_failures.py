@@ -4,7 +4,7 @@ import sys
 from concurrent.futures.process import BrokenProcessPool
 
 from pipeline.files.whole_files import DISK_IS_FULL
-from pipeline.step_table import runs_network
+from pipeline.running.step_table import runs_network
 
 # The options that say how many images a training step holds at a time.
 BATCH_SIZES = {

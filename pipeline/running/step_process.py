@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from pipeline.files.records import write_json
-from pipeline.processes.run_lock import identity_of
-from pipeline.step_table import LOG
+from pipeline.running.run_lock import identity_of
+from pipeline.running.step_table import LOG
 
 logger = logging.getLogger(__name__)
 

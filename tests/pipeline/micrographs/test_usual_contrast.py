@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.image_files import write_image
 from pipeline.intensities import as_unet_sees
-from pipeline.usual_contrast import UsualContrast
+from pipeline.micrographs.usual_contrast import UsualContrast
 
 RANGE = (0.5, 99.5)
 SIZE = 200

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import PROGRAM, VERSION, output_folders
+from pipeline import PROGRAM, VERSION
 from pipeline.files.records import fingerprint, read_json, write_json
-from pipeline.output_folders import check_made_from, open_output_folder
+from pipeline.running import output_folders
+from pipeline.running.output_folders import check_made_from, open_output_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,10 +12,16 @@ from skimage.measure import regionprops
 
 from pipeline.files.records import write_json
 from pipeline.image_files import write_image
-from pipeline.micrograph_scale import in_own_pixels, scale_for_outlines, with_scale
-from pipeline.output_folders import MADE_WITH
+from pipeline.micrographs.micrograph_scale import in_own_pixels, scale_for_outlines, with_scale
+from pipeline.micrographs.resampling import (
+    as_cyclegan_sees,
+    at_scale,
+    mask_at_size,
+    resize,
+    scaled_size,
+)
 from pipeline.particle_masks import label_particles, to_four_connected
-from pipeline.resampling import as_cyclegan_sees, at_scale, mask_at_size, resize, scaled_size
+from pipeline.running.output_folders import MADE_WITH
 from simulate.outlines import prepare_particle
 
 

@@ -16,11 +16,11 @@ import numpy as np
 from pipeline.checks.values import folder_name
 from pipeline.files.records import read_record
 from pipeline.image_files import list_images, read_mask, read_micrograph
-from pipeline.output_folders import MADE_WITH
+from pipeline.micrographs.resampling import scaled_size
 from pipeline.particles.components import distance_to_background
 from pipeline.progress import progress
-from pipeline.resampling import scaled_size
-from pipeline.step_table import NETWORKS, named
+from pipeline.running.output_folders import MADE_WITH
+from pipeline.running.step_table import NETWORKS, named
 
 AUTO = "auto"
 OF_STEPS = "micrograph_scale"  # as the steps' keywords and records name it

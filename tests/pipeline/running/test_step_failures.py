@@ -6,7 +6,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from models import backend
-from pipeline.processes.step_failures import in_words, less_memory, why_ended
+from pipeline.running.step_failures import in_words, less_memory, why_ended
 
 
 @pytest.mark.parametrize(

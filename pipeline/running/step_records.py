@@ -15,9 +15,9 @@ from pipeline import VERSION
 from pipeline.files.pixel_size import texts_beside
 from pipeline.files.records import as_recorded, composed, fingerprint, read_record
 from pipeline.image_files import list_images
-from pipeline.output_folders import is_of_the_system
 from pipeline.run_folders import list_runs
-from pipeline.step_table import INPUTS, OUTPUTS, RUNS, STEPS, deciding, runs_network
+from pipeline.running.output_folders import is_of_the_system
+from pipeline.running.step_table import INPUTS, OUTPUTS, RUNS, STEPS, deciding, runs_network
 from pipeline.wording import first_names
 
 # The parts of what a step was made with that are by name, and the word for one of them.

@@ -1,0 +1,1 @@
+"""Micrographs as the networks see them: their scale, and their contrast."""

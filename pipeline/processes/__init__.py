@@ -1,1 +1,0 @@
-"""Processes: one a step, workers beside it, and the lock that keeps a second run away."""

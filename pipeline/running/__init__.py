@@ -1,0 +1,1 @@
+"""What a run needs besides its steps: their table, processes, records and folders."""
