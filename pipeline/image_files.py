@@ -236,6 +236,12 @@ def write_image(path: Path, image: np.ndarray, description: str | None = None) -
         temporary.write_bytes(encoded)
 
 
+def write_missing(path: Path, image: np.ndarray) -> None:
+    """`write_image` where there is none; one that is was made alike, or corrected by hand since."""
+    if not Path(path).exists():
+        write_image(path, image)
+
+
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises into one ValueError that names the file."""

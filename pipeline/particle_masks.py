@@ -51,7 +51,7 @@ def segment_particles(
         if watershed_lines:
             mask = split_touching_particles(mask, min_distance) > 0
         mask = to_four_connected(mask)
-    return mask.astype(np.uint8) * 255
+    return as_mask(mask)
 
 
 def to_four_connected(mask: np.ndarray) -> np.ndarray:
@@ -91,12 +91,22 @@ def without_specks(mask: np.ndarray, smallest: int) -> np.ndarray:
     particles = label_particles(mask)
     is_particle = np.bincount(particles.ravel()) >= smallest
     is_particle[0] = False
-    return is_particle[particles].astype(np.uint8) * 255
+    return as_mask(is_particle[particles])
 
 
 def label_particles(mask: np.ndarray) -> np.ndarray:
     """Number the 4-connected particles of a mask: int32 (height, width), 0 the background."""
     return cv2.connectedComponents((np.asarray(mask) != 0).astype(np.uint8), connectivity=4)[1]
+
+
+def number_of_particles(labels: np.ndarray) -> int:
+    """Return how many numbers above 0 a label map, integers of any shape, has."""
+    return np.count_nonzero(np.bincount(labels.ravel())[1:])
+
+
+def as_mask(labels: np.ndarray) -> np.ndarray:
+    """Return the mask of a label map: uint8 of its shape, 0 or 255."""
+    return (labels > 0).astype(np.uint8) * 255
 
 
 def fill_holes(labels: np.ndarray, connectivity: int = 8) -> np.ndarray:

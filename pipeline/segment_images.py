@@ -9,7 +9,13 @@ from models import backend
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.mask_origin import description_of, raw_path_of
 from pipeline.files.records import fingerprint
-from pipeline.image_files import list_micrographs, read_image, read_micrograph, write_image
+from pipeline.image_files import (
+    list_micrographs,
+    read_image,
+    read_micrograph,
+    write_image,
+    write_missing,
+)
 from pipeline.inference import make_predictor
 from pipeline.intensities import describe_unclipped
 from pipeline.micrographs.resampling import at_scale, mask_at_size, resize
@@ -160,5 +166,4 @@ def _write_missing(raw_file, mask_file, probability, mask):
     if not raw_file.exists():
         raw = resize(np.ascontiguousarray(probability), mask.shape)
         write_image(raw_file, raw, description_of(mask))
-    if not mask_file.exists():  # else it was perhaps corrected by hand
-        write_image(mask_file, mask)
+    write_missing(mask_file, mask)

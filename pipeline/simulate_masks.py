@@ -7,8 +7,9 @@ import numpy as np
 
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint
-from pipeline.image_files import list_images, read_image, write_image
+from pipeline.image_files import list_images, read_image, write_image, write_missing
 from pipeline.micrographs.micrograph_scale import check_scale_of_network
+from pipeline.particle_masks import as_mask
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run
 from pipeline.running.output_folders import open_output_folder
@@ -122,8 +123,7 @@ def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:
         labels = read_image(labels_path)
     else:
         write_image(labels_path, labels)
-    if not mask_path.exists():
-        write_image(mask_path, np.where(labels > 0, 255, 0).astype(np.uint8))
+    write_missing(mask_path, as_mask(labels))
 
 
 def _made_with(options: dict, source: Path, number: int) -> dict:

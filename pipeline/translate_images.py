@@ -14,6 +14,7 @@ from pipeline.image_files import (
     read_image,
     read_micrograph,
     write_image,
+    write_missing,
 )
 from pipeline.inference import load_predictor, make_predictor
 from pipeline.intensities import is_flat, stretch_to_uint8
@@ -134,5 +135,4 @@ def _translate_masks(cyclegan_dir, to_image, made_with, options):
         )
         for file, fake in zip(batch, predict(encoded), strict=True):
             image = -fake[..., 0] if options["invert_images"] else fake[..., 0]
-            if not (folder / file.name).exists():  # one that is may be corrected by hand
-                write_image(folder / file.name, stretch_output(image, span=2.0))
+            write_missing(folder / file.name, stretch_output(image, span=2.0))

@@ -13,7 +13,7 @@ from pipeline.files.records import fingerprint, read_json, write_json
 from pipeline.running import output_folders
 from pipeline.running.output_folders import check_made_from, open_output_folder
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_folder_made_from_other_files_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from pipeline.image_files import write_image
 from pipeline.running.run_lock import identity_of
 from pipeline.running.step_warnings import CHECKS, MOST, collected, note_warnings, warnings_before
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 def test_warnings_are_collected_once_each_and_nothing_else(caplog):
