@@ -49,6 +49,11 @@ def gpu_multiplies_bfloat16() -> bool:
     )
 
 
+def multiplies_bfloat16() -> bool:
+    """Return whether what this process computes on does, the GPU or the CPU."""
+    return gpu_multiplies_bfloat16() if backend.has_gpu() else processor_multiplies_bfloat16()
+
+
 def choose_precision(name: str) -> str:
     """Return "float32" or "mixed_bfloat16", whichever ``name`` is, or "auto" stands for here.
 
@@ -62,13 +67,22 @@ def choose_precision(name: str) -> str:
 
 @contextlib.contextmanager
 def computing_in(name: str):
-    """Return a context in which networks are built to compute in a precision; says which by "auto".
+    """Return a context in which networks are built to compute in a precision, to be trained.
 
-    ``name`` is "float32", "mixed_bfloat16" or "auto" (see ``choose_precision``).
+    ``name`` is "float32", "mixed_bfloat16" or "auto" (see ``choose_precision``). Says what "auto"
+    is, and warns of bfloat16 where it is slow.
     """
     chosen, before = choose_precision(name), keras.config.dtype_policy()
     if chosen != "float32" and name == "auto":
         logger.info("computing in bfloat16, which this processor multiplies fastest (PRECISION)")
+    elif chosen != "float32" and not multiplies_bfloat16():
+        logger.warning(
+            "PRECISION is %s, but this %s does not say that it multiplies bfloat16. Without that a "
+            "step takes several times as long as in float32, with PyTorch on a CPU hundreds of "
+            'times: set it to "float32", or to "auto", which looks for itself',
+            name,
+            "GPU" if backend.has_gpu() else "processor",
+        )
     keras.config.set_dtype_policy(chosen)
     try:
         yield
@@ -81,7 +95,7 @@ def fit_to_processor(network: keras.Model) -> None:
 
     It may have been trained on another GPU, or CPU. Its weights are float32 as they are.
     """
-    if gpu_multiplies_bfloat16() if backend.has_gpu() else processor_multiplies_bfloat16():
+    if multiplies_bfloat16():
         return
     for layer in network.layers:
         if layer.compute_dtype == "bfloat16":

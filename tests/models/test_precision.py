@@ -67,6 +67,24 @@ def test_networks_are_built_in_it_and_what_auto_is_is_said(name, processor, capl
     assert ("bfloat16, which this processor multiplies" in caplog.text) == (name == "auto")
 
 
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("name", ["float32", "mixed_bfloat16", "auto"])
+def test_where_it_is_slow_training_in_it_warns(name, gpu, processor, monkeypatch, caplog):
+    processor(None)
+    monkeypatch.setattr(backend, "has_gpu", lambda: gpu)
+    monkeypatch.setattr(precision, "gpu_multiplies_bfloat16", lambda: False)
+    with computing_in(name):
+        pass
+    warned = f"this {'GPU' if gpu else 'processor'} does not say that it multiplies bfloat16"
+    assert (warned in caplog.text) == (name == "mixed_bfloat16")
+
+
+def test_where_it_is_fast_nothing_is_warned_of(processor, caplog):
+    with computing_in("mixed_bfloat16"):
+        pass
+    assert not caplog.text
+
+
 def test_where_it_is_slow_a_network_trained_in_it_is_run_in_float32(processor):
     with computing_in("mixed_bfloat16"):
         network = build_multires_unet(4, with_centrality=True)
