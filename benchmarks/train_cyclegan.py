@@ -16,6 +16,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.measuring import report_training, start_backend, training_parser, use_xla
 
 POOL_SIZE = 50
+LOSSES = {  # as published
+    "lambda_cycle": (10.0, 10.0),
+    "lambda_identity": (0.5, 0.5),
+    "label_smoothing_factor": 0.0,
+}
 
 parser = training_parser(__doc__)
 parser.set_defaults(batch=2, size=384)
@@ -27,7 +32,7 @@ def build_step(options: argparse.Namespace):
     shape = (options.size, options.size, 1)
     random = np.random.default_rng(0)
     tiles = random.uniform(-1, 1, (2, options.batch, *shape)).astype(np.float32)
-    model = cyclegan.build_cyclegan(options.filters, shape, seed=0, pool_size=POOL_SIZE)
+    model = cyclegan.build_cyclegan(options.filters, shape, pool_size=POOL_SIZE, **LOSSES)
     model.set_up(2e-4, 0.5)
     step = backend.compile_step(model.train_step, use_xla(options))
     images_seen = itertools.count(0, options.batch)

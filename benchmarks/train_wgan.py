@@ -27,7 +27,7 @@ def build_step(options: argparse.Namespace):
     real = np.sign(random.standard_normal((batch, size, size, 1), dtype=np.float32))
     latent = wgan_gp.draw_latent(random, CRITIC_STEPS + 1, batch, LATENT_SIZE)
     alpha = random.random((CRITIC_STEPS, batch, 1, 1, 1), dtype=np.float32)
-    model = wgan_gp.build_wgan((size, size), LATENT_SIZE, seed=0)
+    model = wgan_gp.build_wgan((size, size), LATENT_SIZE, gradient_penalty_weight=10.0)
     model.set_up(2e-4, 0.5, 0.9)
     step = backend.compile_step(model.train_step, use_xla(options))
     return lambda: step(backend.to_device((real, latent, alpha)))

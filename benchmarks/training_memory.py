@@ -36,12 +36,19 @@ def build_step(options: argparse.Namespace):
     random, batch, size = np.random.default_rng(0), options.batch, options.size
     images = np.zeros((batch, size, size, 1), np.float32)
     if options.network == "wgan":
-        model = wgan_gp.build_wgan((size, size), 128)
+        model = wgan_gp.build_wgan((size, size), 128, gradient_penalty_weight=10.0)
         model.set_up(2e-4, 0.5, 0.9)
         latent, alpha = np.zeros((4, batch, 128)), np.zeros((3, batch, 1, 1, 1))
         arrays = images, latent.astype(np.float32), alpha.astype(np.float32)
     elif options.network == "cyclegan":
-        model = cyclegan.build_cyclegan(options.filters, images.shape[1:])
+        model = cyclegan.build_cyclegan(
+            options.filters,
+            images.shape[1:],
+            pool_size=50,
+            lambda_cycle=(10.0, 10.0),
+            lambda_identity=(0.5, 0.5),
+            label_smoothing_factor=0.0,
+        )
         model.set_up(2e-4, 0.5)
         choices = image_pool.draw_pool_choices(random, 50, batch, 0)
         arrays = images, images, *choices

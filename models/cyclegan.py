@@ -1,7 +1,7 @@
 """A CycleGAN that translates between electron micrographs (domain A) and masks (domain B).
 
-Source: Zhu et al., arXiv 1703.10593 (losses, section 3; image pool and schedule, section 4);
-defaults after Ruehle et al. (2021). Images are (height, width, 1), float32 in [-1, 1]; masks are
+Source: Zhu et al., arXiv 1703.10593 (losses, section 3; image pool and schedule, section 4), with
+the options of Ruehle et al. (2021). Images are (height, width, 1), float32 in [-1, 1]; masks are
 1 inside particles, -1 outside, or in [0, 1] where binary cross-entropy is used.
 
 Names: ``gen_a`` draws masks from micrographs, ``gen_b`` micrographs from masks; ``disc_a`` judges
@@ -33,11 +33,11 @@ class CycleGan(keras.Model):
         discriminators,
         *,
         image_shape,
-        pool_size=50,
-        lambda_cycle=(10.0, 10.0),
-        lambda_identity=(0.5, 0.5),
-        label_smoothing_factor=0.0,
-        use_binary_crossentropy=False,
+        pool_size,
+        lambda_cycle,
+        lambda_identity,
+        label_smoothing_factor,
+        use_binary_crossentropy,
     ):
         super().__init__()
         if use_binary_crossentropy and any(lambda_identity):

@@ -133,7 +133,7 @@ class WganGp(keras.Model):
         return backend.stop_gradient(loss)
 
 
-def build_wgan(outline_shape, latent_size, seed=0, gradient_penalty_weight=10.0, dropout=True):
+def build_wgan(outline_shape, latent_size, seed=0, *, gradient_penalty_weight, dropout=True):
     """Return a WganGp with initial weights that follow from ``seed``."""
     generator = build_generator(outline_shape, latent_size)
     critic = build_critic(outline_shape, dropout=dropout, seed=seed)

@@ -83,7 +83,12 @@ def train_wgan(
         batch_size,
     )
     with computing_in(precision):
-        model = wgan_gp.build_wgan(outlines.shape[1:], latent_size, seed, gradient_penalty_weight)
+        model = wgan_gp.build_wgan(
+            outlines.shape[1:],
+            latent_size,
+            seed,
+            gradient_penalty_weight=gradient_penalty_weight,
+        )
     model.set_up(learning_rate, beta_1, beta_2)
 
     def make_batch(epoch, step):

@@ -9,6 +9,7 @@ import numpy as np
 
 from models import backend, cyclegan, image_pool, multires_unet, wgan_gp
 from models.fast import lean_networks
+from tests.models.tiny_steps import CYCLEGAN, WGAN
 
 STEPS = 3
 # Half of the GANs' and a tenth of the UNet's default: rounding grows with each step. With the
@@ -40,7 +41,7 @@ def main():
     random = np.random.default_rng(5)
     result = {}
 
-    wgan = wgan_gp.build_wgan((32, 32), 16, seed=3, dropout=False)
+    wgan = wgan_gp.build_wgan((32, 32), 16, seed=3, dropout=False, **WGAN)
     wgan.set_up(RATE, 0.5, 0.9)
     result["wgan generator"] = lean_networks.predict(wgan.generator, noise(random, 3, 16))
     result["wgan critic"] = lean_networks.predict(wgan.critic, disks(random, 3, 32))
@@ -53,7 +54,7 @@ def main():
     result |= {f"loss wgan {k}": v for k, v in losses_of(wgan, [batch] * STEPS).items()}
 
     # 52 and 60 are no multiples of 8: padding and cropping take part.
-    options = {"use_skip_connection": True, "pool_size": 3}
+    options = CYCLEGAN | {"use_skip_connection": True, "pool_size": 3}
     gan = cyclegan.build_cyclegan(4, (52, 60, 1), seed=3, **options)
     gan.set_up(RATE, 0.5)
     image = noise(random, 2, 52, 60, 1)

@@ -6,6 +6,7 @@ import pytest
 
 from models import backend, cyclegan, image_pool, multires_unet, wgan_gp
 from models.fast import lean_networks
+from tests.models.tiny_steps import CYCLEGAN, WGAN
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def noise(random, *shape):
 
 
 def wgan(random):
-    model = wgan_gp.build_wgan((16, 16), 8, dropout=False)
+    model = wgan_gp.build_wgan((16, 16), 8, dropout=False, **WGAN)
     model.set_up(2e-4, 0.5, 0.9)
     alpha = np.abs(noise(random, 2, 4, 1, 1, 1))
     batch = noise(random, 4, 16, 16, 1), noise(random, 3, 4, 8), alpha
@@ -28,7 +29,9 @@ def wgan(random):
 
 
 def gan(random):
-    model = cyclegan.build_cyclegan(2, (48, 48, 1), pool_size=2, use_skip_connection=True)
+    model = cyclegan.build_cyclegan(
+        2, (48, 48, 1), use_skip_connection=True, **CYCLEGAN | {"pool_size": 2}
+    )
     model.set_up(2e-4, 0.5)
     choices = image_pool.draw_pool_choices(random, 2, 2, 0)
     tiles = noise(random, 2, 48, 48, 1), noise(random, 2, 48, 48, 1)

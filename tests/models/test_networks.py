@@ -7,6 +7,7 @@ import pytest
 
 from models import backend, cyclegan, layers, multires_unet, wgan_gp
 from models.fast import lean_networks
+from tests.models.tiny_steps import CYCLEGAN
 
 
 def test_wgan_parameter_counts():
@@ -106,7 +107,7 @@ def test_sigmoid_generator_gives_probabilities():
 
 def test_binary_crossentropy_cannot_go_with_identity_losses():
     with pytest.raises(ValueError, match="use_binary_crossentropy = True cannot go with"):
-        cyclegan.build_cyclegan(2, (32, 32, 1), use_binary_crossentropy=True)
+        cyclegan.build_cyclegan(2, (32, 32, 1), use_binary_crossentropy=True, **CYCLEGAN)
 
 
 def test_weighted_crossentropy_by_hand():

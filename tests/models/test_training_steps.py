@@ -6,6 +6,7 @@ from keras import ops
 
 from models import backend, cyclegan, wgan_gp
 from models.fast import lean_networks
+from tests.models.tiny_steps import CYCLEGAN, WGAN
 
 RATE = 1e-4  # so small that a step downhill is downhill
 
@@ -17,7 +18,7 @@ def random():
 
 def wgan(random):
     """Return a model whose optimisers move nothing yet, its networks' names, and a batch."""
-    model = wgan_gp.build_wgan((16, 16), 4, seed=1, dropout=False)
+    model = wgan_gp.build_wgan((16, 16), 4, seed=1, dropout=False, **WGAN)
     model.set_up(0.0, 0.5, 0.9)
     real = np.sign(random.standard_normal((6, 16, 16, 1))).astype(np.float32)
     alpha = random.random((1, 6, 1, 1, 1), dtype=np.float32)
@@ -26,7 +27,7 @@ def wgan(random):
 
 def gan(random, **options):
     """Return the same of a CycleGAN."""
-    model = cyclegan.build_cyclegan(1, (48, 48, 1), seed=1, pool_size=0, **options)
+    model = cyclegan.build_cyclegan(1, (48, 48, 1), seed=1, **CYCLEGAN | {"pool_size": 0} | options)
     model.set_up(0.0, 0.5)
     images = random.uniform(-1, 1, (2, 2, 48, 48, 1)).astype(np.float32)
     unused = np.zeros((2, 2), np.float32)
@@ -119,7 +120,7 @@ def test_the_learning_rate_schedule_reaches_all_four_optimizers(random):
 
 
 def test_a_discriminator_is_shown_the_old_fakes_that_were_chosen():
-    model = cyclegan.build_cyclegan(1, (48, 48, 1), seed=1, pool_size=3)
+    model = cyclegan.build_cyclegan(1, (48, 48, 1), seed=1, **CYCLEGAN | {"pool_size": 3})
     model.set_up(0.0, 0.5)
     random = np.random.default_rng(2)
     images = random.uniform(-1, 1, (2, 2, 2, 48, 48, 1)).astype(np.float32)  # step, side, image

@@ -7,19 +7,28 @@ from models.image_pool import draw_pool_choices
 from models.multires_unet import build_unet
 from models.wgan_gp import build_wgan
 
+# What the published workflow weighs and keeps.
+WGAN = {"gradient_penalty_weight": 10.0}
+CYCLEGAN = {
+    "pool_size": 50,
+    "lambda_cycle": (10.0, 10.0),
+    "lambda_identity": (0.5, 0.5),
+    "label_smoothing_factor": 0.0,
+}
+
 
 def uniform(*shape, seed=0):
     return np.random.default_rng(seed).random(shape, np.float32)
 
 
 def wgan_steps(dropout=True):
-    model = build_wgan((32, 32), 16, dropout=dropout)
+    model = build_wgan((32, 32), 16, dropout=dropout, **WGAN)
     model.set_up(2e-4, 0.5, 0.9)
     return [(model.train_step, (uniform(4, 32, 32, 1), uniform(3, 4, 16), uniform(2, 4, 1, 1, 1)))]
 
 
 def cyclegan_steps(**options):
-    model = build_cyclegan(2, (64, 64, 1), **options)
+    model = build_cyclegan(2, (64, 64, 1), **CYCLEGAN | options)
     model.set_up(2e-4, 0.5)
     tiles = uniform(2, 64, 64, 1), uniform(2, 64, 64, 1, seed=1)
     choices = draw_pool_choices(np.random.default_rng(0), 50, 2, 0)

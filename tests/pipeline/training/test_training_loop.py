@@ -17,6 +17,7 @@ from models import cyclegan, image_pool, multires_unet, wgan_gp
 from models.fast.optimizers import Adam
 from pipeline.training import training_loop, training_runs
 from pipeline.training.training_loop import random_numbers, shuffled_indices, train
+from tests.models.tiny_steps import CYCLEGAN, WGAN
 
 EPOCHS, STEPS = 2, 3
 
@@ -30,7 +31,7 @@ def numbers(epoch, step, *shape):
 
 
 def wgan():
-    model = wgan_gp.build_wgan((16, 16), 8, seed=1)
+    model = wgan_gp.build_wgan((16, 16), 8, seed=1, **WGAN)
     model.set_up(2e-4, 0.5, 0.9)
 
     def make_batch(epoch, step):
@@ -44,7 +45,7 @@ def gan():
     # TensorFlow traces the step of nine residual blocks for half a minute.
     small = partial(cyclegan.build_generator, residual_blocks=1)
     with mock.patch.object(cyclegan, "build_generator", small):
-        options = {"pool_size": 3, "gaussian_noise_value": 0.1}
+        options = CYCLEGAN | {"pool_size": 3, "gaussian_noise_value": 0.1}
         model = cyclegan.build_cyclegan(2, (48, 48, 1), seed=1, **options)
     model.set_up(2e-4, 0.5)
 
