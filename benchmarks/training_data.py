@@ -57,7 +57,7 @@ def read_one_epoch(root: Path, use_dataloader: bool, options: argparse.Namespace
     """Return what step 6a takes in this process, its network left out: seconds and MB."""
     start_backend(options)
     from pipeline import train_unet
-    from pipeline.training.training_loop import Prefetcher
+    from pipeline.training.batches import Prefetcher
 
     imports_mb = peak_memory_mb()
     measured = {}

@@ -25,7 +25,7 @@ from pipeline.particles.unet_output import SMALLEST_PARTICLE, segment_output
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run, training_options
 from pipeline.running.output_folders import open_output_folder
-from pipeline.running.step_table import deciding
+from pipeline.running.step_table import NETWORKS, deciding
 from pipeline.wording import first_names
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def segment_images(
     """
     options = deciding(locals())
     run_folder = newest_run("unet", unet_dir, unet_model)
-    model = run_folder / "Checkpoint_Lowest_Loss.keras"
+    model = run_folder / NETWORKS["unet"].files[0]
     # As the network was trained; the options may have changed since.
     trained_with = training_options("unet", run_folder)
     if trained_with.get("target") == "instances":

@@ -8,12 +8,12 @@ import numpy as np
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint
 from pipeline.image_files import list_images, read_image, write_image, write_missing
-from pipeline.micrographs.micrograph_scale import check_scale_of_network
+from pipeline.micrographs.micrograph_scale import check_scale_of_network, check_scale_of_tiles
 from pipeline.particle_masks import as_mask
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run
 from pipeline.running.output_folders import open_output_folder
-from pipeline.running.step_table import DECIDED_BY_SCENES, deciding, named
+from pipeline.running.step_table import DECIDED_BY_SCENES, NETWORKS, deciding, named
 from pipeline.training_data.mask_simulation import simulate_label_maps
 from pipeline.training_data.match_scenes import measure_micrographs, report_match
 from pipeline.training_data.outline_sources import AUGMENTED
@@ -75,11 +75,12 @@ def simulate_masks(
         empty or full and ``when_failed`` is "stop".
     """
     options = dict(locals())
+    check_scale_of_tiles(cyclegan_dir, micrograph_scale)
     source = Path(masks_dir)
     if outline_source != AUGMENTED:
         run_folder = newest_run("wgan", wgan_dir, wgan_model)
         check_scale_of_network("wgan", run_folder, micrograph_scale)
-        source = run_folder / "model.keras"
+        source = run_folder / NETWORKS["wgan"].files[-1]
     data_dir = Path(cyclegan_dir) / "data"
     tiles = list_images(data_dir / "trainA") if (data_dir / "trainA").is_dir() else []
     number = max(num_masks, len(tiles))

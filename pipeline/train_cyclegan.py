@@ -1,6 +1,7 @@
 """Step 3: a CycleGAN learns to translate between micrographs and masks, from unpaired tiles."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,18 @@ from pipeline.image_files import (
 )
 from pipeline.micrographs.micrograph_scale import scale_of_tiles
 from pipeline.network_failures import act_on_failure, describe_translations
-from pipeline.running.step_table import NETWORKS, named
+from pipeline.running.step_table import NETWORKS, RUNS, named
+from pipeline.training.batches import random_numbers, shuffled_indices
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
-from pipeline.training.training_loop import random_numbers, shuffled_indices, train
-from pipeline.training.training_runs import begin_run, save_model
-from pipeline.training_data.gan_images import encode_mask, encode_micrograph
+from pipeline.training.training_loop import train
+from pipeline.training.training_runs import begin_run, recorded, save_model
+from pipeline.training_data.gan_images import Coding, encode_mask, encode_micrograph
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 
 STEP_0, STEP_2 = named("0"), named("2")
-MODELS = NETWORKS["cyclegan"].files
+NETWORK_FILES = NETWORKS["cyclegan"].files
 TILES_LOOKED_AT = 16  # of each domain, for the contrast to start with
 SHOWN_LOSSES = ("d_a", "d_b", "g_adv_a", "g_adv_b", "g_cyc_a", "g_cyc_b")
 
@@ -81,14 +83,14 @@ def train_cyclegan(
         If these are not of one size, an option is wrong, a loss is not finite, or the fakes are of
         no use and ``when_failed`` is "stop".
     """
-    options = {k: v for k, v in locals().items() if k not in ("cyclegan_dir", "resume")}
+    options = recorded(locals())
     cyclegan_dir = Path(cyclegan_dir)
     options["micrograph_scale"] = scale_of_tiles(cyclegan_dir)  # for step 4 to compare
     files_a, files_b = _training_files(cyclegan_dir / "data")
     options["inputs"] = [fingerprint(files_a), fingerprint(files_b)]
     sheets_dir = cyclegan_dir / "images"
     run_folder, finished = begin_run(
-        cyclegan_dir / "Models", options, resume, models=MODELS, sheets_dir=sheets_dir
+        cyclegan_dir / RUNS, options, resume, models=NETWORK_FILES, sheets_dir=sheets_dir
     )
     if finished:
         return
@@ -118,7 +120,7 @@ def train_cyclegan(
             lambda_identity=lambda_identity,
             label_smoothing_factor=label_smoothing_factor,
         )
-    coding = invert_images, use_binary_crossentropy
+    coding = Coding(invert_images, use_binary_crossentropy)
     if same_contrast:
         sides = _sides(files_a, files_b, coding)
         for generator, side in zip((model.gen_a, model.gen_b), sides, strict=True):
@@ -147,7 +149,7 @@ def train_cyclegan(
     )
     fakes = translate_test_tiles(model, cyclegan_dir / "data", *coding)
     act_on_failure(describe_translations(*fakes), when_failed)
-    for network, name in zip((model.gen_b, model.gen_a), MODELS, strict=True):
+    for network, name in zip((model.gen_b, model.gen_a), NETWORK_FILES, strict=True):
         save_model(network, run_folder / name)
 
 
@@ -178,14 +180,17 @@ def _steps_per_epoch(files_a, files_b, batch_size):
 
 
 def _sides(files_a, files_b, coding):
-    """Return of each domain the files, how they are encoded, and the option of that."""
-    return (files_a, encode_micrograph, coding[0]), (files_b, encode_mask, coding[1])
+    """Return of each domain the files, and the function that encodes what they hold."""
+    return (
+        (files_a, partial(encode_micrograph, invert=coding.invert_images)),
+        (files_b, partial(encode_mask, in_unit_range=coding.in_unit_range)),
+    )
 
 
-def _some_tiles(files, encode, option):
+def _some_tiles(files, encode):
     """Return a few of a domain's tiles, from all over it, as the networks see them."""
     chosen = np.linspace(0, len(files) - 1, min(len(files), TILES_LOOKED_AT), dtype=int)
-    return np.stack([encode(read_image(files[index]), option) for index in chosen])
+    return np.stack([encode(read_image(files[index])) for index in chosen])
 
 
 def _batch_maker(files_a, files_b, coding, batch_size, pool_size, seed):
@@ -199,9 +204,9 @@ def _batch_maker(files_a, files_b, coding, batch_size, pool_size, seed):
 
     def make_batch(epoch, step):
         tiles = []
-        for stream, (files, encode, option) in enumerate(sides):
-            indices = shuffled_indices(count, batch_size, seed, epoch, step, stream) % len(files)
-            tiles.append(np.stack([encode(read_image(files[index]), option) for index in indices]))
+        for side, (files, encode) in enumerate(sides):
+            indices = shuffled_indices(count, batch_size, seed, epoch, step, side) % len(files)
+            tiles.append(np.stack([encode(read_image(files[index])) for index in indices]))
         images_seen = (epoch * steps_per_epoch + step) * batch_size
         random = random_numbers(seed, epoch, step)
         pool_choices = draw_pool_choices(random, pool_size, batch_size, images_seen)
@@ -215,5 +220,5 @@ def linear_decay(epoch, epochs, constant_share):
 
     Each epoch has the value of its start, so that the first of the decay has 1, too.
     """
-    constant = int(epochs * constant_share)
+    constant = int(round(epochs * constant_share, 6))  # 0.58 of 50 are 29, not 28.999...
     return 1.0 if epoch < constant else (epochs - epoch) / max(epochs - constant, 1)

@@ -18,17 +18,24 @@ from pipeline.image_files import (
     read_micrograph,
 )
 from pipeline.intensities import describe_unclipped
+from pipeline.micrographs.micrograph_scale import check_scale_of_tiles
 from pipeline.micrographs.resampling import at_scale
 from pipeline.micrographs.usual_contrast import UsualContrast
-from pipeline.running.step_table import NETWORKS
-from pipeline.training.training_loop import Prefetcher, random_numbers, shuffled_indices, train
-from pipeline.training.training_runs import begin_run, save_model
+from pipeline.running.step_table import NETWORKS, RUNS
+from pipeline.training.batches import (
+    IMAGING,
+    SPLIT,
+    Prefetcher,
+    random_numbers,
+    shuffled_indices,
+)
+from pipeline.training.training_loop import train
+from pipeline.training.training_runs import begin_run, recorded, save_model
 from pipeline.training_data import imaging_variations
 from pipeline.training_data.pair_fidelity import faithful_pairs
 from pipeline.training_data.unet_pairs import (
-    FLIPS,
-    LABELS,
-    MASKS,
+    NUMBER_OF_FLIPS,
+    Targets,
     background_to_particles,
     flip,
     pair_reader,
@@ -40,7 +47,6 @@ from pipeline.wording import counted
 logger = logging.getLogger(__name__)
 
 BEST, LAST = NETWORKS["unet"].files
-WHERE = ("cyclegan_dir", "images_dir", "unet_dir", "resume")  # and how, but not what is learned
 MICROGRAPHS_MEASURED = 100  # for the unevenness of their background, if there are more
 
 
@@ -100,9 +106,10 @@ def train_unet(
         If pairs are not of one size or a file lacks its partner, an option is wrong, or a loss is
         not finite.
     """
-    options = {k: v for k, v in locals().items() if k not in WHERE}
-    needs_labels = target == "instances" or gap_weight > 0
-    pairs = training_pairs(Path(cyclegan_dir), LABELS if needs_labels else MASKS)
+    options = recorded(locals())
+    check_scale_of_tiles(cyclegan_dir, micrograph_scale)
+    targets = Targets(centrality=target == "instances", closeness=gap_weight > 0)
+    pairs = training_pairs(Path(cyclegan_dir), targets)
     options["inputs"] = [fingerprint(column) for column in zip(*pairs, strict=True)]
     pairs = faithful_pairs(pairs, Path(cyclegan_dir) / "generate_images", least_fidelity)
     if least_fidelity:
@@ -111,21 +118,21 @@ def train_unet(
         micrographs = list_micrographs(images_dir)
         options["inputs"].append(fingerprint(micrographs))
     check_equal_sizes([file for pair in pairs for file in pair], "steps 4 and 5")
-    run_folder, finished = begin_run(Path(unet_dir) / "Models", options, resume, best=BEST)
+    run_folder, finished = begin_run(Path(unet_dir) / RUNS, options, resume, best=BEST)
     if finished:
         return
 
     if words := describe_unclipped(contrast_range):
         logger.info("%s", words)
     training, validation = _split(pairs, validation_share, seed)
-    particle_weight = background_to_particles(training, not needs_labels)
-    samples = len(training) * FLIPS
+    particle_weight = background_to_particles(training, targets)
+    samples = len(training) * NUMBER_OF_FLIPS
     batch_size = min(batch_size, samples)
     logger.info(
         "%s to train on, %d to validate, each in %d flips; a particle pixel weighs %.2f",
         counted(len(training), "pair"),
         len(validation),
-        FLIPS,
+        NUMBER_OF_FLIPS,
         particle_weight,
     )
     with computing_in(precision):
@@ -134,14 +141,14 @@ def train_unet(
             particle_weight,
             seed,
             batch_norm_momentum,
-            with_centrality=target == "instances",
+            with_centrality=targets.centrality,
             gap_weight=gap_weight,
         )
     weight_decay = None if isinstance(learning_rate_schedule, str) else learning_rate_schedule
     model.set_up(learning_rate, weight_decay)
-    keep_in = run_folder if use_dataloader else "memory"
+    keep_in = run_folder if use_dataloader else None
     read, read_validation = (
-        pair_reader(some, contrast_range, dark_background, target, gap_weight > 0, keep_in)
+        pair_reader(some, contrast_range, dark_background, targets, keep_in)
         for some in (training, validation)
     )
     backgrounds = None
@@ -176,28 +183,29 @@ def train_unet(
 
 def _split(pairs, validation_share, seed):
     """Return the pairs to train on and those to validate, at least one of each, drawn anew."""
-    order = random_numbers(seed, 0, stream=300).permutation(len(pairs))
+    order = random_numbers(seed, 0, stream=SPLIT).permutation(len(pairs))
     number = min(max(round(len(pairs) * validation_share), 1), len(pairs) - 1)
     return [pairs[index] for index in order[number:]], [pairs[index] for index in order[:number]]
 
 
 def _batch_maker(read, samples, batch_size, seed, vary_brightness, backgrounds):
-    """Return ``make_batch(epoch, step)`` -> images, masks: float32 (batch, h, w, channels).
+    """Return ``make_batch(epoch, step)`` -> images (b, h, w, 1), targets (b, h, w, 1 to 3).
 
-    ``read(index)`` gives a pair; of each there are `FLIPS` samples. With ``backgrounds`` (from
-    `_backgrounds`) the imaging is varied.
+    ``read(index)`` gives a pair; of each there are `NUMBER_OF_FLIPS` samples. With ``backgrounds``
+    (from `_backgrounds`) the imaging is varied.
     """
 
     def make_batch(epoch, step):
         indices = shuffled_indices(samples, batch_size, seed, epoch, step)
-        images, masks = zip(*(flip(read(i // FLIPS), i % FLIPS) for i in indices), strict=True)
+        chosen = (divmod(index, NUMBER_OF_FLIPS) for index in indices)
+        images, targets = zip(*(flip(read(i), version) for i, version in chosen), strict=True)
         images = np.stack(images)
         if vary_brightness:
             images = vary_brightness_and_contrast(images, random_numbers(seed, epoch, step))
         if backgrounds is not None:
-            random = random_numbers(seed, epoch, step, stream=301)
+            random = random_numbers(seed, epoch, step, stream=IMAGING)
             images = imaging_variations.vary_imaging(images, backgrounds, random)
-        return images, np.stack(masks)
+        return images, np.stack(targets)
 
     return make_batch
 
@@ -209,7 +217,7 @@ def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image
     in_pixels = [side / scale for side in tile_shape]
     contrast = UsualContrast(files, image_crop, contrast_range, dark_background, in_pixels)
     backgrounds = []
-    for file in files:  # as in step 6b
+    for file in files:  # as in step 6b, where usual_contrast is True
         seen = contrast.as_unet_sees(file, read_micrograph(file, image_crop))
         seen = at_scale(seen, scale)
         backgrounds.append(
@@ -232,8 +240,9 @@ def _validation(model, number, read):
 
     def make_batch(index):
         pair = read(index)
-        images, masks = zip(*(flip(pair, version) for version in range(FLIPS)), strict=True)
-        return np.stack(images), np.stack(masks)
+        flipped = (flip(pair, version) for version in range(NUMBER_OF_FLIPS))
+        images, targets = zip(*flipped, strict=True)
+        return np.stack(images), np.stack(targets)
 
     def validate():
         with Prefetcher(make_batch, zip(range(number))) as batches:

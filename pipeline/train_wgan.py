@@ -11,9 +11,11 @@ from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint, write_json
 from pipeline.image_files import list_images, write_image
 from pipeline.network_failures import act_on_failure, describe_outlines
+from pipeline.running.step_table import NETWORKS, RUNS
+from pipeline.training.batches import COMPARISON, SHEET, random_numbers, shuffled_indices
 from pipeline.training.preview_sheets import contact_sheet
-from pipeline.training.training_loop import random_numbers, shuffled_indices, train
-from pipeline.training.training_runs import begin_run, save_model
+from pipeline.training.training_loop import train
+from pipeline.training.training_runs import begin_run, recorded, save_model
 from pipeline.training_data.outline_sources import compare_outlines, load_outlines, say_how_alike
 
 logger = logging.getLogger(__name__)
@@ -63,13 +65,11 @@ def train_wgan(
         If there is no outline, one is no single particle or cannot be read, an option is wrong, a
         loss is not finite, or the samples show no outlines and ``when_failed`` is "stop".
     """
-    options = {k: v for k, v in locals().items() if k not in ("masks_dir", "wgan_dir", "resume")}
+    options = recorded(locals())
     given = load_outlines(masks_dir, invert_masks, micrograph_scale)
     options["inputs"] = fingerprint(list_images(masks_dir))
     sheets_dir = Path(wgan_dir) / "Output_Images"
-    run_folder, finished = begin_run(
-        Path(wgan_dir) / "Models", options, resume, sheets_dir=sheets_dir
-    )
+    run_folder, finished = begin_run(Path(wgan_dir) / RUNS, options, resume, sheets_dir=sheets_dir)
     if finished:
         return
     sheets_folder = sheets_dir / run_folder.name
@@ -98,7 +98,7 @@ def train_wgan(
         alpha = random.random((critic_steps, batch_size, 1, 1, 1), dtype=np.float32)
         return outlines[indices], latent, alpha
 
-    sheet_latent = wgan_gp.draw_latent(random_numbers(seed, 0, stream=1), 9, latent_size)
+    sheet_latent = wgan_gp.draw_latent(random_numbers(seed, 0, stream=SHEET), 9, latent_size)
 
     def after_epoch(epoch, rows):
         if (epoch + 1) % preview_every == 0 or epoch + 1 == epochs:
@@ -115,13 +115,15 @@ def train_wgan(
         checkpoint_minutes=checkpoint_minutes,
         description="WGAN",
     )
-    latent = wgan_gp.draw_latent(random_numbers(seed, 0, stream=2), OUTLINES_CHECKED, latent_size)
+    latent = wgan_gp.draw_latent(
+        random_numbers(seed, 0, stream=COMPARISON), OUTLINES_CHECKED, latent_size
+    )
     drawn = wgan_gp.sample_outlines(model.generator, latent)
     act_on_failure(describe_outlines(drawn), when_failed)
     comparison = compare_outlines(given, drawn, seed)
     say_how_alike(comparison)
     write_json(run_folder / "outlines.json", comparison)
-    save_model(model.generator, run_folder / "model.keras")
+    save_model(model.generator, run_folder / NETWORKS["wgan"].files[-1])
 
 
 def encode_outlines(outlines):

@@ -23,7 +23,7 @@ from pipeline.micrographs.resampling import as_cyclegan_sees
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run, training_options
 from pipeline.running.output_folders import open_output_folder
-from pipeline.running.step_table import named
+from pipeline.running.step_table import NETWORKS, named
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def translate_images(
     """
     cyclegan_dir = Path(cyclegan_dir)
     run_folder = newest_run("cyclegan", cyclegan_dir, cyclegan_model)
-    to_mask, to_image = (run_folder / f"{way}.keras" for way in ("image_to_mask", "mask_to_image"))
+    to_image, to_mask = (run_folder / file for file in NETWORKS["cyclegan"].files)
     options = training_options("cyclegan", run_folder)
     check_scale_of_network("cyclegan", run_folder, micrograph_scale)
     model = [run_folder.name, fingerprint([to_mask, to_image])]

@@ -14,7 +14,7 @@ from pipeline.files.records import as_recorded, read_json
 from pipeline.micrographs.resampling import scaled_size
 from pipeline.run_folders import RUN_NAME, finished_runs
 from pipeline.running.output_folders import MADE_WITH
-from pipeline.running.step_table import NETWORKS, deciding
+from pipeline.running.step_table import NETWORKS, RUNS, deciding
 from pipeline.tiles import tile_positions
 
 logger = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ def _noted(folder: Path, run: str | None) -> object:
     """Return the options that a run of a folder, or None for the folder itself, was made with."""
     file = folder / MADE_WITH
     if run:
-        inner = f"Models/{run}" if os.path.exists(folder / "Models" / run) else run
+        inner = f"{RUNS}/{run}" if os.path.exists(folder / RUNS / run) else run
         file = folder / inner / "options.json"
     with suppress(OSError):
         noted = read_json(file)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.checks.options import OUTPUT_FOLDERS, suggest
 from pipeline.running.output_folders import EARLIER_RESULTS
-from pipeline.running.step_table import OUTPUTS, STATE, STATE_FILES
+from pipeline.running.step_table import OUTPUTS, RUNS, STATE, STATE_FILES
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +20,9 @@ BACKENDS = ("tensorflow", "torch")
 # What the steps write to below the folders that the options name.
 WRITTEN_BELOW = {
     "ROOT_DIR": (STATE,),
-    "WGAN_DIR": ("Models", "Output_Images"),
+    "WGAN_DIR": (RUNS, "Output_Images"),
     "CYCLEGAN_DIR": (
-        "Models",
+        RUNS,
         "images",
         "data",
         *(f"data/{name}" for name in ("trainA", "trainB", "testA", "testB", "labelsB")),
@@ -30,7 +30,7 @@ WRITTEN_BELOW = {
         *(f"generate_images/{name}" for name in ("A", "B", "A_blurred")),
         *(f"generate_images/Synthetic_{kind}_Filtered" for kind in ("Masks", "Labels")),
     ),
-    "UNET_DIR": ("Models",),
+    "UNET_DIR": (RUNS,),
 }
 
 

@@ -92,6 +92,16 @@ def check_scale_of_network(network: str, run_folder: Path, scale: float) -> None
         )
 
 
+def check_scale_of_tiles(cyclegan_dir: Path, scale: float) -> None:
+    """Raise a ValueError if step 0 cut the tiles that are there at another scale than this."""
+    cut_at = scale_of_tiles(cyclegan_dir)
+    if cut_at not in (None, scale):
+        raise ValueError(
+            f"The tiles in {cyclegan_dir} were cut at MICROGRAPH_SCALE = {cut_at:g}, but it is "
+            f"{scale:g} now. Run {named('0')} and the steps after it again, or set it as it was."
+        )
+
+
 def _scale_of_outlines(options):
     """Return the scale that the outlines want and at which a tile fits every micrograph, or None.
 

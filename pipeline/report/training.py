@@ -20,6 +20,7 @@ from pipeline.report.pictures import (
 )
 from pipeline.run_folders import list_runs
 from pipeline.running.output_folders import MADE_WITH
+from pipeline.running.step_table import RUNS
 from pipeline.training.preview_sheets import contact_sheet
 from pipeline.training_data.fake_micrographs import fake_micrographs_folder
 from pipeline.wording import counted
@@ -67,7 +68,7 @@ def runs_of_masks(folders: dict[str, Path], masks_made_with: dict | None) -> dic
     unet = masks_made_with.get("unet_model") if isinstance(masks_made_with, dict) else None
     if not unet:
         return {}
-    options = read_record(folders[UNET] / "Models" / unet[0] / "options.json").get("options")
+    options = read_record(folders[UNET] / RUNS / unet[0] / "options.json").get("options")
     learned_from = (options.get("inputs") if isinstance(options, dict) else None) or [None]
     fakes = fake_micrographs_folder(folders[CYCLEGAN])
     runs = {UNET: unet[0]}
@@ -90,7 +91,7 @@ def training_section(folders: dict[str, Path], runs: dict[str, str]) -> tuple[st
     """
     content = []
     for name, network in NETWORKS.items():
-        run = _run_to_show(folders[network] / "Models", "training_log.csv", runs.get(network))
+        run = _run_to_show(folders[network] / RUNS, "training_log.csv", runs.get(network))
         if run is None:
             continue
         log = read_training_log(run / "training_log.csv")

@@ -1,7 +1,5 @@
-"""One training loop for the three models: batches ahead, losses, progress, checkpoints, resume."""
+"""One training loop for the three models: losses, progress, checkpoints, resume."""
 
-import collections
-import concurrent.futures
 import contextlib
 import logging
 import math
@@ -11,12 +9,11 @@ import time
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from models import backend
-from models.available_cores import available_cores
 from pipeline.files.csv_tables import write_rows
 from pipeline.progress import live_line
+from pipeline.training.batches import Prefetcher
 from pipeline.training.training_runs import (
     load_checkpoint,
     save_checkpoint,
@@ -30,27 +27,8 @@ logger = logging.getLogger(__name__)
 # and a checkpoint considered. So many steps, or so long where steps are slow.
 STEPS_BETWEEN_FETCHES = 20
 SECONDS_BETWEEN_FETCHES = 5.0
-THREADS = min(max(available_cores() // 2, 2), 8)  # that make batches
-PREFETCHED_BATCHES = THREADS + 2
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 15.0  # for epochs that take less than that
 LARGEST_SHARE_OF_CHECKPOINTS = 0.05  # of the time, where writing one takes long
-
-
-def random_numbers(seed, epoch, step=0, stream=0):
-    """Return NumPy's generator for one step: the same after a resume and on both backends."""
-    return np.random.Generator(
-        np.random.Philox(key=[seed, stream], counter=[0, 0, epoch + 1, step])
-    )
-
-
-def shuffled_indices(count, batch_size, seed, epoch, step, stream=0):
-    """Return the samples of one batch, int (batch_size,).
-
-    Each epoch goes through all ``count`` samples in a new order; its last batch is filled up from
-    the order's start, so that every batch has one size and networks are compiled once.
-    """
-    order = random_numbers(seed, epoch, stream=100 + stream).permutation(count)
-    return np.take(order, np.arange(step * batch_size, (step + 1) * batch_size), mode="wrap")
 
 
 def train(
@@ -60,11 +38,11 @@ def train(
     steps_per_epoch,
     epochs,
     run_folder,
+    checkpoint_minutes,
     learning_rate=None,
     optimizers=(),
     validate=None,
     after_epoch=None,
-    checkpoint_minutes=10.0,
     description="",
     shown=None,
 ):
@@ -75,12 +53,14 @@ def train(
     model : a set-up model with ``train_step(batch) -> dict of scalars``.
     make_batch : ``make_batch(epoch, step)`` -> tuple of NumPy arrays, a function of its arguments
         alone; called in background threads.
+    run_folder : for the checkpoints and ``training_log.csv``; made if it is not there.
+    checkpoint_minutes : a checkpoint within an epoch after so long, besides one an epoch.
     learning_rate : ``learning_rate(epoch)`` for all ``optimizers``; None leaves it as it is.
     validate : ``validate() -> dict of floats``, logged with the epoch.
     after_epoch : ``after_epoch(epoch, rows)``, for preview sheets and the best model; ``rows`` are
         those of the log so far, the newest last.
+    description : the network's name, in the log.
     shown : names of the losses in the line an epoch; None shows all.
-    checkpoint_minutes : a checkpoint within an epoch after so long, besides one an epoch.
 
     Returns the rows of the log, a dict an epoch.
 
@@ -97,43 +77,25 @@ def train(
     run_step = backend.compile_step(model.train_step)
     save = _saver(model, run_folder, state)
     begun, all_steps = state["epoch"] * steps_per_epoch + state["step"], epochs * steps_per_epoch
+    numbers = (divmod(number, steps_per_epoch) for number in range(begun, all_steps))
     time_left = _time_left(begun, all_steps)
-    with (
-        Prefetcher(
-            make_batch, (divmod(number, steps_per_epoch) for number in range(begun, all_steps))
-        ) as batches,
-        _interrupt_flag() as interrupted,
-    ):
+    with Prefetcher(make_batch, numbers) as batches, _interrupt_flag() as interrupted:
         while state["epoch"] < epochs:
             epoch = state["epoch"]
-            done = epoch * steps_per_epoch + state["step"]
+            where = f"{description} epoch {epoch + 1} of {epochs}"
             for optimizer in optimizers if learning_rate else ():
                 optimizer.learning_rate = learning_rate(epoch)
-            pending, fetched = [], time.monotonic()
-            for step in range(state["step"], steps_per_epoch):
-                pending.append(run_step(backend.to_device(batches.next())))
-                state["step"] = step + 1
-                done = epoch * steps_per_epoch + step + 1
-                last = step + 1 == steps_per_epoch
-                is_due = (
-                    len(pending) == STEPS_BETWEEN_FETCHES
-                    or time.monotonic() - fetched >= SECONDS_BETWEEN_FETCHES
-                )
-                if is_due or last or interrupted:
-                    _add_losses(state, pending, run_folder)
-                    pending, fetched = [], time.monotonic()
-                    live_line(
-                        f"{description} epoch {epoch + 1} of {epochs}, step {step + 1} of "
-                        f"{steps_per_epoch}, {time_left(done)} left"
-                    )
-                    if not last:
-                        save(after_seconds=0 if interrupted else 60 * checkpoint_minutes)
-                        _stop_if(interrupted)
+            for step in _steps(run_step, batches, state, steps_per_epoch, run_folder, interrupted):
+                left = time_left(epoch * steps_per_epoch + step)
+                live_line(f"{where}, step {step} of {steps_per_epoch}, {left} left")
+                if step < steps_per_epoch:
+                    save(after_seconds=0 if interrupted else 60 * checkpoint_minutes)
+                    _stop_if(interrupted)
             row = _close_epoch(state, steps_per_epoch, validate, run_folder)
             live_line("")
             losses = "  ".join(f"{name} {row[name]:.4g}" for name in shown or list(row)[1:])
-            where = f"{description} epoch {epoch + 1} of {epochs}"
-            logger.info("%s, %s left: %s", where, time_left(done), losses)
+            left = time_left((epoch + 1) * steps_per_epoch)
+            logger.info("%s, %s left: %s", where, left, losses)
             _write_log(run_folder / "training_log.csv", state["rows"])
             if after_epoch:
                 after_epoch(epoch, state["rows"])
@@ -142,6 +104,22 @@ def train(
             if epoch + 1 < epochs:
                 _stop_if(interrupted)
     return state["rows"]
+
+
+def _steps(run_step, batches, state, steps_per_epoch, run_folder, interrupted):
+    """Run the steps an epoch has left; yield their number whenever their losses were fetched."""
+    pending, fetched = [], time.monotonic()
+    while state["step"] < steps_per_epoch:
+        pending.append(run_step(backend.to_device(batches.next())))
+        state["step"] += 1
+        is_due = (
+            len(pending) == STEPS_BETWEEN_FETCHES
+            or time.monotonic() - fetched >= SECONDS_BETWEEN_FETCHES
+        )
+        if is_due or interrupted or state["step"] == steps_per_epoch:
+            _add_losses(state, pending, run_folder)
+            pending, fetched = [], time.monotonic()
+            yield state["step"]
 
 
 def _close_epoch(state, steps_per_epoch, validate, run_folder):
@@ -225,35 +203,6 @@ def _interrupt_flag():
         yield flag
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-class Prefetcher:
-    """Batches in order, made a few ahead in threads while the device computes."""
-
-    def __init__(self, make_batch, steps):
-        """Begin with ``make_batch(*step)`` of the first of ``steps``, an iterable of tuples."""
-        self.pool = concurrent.futures.ThreadPoolExecutor(THREADS, thread_name_prefix="batches")
-        self.waiting = collections.deque()
-        self.steps = iter(steps)
-        self.make_batch = make_batch
-        for _ in range(PREFETCHED_BATCHES):
-            self._order()
-
-    def _order(self):
-        step = next(self.steps, None)
-        if step is not None:
-            self.waiting.append(self.pool.submit(self.make_batch, *step))
-
-    def next(self):
-        """Return the next batch; an error in ``make_batch`` is raised here."""
-        self._order()
-        return self.waiting.popleft().result()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _add_losses(state, pending, run_folder):

@@ -29,6 +29,14 @@ DAMAGED = "damaged_"  # before the names of checkpoints that could not be read
 BYTES_BESIDE_WEIGHTS = 16_384
 
 
+def recorded(keywords):
+    """Return those of a step's keyword arguments that decide what a network learns, to be recorded.
+
+    That is all but where it is to be found, and whether a run may be gone on with.
+    """
+    return {k: v for k, v in keywords.items() if not k.endswith("_dir") and k != "resume"}
+
+
 def begin_run(
     models_dir, options, resume=True, *, models=("model.keras",), best=None, sheets_dir=None
 ):

@@ -1,8 +1,17 @@
 """Micrographs and masks as the CycleGAN sees them, and back: arrays in, arrays out."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from pipeline.intensities import above_half, stretch_to_uint8
+
+
+class Coding(NamedTuple):
+    """How tiles are encoded: micrographs negated or not, masks from 0 or from -1 to 1."""
+
+    invert_images: bool
+    in_unit_range: bool
 
 
 def encode_micrograph(image, invert):

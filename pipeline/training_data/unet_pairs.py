@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,12 +17,28 @@ from pipeline.training_data.kept_targets import KeptTargets
 from pipeline.training_data.narrow_gaps import closeness_of_particles
 
 MASKS, LABELS = "Synthetic_Masks_Filtered", "Synthetic_Labels_Filtered"
-FLIPS = 4  # none, left-right, up-down, both
+NUMBER_OF_FLIPS = 4  # none, left-right, up-down, both
 MOST_VARIED = 0.2  # of contrast, and of the range from black to white
 
 
-def training_pairs(cyclegan_dir: Path, masks_name: str) -> list[tuple[Path, Path]]:
-    """Return each fake micrograph with its filtered mask, or label map: ``MASKS`` or ``LABELS``.
+class Targets(NamedTuple):
+    """What the UNet is to say of each pixel, besides whether it is of a particle.
+
+    Its centrality in the particle (see ``grow_particles.py``), and, for the loss, how close
+    particles are to each other there (see ``narrow_gaps.py``).
+    """
+
+    centrality: bool = False
+    closeness: bool = False
+
+    @property
+    def of_labels(self) -> bool:
+        """Whether label maps are needed for that; else masks will do."""
+        return self.centrality or self.closeness
+
+
+def training_pairs(cyclegan_dir: Path, targets: Targets) -> list[tuple[Path, Path]]:
+    """Return each fake micrograph with its filtered mask, or label map, as the targets need it.
 
     Raises
     ------
@@ -32,7 +49,7 @@ def training_pairs(cyclegan_dir: Path, masks_name: str) -> list[tuple[Path, Path
         or are fewer than two.
     """
     images = fake_micrographs_folder(cyclegan_dir)
-    masks = cyclegan_dir / "generate_images" / masks_name
+    masks = cyclegan_dir / "generate_images" / (LABELS if targets.of_labels else MASKS)
     pairs = pair_by_stem(
         images_made_by(named("4"), images),
         images_made_by(named("5"), masks),
@@ -46,7 +63,7 @@ def training_pairs(cyclegan_dir: Path, masks_name: str) -> list[tuple[Path, Path
             f"{images} holds 1 image; at least 2 are needed, to train and to validate: raise "
             "NUM_SIMULATED_MASKS."
         )
-    if masks_name == LABELS:
+    if targets.of_labels:
         for _, labels in pairs:
             _check_labels(labels, cyclegan_dir / "generate_images" / MASKS / labels.name)
     return pairs
@@ -73,51 +90,49 @@ def read_fake(image_file, contrast_range, dark_background):
     return as_unet_sees(read_image(image_file), contrast_range, dark_background)[..., None]
 
 
-def read_target(mask_file, target="mask", with_closeness=False):
-    """Return what the UNet is to say of each pixel: float32 (h, w, 1 to 3).
+def read_target(mask_file, targets):
+    """Return the ``targets`` of each pixel: float32 (h, w, 1 to 3).
 
-    The mask, 0 or 1; for "instances" each pixel's centrality in [0, 1] too; and
-    ``with_closeness`` how close particles are to each other there, in [0, 1]. For all but the mask
-    ``mask_file`` has to be a label map.
+    The mask, 0 or 1; then, as asked for, the centrality and the closeness, in [0, 1].
+    ``mask_file`` is a label map if ``targets.of_labels``.
     """
     labels = read_image(mask_file)
-    is_mask = target == "mask" and not with_closeness
-    channels = [_particles(labels, is_mask).astype(np.float32)]
-    if target == "instances":
+    channels = [_particles(labels, targets).astype(np.float32)]
+    if targets.centrality:
         channels.append(centrality(labels))
-    if with_closeness:
+    if targets.closeness:
         channels.append(closeness_of_particles(labels))
     return np.stack(channels, axis=-1)
 
 
-def _particles(mask, is_mask):
-    """Return where particles are, bool: in a mask above half of its range, in labels above 0."""
-    return above_half(mask) if is_mask else mask > 0
+def _particles(image, targets):
+    """Return where particles are, bool: in labels above 0, in a mask above half of its range."""
+    return image > 0 if targets.of_labels else above_half(image)
 
 
-def pair_reader(pairs, contrast_range, dark_background, target, with_closeness, keep_in):
+def pair_reader(pairs, contrast_range, dark_background, targets, keep_in=None):
     """Return ``read(index)`` -> one of ``pairs``, by `read_fake` and `read_target`.
 
-    ``keep_in`` is "memory", where all are read first, or a folder: what takes long to compute is
-    kept in a file there (see `KeptTargets`), and the rest read each time.
+    ``keep_in`` is a folder, where what takes long to compute is kept in a file (see `KeptTargets`)
+    and the rest read each time, or None: all are read first, into memory.
     """
 
     def micrograph(index):
         return read_fake(pairs[index][0], contrast_range, dark_background)
 
     def make_target(index):
-        return read_target(pairs[index][1], target, with_closeness)
+        return read_target(pairs[index][1], targets)
 
     def read(index):
         return micrograph(index), make_target(index)
 
-    if keep_in == "memory":
+    if keep_in is None:
         with ThreadPoolExecutor() as threads:
             return list(threads.map(read, range(len(pairs)))).__getitem__
-    if target == "mask" and not with_closeness:
+    if not targets.of_labels:
         return read
-    targets = KeptTargets(keep_in, make_target)
-    return lambda index: (micrograph(index), targets[index])
+    kept = KeptTargets(keep_in, make_target)
+    return lambda index: (micrograph(index), kept[index])
 
 
 def flip(pair, version):
@@ -136,8 +151,9 @@ def vary_brightness_and_contrast(images, random):
     return np.clip(varied, 0.0, 1.0).astype(np.float32)
 
 
-def background_to_particles(pairs, are_masks):
-    """Return the number of background pixels over that of particle pixels in masks, or label maps.
+def background_to_particles(pairs, targets):
+    """Return the number of background pixels over that of particle pixels in the pairs' masks, or
+    label maps, as the ``targets`` need them.
 
     Raises
     ------
@@ -146,7 +162,7 @@ def background_to_particles(pairs, are_masks):
     """
     pixels = particles = 0
     for _, mask_file in pairs:
-        mask = _particles(read_image(mask_file), are_masks)
+        mask = _particles(read_image(mask_file), targets)
         pixels += mask.size
         particles += np.count_nonzero(mask)
     if particles in (0, pixels):

@@ -24,5 +24,5 @@ def test_it_reads_every_tile_as_step_6a_does(tmp_path, monkeypatch, use_dataload
     # Targets are made once, or at times twice, where two threads ask for the same.
     of_targets = [file for file, *_ in read["read_target"]]
     assert len(set(of_targets)) == (4 if use_dataloader else 5)
-    assert {target for _, target, _ in read["read_target"]} == {"instances"}
+    assert {targets for _, targets in read["read_target"]} == {unet_pairs.Targets(True, True)}
     assert measured["seconds_per_step"] > 0 and measured["peak_memory_mb"] > 0

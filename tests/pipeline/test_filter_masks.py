@@ -100,10 +100,10 @@ def test_the_unet_is_not_trained_on_masks_filtered_by_other_fakes(folders):
     cyclegan = folders / "2_CycleGAN"
     for sigma in (0.0, 1.0):
         run(folders, gaussian_blur_amount=sigma)
-        unet_pairs.training_pairs(cyclegan, unet_pairs.LABELS)
+        unet_pairs.training_pairs(cyclegan, unet_pairs.Targets(centrality=True))
         write_image(generated(folders, "A") / "00001.tif", micrograph(int(sigma) + 9))
         with pytest.raises(ValueError, match=r"other files .* run step 5 \(filter_masks\)"):
-            unet_pairs.training_pairs(cyclegan, unet_pairs.LABELS)
+            unet_pairs.training_pairs(cyclegan, unet_pairs.Targets(centrality=True))
 
 
 def test_visible_particles_are_kept_and_filled(folders):

@@ -12,8 +12,10 @@ from skimage.draw import disk, ellipse
 
 from models import wgan_gp
 from pipeline import inference
+from pipeline.files.records import write_json
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.running import worker_processes
+from pipeline.running.output_folders import MADE_WITH
 from pipeline.running.worker_processes import (
     ITEMS_AT_A_TIME,
     number_of_processes,
@@ -392,6 +394,15 @@ def test_augmented_outlines_are_enlarged_with_the_micrographs(run, tmp_path):
     options |= {"tile_width": 160, "micrograph_scale": 2.0}
     areas = np.bincount(read_image(run(**options) / "labelsB" / "00000.tif").ravel())[1:]
     assert areas.max() == pytest.approx(np.pi * 26 * 16, rel=0.35)
+
+
+@pytest.mark.parametrize("source", ["wgan", "augmented"])
+def test_tiles_of_another_scale_are_refused(run, tmp_path, source):
+    tiles = tmp_path / "2_CycleGAN" / "data" / "trainA"
+    tiles.mkdir(parents=True, exist_ok=True)
+    write_json(tiles / MADE_WITH, {"micrograph_scale": 2.0})
+    with pytest.raises(ValueError, match=r"cut at MICROGRAPH_SCALE = 2, but it is 1 now.*step 0"):
+        run(outline_source=source)
 
 
 def test_a_wgan_of_another_scale_is_refused(run, tmp_path):

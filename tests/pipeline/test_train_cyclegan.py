@@ -11,7 +11,7 @@ from keras import ops
 from models.fast import lean_networks
 from pipeline import train_cyclegan
 from pipeline.image_files import list_images, write_image
-from pipeline.training_data.gan_images import encode_mask, encode_micrograph
+from pipeline.training_data.gan_images import Coding, encode_mask, encode_micrograph
 
 OPTIONS = {
     "batch_size": 2,
@@ -117,7 +117,7 @@ def test_every_option_reaches_the_model_and_its_training(run, tmp_path):
     assert seen["set up"] == (3e-4, 0.4)
     assert seen["checkpoint_minutes"] == 7
     files = (list_images(tmp_path / "data" / f"train{side}") for side in TILES)
-    make_batch = train_cyclegan._batch_maker(*files, (False, True), 3, pool_size=7, seed=5)
+    make_batch = train_cyclegan._batch_maker(*files, Coding(False, True), 3, pool_size=7, seed=5)
     for own, expected in zip(seen["make_batch"](1, 1), make_batch(1, 1), strict=True):
         np.testing.assert_array_equal(own, expected)
     assert len(seen["make_batch"](0, 0)[0]) == 3
@@ -177,7 +177,7 @@ def test_batches_hold_micrographs_and_masks_as_the_options_code_them(
             files[side].append(tmp_path / f"{side}{number}.tif")
             write_image(files[side][-1], tile(side, number))
     make_batch = train_cyclegan._batch_maker(
-        files["A"], files["B"], (invert_images, in_unit_range), 2, 0, seed=1
+        files["A"], files["B"], Coding(invert_images, in_unit_range), 2, 0, seed=1
     )
     batches = [make_batch(0, step) for step in range(2)]
     micrographs, masks = (np.concatenate([batch[side] for batch in batches]) for side in (0, 1))

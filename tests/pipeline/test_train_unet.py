@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from pipeline import train_unet
-from pipeline.files.records import fingerprint
+from pipeline.files.records import fingerprint, write_json
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
 from pipeline.micrographs.resampling import at_scale
-from pipeline.training.training_loop import random_numbers
+from pipeline.running.output_folders import MADE_WITH
+from pipeline.training.batches import IMAGING, random_numbers
 from pipeline.training_data import imaging_variations, unet_pairs
 from pipeline.training_data.narrow_gaps import closeness_of_particles
 
@@ -278,7 +279,7 @@ def test_images_are_varied_where_asked_for_each_time_otherwise_and_masks_are_not
     for epoch, (own, other) in enumerate(((images, varied_images), (later, varied_later))):
         for step in range(8):
             batch = slice(4 * step, 4 * step + 4)
-            random = random_numbers(5, epoch, step, stream=301)
+            random = random_numbers(5, epoch, step, stream=IMAGING)
             expected = imaging_variations.vary_imaging(own[batch], places, random)
             np.testing.assert_array_equal(other[batch], expected)
             assert not np.array_equal(expected, own[batch])
@@ -330,6 +331,14 @@ def test_what_was_asked_for_is_recorded(run):
     record = json.loads((run().run_folder / "options.json").read_text())["options"]
     assert record.pop("inputs")
     assert record == json.loads(json.dumps(OPTIONS))
+
+
+def test_fakes_of_another_scale_than_the_tiles_are_refused(run, folder):
+    tiles = folder / "data" / "trainA"
+    tiles.mkdir(parents=True)
+    write_json(tiles / MADE_WITH, {"micrograph_scale": 2.0})
+    with pytest.raises(ValueError, match=r"cut at MICROGRAPH_SCALE = 2, but it is 1 now.*step 0"):
+        run()
 
 
 def test_backgrounds_are_those_of_the_micrographs_at_their_scale(run, monkeypatch):

@@ -16,10 +16,11 @@ from keras import ops
 from models import cyclegan, image_pool, multires_unet, wgan_gp
 from models.fast.optimizers import Adam
 from pipeline.training import training_loop, training_runs
-from pipeline.training.training_loop import random_numbers, shuffled_indices, train
+from pipeline.training.batches import random_numbers, shuffled_indices
 from tests.models.tiny_steps import CYCLEGAN, WGAN
 
 EPOCHS, STEPS = 2, 3
+train = partial(training_loop.train, checkpoint_minutes=10)
 
 
 class KilledError(Exception):

@@ -9,6 +9,8 @@ from pipeline.particles.grow_particles import centrality
 from pipeline.training_data import gan_images, unet_pairs
 from pipeline.training_data.outline_sources import load_outlines
 
+MASK, CENTRALITY = unet_pairs.Targets(), unet_pairs.Targets(centrality=True)
+
 
 def test_outlines_are_padded_with_background_and_flipped(tmp_path):
     small, large = np.zeros((6, 4), np.uint8), np.zeros((10, 20), np.uint8)
@@ -43,6 +45,10 @@ def test_micrographs_and_masks_round_trip():
 def test_learning_rate_is_constant_then_linear():
     factors = [train_cyclegan.linear_decay(epoch, 8, 0.75) for epoch in range(8)]
     assert factors == [1, 1, 1, 1, 1, 1, 1.0, 0.5]
+    # 50 * 0.58 is 28.999... The first epoch of the decay begins with 1, too.
+    for epochs, share, constant in ((50, 0.58, 29), (100, 0.29, 29), (8, 0.8, 6)):
+        factors = [train_cyclegan.linear_decay(epoch, epochs, share) for epoch in range(epochs)]
+        assert factors.count(1.0) == constant + 1
 
 
 def test_unet_schedules():
@@ -76,13 +82,13 @@ def test_the_particle_weight_is_background_over_particles(tmp_path):
     mask = np.zeros((10, 10), np.uint8)
     mask[:5, :4] = 255
     write_image(tmp_path / "a.tif", mask)
-    assert unet_pairs.background_to_particles([(None, tmp_path / "a.tif")], True) == 4.0
+    assert unet_pairs.background_to_particles([(None, tmp_path / "a.tif")], MASK) == 4.0
     write_image(tmp_path / "a.tif", mask * 0)
     with pytest.raises(ValueError, match="hold no particle"):
-        unet_pairs.background_to_particles([(None, tmp_path / "a.tif")], True)
+        unet_pairs.background_to_particles([(None, tmp_path / "a.tif")], MASK)
     write_image(tmp_path / "a.tif", mask * 0 + 255)
     with pytest.raises(ValueError, match="hold no background"):
-        unet_pairs.background_to_particles([(None, tmp_path / "a.tif")], True)
+        unet_pairs.background_to_particles([(None, tmp_path / "a.tif")], MASK)
 
 
 def test_the_target_is_the_mask_or_the_mask_and_the_centrality(tmp_path):
@@ -96,15 +102,15 @@ def test_the_target_is_the_mask_or_the_mask_and_the_centrality(tmp_path):
         for dark_background in (True, False)
     )
     np.testing.assert_allclose(dark, 1 - image, atol=1e-6)
-    mask = unet_pairs.read_target(tmp_path / "mask.tif")
-    both = unet_pairs.read_target(tmp_path / "labels.tif", "instances")
+    mask = unet_pairs.read_target(tmp_path / "mask.tif", MASK)
+    both = unet_pairs.read_target(tmp_path / "labels.tif", CENTRALITY)
     assert image.shape == (24, 30, 1) and image.dtype == np.float32
     assert mask.shape == (24, 30, 1) and both.shape == (24, 30, 2) and both.dtype == np.float32
     np.testing.assert_array_equal(both[..., :1], mask)
     np.testing.assert_array_equal(both[..., 1], centrality(labels))
     assert unet_pairs.background_to_particles(
-        [(None, tmp_path / "labels.tif")], False
-    ) == unet_pairs.background_to_particles([(None, tmp_path / "mask.tif")], True)
+        [(None, tmp_path / "labels.tif")], CENTRALITY
+    ) == unet_pairs.background_to_particles([(None, tmp_path / "mask.tif")], MASK)
 
 
 def test_of_a_mask_what_is_above_half_is_particle(tmp_path):
@@ -113,17 +119,17 @@ def test_of_a_mask_what_is_above_half_is_particle(tmp_path):
     grey[2:6, 2:6], grey[3:5, 3:5] = 100, 200
     write_image(tmp_path / "mask.tif", grey)
     files = None, tmp_path / "mask.tif"
-    mask = unet_pairs.read_target(tmp_path / "mask.tif")
-    labels = unet_pairs.read_target(tmp_path / "mask.tif", "instances")
+    mask = unet_pairs.read_target(tmp_path / "mask.tif", MASK)
+    labels = unet_pairs.read_target(tmp_path / "mask.tif", CENTRALITY)
     np.testing.assert_array_equal(mask[..., 0], grey == 200)
     np.testing.assert_array_equal(labels[..., 0], grey > 0)
-    assert unet_pairs.background_to_particles([files], True) == 76 / 4
-    assert unet_pairs.background_to_particles([files], False) == 64 / 16
+    assert unet_pairs.background_to_particles([files], MASK) == 76 / 4
+    assert unet_pairs.background_to_particles([files], CENTRALITY) == 64 / 16
 
 
 def test_training_needs_the_earlier_steps(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"run step 4 \(translate_images\) first"):
-        unet_pairs.training_pairs(tmp_path, train_unet.MASKS)
+        unet_pairs.training_pairs(tmp_path, MASK)
     with pytest.raises(FileNotFoundError, match=r"run step 0 \(prepare_images\) first"):
         images_made_by("step 0 (prepare_images)", tmp_path / "trainA")
 
@@ -146,4 +152,4 @@ def test_of_one_pair_nothing_can_be_learned(tmp_path):
         folder.mkdir(parents=True)
         write_image(folder / "0.tif", np.eye(8, dtype=np.uint8))
     with pytest.raises(ValueError, match="holds 1 image; at least 2 are needed"):
-        unet_pairs.training_pairs(tmp_path, unet_pairs.MASKS)
+        unet_pairs.training_pairs(tmp_path, MASK)
