@@ -27,7 +27,7 @@ def _silent_stderr():
         os.close(nowhere)
 
 
-with _silent_stderr():
+with _silent_stderr():  # so this module, or `models.devices`, is to be imported before Keras
     import keras
 
 # The fast paths are for (b, h, w, c); a file in the user's home may say otherwise.

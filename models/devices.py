@@ -3,11 +3,9 @@
 import contextlib
 import os
 
-import keras
-
 from models import backend
 from models.available_cores import available_cores
-from models.backend import BACKEND, tf, torch
+from models.backend import BACKEND, keras, tf, torch
 from models.fast.process_memory import keep_freed_memory
 
 _device_of_process = contextlib.ExitStack()

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def set_up_logging(log_file=None):
-    """Say INFO and worse on the standard output, plainly; everything also in ``log_file``."""
+    """Say INFO and worse on the standard output, plainly, and all that in ``log_file``, too."""
     if hasattr(sys.stdout, "reconfigure"):  # not where a notebook shows it
         # Redirected on Windows, it cannot hold all characters that file names have.
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
@@ -35,7 +35,10 @@ def set_up_logging(log_file=None):
         handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         # On a full disk the other handler still says what is wrong; this one could only repeat it.
         handlers[1].handleError = lambda record: None
-    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    # Libraries tell much that is of no use, such as fontTools each letter that a plot has.
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
+    for name in ("pipeline", "models", "simulate", "__main__"):
+        logging.getLogger(name).setLevel(logging.INFO)
     for name in ("absl", "tensorflow", "h5py", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

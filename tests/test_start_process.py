@@ -40,6 +40,9 @@ def test_the_whole_workflow_on_mixed_images(finished):
     folder, output = finished
     titles = re.findall(r"(?m)^ *Step (\w+) of 8: ", output)
     assert titles == ["0", "1", "2", "3", "4", "5", "6a", "6b", "7", "8"]
+    # What libraries tell of themselves is kept off the screen: TensorFlow, fontTools.
+    lines = output.splitlines()
+    assert [line for line in lines if not line.startswith("  ") or "pruned" in line] == []
     for name, _, _, height, width in MICROGRAPHS:
         stem = Path(name).stem
         for masks in ("Output_Masks_UNet", "Output_Masks_CycleGAN"):
