@@ -171,7 +171,8 @@ def steps(run_step):
     # To change it for one step, write **splitting | {"min_distance": 12} in its call.
     splitting = {
         "watershed_lines": True,  # False: touching particles stay one
-        # between two particles' centres, in pixels as the networks see them (MICROGRAPH_SCALE)
+        # Between two particles' centres, in pixels as the networks see them (MICROGRAPH_SCALE). A
+        # small particle that lies that close to a larger one is lost, whether or not they touch.
         "min_distance": preset(published=9, quick=5),
     }
     run_step(

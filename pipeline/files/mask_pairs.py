@@ -103,8 +103,8 @@ def read_mask_or_labels(path: Path) -> np.ndarray:
     if n_values > 2 and path.suffix.lower() not in (".jpg", ".jpeg"):
         raise ValueError(
             f"{path} has {n_values} different values; expected a mask with two, 0 and 255, or a "
-            f"label map of integers: 0 the background, 1, 2, ... the particles. Threshold it, or "
-            f"number the particles anew."
+            f"label map of integers: 0 the background, 1, 2, ... the particles, most numbers up to "
+            f"the largest among them. Threshold it, or number the particles anew."
         )
     return above_half(image)
 

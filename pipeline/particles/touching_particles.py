@@ -20,8 +20,8 @@ def split_touching_particles(mask: np.ndarray, min_distance: int) -> np.ndarray:
 
     A centre is where the Euclidean distance map, smoothed with a Gaussian of sigma 1, is largest
     within ``min_distance`` rows and columns. From the centres water rises over the negative
-    distance, to all eight neighbours. What it does not reach is dropped: specks whose distance
-    is outdone by that of a particle close by.
+    distance, to all eight neighbours. What it does not reach is dropped, as published: specks, and
+    particles up to about ``min_distance`` pixels wide beside a larger one, even apart from it.
 
     Parameters
     ----------

@@ -16,11 +16,11 @@ D[4,3]: the mean diameters by number, surface and volume. Span: (D90 - D10) / D5
 deviation; the geometric one is a factor. Below each value, its 95 % confidence interval (bootstrap
 over images, of fewer than 8 over their particles too: what their finite number leaves open, not
 what the pixel size, imaging or segmentation get wrong; by volume and of standard deviations, with
-few images that differ, rather one of 80 to 90 %, and far less where a few large particles have much
-of the volume). Aspect ratio: smallest over largest Feret diameter. Circularity: 4 pi area /
-perimeter². Convexity: area over that of the convex hull. A particle's pixels share edges: what
-touches across a corner alone is two. By area: the particles of all images over
-the area of all.</p>"""
+few images that differ, rather one of 75 to 90 %, of the standard deviation by volume of 60 %, and
+far less where a few large particles have much of the volume). Aspect ratio: smallest over largest
+Feret diameter. Circularity: 4 pi area / perimeter². Convexity: area over that of the convex hull. A
+particle's pixels share edges: what touches across a corner alone is two. By area: the particles of
+all images over the area of all.</p>"""
 
 BORDER_CORRECTION = """<p class="note">Particles cut by the image's edge are left out, large ones
 more often than small ones. So each that is not cut stands for those of its size that are, too, and

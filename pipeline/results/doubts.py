@@ -118,7 +118,10 @@ def doubts_of_particles(
         )
     images = sum(row["particles_measured"] > 0 for row in image_rows)
     if measured > 1 and images < FEWEST_IMAGES:
-        known = "know nothing of how images differ" if images == 1 else "are approximate"
+        known = {
+            1: "know nothing of how images differ",
+            2: "hardly know how images differ, and are too short where they do",
+        }.get(images, "are on the safe side, and long where images are alike")
         warnings.append(
             f"All particles are from {counted(images, 'image')}: the confidence intervals {known}. "
             f"Take ten or more."

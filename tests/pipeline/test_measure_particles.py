@@ -452,7 +452,12 @@ def test_particles_that_touch_others_can_be_left_out(measure):
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(1, "1 image: the confidence intervals know nothing"), (7, "approximate")]
+    ("number", "words"),
+    [
+        (1, "1 image: the confidence intervals know nothing"),
+        (2, "2 images: the confidence intervals hardly know how images differ"),
+        (7, "7 images: the confidence intervals are on the safe side"),
+    ],
 )
 def test_few_images_are_warned_of(measure, number, words):
     folder = measure({f"image_{index}": squares((50, 60), (20, 30)) for index in range(number)})
