@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-WARM_UP_STEPS = 5  # with torch on a GPU the fourth is recorded, see models/recorded_steps.py
+WARM_UP_STEPS = 5  # with torch on a GPU the fourth is recorded, see models/fast/recorded_steps.py
 # On a GPU the next step is prepared while the last one runs, as in training: so a few are timed
 # as one.
 STEPS_AT_A_TIME_ON_A_GPU = 5

@@ -157,34 +157,6 @@ class Sum(keras.layers.Layer):
 
 
 @register
-class ScaleAndShift(keras.layers.Layer):
-    """scale * x + shift, one number a channel each: (..., c) -> (..., c). For inference."""
-
-    def build(self, input_shape):
-        channels = input_shape[-1:]
-        self.scale = self.add_weight(shape=channels, initializer="ones", autocast=False)
-        self.shift = self.add_weight(shape=channels, initializer="zeros", autocast=False)
-
-    def call(self, x):
-        scale, shift = ops.convert_to_tensor(self.scale), ops.convert_to_tensor(self.shift)
-        return ops.cast(normalization.scale_and_shift(x, scale, shift), self.compute_dtype)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-
-@register
-class OverwritingReLU(keras.layers.Layer):
-    """max(x, 0) in x's memory, where the backend can; for inference."""
-
-    def call(self, x):
-        return x.relu_() if TORCH else ops.relu(x)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-
-@register
 class Concatenation(keras.layers.Layer):
     """The inputs' channels one after another."""
 

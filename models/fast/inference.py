@@ -9,9 +9,37 @@ from functools import partial
 
 import keras
 import numpy as np
+from keras import ops
 
 from models import backend, layers
+from models.fast import normalization
 from models.fast.lean_networks import nodes_in_order, run_through
+
+
+class ScaleAndShift(keras.layers.Layer):
+    """scale * x + shift, one number a channel each: (..., c) -> (..., c). Never saved."""
+
+    def build(self, input_shape):
+        channels = input_shape[-1:]
+        self.scale = self.add_weight(shape=channels, initializer="ones", autocast=False)
+        self.shift = self.add_weight(shape=channels, initializer="zeros", autocast=False)
+
+    def call(self, x):
+        scale, shift = ops.convert_to_tensor(self.scale), ops.convert_to_tensor(self.shift)
+        return ops.cast(normalization.scale_and_shift(x, scale, shift), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+class OverwritingReLU(keras.layers.Layer):
+    """max(x, 0) in x's memory, where the backend can. Never saved."""
+
+    def call(self, x):
+        return x.relu_() if backend.BACKEND == "torch" else ops.relu(x)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
 
 def prepare(network):
@@ -52,11 +80,11 @@ def fold_batch_normalization(network):
             (output,) = taker.outputs
         elif _is_batch_normalization(layer):
             weights = _constants_of(layer)
-            layer, options = layers.ScaleAndShift(name=name, dtype=layer.dtype_policy), {}
+            layer, options = ScaleAndShift(name=name, dtype=layer.dtype_policy), {}
         else:
             weights = None
             if _is_relu(layer) and id(node.input_tensors[0]) in fresh:
-                layer = layers.OverwritingReLU(name=name, dtype=layer.dtype_policy)
+                layer = OverwritingReLU(name=name, dtype=layer.dtype_policy)
         tensors[id(output)] = layer(*arguments, **options)
         if weights:
             layer.set_weights(weights)

@@ -68,10 +68,10 @@ def test_no_normalisation_and_no_extra_relu_is_left_behind_the_unets_convolution
     network = fast_inference.fold_batch_normalization(build_multires_unet(4))
     kinds = [type(layer) for layer in network.layers]
     assert not any(issubclass(kind, keras.layers.BatchNormalization) for kind in kinds)
-    assert keras.layers.ReLU not in kinds and layers.OverwritingReLU in kinds
+    assert keras.layers.ReLU not in kinds and fast_inference.OverwritingReLU in kinds
     # One behind the concatenation and one behind the sum of each of the 9 blocks, and one behind
     # each of the 10 sums of the ResPaths.
-    assert kinds.count(layers.ScaleAndShift) == 28
+    assert kinds.count(fast_inference.ScaleAndShift) == 28
 
 
 def unusual():
