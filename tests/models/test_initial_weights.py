@@ -7,9 +7,12 @@ import keras
 import numpy as np
 import pytest
 
+from models.cyclegan import build_cyclegan
 from models.cyclegan_networks import build_generator
 from models.fast import lean_networks
 from models.initial_weights import align_contrast, initialise_weights, seed_of_layer
+from models.wgan_gp import build_wgan
+from tests.models.tiny_steps import CYCLEGAN, WGAN
 
 
 def network(seed=1, stream=2):
@@ -66,6 +69,25 @@ def test_seeds_of_layers_differ_by_seed_network_and_number():
     ]
     assert len(set(seeds)) == len(seeds)
     assert all(type(seed) is int and 0 <= seed < 2**30 for seed in seeds)
+
+
+def test_no_two_networks_of_a_cyclegan_begin_alike():
+    model = build_cyclegan(2, (48, 48, 1), seed=1, **CYCLEGAN | {"pool_size": 0})
+    for pair in ((model.gen_a, model.gen_b), (model.disc_a, model.disc_b)):
+        for own, other in zip(*map(kernels, pair), strict=True):
+            assert np.mean(own == other) < 0.01
+
+
+def test_what_the_critic_drops_follows_from_the_seed():
+    seeds = [
+        [
+            layer.seed
+            for layer in build_wgan((16, 16), 4, seed, **WGAN).critic.layers
+            if "dropout" in layer.name
+        ]
+        for seed in (1, 1, 2)
+    ]
+    assert seeds[0] == seeds[1] and len({*seeds[0], *seeds[2]}) == 6
 
 
 def disks(share):

@@ -98,6 +98,19 @@ def test_discriminator_noise_acts_in_training_only():
     assert np.abs(noisy[0] - noisy[1]).max() > 1e-3
 
 
+def test_both_discriminators_of_a_cyclegan_have_noise_of_their_own():
+    options = CYCLEGAN | {"gaussian_noise_value": 0.3, "pool_size": 0, "seed": 1}
+    model = cyclegan.build_cyclegan(1, (48, 48, 1), **options)
+    image = backend.to_device((np.zeros((1, 48, 48, 1), np.float32),))[0]
+    scores = []
+    for disc in (model.disc_a, model.disc_b):
+        noise = [layer for layer in disc.layers if isinstance(layer, layers.GaussianNoise)]
+        assert [layer.stddev for layer in noise] == [0.3] * 4  # before each convolution
+        with backend.without_gradients():
+            scores.append(np.asarray(noise[0](image, training=True)))
+    assert np.abs(scores[0] - scores[1]).max() > 0.1
+
+
 def test_sigmoid_generator_gives_probabilities():
     generator = cyclegan.build_generator(2, output_activation="sigmoid", residual_blocks=1)
     image = np.random.default_rng(0).normal(size=(1, 32, 32, 1)).astype(np.float32)

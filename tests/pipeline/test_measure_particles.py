@@ -218,6 +218,18 @@ def test_without_calibration_everything_is_in_pixels(measure):
     assert "carry no pixel size" in read_json(folder / "about.json")["warnings"][0]
 
 
+def test_where_one_image_has_no_pixel_size_all_are_in_pixels(measure, monkeypatch):
+    sizes = {"a.tif": (2.0, "x"), "b.tif": None}
+    monkeypatch.setattr(calibration, "read_pixel_size", lambda path, *_: sizes[path.name])
+    folder = measure(dict.fromkeys("ab", squares((20, 30))), pixel_size_nm=None)
+    particles = read_table(folder / "particles.csv")
+    assert [row["area_px2"] for row in particles] == ["100", "100"]
+    images = read_table(folder / "images.csv")
+    assert [row["pixel_size_nm"] for row in images] == ["2", ""]  # what is known stays known
+    assert {row["field_area_px2"] for row in images} == {f"{120 * 160}"}
+    assert {row["median_equivalent_diameter_px"] for row in images} == {"11.2838"}
+
+
 def test_each_image_has_the_pixel_size_of_its_own_file(measure, tmp_path):
     for folder in ("masks", "images"):
         (tmp_path / "calibrated" / folder).mkdir(parents=True)

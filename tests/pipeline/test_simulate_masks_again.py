@@ -1,5 +1,7 @@
 """Step 2 in a folder that has masks, after outlines, tiles or options have changed."""
 
+import shutil
+
 import numpy as np
 import pytest
 from skimage.draw import disk
@@ -67,3 +69,19 @@ def test_masks_are_those_of_a_new_folder_whatever_changed(masks_in, change):
     after = masks_in("old", **change)
     assert after != before
     assert after == masks_in("new", **change)
+
+
+def test_another_number_of_tiles_gives_the_masks_of_a_new_folder(masks_in, tmp_path):
+    """Though the tiles are not matched: there are as many masks, drawn from more outlines."""
+    tile = np.zeros((64, 80), np.uint8)
+    for name, numbers in (("old", "12345"), ("old", "123"), ("new", "123")):
+        tiles = tmp_path / name / "data" / "trainA"
+        shutil.rmtree(tiles, ignore_errors=True)
+        tiles.mkdir(parents=True)
+        for number in numbers:
+            write_image(tiles / f"b-{number}.tif", tile)
+        masks = masks_in(name, match_scenes=False)
+        assert sum(file.startswith("trainB") for file in masks) == len(numbers) + 1
+        if (name, numbers) == ("old", "123"):
+            again = masks
+    assert again == masks

@@ -10,7 +10,10 @@ from keras import ops
 
 from models.fast import lean_networks
 from pipeline import train_cyclegan
+from pipeline.files.records import write_json
 from pipeline.image_files import list_images, write_image
+from pipeline.micrographs.micrograph_scale import check_scale_of_network
+from pipeline.running.output_folders import MADE_WITH
 from pipeline.training_data.gan_images import Coding, encode_mask, encode_micrograph
 
 OPTIONS = {
@@ -194,6 +197,24 @@ def test_batches_hold_micrographs_and_masks_as_the_options_code_them(
     assert len(found) == 4 and set(found) == set(TILES["A"])
 
 
+def test_micrographs_and_masks_are_not_shown_in_the_same_pairs_every_epoch(tmp_path):
+    files = {"A": [], "B": []}
+    for side in files:
+        for number in (2, 3, 4, 5):  # as many of both
+            files[side].append(tmp_path / f"{side}{number}.tif")
+            write_image(files[side][-1], tile(side, number))
+    make_batch = train_cyclegan._batch_maker(
+        files["A"], files["B"], Coding(False, False), 2, 0, seed=1
+    )
+    pairs = set()
+    for epoch in range(8):
+        for step in range(2):
+            micrographs, masks, *_ = make_batch(epoch, step)
+            pairs |= {(a.tobytes(), b.tobytes()) for a, b in zip(micrographs, masks, strict=True)}
+    # In one order for both there would be four pairs, of sixteen.
+    assert len(pairs) > 8
+
+
 @pytest.fixture
 def make_batch(run, tmp_path):
     """What the training is given with a pool of three images and batches of two."""
@@ -257,6 +278,16 @@ def test_tiles_and_masks_of_two_sizes_are_refused_before_a_run_begins(run, tmp_p
     with pytest.raises(ValueError, match=words):
         run()
     assert not (tmp_path / "Models").exists()
+
+
+def test_the_scale_of_the_tiles_is_recorded_for_step_4(run, tmp_path):
+    made_with = tmp_path / "data" / "trainA" / MADE_WITH
+    for scale in (2.0, 0.5):
+        write_json(made_with, {"micrograph_scale": scale})
+        run_folder = run()["run_folder"]
+        check_scale_of_network("cyclegan", run_folder, scale)
+        with pytest.raises(ValueError, match=f"learned at MICROGRAPH_SCALE = {scale:g}, but"):
+            check_scale_of_network("cyclegan", run_folder, 1.0)
 
 
 def test_the_learning_rate_and_every_optimizer_reach_the_training(run):

@@ -353,3 +353,63 @@ def test_backgrounds_are_those_of_the_micrographs_at_their_scale(run, monkeypatc
     expected = at_scale(as_unet_sees(MICROGRAPH[:40], (10, 90), True), 1.5)
     (image,) = seen
     np.testing.assert_array_equal(image, expected)
+
+
+def test_the_micrographs_that_backgrounds_are_taken_from_decide_the_run(run, folder):
+    """With others the training begins anew; without them they have no part in it."""
+
+    def inputs(**changes):
+        record = json.loads((run(**changes).run_folder / "options.json").read_text())
+        return record["options"]["inputs"]
+
+    of_micrographs = fingerprint([folder / "Input_Images" / "real.tif"])
+    assert inputs(vary_imaging=True) == [*inputs(), of_micrographs]
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0, 0.5])
+def test_contrast_is_measured_in_parts_of_a_tile_of_the_micrographs_own_pixels(
+    run, monkeypatch, scale
+):
+    measured, contrast = [], train_unet.UsualContrast
+
+    def usual_contrast(*arguments):
+        measured.append(arguments)
+        return contrast(*arguments)
+
+    monkeypatch.setattr(train_unet, "UsualContrast", usual_contrast)
+    run(vary_imaging=True, micrograph_scale=scale)
+    ((_, *how, tile_shape),) = measured
+    assert how == [40, (10, 90), True]
+    assert list(tile_shape) == [SIZE / scale, SIZE / scale]
+
+
+@pytest.mark.parametrize("learned", [{"target": "instances"}, {"gap_weight": 5.0}])
+def test_of_label_maps_every_number_counts_in_the_particle_weight(run, learned):
+    seen = run(**learned)
+    masks = shown(seen.batches)[1][..., 0]
+    assert seen.built[1] == pytest.approx((1 - masks.mean()) / masks.mean())
+
+
+def test_of_many_micrographs_backgrounds_are_those_of_some_from_all_over(run, folder, monkeypatch):
+    for name in "abcd":
+        write_image(folder / "Input_Images" / f"{name}.tif", MICROGRAPH)
+    measured, contrast = [], train_unet.UsualContrast
+
+    def usual_contrast(files, *arguments):
+        measured.extend(file.name for file in files)
+        return contrast(files, *arguments)
+
+    monkeypatch.setattr(train_unet, "MICROGRAPHS_MEASURED", 2)
+    monkeypatch.setattr(train_unet, "UsualContrast", usual_contrast)
+    run(vary_imaging=True)
+    assert measured == ["a.tif", "d.tif"]
+
+
+def test_brightness_and_contrast_vary_anew_in_each_step_of_each_epoch(run):
+    plain, varied = run(), run(use_brightness_and_contrast_augmentation=True)
+    epochs = (plain.batches, varied.batches), (plain.later_batches, varied.later_batches)
+    for epoch, (batches, varied_batches) in enumerate(epochs):
+        for step, ((own, _), (other, _)) in enumerate(zip(batches, varied_batches, strict=True)):
+            random = random_numbers(5, epoch, step)
+            expected = unet_pairs.vary_brightness_and_contrast(own, random)
+            np.testing.assert_array_equal(other, expected)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline import train_wgan
+from pipeline.files.records import read_json
 from pipeline.image_files import read_image, write_image
 from pipeline.training.preview_sheets import contact_sheet
 
@@ -109,6 +110,15 @@ def test_every_step_of_every_epoch_has_its_own_order_and_random_numbers(run):
             assert not any(np.array_equal(one, other) for other in arrays[:number])
     for own, again in zip(batches[2], make_batch(1, 0), strict=True):
         np.testing.assert_array_equal(own, again)
+
+
+def test_it_is_noted_which_outlines_are_the_given_ones_and_which_are_drawn(run):
+    folder = run(epochs=1, preview_every=20).folder
+    (path,) = folder.glob("Models/*/outlines.json")
+    medians = read_json(path)["diameter in pixels"]["medians"]
+    # Rectangles of 13 x 16 pixels are given, squares of 16 x 16 drawn.
+    assert medians["given"] == pytest.approx(2 * np.sqrt(13 * 16 / np.pi), rel=1e-6)
+    assert medians["drawn"] == pytest.approx(2 * np.sqrt(16 * 16 / np.pi), rel=1e-6)
 
 
 def test_the_network_learns_enlarged_outlines(run):

@@ -48,3 +48,32 @@ def test_what_ends_a_pixel_before_the_edge_covers_up_to_it():
     for turned in (labels, labels.T):
         np.testing.assert_array_equal(foreground_of_labels(turned), expected)
         expected = expected.T
+
+
+def test_with_noise_the_share_is_covered_where_it_is_highest(monkeypatch):
+    """As with a threshold, above which particles are placed."""
+    monkeypatch.setattr(
+        "simulate.mask_image.gradient_noise",
+        lambda rng, height, width, frequency: np.tile(np.linspace(-1, 1, width), (height, 1)),
+    )
+    labels = simulate_label_map(
+        [[square(16)]],
+        5,
+        0,
+        image_shape=(96, 128),
+        outline_shape=(24, 24),
+        largest_scale=1.0,
+        coverage=0.3,
+        grid_type="CUBIC",
+        grid_spacing_factor=0.25,
+        grid_noise_factor=0.05,
+        min_no_of_particles=1,
+        max_no_of_particles=1,
+        use_perlin_noise=True,
+        perlin_noise_threshold=0.5,
+        perlin_noise_frequency=4,
+        max_overlap=0.1,
+    )
+    covered = foreground_of_labels(labels)
+    assert covered.mean() == pytest.approx(0.3, abs=0.1)
+    assert not covered[:, :64].any()

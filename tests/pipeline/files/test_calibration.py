@@ -72,6 +72,12 @@ def test_one_image_without_a_size_beside_different_ones_is_refused(write):
     assert calibrate(paths, 4)[1] == "nm"
 
 
+def test_sizes_that_are_refused_are_not_warned_of_besides(write, caplog):
+    """Where the problem is told, that particles look different to the networks is no more news."""
+    assert len(check_pixel_sizes([write("a.tif", 2.5), write("b.tif"), write("c.tif", 5)])) == 1
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize(("sizes", "warned"), [((2.5, 5.0, 5.0), True), ((2.5, 2.9, 2.5), False)])
 def test_another_magnification_is_warned_of_before_training(write, caplog, sizes, warned):
     paths = [write(f"{name}.tif", size) for name, size in zip("abc", sizes, strict=True)]

@@ -61,3 +61,17 @@ def test_label_maps_with_a_number_in_several_places_are_named():
     assert warning.startswith("In 1 of 1 label maps a number stands in several places that do not")
     assert "(a.tif)" in warning
     assert doubts_of_masks([row], [], []) == []
+
+
+def test_the_filter_that_is_advised_holds_for_the_largest_pixels():
+    """By the smallest pixels, specks of the other images would pass it."""
+    rows = [
+        {"image": f"{size}.tif", "particles_found": 20, "particles_measured": 20}
+        | {BELOW_SMALL: 3, "pixel_size_nm": size}
+        for size in (2.0, 5.0, 3.0)
+    ]
+    particles = {"equivalent_diameter": np.full(60, 10.0), "inclusion_weight": np.ones(60)}
+    particles["touches_border"] = np.zeros(60, bool)
+    words, *_ = doubts_of_particles(rows, "nm", particles)
+    assert words.startswith("9 of 60 particles (15.0 %) have fewer than 20 pixels")
+    assert 'filters={"area": (487.5, None)}' in words  # 19.5 pixels of 5 nm

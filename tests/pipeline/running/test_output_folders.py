@@ -42,6 +42,23 @@ def test_equal_options_continue_a_folder_and_others_empty_it(tmp_path):
     assert json.loads((folder / "made_with.json").read_text()) == record
 
 
+@pytest.mark.parametrize("keep_earlier", [False, True])
+def test_the_record_goes_before_what_it_is_of(tmp_path, monkeypatch, keep_earlier):
+    """A process may be killed in between; what is left would be taken for a finished folder."""
+    folder = open_output_folder(tmp_path / "out", {"a": 1})
+    for number in range(3):
+        (folder / f"{number}.tif").touch()
+    content = sorted(folder.iterdir())
+    assert content[0].name != output_folders.MADE_WITH
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter(content))
+    gone = []
+    monkeypatch.setattr(Path, "unlink", lambda path, **_: gone.append(path.name))
+    monkeypatch.setattr(output_folders.shutil, "move", lambda path, _: gone.append(path.name))
+    monkeypatch.setattr(output_folders, "write_json", lambda *_: None)
+    open_output_folder(folder, {"a": 2}, keep_earlier=keep_earlier)
+    assert gone[0] == output_folders.MADE_WITH and len(gone) == 4
+
+
 def test_what_another_version_made_is_made_again(tmp_path, monkeypatch):
     folder = open_output_folder(tmp_path / "out", {"a": 1})
     (folder / "image.tif").touch()

@@ -91,6 +91,21 @@ def test_options_without_effect_and_moved_folders_change_nothing(folder):
     assert why(moved, done) is None
 
 
+def test_what_changes_while_a_record_is_made_is_noticed(folder, monkeypatch):
+    """Hashing large files takes long enough for the user to edit one."""
+    content = step_records._content
+
+    def content_before_an_edit(path):
+        found = content(path)
+        path.write_bytes(b"edited")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step_records, "_content", content_before_an_edit)
+        done = record(folder)
+    assert why(folder, done) == CHANGED
+
+
 @pytest.mark.parametrize(
     "damaged",
     [[1, 2], {"0": 7}, {"0": {}}, {"0": {"made_with": {"keywords": []}, "left": ""}}, "record"],

@@ -46,3 +46,12 @@ def test_generators_of_one_grey_are_found(data_dir, model):
         last.set_weights([np.zeros(weight.shape, np.float32) for weight in last.weights])
         problem = describe_translations(*translate_test_tiles(model, data_dir, False, False))
         assert f"fake {name} are of one grey" in problem
+
+
+def test_micrographs_that_were_negated_to_be_learned_are_shown_as_they_are(data_dir, model):
+    (_, plain, _), (_, negated, _) = (
+        translate_test_tiles(model, data_dir, invert_images, False)
+        for invert_images in (False, True)
+    )
+    assert plain.std() > 1
+    np.testing.assert_allclose(negated.astype(int), 255 - plain.astype(int), atol=1)

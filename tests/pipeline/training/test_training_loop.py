@@ -350,6 +350,12 @@ def test_where_steps_are_slow_each_tells_the_time_left_and_checkpoints_are_kept(
     assert len(live) == 36
 
 
+def test_the_last_epoch_is_in_a_checkpoint_however_short_epochs_are(tmp_path):
+    """What is done after it may stop, as where a network has failed, and be done anew."""
+    train(toy(), make_toy_batch, steps_per_epoch=2, epochs=3, run_folder=tmp_path)
+    assert training_runs.load_checkpoint(toy(), tmp_path)["epoch"] == 3
+
+
 def test_every_epoch_tells_its_losses_and_the_time_left(tmp_path, monkeypatch, caplog):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(training_loop, "time", SimpleNamespace(monotonic=lambda: clock.now))

@@ -322,6 +322,18 @@ def test_a_run_that_lost_its_best_model_is_begun_anew(tmp_path, caplog):
     assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (again, False)
 
 
+def test_a_best_model_that_is_lost_after_the_first_epoch_is_missed(tmp_path, caplog):
+    """Though an older checkpoint, from within that epoch, is there too."""
+    run, _ = begin_run(tmp_path, {"a": 1}, best="best.keras")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    for epoch, step in ((0, 20), (1, 0)):
+        state = {"epoch": epoch, "step": step, "sums": {}, "rows": []}
+        training_runs.save_checkpoint(model, run, state)
+    again, finished = begin_run(tmp_path, {"a": 1}, best="best.keras")
+    assert again.name > run.name and not finished
+    assert f"run {run.name} has lost best.keras, which no checkpoint holds" in caplog.text
+
+
 def test_a_run_of_the_other_backend_is_not_continued(tmp_path, monkeypatch):
     first, _ = begin_run(tmp_path, {"a": 1})
     monkeypatch.setattr(training_runs.backend, "BACKEND", "another")

@@ -55,6 +55,21 @@ def test_every_option_reaches_the_simulator_and_its_library(monkeypatch):
     assert (outlines, rotation, scaling) == ("outlines", "PERLIN", SCALING)
 
 
+def test_libraries_are_drawn_alike_whatever_was_drawn_before():
+    """So that those of two scales can be compared, and one made again is the same."""
+    outlines = np.zeros((3, 32, 32), np.uint8)
+    for index, outline in enumerate(outlines):
+        outline[4 : 28 - 2 * index, 6:26] = 255
+    rng = np.random.default_rng(0)
+
+    def shapes():
+        how = ("RANDOM", *SCALING.values())
+        ((*particles,),) = mask_simulation._make_library(rng, outlines, *how)
+        return [(particle.core.shape, particle.area) for particle in particles]
+
+    assert shapes() == shapes()
+
+
 OPTIONS = {
     "grid_type": "HEXAGONAL",
     "grid_spacing_factor": 0.5,
