@@ -35,12 +35,17 @@ def set_up_logging(log_file=None):
         handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         # On a full disk the other handler still says what is wrong; this one could only repeat it.
         handlers[1].handleError = lambda record: None
-    # Libraries tell much that is of no use, such as fontTools each letter that a plot has.
-    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
-    for name in ("pipeline", "models", "simulate", "__main__"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    for handler in handlers:
+        handler.addFilter(_is_of_interest)
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     for name in ("absl", "tensorflow", "h5py", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _is_of_interest(record):
+    # Libraries tell much that is not, such as fontTools each letter that a plot has.
+    is_ours = record.name.partition(".")[0] in ("pipeline", "models", "simulate", "__main__")
+    return is_ours or record.levelno >= logging.WARNING
 
 
 def run_job(job):
