@@ -3,6 +3,7 @@
 import numpy as np
 from skimage import measure
 
+from pipeline.particle_masks import number_of_particles
 from pipeline.wording import first_names
 
 # Of numbers: the share of those up to the largest that occur, and of a number's pixels that have
@@ -67,7 +68,7 @@ def labels_in_pieces(labels: np.ndarray) -> bool:
     """Return whether a number of a label map (h, w) stands in places that do not even touch at a
     corner."""
     pieces = measure.label(labels, connectivity=2).max()
-    return bool(pieces > np.count_nonzero(np.bincount(labels.ravel())[1:]))
+    return bool(pieces > number_of_particles(labels))
 
 
 def describe_inverted(names: list[str], number: int, what: str) -> str:
