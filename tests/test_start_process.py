@@ -138,16 +138,16 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert {p: p.stat().st_mtime_ns for p in (folder / "2_CycleGAN").rglob("*")} == before
 
 
-def test_single_steps_rerun_alone_and_make_what_is_gone(finished):
-    folder, _ = finished
-    mask = folder / "Output_Masks_UNet" / "plain.tif"
+def test_single_steps_rerun_alone_and_make_what_is_gone(finished, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / "copy")
+    mask = folder / "Output_Masks_CycleGAN" / "plain.tif"
     (model,) = folder.glob("1_WGAN/Models/*/model.keras")
     weights = weights_of(model)
     for path in (mask, model):
         path.unlink()
-    code, output = run_script(folder, "1", "6b")
+    code, output = run_script(folder, "1", "5")
     assert code == 0, output
-    assert re.findall(r"(?m)^ *Step (\w+) of 8: ", output) == ["1", "6b"]
+    assert re.findall(r"(?m)^ *Step (\w+) of 8: ", output) == ["1", "5"]
     assert mask.exists()
     again = weights_of(model)  # in the same run's folder, from its last checkpoint
     assert again.keys() == weights.keys()
@@ -187,8 +187,8 @@ def test_masks_from_elsewhere_are_measured_without_any_network(tmp_path):
 
 # The step alone is killed, or with it the script.
 KILL_WHEN_THERE_IS = (
-    ("1_WGAN/Models/*/options.json", False),
-    ("2_CycleGAN/images/*/A-B-A_Epoch_00001.png", True),
+    ("1_WGAN/Models/*/checkpoints/0*", False),
+    ("2_CycleGAN/Models/*/options.json", True),
     ("2_CycleGAN/generate_images/A/made_with.json", False),
 )
 
@@ -219,6 +219,8 @@ def test_killed_three_times_in_another_folder_it_ends_with_the_same_files(finish
     code, output = run_script(folder)
     assert code == 0, output
     assert "Step 0 of 8: folders and real tiles: already done" in output
+    log = (folder / ".workflow" / "log.txt").read_text(encoding="utf-8")
+    assert "going on with epoch" in log  # the WGAN, from its first checkpoint
     assert differences(folder, undisturbed) == []
 
 

@@ -28,6 +28,7 @@ TINY = {
     "UNET_BATCH_SIZE": 4,
     "UNET_EPOCHS": 1,
     "UNET_FILTERS": 4,
+    "CHECKPOINT_MINUTES": 0.02,
 }
 # Ways that the publication knows and the defaults do not go. With torch the tiny project takes
 # them, so that the tests of both backends together run the whole script over both.

@@ -119,7 +119,7 @@ def test_generators_start_by_drawing_bright_what_is_bright(
 ):
     images, inside = disks(share)
     negated = 0
-    for seed in range(6):
+    for seed in range(4):
         generator = build_generator(
             2, use_skip_connection, output_activation=output_activation, residual_blocks=1
         )
@@ -135,7 +135,7 @@ def test_generators_start_by_drawing_bright_what_is_bright(
         assert sum(changed) == (before < 0), seed
         assert contrast(generator, images, inside) == pytest.approx(abs(before), abs=1e-4)
         negated += sum(changed)
-    assert negated < 6
+    assert negated < 4
     if use_skip_connection:  # without, what goes through so many layers has hardly a sign
         assert negated > 0
 
@@ -143,7 +143,7 @@ def test_generators_start_by_drawing_bright_what_is_bright(
 def test_the_sign_depends_on_how_much_is_bright():
     """After a normalisation: so one that is right where little is may be wrong where much is."""
     wrong = 0
-    for seed in range(12):
+    for seed in range(4):
         generator = build_generator(4, True, True, residual_blocks=1)
         initialise_weights(generator, seed)
         align_contrast(generator, disks(0.2)[0])

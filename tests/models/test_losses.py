@@ -53,6 +53,7 @@ def test_wgan_losses(random):
     assert losses == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.usefixtures("short_generators")
 @pytest.mark.parametrize(
     ("cross_entropy", "identity"), [(False, (0.5, 0.25)), (False, (0.5, 0.0)), (True, (0.0, 0.0))]
 )

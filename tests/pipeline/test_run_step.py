@@ -60,30 +60,51 @@ def test_an_interrupted_step_tells_so_by_its_exit_code(job):
     assert run_step.run_job(job(lambda: None)) == 0
 
 
-@pytest.mark.parametrize("function", [function for function, *_ in STEPS.values()])
-def test_a_step_imports_its_own_backend_or_none(function):
-    keywords = {"outline_source": "augmented"} if function == "simulate_masks" else {}
+# The steps by what they import; those of a kind are run in one process.
+KINDS = {
+    "without a network": lambda function, network: not network,
+    "training one": lambda function, network: network and function.startswith("train_"),
+    "running one": lambda function, network: network and not function.startswith("train_"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_import_their_own_backend_or_none(kind):
+    """Simulating masks is of two kinds, by where the outlines are from."""
     code = (
         "import json, os, sys; from pipeline.run_step import run_job; "
-        "run_job(json.loads(sys.argv[1])); "
+        "[run_job(job) for job in json.loads(sys.argv[1])]; "
         "print('oneDNN', os.environ.get('TF_ENABLE_ONEDNN_OPTS')); "
         "print(*{'keras', 'tensorflow', 'torch'} & {n for n, m in sys.modules.items() if m})"
     )
     environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
     devices = {"use_gpus": 0, "allow_memory_growth": True, "deterministic": False, "use_xla": False}
-    job = {"number": "9", "function": function, "keywords": keywords, "devices": devices}
-    job["log_file"] = os.devnull
-    command = [sys.executable, "-c", code, json.dumps(job)]
+    steps = [(function, {}) for function, *_ in STEPS.values()]
+    steps.append(("simulate_masks", {"outline_source": "augmented"}))
+    jobs = [
+        {"number": "9", "function": function, "keywords": keywords, "devices": devices}
+        | {"log_file": os.devnull}
+        for function, keywords in steps
+        if KINDS[kind](function, runs_network(function, keywords))
+    ]
     ended = subprocess.run(
-        command, cwd=PROJECT, capture_output=True, text=True, check=True, env=environment
+        [sys.executable, "-c", code, json.dumps(jobs)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
     )
-    # The step itself refuses to run without its keywords.
-    assert f"{function}: the option " in ended.stderr and " is missing" in ended.stderr
-    expected = {"keras", os.environ.get("KERAS_BACKEND", "tensorflow")}
+    # The steps themselves refuse to run without their keywords.
+    assert len(jobs) >= 3
+    for job in jobs:
+        assert f"{job['function']}: the option " in ended.stderr
+    assert ended.stderr.count("Step 9 failed: ") == len(jobs)
     one_dnn, imported = ended.stdout.splitlines()
-    assert set(imported.split()) == (expected if runs_network(function, keywords) else set())
+    expected = {"keras", os.environ.get("KERAS_BACKEND", "tensorflow")}
+    assert set(imported.split()) == (set() if kind == "without a network" else expected)
     # TensorFlow decides for itself where networks only predict.
-    assert one_dnn == f"oneDNN {'1' if function.startswith('train_') else None}"
+    assert one_dnn == f"oneDNN {'1' if kind == 'training one' else None}"
 
 
 def test_a_standard_output_that_is_no_file_will_do(monkeypatch):

@@ -299,12 +299,11 @@ def test_no_particle_touches_another_at_the_new_size(mask, scale):
     np.testing.assert_array_equal(new, to_four_connected(new))
     # Nothing of two particles is joined, and what there is was a particle, or up to two pixels from
     # it: between them there was another, of which nothing is left.
-    wide = np.kron(np.pad(labels, 2), np.ones((60, 60), int))
-    for number in range(1, label_particles(new).max() + 1):
-        rows, columns = np.nonzero(label_particles(new) == number)
-        places = ((np.array([rows, columns]).T + 0.5) / size * mask.shape * 60 + 120).astype(int)
+    padded, new_labels = np.pad(labels, 2), label_particles(new)
+    for number in range(1, new_labels.max() + 1):
+        places = (np.argwhere(new_labels == number) + 0.5) / size * mask.shape
         near = [
-            set(np.unique(wide[row - 120 : row + 121, column - 120 : column + 121])) - {0}
+            set(padded[int(row) : int(row + 4) + 1, int(column) : int(column + 4) + 1].flat) - {0}
             for row, column in places
         ]
         assert set.intersection(*near)

@@ -190,7 +190,7 @@ def test_component_by_component_the_same_particles_grow(shape):
 
 
 def test_large_images_are_grown_in_bounded_memory():
-    probability, central = (np.tile(part, (8, 8)) for part in random_maps(0, (200, 200)))
+    probability, central = (np.tile(part, (5, 5)) for part in random_maps(0, (200, 200)))
     tracemalloc.start()
     assert grow_particles(probability, central, 0.4).any()
     peak = tracemalloc.get_traced_memory()[1]
