@@ -46,6 +46,8 @@ from pipeline.checks.values import (
     run_name,
     whole_number,
 )
+from simulate.outlines import ROTATIONS
+from simulate.positions import GRID_TYPES
 
 STEPS_FOLDER = Path(__file__).parents[1]
 
@@ -125,7 +127,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     # simulated masks
     "outline_source": OUTLINE_SOURCE,
     "num_masks": IMAGE_COUNT,
-    "grid_type": one_of("HEXAGONAL", "CUBIC", "DISABLE"),
+    "grid_type": one_of(*GRID_TYPES),
     "grid_spacing_factor": SCALING,
     "grid_noise_factor": number(0, 10),
     "min_no_of_particles": POSITIVE,
@@ -138,7 +140,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "scaling_sigma": number(0, 10),
     "min_scaling": SCALING,
     "max_scaling": SCALING,
-    "use_random_rotation": one_of("DISABLE", "RANDOM", "PERLIN"),
+    "use_random_rotation": one_of(*ROTATIONS),
     "max_overlap": SHARE,
     # masks and measurements
     "gaussian_blur_amount": BLUR,
