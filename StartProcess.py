@@ -65,14 +65,16 @@ IMAGE_CROP = "auto"
 # measurements are in the micrographs' own pixels. "auto": 2 to 4 if your outlines are less than 15
 # pixels across, so that small particles are told apart; 0.5 to 0.1 if nearly all are more than 40,
 # so that a tile shows several; else 1. Published: 1. Particles of less than about 10 pixels as the
-# networks see them are mostly missed. Time and memory of steps 4, 5 and 6b grow with its square.
+# networks see them are mostly missed. Time and memory of steps 4, 5 and 6b grow with its square,
+# and so does the number of tiles.
 MICROGRAPH_SCALE = "auto"
 # Size of a pixel in nm. None: from the file's metadata, where the microscope wrote it.
 PIXEL_SIZE_NM = None
 # Every random choice follows from it. Change it to see how much a result owes to chance.
 SEED = 42
-# True: go on where a run was stopped, skip what is finished. False: every step again, all networks
-# trained afresh (what was there is kept beside).
+# True: go on where a run was stopped, and skip what is finished, but for steps that are named on
+# the command line. False: every step again, all networks trained afresh (what was there is kept
+# beside).
 RESUME = True
 # A training that is killed goes on from its last checkpoint; within long epochs there is one every
 # so many minutes, besides one an epoch (of short epochs, one every 15 seconds, and fewer where it
@@ -94,7 +96,7 @@ WHEN_A_NETWORK_FAILS = "stop"
 USE_GPU_FOR_WHOLE_IMAGE_INFERENCE = "auto"
 ALLOW_MEMORY_GROWTH = True  # tensorflow: False takes all GPU memory at once
 # True: the same bits every time, and slower: by GPU kernels that repeat themselves; with torch on a
-# CPU by one thread.
+# CPU by one thread. (Like all in this part it makes no finished step run again.)
 DETERMINISTIC = False
 # tensorflow: compile training steps; "auto": on a GPU, unless DETERMINISTIC, with which True does
 # not go.
@@ -228,8 +230,9 @@ def steps(run_step):
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
         grid_type="HEXAGONAL",  # "HEXAGONAL", "CUBIC" or "DISABLE" (random positions)
-        grid_spacing_factor=0.125,  # fraction of the outline size
-        grid_noise_factor=0.05,  # jitter, as a fraction of the outline size
+        # fractions of the largest outline image, its black margin included: crop them closely
+        grid_spacing_factor=0.125,
+        grid_noise_factor=0.05,  # jitter
         # without a grid and MATCH_SCENES only: how many are tried, over the image and the margin
         # all round in which a particle's middle may lie
         min_no_of_particles=100,
@@ -245,8 +248,8 @@ def steps(run_step):
         scaling_sigma=0.10,
         min_scaling=0.75,  # with the normal distribution the limits are mu -+ 3 sigma
         max_scaling=1.25,
-        # "DISABLE": as traced, and mirrored; "RANDOM": needles in all directions; "PERLIN":
-        # neighbours alike
+        # "DISABLE": as traced, and mirrored (augmented outlines turned by up to 15 degrees, too);
+        # "RANDOM": needles in all directions; "PERLIN": neighbours alike
         use_random_rotation="DISABLE",
         max_overlap=MAX_PARTICLE_OVERLAP,
         match_scenes=MATCH_SCENES,
@@ -322,9 +325,10 @@ def steps(run_step):
         filters=UNET_FILTERS,
         target=UNET_TARGET,
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
-        dark_background=DARK_BACKGROUND,  # False: micrographs are negated for the UNet
+        # False: micrographs are negated for the UNet. Step 6b takes this, and the scale, from here.
+        dark_background=DARK_BACKGROUND,
         image_crop=IMAGE_CROP,
-        micrograph_scale=MICROGRAPH_SCALE,  # step 6b takes it from here
+        micrograph_scale=MICROGRAPH_SCALE,
         use_dataloader=USE_DATALOADER,
         use_brightness_and_contrast_augmentation=False,  # True: each by up to 20 %, at random
         vary_imaging=UNET_VARY_IMAGING,
@@ -356,8 +360,9 @@ def steps(run_step):
         average_flips=UNET_TEST_TIME_FLIPS,
         magnification=UNET_TEST_TIME_MAGNIFICATION,
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
-        # Micrographs of few particles are stretched no further than the others of their folder, so
-        # that their noise is not taken for particles. Published: False, each by itself.
+        # Micrographs of less contrast than the median of their folder, such as those of few
+        # particles, are stretched by their tile of the most contrast, and no further than the
+        # median, so that their noise is not taken for particles. Published: False, each by itself.
         usual_contrast=True,
         threshold=-1,  # of the stretched probability, 0 to 255; negative: Otsu
         **splitting,

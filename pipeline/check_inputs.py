@@ -181,8 +181,11 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         )
         problems += found
     if is_needed("TRUE_MASKS_DIR", {"score_masks"}):
-        images_dir = options.get("INPUT_DIR_IMAGES") if _scores_what_it_segments(calls) else None
-        problems += check_true_masks("TRUE_MASKS_DIR", options["TRUE_MASKS_DIR"], images_dir)
+        if _scores_what_it_segments(calls):
+            partners = options.get("INPUT_DIR_IMAGES"), "micrograph"
+        else:
+            partners = _masks_to_score(calls), "mask"
+        problems += check_true_masks("TRUE_MASKS_DIR", options["TRUE_MASKS_DIR"], *partners)
     if options.keys() >= OPTION_CHECKS.keys():
         estimate, at_most = (
             estimate_bytes(options, sizes.values(), outline, scale, all_tiles)
@@ -202,6 +205,13 @@ def _scores_what_it_segments(calls: list[Call] | None) -> bool:
     keywords = {step_name: keywords for _, step_name, keywords in calls or []}
     made = keywords.get("segment_images", {}).get("output_dir")
     return made is not None and made == keywords.get("score_masks", {}).get("masks_dir")
+
+
+def _masks_to_score(calls: list[Call] | None) -> Path | None:
+    """Return the folder of the masks that step 8 scores, None where that is not known."""
+    keywords = {step_name: keywords for _, step_name, keywords in calls or []}
+    masks_dir = keywords.get("score_masks", {}).get("masks_dir")
+    return masks_dir if isinstance(masks_dir, str | Path) else None
 
 
 def _measures_all_by_metadata(calls: list[Call]) -> bool:

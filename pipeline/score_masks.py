@@ -209,7 +209,7 @@ def main() -> None:
     except (FileNotFoundError, ValueError) as error:
         parser.exit(1, f"{error}\n")
     log_scores(rows)
-    write_scores(predicted.with_name(f"{predicted.name}-scores.csv"), rows)
+    _write_beside_earlier(predicted.with_name(f"{predicted.name}-scores.csv"), rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The true masks: each must be a mask or a label map, and belong to a micrograph."""
+"""The true masks: each must be a mask or a label map, and belong to a micrograph or a mask."""
 
 import contextlib
 import logging
@@ -15,10 +15,13 @@ from pipeline.wording import counted, first_names
 logger = logging.getLogger(__name__)
 
 
-def check_true_masks(option: str, folder: Path, images_dir: Path | None = None) -> list[str]:
+def check_true_masks(
+    option: str, folder: Path, partners_dir: Path | None = None, partner: str = "micrograph"
+) -> list[str]:
     """Read every true mask and return the problems; without the folder nothing is scored.
 
-    ``images_dir`` holds the micrographs whose masks will be scored, None if that is not known.
+    ``partners_dir`` holds what the true masks belong to, None if that is not known: the micrographs
+    whose masks will be made, or, where ``partner`` is "mask", the masks that are there.
     """
     with contextlib.suppress(PermissionError):  # which is told below
         if not Path(folder).exists():
@@ -35,45 +38,42 @@ def check_true_masks(option: str, folder: Path, images_dir: Path | None = None) 
         inverted += [path.name] if surrounds_all(to_label_map(mask)) else []
     if inverted:  # or particles that form a layer all over the image
         logger.warning("%s: %s", option, describe_inverted(inverted, len(widths), "true masks"))
-    if images_dir:
-        problems += _check_partners(option, folder, images_dir) + _check_widths(widths, images_dir)
+    if partners_dir:
+        with contextlib.suppress(OSError):  # which is told of each folder by itself
+            true_masks = list_masks(folder)
+            list_partners = list_masks if partner == "mask" else list_images
+            partners = {stem_of(path): path for path in list_partners(partners_dir)}
+            problems += _check_partners(option, folder, true_masks, partners, partners_dir, partner)
+            problems += _check_widths(widths, partners)
     return problems
 
 
-def _check_partners(option: str, folder: Path, images_dir: Path) -> list[str]:
-    """Return the problem if true masks have no micrograph: step 8 would find no mask of it."""
-    try:
-        true_masks, micrographs = list_masks(folder), list_images(images_dir)
-    except OSError:  # which is told of each folder by itself
+def _check_partners(option, folder, true_masks, partners, partners_dir, partner) -> list[str]:
+    """Return the problem if true masks have no partner, by stem: step 8 would find no mask."""
+    lonely = [path.name for path in true_masks if stem_of(path) not in partners]
+    if not lonely or not partners:
         return []
-    stems = {stem_of(path) for path in micrographs}
-    lonely = [path.name for path in true_masks if stem_of(path) not in stems]
-    if not lonely or not stems:
-        return []
-    shown = first_names(lonely)
+    add = {"micrograph": "Add the micrographs", "mask": "Run step 6b on their micrographs"}
     return [
-        f"{option}: {counted(len(lonely), 'true mask')} in {folder} without a micrograph of the "
-        f"same name (the ending may differ) in {images_dir}, so that step 8 would have nothing to "
-        f"compare with: {shown}. Add the micrographs, rename the true masks, or remove them."
+        f"{option}: {counted(len(lonely), 'true mask')} in {folder} without a {partner} of the "
+        f"same name (the ending may differ) in {partners_dir}, so that step 8 would have nothing "
+        f"to compare with: {first_names(lonely)}. {add[partner]}, rename the true masks, or remove "
+        "them."
     ]
 
 
-def _check_widths(widths: dict[Path, int], images_dir: Path) -> list[str]:
-    """Return which true masks, by path and width, are not as wide as their micrographs."""
-    try:
-        micrographs = {stem_of(path): path for path in list_images(images_dir)}
-    except OSError:  # which is told of the folder by itself
-        return []
+def _check_widths(widths, partners) -> list[str]:
+    """Return which true masks, by path and width, are not as wide as their partners, by stem."""
     problems = []
     for path, width in widths.items():
-        micrograph = micrographs.get(stem_of(path))
-        if micrograph is None:  # which is told by itself
+        other = partners.get(stem_of(path))
+        if other is None:  # which is told by itself
             continue
-        with contextlib.suppress(ValueError, OSError):  # of the micrograph it is told elsewhere
-            if (expected := image_size(micrograph)[1]) != width:
+        with contextlib.suppress(ValueError, OSError):  # of the partner it is told elsewhere
+            if (expected := image_size(other)[1]) != width:
                 problems.append(
-                    f"{path} is {width} pixels wide, {micrograph} {expected}; "
+                    f"{path} is {width} pixels wide, {other} {expected}; "
                     "allowed is the same width (rows may be missing at the bottom, where the info "
-                    "bar is). Make the true mask from this micrograph, or remove it."
+                    "bar is). Make the true mask from the same micrograph, or remove it."
                 )
     return problems

@@ -259,9 +259,17 @@ def test_a_true_mask_without_a_micrograph_is_said_before_anything_is_trained(opt
     calls = default_calls(options)
     (problem,) = problems_of(options, calls)
     assert "nothing to compare with: nothere.png" in problem
-    # Masks of other micrographs may be there already.
+    # Alone, step 8 scores the masks that are there already.
     step_8 = [call for call in calls if call[0] == "8"]
     check_inputs(options, step_8)
+    masks_dir = Path(step_8[0][2]["masks_dir"])
+    masks_dir.mkdir(exist_ok=True)
+    for name in ("0.tif", "nothere.tif"):
+        cv2.imwrite(str(masks_dir / name), np.zeros((60, 80), np.uint8))
+    check_inputs(options, step_8)
+    (masks_dir / "nothere.tif").unlink()
+    (problem,) = problems_of(options, step_8)
+    assert f"without a mask of the same name (the ending may differ) in {masks_dir}" in problem
     step_8[0][2]["masks_dir"] = "elsewhere"
     check_inputs(options, calls)
 

@@ -251,6 +251,10 @@ def test_command_line_shows_the_table_and_writes_beside_the_folder(tmp_path, mon
     main()
     rows = read_csv(tmp_path / "predicted-scores.csv")
     assert rows[0]["image"] == "all images" and rows[0]["iou"] == "1"
+    save(tmp_path / "true", {"a": MASKS["b"]})
+    main()
+    (earlier,) = tmp_path.glob("predicted-scores_*.csv")
+    assert read_csv(earlier) == rows != read_csv(tmp_path / "predicted-scores.csv")
     monkeypatch.setattr(sys, "argv", ["score_masks", str(predicted), str(tmp_path / "none")])
     with pytest.raises(SystemExit) as stopped:
         main()

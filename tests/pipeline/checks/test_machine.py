@@ -78,6 +78,15 @@ def test_a_gpu_for_whole_images_that_is_not_there(monkeypatch):
     assert len(check_gpus(2, True)) == 2
 
 
+@pytest.mark.parametrize("there", [None, 0, 2])
+@pytest.mark.parametrize("no_gpu", [0, []])
+def test_a_gpu_for_whole_images_in_a_run_on_the_cpu(monkeypatch, there, no_gpu):
+    monkeypatch.setattr(check_machine, "count_gpus", lambda: there)
+    (problem,) = check_gpus(no_gpu, True)
+    assert f"INFERENCE is True, but USE_GPUS_NO is {no_gpu}, the CPU. Set the former to" in problem
+    assert check_gpus(no_gpu, "auto") == check_gpus(no_gpu, False) == []
+
+
 @pytest.fixture
 def devices(tmp_path, monkeypatch):
     """Return a folder that stands for /dev of a Linux machine with two NVIDIA GPUs."""

@@ -54,6 +54,23 @@ def test_true_masks_need_a_micrograph_where_its_mask_is_to_be_made(tmp_path, ima
     assert check_true_masks("TRUE_MASKS_DIR", folder, tmp_path / "gone") == []
 
 
+def test_true_masks_need_a_mask_where_it_is_not_made(tmp_path, images):
+    """As in `python StartProcess.py 7 8`."""
+    folder, masks = tmp_path / "True", tmp_path / "Masks"
+    for path in (folder / "0.png", folder / "1.tif", masks / "0.tif", masks / "0_raw.tif"):
+        path.parent.mkdir(exist_ok=True)
+        write_image(path, np.eye(60, 80, dtype=np.uint8))
+    (problem,) = check_true_masks("TRUE_MASKS_DIR", folder, masks, "mask")
+    assert problem.startswith(f"TRUE_MASKS_DIR: 1 true mask in {folder} without a mask of the same")
+    assert problem.endswith(
+        f"in {masks}, so that step 8 would have nothing to compare with: 1.tif. Run step 6b on "
+        "their micrographs, rename the true masks, or remove them."
+    )
+    write_image(masks / "1.tif", np.eye(60, 70, dtype=np.uint8))
+    (problem,) = check_true_masks("TRUE_MASKS_DIR", folder, masks, "mask")
+    assert problem.startswith(f"{folder / '1.tif'} is 80 pixels wide, {masks / '1.tif'} 70;")
+
+
 def test_probabilities_beside_true_masks_are_passed_over(tmp_path, images, caplog):
     # Masks of step 6b, copied with their probabilities and corrected by hand.
     folder = tmp_path / "True"
