@@ -230,9 +230,10 @@ def steps(run_step):
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
         grid_type="HEXAGONAL",  # "HEXAGONAL", "CUBIC" or "DISABLE" (random positions)
-        # fractions of the largest outline image, its black margin included: crop them closely
+        # of the largest outline image, its black margin included, so crop outlines closely
+        # (augmented: of the frame in which all of them can be turned)
         grid_spacing_factor=0.125,
-        grid_noise_factor=0.05,  # jitter
+        grid_noise_factor=0.05,  # jitter, of the same
         # without a grid and MATCH_SCENES only: how many are tried, over the image and the margin
         # all round in which a particle's middle may lie
         min_no_of_particles=100,
@@ -245,9 +246,9 @@ def steps(run_step):
         perlin_noise_frequency=preset(published=4, quick=6),  # periods over the canvas
         use_normal_distribution=True,  # of particle scales; False: uniform between the limits
         scaling_mu=1.0,  # MATCH_SCENES looks for the scale from here on; the ratios stay
-        scaling_sigma=0.10,
+        scaling_sigma=0.10,  # of the normal distribution
         min_scaling=0.75,  # with the normal distribution the limits are mu -+ 3 sigma
-        max_scaling=1.25,
+        max_scaling=1.25,  # these are the uniform distribution's
         # "DISABLE": as traced, and mirrored (augmented outlines turned by up to 15 degrees, too);
         # "RANDOM": needles in all directions; "PERLIN": neighbours alike
         use_random_rotation="DISABLE",
@@ -362,9 +363,12 @@ def steps(run_step):
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,
         # Micrographs of less contrast than the median of their folder, such as those of few
         # particles, are stretched by their tile of the most contrast, and no further than the
-        # median, so that their noise is not taken for particles. Published: False, each by itself.
+        # median, so that their noise is not taken for particles. Published: False, each by itself
+        # (UNET_VARY_IMAGING learns backgrounds of micrographs that are stretched as with True).
         usual_contrast=True,
-        threshold=-1,  # of the stretched probability, 0 to 255; negative: Otsu
+        # of the stretched probability, 0 to 255; negative: Otsu, of the brighter pixels alone where
+        # particles are few, and a half where they leave hardly any background
+        threshold=-1,
         **splitting,
         image_crop=IMAGE_CROP,
         when_failed=WHEN_A_NETWORK_FAILS,

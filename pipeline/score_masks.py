@@ -17,6 +17,7 @@ from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.mask_origin import raw_path_of
 from pipeline.files.mask_pairs import list_masks, read_mask_or_labels
 from pipeline.files.records import fingerprint, read_record
+from pipeline.files.whole_files import whole_file
 from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
 from pipeline.micrographs.micrograph_scale import in_own_pixels
 from pipeline.particle_masks import segment_particles
@@ -89,7 +90,8 @@ def _write_beside_earlier(path: Path, rows: list[dict]) -> None:
     if path.is_file():
         made = time.strftime(TIME_OF_RUN, time.localtime(path.stat().st_mtime))
         earlier = path.with_name(f"{path.stem}_{made}{path.suffix}")
-        shutil.copy2(path, earlier)
+        with whole_file(earlier) as temporary:
+            shutil.copy2(path, temporary)
     write_scores(path, rows)
     if earlier and earlier.read_bytes() == path.read_bytes():
         earlier.unlink()

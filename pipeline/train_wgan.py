@@ -62,8 +62,9 @@ def train_wgan(
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no outline, one is no single particle or cannot be read, an option is wrong, a
-        loss is not finite, or the samples show no outlines and ``when_failed`` is "stop".
+        If there is no outline, or one cannot be read, an option is wrong, a loss is not finite, or
+        the samples show no outlines and ``when_failed`` is "stop". That each is a single particle
+        is for `pipeline.check_inputs` to see.
     """
     options = recorded(locals())
     given = load_outlines(masks_dir, invert_masks, micrograph_scale)
