@@ -181,10 +181,7 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         )
         problems += found
     if is_needed("TRUE_MASKS_DIR", {"score_masks"}):
-        if _scores_what_it_segments(calls):
-            partners = options.get("INPUT_DIR_IMAGES"), "micrograph"
-        else:
-            partners = _masks_to_score(calls), "mask"
+        partners = _partners_of_true_masks(options, calls or [])
         problems += check_true_masks("TRUE_MASKS_DIR", options["TRUE_MASKS_DIR"], *partners)
     if options.keys() >= OPTION_CHECKS.keys():
         estimate, at_most = (
@@ -200,18 +197,19 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
     return problems
 
 
-def _scores_what_it_segments(calls: list[Call] | None) -> bool:
-    """Return whether step 8 scores the masks that step 6b makes: there are no others then."""
-    keywords = {step_name: keywords for _, step_name, keywords in calls or []}
-    made = keywords.get("segment_images", {}).get("output_dir")
-    return made is not None and made == keywords.get("score_masks", {}).get("masks_dir")
+def _partners_of_true_masks(options: dict[str, object], calls: list[Call]) -> tuple:
+    """Return the folder that step 8 needs partners of the true masks in, and what these are.
 
-
-def _masks_to_score(calls: list[Call] | None) -> Path | None:
-    """Return the folder of the masks that step 8 scores, None where that is not known."""
-    keywords = {step_name: keywords for _, step_name, keywords in calls or []}
+    Micrographs, where step 6b makes the masks that are scored: there are no others then. Else the
+    masks that are there. None is a folder that is not known.
+    """
+    keywords = {step_name: keywords for _, step_name, keywords in calls}
     masks_dir = keywords.get("score_masks", {}).get("masks_dir")
-    return masks_dir if isinstance(masks_dir, str | Path) else None
+    if not isinstance(masks_dir, str | Path):
+        return None, "mask"
+    if masks_dir == keywords.get("segment_images", {}).get("output_dir"):
+        return options.get("INPUT_DIR_IMAGES"), "micrograph"
+    return masks_dir, "mask"
 
 
 def _measures_all_by_metadata(calls: list[Call]) -> bool:

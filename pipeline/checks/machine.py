@@ -69,15 +69,16 @@ def count_gpus() -> int | None:
 
 def check_gpus(use_gpus: int | str | list[int], whole_image_on_gpu: bool | str) -> list[str]:
     """Return the problems if GPUs are asked for that are not there."""
-    there = count_gpus()
-    problems = []
-    if whole_image_on_gpu is True and use_gpus in (0, []):
-        problems.append(
+    on_cpu = use_gpus in (0, [])
+    if on_cpu and whole_image_on_gpu is True:
+        return [
             f"USE_GPU_FOR_WHOLE_IMAGE_INFERENCE is True, but USE_GPUS_NO is {use_gpus}, the CPU. "
             'Set the former to "auto" or False, or USE_GPUS_NO to "all".'
-        )
-    if there is None or problems:
-        return problems
+        ]
+    there = count_gpus()
+    if on_cpu or there is None:
+        return []
+    problems = []
     if whole_image_on_gpu is True and there == 0:
         problems.append(
             "USE_GPU_FOR_WHOLE_IMAGE_INFERENCE is True, but this machine has no GPU. Allowed are "
@@ -86,7 +87,7 @@ def check_gpus(use_gpus: int | str | list[int], whole_image_on_gpu: bool | str) 
     if use_gpus == "all":
         return problems
     by_number = isinstance(use_gpus, list | tuple)
-    if (max(use_gpus, default=-1) + 1 if by_number else use_gpus) <= there:
+    if (max(use_gpus) + 1 if by_number else use_gpus) <= there:
         return problems
     has = f"has {there} (numbers 0 to {there - 1})" if there else "has none"
     return [

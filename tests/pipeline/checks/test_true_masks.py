@@ -54,7 +54,7 @@ def test_true_masks_need_a_micrograph_where_its_mask_is_to_be_made(tmp_path, ima
     assert check_true_masks("TRUE_MASKS_DIR", folder, tmp_path / "gone") == []
 
 
-def test_true_masks_need_a_mask_where_it_is_not_made(tmp_path, images):
+def test_true_masks_need_a_mask_where_it_is_not_made(tmp_path):
     """As in `python StartProcess.py 7 8`."""
     folder, masks = tmp_path / "True", tmp_path / "Masks"
     for path in (folder / "0.png", folder / "1.tif", masks / "0.tif", masks / "0_raw.tif"):
