@@ -31,10 +31,11 @@ def set_up_logging(log_file=None):
     handlers = [logging.StreamHandler(sys.stdout)]
     handlers[0].setFormatter(logging.Formatter("  %(message)s"))
     if log_file is not None:
-        handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
-        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        in_file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
+        in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         # On a full disk the other handler still says what is wrong; this one could only repeat it.
-        handlers[1].handleError = lambda record: None
+        in_file.handleError = lambda record: None
+        handlers.append(in_file)
     for handler in handlers:
         handler.addFilter(_is_of_interest)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)

@@ -177,7 +177,7 @@ def list_and_check_names(
         f"{counted(count, 'image')} in the folder {name}"
         for name, count in _images_in_folders(folder)
     ]
-    seen = ", ".join(found)
+    seen = ", ".join(found).encode(errors="backslashreplace").decode()  # names may be no text
     if found and len(paths) >= fewest:
         logger.warning("%s: other files there are not read: %s", folder, seen)
     if len(paths) < fewest:

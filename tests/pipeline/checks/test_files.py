@@ -259,7 +259,7 @@ def test_a_name_that_leaves_no_room_for_the_results(images):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow text only")
-def test_a_name_that_is_no_text_is_said_with_the_other_problems(images):
+def test_a_name_that_is_no_text_is_said_with_the_other_problems(images, caplog):
     latin_1 = os.fsencode(images) + b"/Gr\xf6\xdfe.tif"
     shutil.copy(images / "0.tif", latin_1)
     shutil.copy(images / "0.tif", latin_1.replace(b".tif", b".dm\xb5"))
@@ -267,6 +267,7 @@ def test_a_name_that_is_no_text_is_said_with_the_other_problems(images):
     name, bad = problems_of_images(images)
     assert rf"{images} holds a file named 'Gr\udcf6\udcdfe.tif', which is not UTF-8" in name
     assert "bad.png cannot be read" in bad
+    assert r"other files there are not read: 1 with .dm\udcb5" in caplog.text
     assert len(fingerprint(list_images(images))) == 32
 
 
