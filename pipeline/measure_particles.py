@@ -19,8 +19,7 @@ from pipeline.files.mask_origin import origin_of
 from pipeline.files.mask_pairs import find_mask_pairs, list_masks, read_mask_pair
 from pipeline.files.records import fingerprint, read_json, write_json
 from pipeline.image_files import image_size, write_image
-from pipeline.particle_shapes import measure_particles as measure_labels
-from pipeline.particle_shapes import to_label_map
+from pipeline.particle_shapes import measure_label_map, to_label_map
 from pipeline.particles.border_correction import empty_frame, inclusion_weights
 from pipeline.particles.contacts import give_back_lines as with_lines_given_back
 from pipeline.particles.label_maps import labels_in_pieces, surrounds_all
@@ -116,7 +115,8 @@ def measure_particles(
     for (mask_path, image_path), (size_nm, source) in progress(jobs, "images measured"):
         mask, micrograph = read_mask_pair(mask_path, image_path, image_crop)
         pixel_size = size_nm if unit == "nm" else 1.0
-        labels = to_label_map(mask)
+        # Of a label map's numbers the crop may have left one, as a mask has.
+        labels = to_label_map(mask) if mask.dtype == bool else mask
         inverted += [mask_path.name] if surrounds_all(labels) else []
         in_pieces += [mask_path.name] if mask.dtype != bool and labels_in_pieces(labels) else []
         if give_back_lines and mask.dtype == bool:  # in a label map particles may touch as they are
@@ -177,7 +177,7 @@ def _measure_image(
     The groups are label maps with a colour each: of particles dropped at the border, dropped by
     filters, and kept.
     """
-    columns = measure_labels(labels, micrograph, pixel_size, exclude_border=False)
+    columns = measure_label_map(labels, micrograph, pixel_size, exclude_border=False)
     if exclude_border:
         frame = empty_frame(labels)
         columns["inclusion_weight"] = inclusion_weights(columns, labels.shape, frame)

@@ -128,6 +128,19 @@ def measure_particles(
     Source: ISO 13322-1 (static image analysis), ISO 9276-6 (shape); Ruehle et al. (2021).
     """
     labels = to_label_map(mask_or_labels)
+    return measure_label_map(labels, intensity_image, pixel_size, exclude_border)
+
+
+def measure_label_map(
+    labels: np.ndarray,
+    intensity_image: np.ndarray | None = None,
+    pixel_size: float = 1.0,
+    exclude_border: bool = True,
+) -> dict[str, np.ndarray]:
+    """Measure every particle of a label map (height, width), int32; see `measure_particles`.
+
+    Here the numbers are particles, whichever there are.
+    """
     if intensity_image is not None and np.shape(intensity_image) != labels.shape:
         raise ValueError(
             f"The intensity image has shape {np.shape(intensity_image)}, the mask {labels.shape}; "

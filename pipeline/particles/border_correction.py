@@ -2,20 +2,36 @@
 
 import numpy as np
 
+NO_FRAME = (0, 0, 0, 0)
+# The pixels of an outermost line that may be particle, as a share of those of the line inside, for
+# it to be a frame's: a correction by hand may have reached it.
+NEARLY_EMPTY = 0.1
 
-def empty_frame(labels: np.ndarray) -> int:
-    """Return the width of the frame that a program left empty all round a label map: 1 or 0 pixels.
 
-    Such a frame would hide all particles that are cut. It is one if all four outermost lines are
-    empty, and at two or more of the lines inside them end two or more particles: in an image of few
+def empty_frame(labels: np.ndarray) -> tuple[int, int, int, int]:
+    """Return the width, 1 or 0 pixels, of the frame that a program left empty at each side.
+
+    Such a frame would hide all particles that are cut. It is one if the outermost lines of at least
+    three sides are empty, or nearly so (the fourth may have been cropped, as an info bar is), and
+    two or more particles end at the lines inside them, at two or more sides: in an image of few
     particles outermost lines are empty too.
 
-    ``labels``: (height, width), 0 the background.
+    Parameters
+    ----------
+    labels : (height, width), 0 the background.
+
+    Returns
+    -------
+    top, bottom, left, right
     """
-    if any(line.any() for line in _outermost_lines(labels)):
-        return 0
-    ending = [set(line[line > 0].tolist()) for line in _outermost_lines(labels[1:-1, 1:-1])]
-    return int(sum(map(bool, ending)) >= 2 and len(set().union(*ending)) >= 2)
+    frame, ending = [], []
+    for turned in _turned(labels):
+        outermost, inside = turned[:1], turned[1:2]
+        few = NEARLY_EMPTY * np.count_nonzero(inside)
+        frame.append(int(np.count_nonzero(outermost) <= few))
+        ending.append(set(inside[inside > 0].tolist()) if frame[-1] else set())
+    several_end = sum(map(bool, ending)) >= 2 and len(set().union(*ending)) >= 2
+    return tuple(frame) if sum(frame) >= 3 and several_end else NO_FRAME
 
 
 def labels_at_edge(labels: np.ndarray) -> np.ndarray:
@@ -23,19 +39,20 @@ def labels_at_edge(labels: np.ndarray) -> np.ndarray:
 
     Where a frame of one pixel was left empty (`empty_frame`), the next ones count.
     """
-    frame = empty_frame(labels)
-    height, width = labels.shape
-    lines = _outermost_lines(labels[frame : height - frame, frame : width - frame])
+    sides = zip(_turned(labels), empty_frame(labels), strict=True)
+    lines = [turned[: width + 1].ravel() for turned, width in sides]
     return np.setdiff1d(np.concatenate(lines), 0)
 
 
-def _outermost_lines(labels: np.ndarray) -> list[np.ndarray]:
-    """Return the first and the last row and column; empty ones of an empty array."""
-    return [turned[:1].ravel() for turned in (labels, labels[::-1], labels.T, labels.T[::-1])]
+def _turned(labels: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return a label map so that its top, bottom, left and right side is the first row."""
+    return labels, labels[::-1], labels.T, labels.T[::-1]
 
 
 def inclusion_weights(
-    columns: dict[str, np.ndarray], shape: tuple[int, int], frame: int = 0
+    columns: dict[str, np.ndarray],
+    shape: tuple[int, int],
+    frame: tuple[int, int, int, int] = NO_FRAME,
 ) -> np.ndarray:
     """Return for how many particles of its size each one stands that does not touch the edge.
 
@@ -44,12 +61,14 @@ def inclusion_weights(
     favours small particles, unless each counts W H / ((W - w - 1)(H - h - 1)).
 
     ``columns``: ``bounding_box_height`` and ``bounding_box_width`` (n,), in pixels; ``shape``
-    (H, W); ``frame``: as many outermost lines on each side hold nothing (`empty_frame`). What
-    has no such position, as it fills the image in one direction, counts as if it had one.
+    (H, W); ``frame``: as many outermost lines at each side hold nothing (`empty_frame`), so that
+    H and W in the number of positions are the less. What has no such position, as it fills the
+    image in one direction, counts as if it had one.
 
     Source: ISO 13322-1 (the correction of Miles and Lantuéjoul), counted in pixels.
     """
     height, width = shape
-    rows = np.maximum(height - 2 * frame - columns["bounding_box_height"] - 1, 1)
-    across = np.maximum(width - 2 * frame - columns["bounding_box_width"] - 1, 1)
+    top, bottom, left, right = frame
+    rows = np.maximum(height - top - bottom - columns["bounding_box_height"] - 1, 1)
+    across = np.maximum(width - left - right - columns["bounding_box_width"] - 1, 1)
     return height * width / (rows * across)

@@ -38,7 +38,9 @@ def rectangles(hull: np.ndarray) -> tuple[dict[str, float], dict[str, float], np
         of the length in degrees (anticlockwise from the image's x axis, [0, 180)),
         ``centre_y``, ``centre_x``.
     min_area_rectangle : the same; width <= length.
-    ends : (2, 2), a vertex and the foot of its perpendicular on the edge it is furthest from.
+    ends : (2, 2), of the minimum Feret diameter: a vertex and the foot of its perpendicular on
+        the edge it is furthest from; of two edges that face each other, the middle of where they
+        do.
     """
     edge = np.roll(hull, -1, axis=0) - hull
     along = edge / np.hypot(*edge.T)[:, None]  # (edges, 2)
@@ -63,8 +65,14 @@ def rectangles(hull: np.ndarray) -> tuple[dict[str, float], dict[str, float], np
 
     # Rounded, so that equal sizes do not differ by the last bit and the first edge is taken.
     narrowest = int(np.argmin(np.round(width, 9)))
-    from_edge = place_across[narrowest] - place_across[narrowest, narrowest]
-    furthest = int(np.argmax(np.abs(from_edge)))
-    foot = hull[furthest] - from_edge[furthest] * across[narrowest]
+    heights = place_across[narrowest] - place_across[narrowest, narrowest]
+    height = heights[np.argmax(np.abs(heights))]
+    is_opposite = np.isclose(heights, height, rtol=0, atol=1e-9)
+    of_edge = place_along[narrowest, [narrowest, (narrowest + 1) % len(hull)]]
+    facing = place_along[narrowest, is_opposite]
+    # The closest lines touch the polygon at places opposite each other.
+    middle = (max(of_edge.min(), facing.min()) + min(of_edge.max(), facing.max())) / 2
+    foot = middle * along[narrowest] + place_across[narrowest, narrowest] * across[narrowest]
+    ends = np.array([foot + height * across[narrowest], foot])
     smallest = int(np.argmin(np.round(width * length, 9)))
-    return rectangle(narrowest), rectangle(smallest), np.array([hull[furthest], foot])
+    return rectangle(narrowest), rectangle(smallest), ends

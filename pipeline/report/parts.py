@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from html import escape
 
 DIGITS = 4
+FEWEST_DIGITS = 2  # of the smallest number in a column
 
 
 def words(name: str) -> str:
@@ -20,7 +21,8 @@ def number(text: str) -> str:
 def numbers(column: list[str]) -> list[str]:
     """Return a column of numbers with equal decimals, four digits for the largest of them.
 
-    Whole numbers stay so where all are; a column with other text is only escaped.
+    Where that leaves another with fewer than two digits, each has four and its own decimals. Whole
+    numbers stay so where all are; a column with other text is only escaped.
     """
     whole = all(text.lstrip("-").isdigit() for text in column if text)
     return column if whole else _rounded(column)
@@ -31,11 +33,13 @@ def _rounded(column: list[str]) -> list[str]:
         values = [abs(float(text)) for text in column if text]
     except ValueError:
         return [escape(text) for text in column]
-    largest = max(filter(math.isfinite, values), default=0.0)
-    power = math.floor(math.log10(largest)) if largest else 0
+    powers = [math.floor(math.log10(value)) for value in values if 0 < value < math.inf]
+    power = max(powers, default=0)
     if power < -4:
         return [f"{float(text):.{DIGITS - 1}e}" if text else "" for text in column]
     decimals = max(DIGITS - 1 - power, 0)
+    if min(powers, default=power) + decimals < FEWEST_DIGITS - 1:
+        return [_rounded([text])[0] for text in column]
     return [f"{float(text):.{decimals}f}" if text else "" for text in column]
 
 

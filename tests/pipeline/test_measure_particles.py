@@ -158,6 +158,16 @@ def test_a_frame_of_empty_pixels_hides_no_cut_particle(measure):
     assert float(particle["inclusion_weight"]) == pytest.approx(weight, rel=1e-5)
 
 
+def test_a_frame_of_empty_pixels_is_found_though_the_info_bar_was_cut_off(measure):
+    mask = squares((1, 30), (50, 1), (50, 60), (95, 90), (109, 120))  # row 119 is empty
+    folder = measure({"a": mask}, image_crop=100)
+    (row,) = read_table(folder / "images.csv")
+    assert (row["dropped_at_border"], row["particles_measured"]) == ("3", "1")
+    (particle,) = read_table(folder / "particles.csv")
+    weight = 100 * 160 / ((99 - 10 - 1) * (158 - 10 - 1))  # no frame below
+    assert float(particle["inclusion_weight"]) == pytest.approx(weight, rel=1e-5)
+
+
 def test_particles_near_the_edge_of_a_sparse_image_stay(measure):
     """No particle is at the edge, and one is a pixel away from it: that is whole."""
     folder = measure({"a": squares((1, 30), (50, 60))})
@@ -442,6 +452,15 @@ def test_particles_of_a_label_map_may_touch(measure):
     assert float(row["covered_area_percent"]) == pytest.approx(100 * 499 / labels.size, rel=1e-5)
     kept = read_image(folder / "labels" / "a.tif")
     np.testing.assert_array_equal(kept, np.where(labels == 3, 0, labels))
+
+
+def test_the_only_number_that_a_crop_leaves_of_a_label_map_is_one_particle(measure):
+    labels = np.zeros((120, 160), np.uint16)
+    labels[20:30, 30:40] = labels[20:30, 60:70] = 1
+    labels[105:115, 30:40] = 2
+    folder = measure({"a": labels}, image_crop=100)
+    (particle,) = read_table(folder / "particles.csv")
+    assert (particle["label"], particle["area_nm2"]) == ("1", "800")
 
 
 @pytest.mark.parametrize(("give_back_lines", "areas"), [(True, [110, 100]), (False, [100, 100])])

@@ -6,6 +6,7 @@ from scipy.stats import norm
 
 from pipeline.particle_shapes import measure_particles
 from pipeline.particles.border_correction import (
+    NO_FRAME,
     empty_frame,
     inclusion_weights,
     labels_at_edge,
@@ -25,10 +26,25 @@ def test_the_weight_of_a_box():
     expected = [100 * 200 / (69 * 149), 100 * 200 / (98 * 198)]
     np.testing.assert_allclose(inclusion_weights(columns, (100, 200)), expected)
     expected = [100 * 200 / (67 * 147), 100 * 200 / (96 * 196)]
-    np.testing.assert_allclose(inclusion_weights(columns, (100, 200), frame=1), expected)
+    np.testing.assert_allclose(inclusion_weights(columns, (100, 200), (1, 1, 1, 1)), expected)
+    expected = [100 * 200 / (68 * 147), 100 * 200 / (97 * 196)]
+    np.testing.assert_allclose(inclusion_weights(columns, (100, 200), (1, 0, 1, 1)), expected)
 
 
-@pytest.mark.parametrize(("frame", "size"), [(0, (4, 3)), (0, (1, 1)), (0, (8, 7)), (1, (4, 3))])
+FRAMED = (1, 1, 1, 1)
+CROPPED_BELOW = (1, 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("frame", "size"),
+    [
+        (NO_FRAME, (4, 3)),
+        (NO_FRAME, (1, 1)),
+        (NO_FRAME, (8, 7)),
+        (FRAMED, (4, 3)),
+        (CROPPED_BELOW, (4, 3)),
+    ],
+)
 def test_the_weight_is_that_of_the_positions_without_touching_the_edge(frame, size):
     """Of a box in every position, cut by the edge, and by the frame that is left empty."""
     height, width = 11, 13
@@ -37,9 +53,11 @@ def test_the_weight_is_that_of_the_positions_without_touching_the_edge(frame, si
         for left in range(1 - size[1], width):
             labels = np.zeros((height, width), int)
             labels[max(top, 0) : top + size[0], max(left, 0) : left + size[1]] = 1
-            if frame:
-                labels[5, 1], labels[9, 6] = 2, 3  # others, that end at the frame
-                labels[[0, -1]] = labels[:, [0, -1]] = 0
+            if any(frame):
+                labels[5, 1], labels[1, 6] = 2, 3  # others, that end at the frame
+                labels[-1, 6] = 4 * (not frame[1])
+                labels[0] = labels[:, [0, -1]] = 0
+                labels[-1] *= not frame[1]
             kept += 1 in labels and 1 not in labels_at_edge(labels)
     weight = inclusion_weights(box(*size), (height, width), frame)
     assert weight == pytest.approx(height * width / kept)
@@ -50,17 +68,28 @@ def test_a_box_as_large_as_the_image_has_a_finite_weight(size):
     assert inclusion_weights(box(*size), (10, 20)) == [200]
 
 
-def test_only_an_empty_frame_all_round_is_skipped():
+def test_a_frame_is_where_particles_end_one_line_inside():
     labels = np.zeros((10, 12), int)
     labels[1:3, 4:6] = 1  # row 0 is empty
     labels[6, 4] = 2
-    assert empty_frame(labels) == 0 and labels_at_edge(labels).tolist() == []
+    assert empty_frame(labels) == NO_FRAME and labels_at_edge(labels).tolist() == []
     labels[1:8, 1] = 1  # ends at two lines, but is one particle
-    assert empty_frame(labels) == 0
+    assert empty_frame(labels) == NO_FRAME
     labels[4:6, 9:11] = 3  # ends at column 10, too
-    assert empty_frame(labels) == 1 and labels_at_edge(labels).tolist() == [1, 3]
-    labels[5:7, 0:2] = 4  # column 0 is not empty
-    assert empty_frame(labels) == 0 and labels_at_edge(labels).tolist() == [4]
+    assert empty_frame(labels) == FRAMED and labels_at_edge(labels).tolist() == [1, 3]
+    labels[8:, 4] = 4  # row 9 is not empty, as of a mask that was cropped
+    assert empty_frame(labels) == CROPPED_BELOW and labels_at_edge(labels).tolist() == [1, 3, 4]
+    labels[5:7, 0:2] = 5  # nor is column 0
+    assert empty_frame(labels) == NO_FRAME and labels_at_edge(labels).tolist() == [4, 5]
+
+
+def test_a_pixel_that_a_correction_left_on_the_frame_changes_nothing():
+    labels = np.zeros((40, 40), int)
+    labels[1:9, 4:20], labels[20:30, 30:39], labels[15, 15], labels[20:30, 1:9] = 1, 2, 3, 4
+    labels[0, 7] = 1
+    assert empty_frame(labels) == FRAMED and labels_at_edge(labels).tolist() == [1, 2, 4]
+    labels[0, 4:20] = 1
+    assert empty_frame(labels) == (0, 1, 1, 1) and labels_at_edge(labels).tolist() == [1, 2, 4]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (2, 5), (3, 3)])
@@ -119,7 +148,9 @@ def test_the_sizes_of_disks_that_the_frame_does_not_cut_are_those_of_all(monkeyp
             assert row[f"{statistic}_uncorrected"] < truth - margin
 
 
-@pytest.mark.parametrize(("second", "frame"), [(np.s_[1:9, 20:26], 0), (np.s_[20:29, 20:26], 1)])
+@pytest.mark.parametrize(
+    ("second", "frame"), [(np.s_[1:9, 20:26], NO_FRAME), (np.s_[20:29, 20:26], FRAMED)]
+)
 def test_particles_that_end_at_one_line_alone_are_cut_by_no_frame(second, frame):
     labels = np.zeros((30, 30), np.int32)
     labels[1:9, 5:11] = 1

@@ -46,6 +46,30 @@ def test_ends_of_the_maximum_feret_are_the_two_vertices_furthest_apart():
     assert sorted(map(tuple, ends.tolist())) == [(0, 0), (9, 9)]
 
 
+def test_ends_of_the_minimum_feret_lie_on_the_polygon_where_edges_face_each_other():
+    hull = np.array([(0.0, 0.0), (0.0, 9.0), (8.0, 24.0), (8.0, 15.0)])  # a slanted stripe
+    by_feret, _, ends = rectangles(hull)
+    stripe = np.array([8.0, 15.0]) / 17  # along its long edges, 9 pixels apart in a row
+    assert by_feret["width"] == pytest.approx(9 * stripe[0])
+    assert np.hypot(*(ends[0] - ends[1])) == pytest.approx(9 * stripe[0])
+    assert (ends[0] - ends[1]) @ stripe == pytest.approx(0)
+    assert ends.mean(axis=0) == pytest.approx((4, 12))  # the middle of the stripe
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_ends_of_the_minimum_feret_lie_on_the_polygon(seed):
+    points = np.random.default_rng(seed).integers(0, 12, (25, 2))  # in a small grid edges face
+    hull = convex_hull(points)
+    by_feret, _, ends = rectangles(hull)
+    assert np.hypot(*(ends[0] - ends[1])) == pytest.approx(by_feret["width"])
+    following = np.roll(hull, -1, axis=0)
+    for y, x in ends:
+        edge_y, edge_x = (following - hull).T
+        off = edge_y * (x - hull[:, 1]) - edge_x * (y - hull[:, 0])  # >= 0 or <= 0 inside all
+        off /= np.hypot(edge_y, edge_x)
+        assert min(off.max(), -off.min()) == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_against_turning_in_small_steps(seed):
     points = np.random.default_rng(seed).integers(0, 60, (25, 2))

@@ -437,3 +437,4 @@ def test_a_column_has_equal_decimals():
     assert numbers(["3", "12"]) == ["3", "12"]
     assert numbers(["31.4159", "2.71828"]) == ["31.42", "2.72"]
     assert numbers(["0.000127", "0.00005"]) == ["0.0001270", "0.0000500"]
+    assert numbers(["1200.5", "0.4", "0"]) == ["1200", "0.4000", "0.000"]  # not 0 for 0.4
