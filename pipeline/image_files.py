@@ -12,6 +12,7 @@ import tifffile
 from pipeline.files.decoders import TIFF_ENDINGS, decode, header_size
 from pipeline.files.info_bar import crop_info_bar
 from pipeline.files.whole_files import whole_file
+from pipeline.files.written_images import mark_of
 from pipeline.intensities import above_half
 from pipeline.wording import counted, first_names
 
@@ -102,7 +103,7 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
         if stem in files:
             raise ValueError(
                 f"{files[stem]} and {path} have the same name but for the ending, so their "
-                f"results would overwrite each other. Rename one."
+                f"results would overwrite each other. Rename or remove one."
             )
         files[stem] = path
     return files
@@ -201,8 +202,8 @@ def write_image(path: Path, image: np.ndarray, description: str | None = None) -
     """Write an image in the format of the path's ending, under a temporary name, then rename it.
 
     ``image``: (height, width) or (height, width, 3) RGB; uint8, and for TIFF and PNG uint16, for
-    TIFF any type. The same image gives the same bytes; TIFF and PNG are lossless. A TIFF can have a
-    ``description``, in ASCII.
+    TIFF any type. The same image gives the same bytes; TIFF and PNG are lossless. A TIFF has a
+    ``description``, in ASCII; without one it is that by which `is_as_written` knows the image.
 
     Raises
     ------
@@ -219,7 +220,7 @@ def write_image(path: Path, image: np.ndarray, description: str | None = None) -
                 temporary,
                 image,
                 photometric=photometric,
-                description=description,
+                description=mark_of(image) if description is None else description,
                 metadata=None,
                 software=False,
                 ome=False,  # a name that ends in .ome.tif asks for a header with a random number

@@ -48,6 +48,8 @@ def import_outlines(files: list[Path], folder: Path) -> list[Path]:
         If a file cannot be read or holds no outline, or an outline is there already; then nothing
         is written.
     """
+    if Path(folder).is_file():
+        raise FileExistsError(f"{folder} is a file; give a folder (--into). Nothing was written.")
     outlines: dict[Path, np.ndarray] = {}
     for file in map(Path, files):
         found, left_out = _outlines_in(file)

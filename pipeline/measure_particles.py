@@ -15,9 +15,10 @@ import psutil
 from pipeline import PROGRAM, VERSION
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.calibration import calibrate
-from pipeline.files.mask_origin import origin_of
+from pipeline.files.mask_origin import UNKNOWN, origin_of
 from pipeline.files.mask_pairs import find_mask_pairs, list_masks, read_mask_pair
 from pipeline.files.records import fingerprint, read_json, write_json
+from pipeline.files.written_images import is_as_written
 from pipeline.image_files import image_size, write_image
 from pipeline.particle_shapes import measure_label_map, to_label_map
 from pipeline.particles.border_correction import empty_frame, inclusion_weights
@@ -127,7 +128,7 @@ def measure_particles(
         image_rows.append(
             {"image": image_path.name, "pixel_size_nm": size_nm, "pixel_size_source": source}
             | {"rows_left_out": image_size(image_path)[0] - mask.shape[0]}
-            | {"mask": mask_path.name, "mask_from": origin_of(mask_path)}
+            | {"mask": mask_path.name, "mask_from": origin_of(mask_path, image_path)}
             | row
             | _per_area(mask.shape, kept["inclusion_weight"], pixel_size, unit)
             | {f"median_equivalent_diameter_{unit}": _median(kept)}
@@ -140,8 +141,11 @@ def measure_particles(
     write_result_tables(folder, image_rows, particles, unit, seed)
     networks = {WGAN: wgan_dir, CYCLEGAN: cyclegan_dir, UNET: unet_dir}
     about = {"unit": unit, "warnings": warnings, "seconds": round(time.monotonic() - started, 1)}
-    if (Path(masks_dir) / MADE_WITH).is_file():
+    made_with = _what_made(masks_dir, image_rows)
+    if made_with:
         about["earlier_warnings"] = earlier_warnings or {}
+    # What the step that made the masks noted; None for masks from elsewhere.
+    about["masks_made_with"] = made_with
     _write_about(folder, masks_dir, networks, about)
     write_report(folder)
     run_folder = name_new_run(folder)
@@ -222,13 +226,24 @@ def _write_pictures(
     write_roi_set(run_folder / "rois" / f"{stem}_RoiSet.zip", measured)
 
 
+def _what_made(masks_dir: Path, image_rows: list[dict]) -> object | None:
+    """Return the record of the step that made the masks; None if none of them is of a step.
+
+    ``image_rows``: of images.csv.
+    """
+    masks_dir = Path(masks_dir)
+    of_a_step = any(
+        row["mask_from"] != UNKNOWN or is_as_written(masks_dir / row["mask"]) for row in image_rows
+    )
+    return read_json(masks_dir / MADE_WITH) if of_a_step else None
+
+
 def _write_about(
     run_folder: Path, masks_dir: Path, networks: dict[str, Path], about: dict[str, object]
 ) -> None:
-    """Write what the report says about the run itself: ``about``, versions, what made the masks."""
+    """Write what the report says about the run itself: ``about``, versions, the masks' folder."""
     versions = {PROGRAM: VERSION, "python": platform.python_version()}
-    made_with = read_json(Path(masks_dir) / MADE_WITH)
-    for package in PACKAGES + (NETWORK_PACKAGES if made_with else ()):
+    for package in PACKAGES + (NETWORK_PACKAGES if about["masks_made_with"] else ()):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -237,8 +252,6 @@ def _write_about(
         "measured": time.strftime("%Y-%m-%d %H:%M"),
         "versions": versions,
         "masks": fingerprint(list_masks(masks_dir)),
-        # What the step that made the masks noted; None for masks from elsewhere.
-        "masks_made_with": made_with,
         "masks_folder": "/".join(Path(masks_dir).resolve().parts[-2:]),
         # Relative, so that the report can be made again where the folders were moved together.
         "networks": {name: _path_from(run_folder, path) for name, path in networks.items()},

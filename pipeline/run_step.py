@@ -30,6 +30,8 @@ def set_up_logging(log_file=None):
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     handlers = [logging.StreamHandler(sys.stdout)]
     handlers[0].setFormatter(logging.Formatter("  %(message)s"))
+    # Where the output cannot be written, as `| head` has ended, a traceback could not, either.
+    handlers[0].handleError = lambda record: None
     if log_file is not None:
         in_file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
         in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -8,11 +8,14 @@ import numpy as np
 from models import backend
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.mask_origin import description_of, raw_path_of
+from pipeline.files.mask_pairs import list_masks
 from pipeline.files.records import fingerprint
 from pipeline.image_files import (
+    by_stem,
     list_micrographs,
     read_image,
     read_micrograph,
+    stem_of,
     write_image,
     write_missing,
 )
@@ -91,17 +94,22 @@ def segment_images(
     # As the network was trained; the options may have changed since.
     trained_with = training_options("unet", run_folder)
     if trained_with.get("target") == "instances":
-        logger.info('UNET_TARGET = "instances": %s and %s have no effect', *OF_SPLITTING)
+        logger.info(
+            'the UNet was trained for UNET_TARGET = "instances": %s and %s have no effect',
+            *OF_SPLITTING,
+        )
         options = {name: value for name, value in options.items() if name not in OF_SPLITTING}
     micrographs = list_micrographs(images_dir)
     scale = trained_with.get("micrograph_scale", 1)  # there was none before
     options |= {"unet_model": [run_folder.name, fingerprint([model])], "micrograph_scale": scale}
     options |= {"inputs": fingerprint(micrographs), "backend": backend.BACKEND}
     folder = open_output_folder(Path(output_dir), options, keep_earlier=True)
-    files = {
-        file: (raw_path_of(folder / f"{file.stem}.tif"), folder / f"{file.stem}.tif")
-        for file in micrographs
-    }
+    # A mask may have been corrected by hand, and saved with another ending.
+    masks = by_stem(list_masks(folder))
+    files = {}
+    for file in micrographs:
+        mask_file = masks.get(stem_of(file), folder / f"{file.stem}.tif")
+        files[file] = raw_path_of(mask_file), mask_file
     missing = [file for file, made in files.items() if not all(one.exists() for one in made)]
     predict = missing and make_predictor(
         model,
@@ -132,7 +140,7 @@ def segment_images(
         mask = segment_output(output, threshold, watershed_lines, min_distance)
         smallest = SMALLEST_PARTICLE if output.shape[-1] > 1 else 1
         mask = mask_at_size(mask, micrograph.shape, smallest)
-        _write_missing(*files[file], output[..., 0], mask)
+        _write_missing(*files[file], output[..., 0], mask, micrograph)
     if contrast.faint_files:
         logger.warning(
             "less than half of the usual contrast everywhere, as where there are hardly any "
@@ -161,9 +169,9 @@ def _tell_of_contrast_range(contrast_range, trained_with):
         logger.info("%s", words)
 
 
-def _write_missing(raw_file, mask_file, probability, mask):
+def _write_missing(raw_file, mask_file, probability, mask, micrograph):
     """Write the probability, in the mask's size, and the mask, each where it is not there."""
     if not raw_file.exists():
         raw = resize(np.ascontiguousarray(probability), mask.shape)
-        write_image(raw_file, raw, description_of(mask))
+        write_image(raw_file, raw, description_of(mask, micrograph))
     write_missing(mask_file, mask)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from pipeline.check_inputs import check_inputs
-from pipeline.checks.earlier_steps import warn_of_other_backend
+from pipeline.checks.earlier_steps import warn_of_other_backend, warn_of_other_options
 from pipeline.checks.options import describe_missing_names, describe_names_in_other_case
 from pipeline.checks.values import UNKNOWN, as_plain
 from pipeline.files.records import read_record, write_json
@@ -60,6 +60,7 @@ def run_workflow(steps, *, options, selected=()):
     """
     calls, missing_names = _collect(steps)
     # Without all calls, what all steps need is checked.
+    all_calls = calls or []
     calls = None if calls is None else _select(calls, selected)
     known = describe_missing_names(missing_names) + describe_names_in_other_case(options)
     known += describe_wrong_calls(options) + describe_changes(options)
@@ -79,6 +80,7 @@ def run_workflow(steps, *, options, selected=()):
             _check_or_exit(
                 options, calls, lambda call: may_skip and _is_done(options, *call), known
             )
+            warn_of_other_options(calls or [], all_calls)
         folder = Path(options["ROOT_DIR"]) / STATE
         folder.mkdir(parents=True, exist_ok=True)
         set_up_logging(folder / LOG)
@@ -156,7 +158,11 @@ def _select(calls, selected):
     known = list(STEPS)
     unknown = [name for name in selected if name not in known and name != "6"]
     if unknown:
-        sys.exit(f"No step {', '.join(unknown)}; there are the steps {', '.join(known)}.")
+        sys.exit(
+            f"No step {', '.join(unknown)}; there are the steps {', '.join(known)}. `python "
+            "StartProcess.py` runs all that are not done, `python StartProcess.py 3 4` those that "
+            "are named; what they do is set in StartProcess.py."
+        )
     chosen = {name for name in known if name in selected or (name[0] == "6" and "6" in selected)}
     missing = chosen - {number for number, _, _ in calls}
     if missing:

@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipeline.checks.values import folder_name, run_name
+from pipeline.checks.values import UNKNOWN, folder_name, run_name
 from pipeline.files.records import as_recorded, read_record
 from pipeline.image_files import list_images
-from pipeline.run_folders import list_runs
+from pipeline.micrographs.micrograph_scale import AUTO
+from pipeline.run_folders import finished_runs, list_runs
 from pipeline.running.step_table import INPUTS, NETWORKS, OUTPUTS, RUNS, STEPS, deciding, named
+from pipeline.wording import first_names
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +131,47 @@ def warn_of_other_backend(calls: list[tuple[str, str, dict]]) -> None:
                     "and set KERAS_BACKEND=%s in the environment.",
                     *(number, function, backends[-1], now, backends[-1]),
                 )
+
+
+def warn_of_other_options(
+    calls: list[tuple[str, str, dict]], all_calls: list[tuple[str, str, dict]]
+) -> None:
+    """Warn of networks that steps will run and that were trained with other options than those now.
+
+    ``calls`` are those that will run, of ``all_calls`` in StartProcess.py.
+    """
+    called = {number: keywords for number, _, keywords in calls}
+    for number, function, keywords in all_calls:
+        network, folder = str(function).removeprefix("train_"), None
+        users = [one for one in called if number in INPUTS.get(one, ())]
+        users = [one for one in users if called[one].get(f"{network}_model") is None]
+        if network in NETWORKS and number not in called and users:
+            folder = keywords.get(f"{network}_dir")
+        if folder is None or folder_name(folder):
+            continue
+        with contextlib.suppress(OSError):
+            for run in finished_runs(network, folder)[-1:]:
+                changed = _changed_options(read_record(run / "options.json"), keywords)
+                if changed:
+                    logger.warning(
+                        "Step %s will run the network of %s, which was trained with other options "
+                        "than those in StartProcess.py now (%s): add step %s to train it anew.",
+                        *(users[0], run, first_names(changed), number),
+                    )
+
+
+def _changed_options(record, keywords):
+    """Return the options of a call's keywords that a run's record has otherwise, as words."""
+    options = record.get("options")
+    if not isinstance(options, dict):
+        return []
+    # What is not known, as it is misspelt, is said elsewhere.
+    asked = {k: v for k, v in deciding(keywords).items() if v is not UNKNOWN and v != AUTO}
+    return [
+        f"{name} {options[name]!r}, now {value!r}"
+        for name, value in as_recorded(asked).items()
+        if name in options and options[name] != value
+    ]
 
 
 def _has_options(record, keywords):

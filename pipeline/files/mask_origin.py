@@ -1,20 +1,21 @@
-"""Whether a mask is still as step 6b made it: what it was stands in the file of its probabilities.
+"""Where a mask is from: what step 6b made, and of what, stands in the file of its probabilities.
 
 So it survives that folders are copied, and a run that is killed, and needs no file of its own.
 """
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
 from pipeline.files.pixel_size import METADATA_ERRORS
+from pipeline.files.written_images import digest_of
 from pipeline.image_files import read_image
 from pipeline.particles.label_maps import is_label_map
 
 AS_SEGMENTED, CHANGED, UNKNOWN = "step 6b", "step 6b, changed since", "unknown"
-PREFIX = "probabilities of the mask "
+OF_ANOTHER = "step 6b, of another micrograph"
+PREFIX, OF = "probabilities of the mask ", " of the micrograph "
 
 
 def raw_path_of(mask_path: Path) -> Path:
@@ -22,30 +23,32 @@ def raw_path_of(mask_path: Path) -> Path:
     return mask_path.with_name(f"{mask_path.stem}_raw.tif")
 
 
-def description_of(mask: np.ndarray) -> str:
-    """Return what to write into the file of the probabilities that a mask, (h, w), was made from.
+def description_of(mask: np.ndarray, micrograph: np.ndarray) -> str:
+    """Return what to write into the file of the probabilities that a mask was made from.
 
-    Of the mask counts which pixels are particle, so another white is no change.
+    Of the mask, (h, w), counts which pixels are particle, so another white is no change; of the
+    micrograph, the same rows, counts every value.
     """
-    particle = np.asarray(mask) > 0
-    digest = hashlib.blake2b(repr(particle.shape).encode(), digest_size=16)
-    digest.update(np.packbits(particle).tobytes())
-    return PREFIX + digest.hexdigest()
+    return PREFIX + digest_of(np.asarray(mask) > 0) + OF + digest_of(micrograph)
 
 
-def origin_of(mask_path: Path) -> str:
-    """Return where a mask is from: `AS_SEGMENTED`, `CHANGED` or `UNKNOWN`.
+def origin_of(mask_path: Path, image_path: Path) -> str:
+    """Return where a mask is from: `AS_SEGMENTED`, `CHANGED`, `OF_ANOTHER` or `UNKNOWN`.
 
-    It is unknown where there are no probabilities, or none of this version's.
+    ``image_path`` is the micrograph that it is measured on. It is unknown where there are no
+    probabilities, or none of this version's.
     """
+    raw_path = raw_path_of(mask_path)
     try:
-        with tifffile.TiffFile(raw_path_of(mask_path)) as raw:
-            description = raw.pages.first.description
+        with tifffile.TiffFile(raw_path) as raw:
+            description, rows = raw.pages.first.description, raw.pages.first.shape[0]
     except METADATA_ERRORS:
         return UNKNOWN
-    if not description.startswith(PREFIX):
+    if not (description.startswith(PREFIX) and OF in description):
         return UNKNOWN
-    mask = read_image(mask_path)
+    mask, micrograph = read_image(mask_path), read_image(image_path)[:rows]
+    if not description.endswith(OF + digest_of(micrograph)):
+        return OF_ANOTHER
     # Step 6b writes no label maps, in which particles may be cut by their numbers alone.
-    is_same = not is_label_map(mask) and description == description_of(mask)
+    is_same = not is_label_map(mask) and description == description_of(mask, micrograph)
     return AS_SEGMENTED if is_same else CHANGED

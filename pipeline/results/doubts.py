@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.files.info_bar import describe_missed_bars
-from pipeline.files.mask_origin import CHANGED
+from pipeline.files.mask_origin import CHANGED, OF_ANOTHER
 from pipeline.particles.label_maps import describe_inverted
 from pipeline.particles.size_distribution import FEWEST_IMAGES
 from pipeline.wording import counted, first_names
@@ -20,7 +20,8 @@ LARGE_WEIGHT = 9
 
 
 def doubts_of_masks(image_rows: list[dict], inverted: list[str], in_pieces: list[str]) -> list[str]:
-    """Return warnings of masks changed or black on white, and of info bars found in some images.
+    """Return warnings of masks of other micrographs, changed, or black on white, and of info bars
+    found in some images.
 
     ``image_rows``: of images.csv; ``inverted``: the names of masks in which one particle surrounds
     all others (`surrounds_all`); ``in_pieces``: of those in which a particle lies in several places
@@ -29,6 +30,13 @@ def doubts_of_masks(image_rows: list[dict], inverted: list[str], in_pieces: list
     warnings = []
     if inverted:
         warnings.append(describe_inverted(inverted, len(image_rows), "masks"))
+    others = [row["mask"] for row in image_rows if row["mask_from"] == OF_ANOTHER]
+    if others:
+        warnings.append(
+            f"{len(others)} of {len(image_rows)} masks were made from other micrographs than those "
+            f"of the same name there now ({first_names(others)}): these sizes may be of another "
+            f"sample, or in a wrong unit. Run step 6b, then step 7 again."
+        )
     changed = [row["mask"] for row in image_rows if row["mask_from"] == CHANGED]
     if changed:
         warnings.append(

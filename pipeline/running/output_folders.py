@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline import VERSION
 from pipeline.files.records import as_recorded, read_record, write_json
+from pipeline.files.written_images import is_as_written
 from pipeline.run_folders import TIME_OF_RUN
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
     keep_earlier : True for results a user looks at: what is there goes to
         ``Earlier_Results/<folder>_<time>`` beside the folder instead of being deleted. So do files
         in a folder that has no record, or of whose content the user changed some (`EDITED` in
-        the record), and always what no step makes: folders, links and files of other endings.
+        the record, or an image that is not `is_as_written`), and always what no step makes:
+        folders, links and files of other endings.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,6 +63,7 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
     content = [path for path in folder.iterdir() if not is_of_the_system(path)]
     if content and earlier != made_with:
         keep_all = keep_earlier or earlier is None or earlier.get(GOES_ASIDE) or edited
+        keep_all = keep_all or not all(map(_is_as_left, content))
         kept = {path for path in content if keep_all or _no_step_makes(path)}
         aside = _new_folder_aside(folder) if kept else None
         # The record goes first: a folder without one is never taken for a finished one.
@@ -77,8 +80,13 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
 
 def _no_step_makes(path: Path) -> bool:
     """Return whether something in a folder of images that steps write is none of these."""
-    is_ours = path.name == MADE_WITH or path.suffix == ".tif"
-    return path.is_symlink() or path.is_dir() or not is_ours
+    has_name_of_ours = path.name == MADE_WITH or path.suffix == ".tif"
+    return path.is_symlink() or path.is_dir() or not has_name_of_ours
+
+
+def _is_as_left(path: Path) -> bool:
+    """Return whether something is as a step left it, or is none of what steps make."""
+    return path.name == MADE_WITH or _no_step_makes(path) or is_as_written(path)
 
 
 def _new_folder_aside(folder: Path) -> Path:

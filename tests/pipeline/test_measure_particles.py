@@ -287,6 +287,10 @@ def test_it_is_noted_how_the_masks_were_made(measure, tmp_path):
     options = OPTIONS | {"masks_dir": tmp_path / "masks", "images_dir": tmp_path / "images"}
     again = measure_particles(results_dir=tmp_path / "Results", **networks_in(tmp_path), **options)
     assert read_json(again / "about.json")["masks_made_with"] == {"threshold": -1}
+    # What the step made was deleted, and masks from elsewhere put there.
+    tifffile.imwrite(tmp_path / "masks" / "a.tif", squares((20, 30)))
+    again = measure_particles(results_dir=tmp_path / "Results", **networks_in(tmp_path), **options)
+    assert read_json(again / "about.json")["masks_made_with"] is None
 
 
 @pytest.mark.parametrize("made_here", [True, False])
@@ -537,7 +541,8 @@ def test_masks_that_were_changed_since_they_were_made_are_named(measure, tmp_pat
     assert {row["mask_from"] for row in read_table(folder / "images.csv")} == {"unknown"}
     probability = np.zeros(mask.shape, np.float32)
     for name, was in (("a", mask), ("b", squares((20, 30)))):
-        write_image(tmp_path / "masks" / f"{name}_raw.tif", probability, description_of(was))
+        description = description_of(was, MICROGRAPH)
+        write_image(tmp_path / "masks" / f"{name}_raw.tif", probability, description)
     folder = measure_particles(
         masks_dir=tmp_path / "masks",
         images_dir=tmp_path / "images",
@@ -550,3 +555,22 @@ def test_masks_that_were_changed_since_they_were_made_are_named(measure, tmp_pat
     warning, few_images = read_json(folder / "about.json")["warnings"]
     assert "confidence intervals" in few_images
     assert "1 of 3 masks were changed since step 6b made them (b.tif)" in warning
+
+
+def test_masks_of_other_micrographs_than_those_there_now_are_named(measure, tmp_path):
+    """Another sample's have the names of the last one's, as microscopes number them."""
+    mask = squares((50, 60))
+    measure({"a": mask, "b": mask})
+    probability = np.zeros(mask.shape, np.float32)
+    for name, micrograph in (("a", MICROGRAPH), ("b", MICROGRAPH // 2)):
+        description = description_of(mask, micrograph)
+        write_image(tmp_path / "masks" / f"{name}_raw.tif", probability, description)
+    folders = {"masks_dir": tmp_path / "masks", "images_dir": tmp_path / "images"}
+    folders["results_dir"] = tmp_path / "Results"
+    folder = measure_particles(**folders, **networks_in(tmp_path), **OPTIONS)
+    origins = [row["mask_from"] for row in read_table(folder / "images.csv")]
+    assert origins == ["step 6b", "step 6b, of another micrograph"]
+    warning, few_images = read_json(folder / "about.json")["warnings"]
+    assert "confidence intervals" in few_images
+    assert "1 of 2 masks were made from other micrographs than those of the same name" in warning
+    assert "(b.tif)" in warning and "Run step 6b, then step 7 again" in warning

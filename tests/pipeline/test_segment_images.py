@@ -116,12 +116,25 @@ def test_what_was_lost_is_made_again_and_nothing_else(segment, tmp_path, lost):
     np.testing.assert_array_equal(again[lost], made[lost])
     assert not again[other.stem].any()
     if lost == "a_raw":
-        assert origin_of(other) == CHANGED
+        assert origin_of(other, tmp_path / "images" / "a.png") == CHANGED
 
 
 def test_masks_are_known_as_those_of_the_step(segment, tmp_path):
     segment()
-    assert {origin_of(tmp_path / "masks" / f"{name}.tif") for name in "ab"} == {AS_SEGMENTED}
+    names = [
+        (tmp_path / "masks" / f"{name}.tif", tmp_path / "images" / f"{name}.png") for name in "ab"
+    ]
+    assert {origin_of(*paths) for paths in names} == {AS_SEGMENTED}
+
+
+def test_a_corrected_mask_may_have_another_ending(segment, tmp_path):
+    made, *_ = segment()
+    (tmp_path / "masks" / "a.tif").unlink()
+    write_image(tmp_path / "masks" / "a.png", 255 - made["a"])
+    _, shown, _ = segment()
+    assert len(shown) == 0
+    assert not (tmp_path / "masks" / "a.tif").exists()
+    assert origin_of(tmp_path / "masks" / "a.png", tmp_path / "images" / "a.png") == CHANGED
 
 
 def test_the_options_of_the_segmentation_and_of_the_tiles_count(segment):

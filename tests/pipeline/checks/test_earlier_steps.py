@@ -8,10 +8,11 @@ from pipeline.checks.earlier_steps import (
     check_named_models,
     check_pairs,
     warn_of_other_backend,
+    warn_of_other_options,
     warn_of_steps_between,
 )
 from pipeline.files.records import write_json
-from pipeline.running.step_table import INPUTS, STEPS
+from pipeline.running.step_table import INPUTS, NETWORKS, STEPS
 from tests.start_process import default_options, leave_outputs
 
 
@@ -174,6 +175,30 @@ def test_networks_of_another_backend_are_told_of_where_no_run_of_this_one_is_ali
     assert [words[:6] for words in both] == ["Step 1", "Step 3"]
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     assert warnings(torch, torch) == []
+
+
+def test_networks_trained_with_other_options_than_those_now_are_told_of(tmp_path, caplog):
+    all_calls = calls_of(tmp_path, *STEPS, target="mask", scale="auto", preview_every=1)
+    run = tmp_path / "unet_dir" / "Models" / "2026-01-31_12-00-00"
+    run.mkdir(parents=True)
+    for file in NETWORKS["unet"].files:
+        (run / file).touch()
+
+    def warnings(*numbers, calls=all_calls, **options):
+        options |= {"scale": 2, "preview_every": 5, "inputs": "a digest"}
+        write_json(run / "options.json", {"options": options, "backend": "torch"})
+        caplog.clear()
+        warn_of_other_options([call for call in calls if call[0] in numbers], calls)
+        return caplog.messages
+
+    assert warnings("6b", "7", target="mask") == []
+    (words,) = warnings("6b", "7", target="instances")
+    assert words.startswith(f"Step 6b will run the network of {run}, which was trained with other")
+    assert "(target 'instances', now 'mask'): add step 6a to" in words
+    assert warnings("6a", "6b", target="instances") == []  # it is trained now
+    assert warnings("4", "7", target="instances") == []  # other networks, of which there are none
+    chosen = calls_of(tmp_path, *STEPS, target="mask", unet_model=run.name)
+    assert warnings("6b", calls=chosen, target="instances") == []
 
 
 def test_whether_steps_are_done_is_not_looked_at_where_all_are_called(tmp_path):

@@ -6,14 +6,19 @@ import tempfile
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from pipeline import PROGRAM, VERSION
 from pipeline.files.records import fingerprint, read_json, write_json
+from pipeline.files.written_images import is_as_written
+from pipeline.image_files import write_image
 from pipeline.running import output_folders
 from pipeline.running.output_folders import check_made_from, open_output_folder
 
 ROOT = Path(__file__).resolve().parents[3]
+TILE = np.arange(48, dtype=np.uint8).reshape(6, 8)
 
 
 def test_a_folder_made_from_other_files_is_refused(tmp_path):
@@ -33,11 +38,12 @@ def test_a_folder_made_from_other_files_is_refused(tmp_path):
 
 def test_equal_options_continue_a_folder_and_others_empty_it(tmp_path):
     folder = open_output_folder(tmp_path / "out", {"a": (1, 2)})
-    (folder / "image.tif").touch()
+    write_image(folder / "image.tif", TILE)
     open_output_folder(folder, {"a": [1, 2]})
     assert (folder / "image.tif").exists()
     open_output_folder(folder, {"a": [1, 3]})
     assert not (folder / "image.tif").exists()
+    assert not (tmp_path / "Earlier_Results").exists()
     record = {"version": VERSION, "a": [1, 3]}
     assert json.loads((folder / "made_with.json").read_text()) == record
 
@@ -47,7 +53,7 @@ def test_the_record_goes_before_what_it_is_of(tmp_path, monkeypatch, keep_earlie
     """A process may be killed in between; what is left would be taken for a finished folder."""
     folder = open_output_folder(tmp_path / "out", {"a": 1})
     for number in range(3):
-        (folder / f"{number}.tif").touch()
+        write_image(folder / f"{number}.tif", TILE)
     content = sorted(folder.iterdir())
     assert content[0].name != output_folders.MADE_WITH
     monkeypatch.setattr(Path, "iterdir", lambda path: iter(content))
@@ -118,7 +124,7 @@ def test_what_no_step_makes_is_moved_aside_and_what_one_made_is_not(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "mine.tif").touch()
     folder = open_output_folder(tmp_path / "trainA", {"a": 1})
-    (folder / "00000.tif").write_text("a tile")
+    write_image(folder / "00000.tif", TILE)
     (folder / "selection").mkdir()
     (folder / "selection" / "notes.txt").write_text("mine")
     (folder / "mine.png").write_text("mine")
@@ -133,18 +139,42 @@ def test_what_no_step_makes_is_moved_aside_and_what_one_made_is_not(tmp_path):
 
 def test_what_the_user_changed_is_used_as_it_is_and_moved_aside_when_made_anew(tmp_path):
     folder = open_output_folder(tmp_path / "trainB", {"a": 1})
-    (folder / "00000.tif").write_text("changed by hand")
+    write_image(folder / "00000.tif", TILE)  # looks as a step made it, but the record knows
     record = read_json(folder / output_folders.MADE_WITH)
     write_json(folder / output_folders.MADE_WITH, record | {output_folders.EDITED: True})
     for _ in range(2):
         open_output_folder(folder, {"a": 1})
-        assert (folder / "00000.tif").read_text() == "changed by hand"
+        assert (folder / "00000.tif").is_file()
     open_output_folder(folder, {"a": 2})
     (kept,) = (tmp_path / "Earlier_Results").glob("*/00000.tif")
-    assert kept.read_text() == "changed by hand"
-    (folder / "00000.tif").write_text("made anew")
+    assert is_as_written(kept)
+    write_image(folder / "00000.tif", TILE)
     open_output_folder(folder, {"a": 3})
     assert len(list((tmp_path / "Earlier_Results").iterdir())) == 1
+
+
+@pytest.mark.parametrize("change", ["painted", "saved by another program", "drawn by hand"])
+def test_what_the_user_changed_is_known_without_a_record_of_it(tmp_path, change):
+    """The step was stopped, or the folder copied without the hidden `.workflow`."""
+    folder = open_output_folder(tmp_path / "trainB", {"a": 1})
+    for number in range(3):
+        write_image(folder / f"{number}.tif", TILE)
+    changed, mine = TILE.copy(), folder / "1.tif"
+    if change == "painted":  # by a program that keeps the description
+        changed[3, 4] = 255
+        with tifffile.TiffFile(mine) as file:
+            description = file.pages.first.description
+        tifffile.imwrite(mine, changed, description=description, metadata=None)
+    else:
+        mine = folder / "mine.tif" if change == "drawn by hand" else mine
+        tifffile.imwrite(mine, changed)
+    as_changed = mine.read_bytes()
+    open_output_folder(folder, {"a": 2})
+    (kept,) = (tmp_path / "Earlier_Results").iterdir()
+    assert (kept / mine.name).read_bytes() == as_changed
+    # With what it belongs to.
+    assert {"0.tif", "1.tif", "2.tif"} <= {path.name for path in kept.iterdir()}
+    assert [path.name for path in folder.iterdir()] == ["made_with.json"]
 
 
 def test_where_all_is_kept_the_mark_of_a_change_is_not(tmp_path):

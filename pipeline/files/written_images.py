@@ -1,0 +1,38 @@
+"""Whether an image is still as this program wrote it: a digest of its pixels stands in its file.
+
+So it is known of folders without records too: copied ones, and those of steps that were stopped.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from pipeline.files.pixel_size import METADATA_ERRORS
+
+PREFIX = "pixels "
+
+
+def digest_of(image: np.ndarray) -> str:
+    """Return a digest of an image's shape, type and values."""
+    image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+    kind = f"{image.shape} {image.dtype.kind}{image.dtype.itemsize}"
+    digest = hashlib.blake2b(kind.encode(), digest_size=16)
+    digest.update(image.data)
+    return digest.hexdigest()
+
+
+def mark_of(image: np.ndarray) -> str:
+    """Return the description that says of a TIFF which pixels it was written with."""
+    return PREFIX + digest_of(image)
+
+
+def is_as_written(path: Path) -> bool:
+    """Return whether a file is a TIFF with a mark (`mark_of`), and has the pixels it was for."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            return len(file.pages) == 1 and page.description == mark_of(page.asarray())
+    except METADATA_ERRORS:
+        return False
