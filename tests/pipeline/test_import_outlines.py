@@ -125,6 +125,14 @@ def test_nothing_is_overwritten_and_nothing_written_by_halves(tmp_path, caplog):
     assert (folder / "earlier.png").read_bytes() == before
 
 
+def test_a_file_in_place_of_the_folder(tmp_path):
+    write_roi_set(tmp_path / "RoiSet.zip", scene())
+    (tmp_path / "masks").write_text("a file")
+    with pytest.raises(FileExistsError, match=r"masks is a file; give a folder \(--into\)"):
+        import_outlines([tmp_path / "RoiSet.zip"], tmp_path / "masks")
+    assert (tmp_path / "masks").read_text() == "a file"
+
+
 def test_a_file_without_a_whole_particle(tmp_path):
     write_regions(tmp_path / "lines.zip", [region("LINE", 1, 2, 3, 4)])
     with pytest.raises(ValueError, match=r"lines\.zip holds no outline of a whole particle"):

@@ -107,25 +107,44 @@ def test_steps_import_their_own_backend_or_none(kind):
     assert one_dnn == f"oneDNN {'1' if kind == 'training one' else None}"
 
 
-def test_a_standard_output_that_is_no_file_will_do(monkeypatch):
+@pytest.fixture
+def log_to(monkeypatch):
+    """Return ``log_to(stream)``: what set_up_logging makes of three messages, on that output."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def log(stream):
+        monkeypatch.setattr(sys, "stdout", stream)
+        run_step.set_up_logging()
+        logging.getLogger("pipeline").info("begun")
+        logging.getLogger("a_library").info("chatter")
+        logging.getLogger("a_library").warning("trouble")
+
+    yield log
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_a_standard_output_that_is_no_file_will_do(log_to):
     class OfANotebook(io.TextIOBase):
         def write(self, text):
             said.append(text)
             return len(text)
 
     said = []
-    monkeypatch.setattr(sys, "stdout", OfANotebook())
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        run_step.set_up_logging()
-        logging.getLogger("pipeline").info("begun")
-        logging.getLogger("a_library").info("chatter")
-        logging.getLogger("a_library").warning("trouble")
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
+    log_to(OfANotebook())
     assert "".join(said).splitlines() == ["  begun", "  trouble"]
+
+
+def test_an_output_that_has_ended_fills_no_screen_with_tracebacks(log_to, capsys):
+    class Ended(io.TextIOBase):
+        def write(self, text):
+            tried.append(text)
+            raise BrokenPipeError
+
+    tried = []
+    log_to(Ended())  # as of `python StartProcess.py | head`
+    assert tried and capsys.readouterr().err == ""
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file on an always full disk")
