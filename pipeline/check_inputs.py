@@ -29,6 +29,7 @@ from pipeline.checks.values import UNKNOWN
 from pipeline.files.calibration import check_pixel_sizes
 from pipeline.micrographs.micrograph_scale import with_scale
 from pipeline.running.step_table import STEPS, folders_written, runs_network
+from pipeline.wording import as_text
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +86,7 @@ def check_inputs(
     if problems:
         count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
         text = f"{count} found before the run:\n" + "\n".join(problems)
-        # Names of files may hold bytes that no text has.
-        raise ValueError(text.encode(errors="backslashreplace").decode())
+        raise ValueError(as_text(text))
     logger.info("options and input files checked: no problem found")
     if calls is None or any(runs_network(function, keywords) for _, function, keywords in calls):
         tell_of_idle_gpus(options.get("USE_GPUS_NO", "all"))

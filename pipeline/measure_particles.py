@@ -144,7 +144,6 @@ def measure_particles(
     made_with = _what_made(masks_dir, image_rows)
     if made_with:
         about["earlier_warnings"] = earlier_warnings or {}
-    # What the step that made the masks noted; None for masks from elsewhere.
     about["masks_made_with"] = made_with
     _write_about(folder, masks_dir, networks, about)
     write_report(folder)
@@ -226,16 +225,17 @@ def _write_pictures(
     write_roi_set(run_folder / "rois" / f"{stem}_RoiSet.zip", measured)
 
 
-def _what_made(masks_dir: Path, image_rows: list[dict]) -> object | None:
-    """Return the record of the step that made the masks; None if none of them is of a step.
+def _what_made(masks_dir: Path, image_rows: list[dict]) -> object:
+    """Return what the step that made the masks noted; None for masks from elsewhere.
 
-    ``image_rows``: of images.csv.
+    ``image_rows``: of images.csv. One of the masks that is of a step will do.
     """
     masks_dir = Path(masks_dir)
-    of_a_step = any(
+    noted = read_json(masks_dir / MADE_WITH)
+    of_a_step = noted is not None and any(
         row["mask_from"] != UNKNOWN or is_as_written(masks_dir / row["mask"]) for row in image_rows
     )
-    return read_json(masks_dir / MADE_WITH) if of_a_step else None
+    return noted if of_a_step else None
 
 
 def _write_about(

@@ -137,9 +137,9 @@ def measure_label_map(
     pixel_size: float = 1.0,
     exclude_border: bool = True,
 ) -> dict[str, np.ndarray]:
-    """Measure every particle of a label map (height, width), int32; see `measure_particles`.
+    """Measure every particle of a label map, int32 (height, width), whichever numbers there are.
 
-    Here the numbers are particles, whichever there are.
+    The other parameters, what is returned and the errors are those of `measure_particles`.
     """
     if intensity_image is not None and np.shape(intensity_image) != labels.shape:
         raise ValueError(

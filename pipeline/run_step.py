@@ -5,6 +5,7 @@ memory and keeps a crash of one library from the rest. This process ends when it
 """
 
 import contextlib
+import functools
 import importlib
 import json
 import logging
@@ -30,19 +31,22 @@ def set_up_logging(log_file=None):
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     handlers = [logging.StreamHandler(sys.stdout)]
     handlers[0].setFormatter(logging.Formatter("  %(message)s"))
-    # Where the output cannot be written, as `| head` has ended, a traceback could not, either.
-    handlers[0].handleError = lambda record: None
     if log_file is not None:
         in_file = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
         in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        # On a full disk the other handler still says what is wrong; this one could only repeat it.
-        in_file.handleError = lambda record: None
         handlers.append(in_file)
     for handler in handlers:
         handler.addFilter(_is_of_interest)
+        handler.handleError = functools.partial(_say_unless_unwritable, handler)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     for name in ("absl", "tensorflow", "h5py", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _say_unless_unwritable(handler, record):
+    # On a full disk, or where the output has ended (`| head`), a traceback would only repeat it.
+    if not isinstance(sys.exc_info()[1], OSError):
+        logging.Handler.handleError(handler, record)
 
 
 def _is_of_interest(record):

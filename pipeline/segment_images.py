@@ -33,6 +33,7 @@ from pipeline.wording import first_names
 
 logger = logging.getLogger(__name__)
 
+MASK_ENDINGS = (".tif", ".tiff", ".png")
 # Of masks that are split at narrow places, not of those grown from centres.
 OF_SPLITTING = ("watershed_lines", "min_distance")
 
@@ -62,11 +63,12 @@ def segment_images(
 ):
     """Write ``output_dir/<name>.tif``, the mask (uint8, 0 or 255), and ``<name>_raw.tif``.
 
-    The latter is the probability of each pixel to be particle, float32, and says by which mask to
-    know whether that was changed since (`pipeline.files.mask_origin`). Both have the size of the
-    micrograph without its info bar, at whichever ``micrograph_scale`` the network was trained. An
-    earlier content of ``output_dir`` that was made with another network or other options is moved
-    to ``Earlier_Results``.
+    The latter is the probability of each pixel to be particle, float32, and says of which
+    micrograph it is, and by which mask to know whether that was changed since
+    (`pipeline.files.mask_origin`). A mask that is there, also as ``<name>.png``, stays. Both have
+    the size of the micrograph without its info bar, at whichever ``micrograph_scale`` the network
+    was trained. An earlier content of ``output_dir`` that was made with another network or other
+    options is moved to ``Earlier_Results``.
 
     Parameters
     ----------
@@ -104,12 +106,7 @@ def segment_images(
     options |= {"unet_model": [run_folder.name, fingerprint([model])], "micrograph_scale": scale}
     options |= {"inputs": fingerprint(micrographs), "backend": backend.BACKEND}
     folder = open_output_folder(Path(output_dir), options, keep_earlier=True)
-    # A mask may have been corrected by hand, and saved with another ending.
-    masks = by_stem(list_masks(folder))
-    files = {}
-    for file in micrographs:
-        mask_file = masks.get(stem_of(file), folder / f"{file.stem}.tif")
-        files[file] = raw_path_of(mask_file), mask_file
+    files = _files_to_make(folder, micrographs)
     missing = [file for file, made in files.items() if not all(one.exists() for one in made)]
     predict = missing and make_predictor(
         model,
@@ -154,6 +151,24 @@ def segment_images(
     act_on_failure(failure, when_failed)
     if empty:
         logger.warning("no particle in sight, so an empty mask: %s", ", ".join(empty))
+
+
+def _files_to_make(folder, micrographs):
+    """Return the files of the probability and of the mask for each micrograph, also of those made.
+
+    A mask may have been corrected by hand, and saved with another of `MASK_ENDINGS`.
+    """
+    stems = {stem_of(file) for file in micrographs}
+    there = by_stem(
+        path
+        for path in list_masks(folder)
+        if stem_of(path) in stems and path.suffix.lower() in MASK_ENDINGS
+    )
+    files = {}
+    for file in micrographs:
+        made = folder / f"{file.stem}.tif"
+        files[file] = raw_path_of(made), there.get(stem_of(file), made)
+    return files
 
 
 def _tell_of_contrast_range(contrast_range, trained_with):

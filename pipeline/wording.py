@@ -18,6 +18,11 @@ def counted(number: int, one: str, several: str | None = None) -> str:
     return f"{number} {one if number == 1 else several or one + 's'}"
 
 
+def as_text(words: str) -> str:
+    """Return words with names that are no text, such as of bytes that are no UTF-8, escaped."""
+    return words.encode(errors="backslashreplace").decode()
+
+
 def first_names(names: list[str]) -> str:
     """Return the first few names, for a message, and "..." where there are more."""
     return ", ".join(names[:NAMES_SHOWN]) + (" ..." if len(names) > NAMES_SHOWN else "")

@@ -58,10 +58,9 @@ def run_workflow(steps, *, options, selected=()):
         is kept; with RESUME, steps that are finished with the same options and inputs are skipped.
     selected : numbers of the steps to run, such as ("3", "6a"); "6" is both; none is all.
     """
-    calls, missing_names = _collect(steps)
+    all_calls, missing_names = _collect(steps)
     # Without all calls, what all steps need is checked.
-    all_calls = calls or []
-    calls = None if calls is None else _select(calls, selected)
+    calls = None if all_calls is None else _select(all_calls, selected)
     known = describe_missing_names(missing_names) + describe_names_in_other_case(options)
     known += describe_wrong_calls(options) + describe_changes(options)
     all_names = options
@@ -80,7 +79,7 @@ def run_workflow(steps, *, options, selected=()):
             _check_or_exit(
                 options, calls, lambda call: may_skip and _is_done(options, *call), known
             )
-            warn_of_other_options(calls or [], all_calls)
+            warn_of_other_options(calls or [], all_calls or [])
         folder = Path(options["ROOT_DIR"]) / STATE
         folder.mkdir(parents=True, exist_ok=True)
         set_up_logging(folder / LOG)

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.checks.values import UNKNOWN, folder_name, run_name
 from pipeline.files.records import as_recorded, read_record
 from pipeline.image_files import list_images
-from pipeline.micrographs.micrograph_scale import AUTO
+from pipeline.micrographs.micrograph_scale import AUTO, OF_STEPS
 from pipeline.run_folders import finished_runs, list_runs
 from pipeline.running.step_table import INPUTS, NETWORKS, OUTPUTS, RUNS, STEPS, deciding, named
 from pipeline.wording import first_names
@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 NEEDS_NOTHING = "8"  # without true masks it has nothing to score, which is no problem
 # Steps that pair, file by file, what two others make, the second of them from the first's.
 PAIRS = {"5": ("2", "4"), "6a": ("4", "5")}
+# Options of trainings that may well differ later: new micrographs can have another info bar. (Of
+# contrast ranges step 6b itself warns.)
+OF_NO_NEW_TRAINING = ("image_crop", "seed", "contrast_range")
 
 
 def check_earlier_steps(calls: list[tuple[str, str, dict]]) -> list[str]:
@@ -141,36 +144,36 @@ def warn_of_other_options(
     ``calls`` are those that will run, of ``all_calls`` in StartProcess.py.
     """
     called = {number: keywords for number, _, keywords in calls}
-    for number, function, keywords in all_calls:
-        network, folder = str(function).removeprefix("train_"), None
-        users = [one for one in called if number in INPUTS.get(one, ())]
-        users = [one for one in users if called[one].get(f"{network}_model") is None]
-        if network in NETWORKS and number not in called and users:
-            folder = keywords.get(f"{network}_dir")
-        if folder is None or folder_name(folder):
+    trainings = {number: keywords for number, _, keywords in all_calls}
+    for network, (title, training, _) in NETWORKS.items():
+        users = [one for one, keywords in called.items() if training in dict(_needs(one, keywords))]
+        folder = trainings.get(training, {}).get(f"{network}_dir")
+        if training in called or not users or folder is None or folder_name(folder):
             continue
         with contextlib.suppress(OSError):
-            for run in finished_runs(network, folder)[-1:]:
-                changed = _changed_options(read_record(run / "options.json"), keywords)
-                if changed:
-                    logger.warning(
-                        "Step %s will run the network of %s, which was trained with other options "
-                        "than those in StartProcess.py now (%s): add step %s to train it anew.",
-                        *(users[0], run, first_names(changed), number),
-                    )
+            runs = finished_runs(network, folder)
+            changed = runs and _changed_options(runs[-1], trainings[training])
+            if changed:
+                logger.warning(
+                    "Step %s will run the %s of %s, which was trained with other options than "
+                    "those in StartProcess.py now (%s): add step %s to train it anew, or set them "
+                    "as they were.",
+                    *(users[0], title, runs[-1], first_names(changed), training),
+                )
 
 
-def _changed_options(record, keywords):
-    """Return the options of a call's keywords that a run's record has otherwise, as words."""
-    options = record.get("options")
+def _changed_options(run, keywords):
+    """Return which options of a training call a run was not trained with, in words."""
+    options = read_record(run / "options.json").get("options")
     if not isinstance(options, dict):
         return []
-    # What is not known, as it is misspelt, is said elsewhere.
-    asked = {k: v for k, v in deciding(keywords).items() if v is not UNKNOWN and v != AUTO}
+    asked = {name: value for name, value in deciding(keywords).items() if value is not UNKNOWN}
+    if asked.get(OF_STEPS) == AUTO:
+        del asked[OF_STEPS]
     return [
         f"{name} {options[name]!r}, now {value!r}"
         for name, value in as_recorded(asked).items()
-        if name in options and options[name] != value
+        if name in options and options[name] != value and name not in OF_NO_NEW_TRAINING
     ]
 
 

@@ -20,7 +20,7 @@ from pipeline.image_files import (
 from pipeline.micrographs.micrograph_scale import words_of
 from pipeline.micrographs.resampling import scaled_size
 from pipeline.progress import progress
-from pipeline.wording import counted, first_names
+from pipeline.wording import as_text, counted, first_names
 
 logger = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ def list_and_check_names(
         f"{counted(count, 'image')} in the folder {name}"
         for name, count in _images_in_folders(folder)
     ]
-    seen = ", ".join(found).encode(errors="backslashreplace").decode()  # names may be no text
+    seen = as_text(", ".join(found))
     if found and len(paths) >= fewest:
         logger.warning("%s: other files there are not read: %s", folder, seen)
     if len(paths) < fewest:

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from pipeline.files.pixel_size import METADATA_ERRORS
-
 PREFIX = "pixels "
 
 
@@ -29,10 +27,17 @@ def mark_of(image: np.ndarray) -> str:
 
 
 def is_as_written(path: Path) -> bool:
-    """Return whether a file is a TIFF with a mark (`mark_of`), and has the pixels it was for."""
+    """Return whether a file is a TIFF with a mark (`mark_of`), and has the pixels it was for.
+
+    One that is compressed, or says that it holds more than it does, is not even decoded.
+    """
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
-            return len(file.pages) == 1 and page.description == mark_of(page.asarray())
-    except METADATA_ERRORS:
+            is_ours = page.description.startswith(PREFIX) and len(file.pages) == 1
+            is_plain = page.compression == tifffile.COMPRESSION.NONE
+            if not (is_ours and is_plain and page.nbytes <= path.stat().st_size):
+                return False
+            return page.description == mark_of(page.asarray())
+    except Exception:  # decoders raise whatever they run into in a damaged file
         return False

@@ -21,7 +21,7 @@ def number(text: str) -> str:
 def numbers(column: list[str]) -> list[str]:
     """Return a column of numbers with equal decimals, four digits for the largest of them.
 
-    Where that leaves another with fewer than two digits, each has four and its own decimals. Whole
+    If one would be left with fewer than two digits, all have four, and decimals of their own. Whole
     numbers stay so where all are; a column with other text is only escaped.
     """
     whole = all(text.lstrip("-").isdigit() for text in column if text)

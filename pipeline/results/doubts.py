@@ -34,8 +34,9 @@ def doubts_of_masks(image_rows: list[dict], inverted: list[str], in_pieces: list
     if others:
         warnings.append(
             f"{len(others)} of {len(image_rows)} masks were made from other micrographs than those "
-            f"of the same name there now ({first_names(others)}): these sizes may be of another "
-            f"sample, or in a wrong unit. Run step 6b, then step 7 again."
+            f"that have their names now ({first_names(others)}): these sizes may be of another "
+            f"sample, or in a wrong unit. Run step 6b, then step 7 again. (If they are the same, "
+            f"exported anew, let it be: step 6b would move masks aside that you corrected.)"
         )
     changed = [row["mask"] for row in image_rows if row["mask_from"] == CHANGED]
     if changed:

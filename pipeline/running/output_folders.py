@@ -52,8 +52,8 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
     keep_earlier : True for results a user looks at: what is there goes to
         ``Earlier_Results/<folder>_<time>`` beside the folder instead of being deleted. So do files
         in a folder that has no record, or of whose content the user changed some (`EDITED` in
-        the record, or an image that is not `is_as_written`), and always what no step makes:
-        folders, links and files of other endings.
+        the record, which knows of those deleted, too, or an image that is not `is_as_written`), and
+        always what no step makes: folders, links and files of other endings.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -572,5 +572,5 @@ def test_masks_of_other_micrographs_than_those_there_now_are_named(measure, tmp_
     assert origins == ["step 6b", "step 6b, of another micrograph"]
     warning, few_images = read_json(folder / "about.json")["warnings"]
     assert "confidence intervals" in few_images
-    assert "1 of 2 masks were made from other micrographs than those of the same name" in warning
+    assert "1 of 2 masks were made from other micrographs than those that have" in warning
     assert "(b.tif)" in warning and "Run step 6b, then step 7 again" in warning

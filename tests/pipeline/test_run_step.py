@@ -113,14 +113,16 @@ def log_to(monkeypatch):
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
-    def log(stream):
+    def log(stream, log_file=None, first="begun"):
         monkeypatch.setattr(sys, "stdout", stream)
-        run_step.set_up_logging()
-        logging.getLogger("pipeline").info("begun")
+        run_step.set_up_logging(log_file)
+        logging.getLogger("pipeline").info(first)
         logging.getLogger("a_library").info("chatter")
         logging.getLogger("a_library").warning("trouble")
 
     yield log
+    for handler in root.handlers:
+        handler.close()
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -145,6 +147,13 @@ def test_an_output_that_has_ended_fills_no_screen_with_tracebacks(log_to, capsys
     tried = []
     log_to(Ended())  # as of `python StartProcess.py | head`
     assert tried and capsys.readouterr().err == ""
+    logging.getLogger("pipeline").info("%s %s", "one")  # an error of ours is told
+    assert "not enough arguments" in capsys.readouterr().err
+
+
+def test_names_that_are_no_text_are_not_lost_from_the_log(tmp_path, log_to):
+    log_to(io.StringIO(), tmp_path / "log.txt", "Gr\udcf6\udcdfe.tif")
+    assert r"Gr\udcf6\udcdfe.tif" in (tmp_path / "log.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file on an always full disk")

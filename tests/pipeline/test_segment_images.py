@@ -131,10 +131,23 @@ def test_a_corrected_mask_may_have_another_ending(segment, tmp_path):
     made, *_ = segment()
     (tmp_path / "masks" / "a.tif").unlink()
     write_image(tmp_path / "masks" / "a.png", 255 - made["a"])
+    for name in ("overview.png", "overview.jpg", "b.jpg"):  # no masks of the step's
+        write_image(tmp_path / "masks" / name, made["a"])
     _, shown, _ = segment()
     assert len(shown) == 0
     assert not (tmp_path / "masks" / "a.tif").exists()
     assert origin_of(tmp_path / "masks" / "a.png", tmp_path / "images" / "a.png") == CHANGED
+
+
+def test_a_corrected_mask_is_known_by_a_name_that_macos_has_composed(segment, tmp_path):
+    composed, taken_apart = "\u00e4", "a\u0308"
+    (tmp_path / "images" / "a.png").rename(tmp_path / "images" / f"{composed}.png")
+    made, *_ = segment()
+    (tmp_path / "masks" / f"{composed}.tif").unlink()
+    write_image(tmp_path / "masks" / f"{taken_apart}.png", made[composed])
+    _, shown, _ = segment()
+    assert len(shown) == 0
+    assert len(list((tmp_path / "masks").glob("*.tif"))) == 3
 
 
 def test_the_options_of_the_segmentation_and_of_the_tiles_count(segment):

@@ -355,6 +355,25 @@ def test_without_resume_finished_steps_run_and_train_anew(run, folder, monkeypat
     assert all("resume" not in job["keywords"] for job in jobs[::2])
 
 
+@pytest.mark.parametrize("selected", [("0",), ("1",), ()])
+def test_options_of_steps_that_do_not_run_are_compared_with_networks(
+    run, folder, monkeypatch, selected
+):
+    def steps(run_step):
+        one_step(folder)(run_step)
+        run_step("1", "train_wgan", wgan_dir=str(folder), masks_dir=str(folder))
+
+    asked = []
+    monkeypatch.setattr(
+        workflow,
+        "warn_of_other_options",
+        lambda *lists: asked.append([[call[0] for call in calls] for calls in lists]),
+    )
+    step_that(monkeypatch, 0, 0)
+    assert run(steps, selected=selected) == 0
+    assert asked == [[list(selected or ("0", "1")), ["0", "1"]]]
+
+
 def test_without_resume_nothing_that_is_there_is_taken_for_done(run, folder, monkeypatch):
     """Files without a record of how they were made are set aside by the step that would write."""
     kept = folder / "data" / "trainA"

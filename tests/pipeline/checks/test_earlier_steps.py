@@ -11,6 +11,7 @@ from pipeline.checks.earlier_steps import (
     warn_of_other_options,
     warn_of_steps_between,
 )
+from pipeline.checks.values import UNKNOWN
 from pipeline.files.records import write_json
 from pipeline.running.step_table import INPUTS, NETWORKS, STEPS
 from tests.start_process import default_options, leave_outputs
@@ -178,27 +179,46 @@ def test_networks_of_another_backend_are_told_of_where_no_run_of_this_one_is_ali
 
 
 def test_networks_trained_with_other_options_than_those_now_are_told_of(tmp_path, caplog):
-    all_calls = calls_of(tmp_path, *STEPS, target="mask", scale="auto", preview_every=1)
+    given = {"target": "mask", "micrograph_scale": "auto", "preview_every": 1, "image_crop": 650}
+    all_calls = calls_of(tmp_path, *STEPS, **given, seed=43, precision="auto", filters=UNKNOWN)
     run = tmp_path / "unet_dir" / "Models" / "2026-01-31_12-00-00"
     run.mkdir(parents=True)
     for file in NETWORKS["unet"].files:
         (run / file).touch()
+    record = {"micrograph_scale": 2, "preview_every": 5, "inputs": "a digest", "seed": 42}
+    record |= {"image_crop": 700, "filters": 8, "precision": "auto", "target": "mask"}
 
     def warnings(*numbers, calls=all_calls, **options):
-        options |= {"scale": 2, "preview_every": 5, "inputs": "a digest"}
-        write_json(run / "options.json", {"options": options, "backend": "torch"})
+        write_json(run / "options.json", {"options": record | options, "backend": "torch"})
         caplog.clear()
         warn_of_other_options([call for call in calls if call[0] in numbers], calls)
         return caplog.messages
 
-    assert warnings("6b", "7", target="mask") == []
-    (words,) = warnings("6b", "7", target="instances")
-    assert words.startswith(f"Step 6b will run the network of {run}, which was trained with other")
-    assert "(target 'instances', now 'mask'): add step 6a to" in words
+    assert warnings("6b", "7") == []
+    (words,) = warnings("6b", "7", target="instances", precision="float32")
+    assert words.startswith(f"Step 6b will run the UNet of {run}, which was trained with other")
+    now = "(target 'instances', now 'mask', precision 'float32', now 'auto'): add step 6a"
+    assert now in words and words.endswith("or set them as they were.")
     assert warnings("6a", "6b", target="instances") == []  # it is trained now
     assert warnings("4", "7", target="instances") == []  # other networks, of which there are none
     chosen = calls_of(tmp_path, *STEPS, target="mask", unet_model=run.name)
     assert warnings("6b", calls=chosen, target="instances") == []
+    nowhere = calls_of("", *STEPS, target="mask", unet_dir=3)
+    assert warnings("6b", calls=nowhere, target="instances") == []  # which is said elsewhere
+    (run / "options.json").write_text("damaged")
+    warn_of_other_options(all_calls[-3:], all_calls)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(("outline_source", "told"), [("wgan", 1), ("augmented", 0)])
+def test_a_wgan_that_no_step_runs_is_not_told_of(tmp_path, caplog, outline_source, told):
+    all_calls = calls_of(tmp_path, "1", "2", epochs=10, outline_source=outline_source)
+    run = tmp_path / "wgan_dir" / "Models" / "2026-01-31_12-00-00"
+    run.mkdir(parents=True)
+    (run / "model.keras").touch()
+    write_json(run / "options.json", {"options": {"epochs": 1000}})
+    warn_of_other_options(all_calls[1:], all_calls)
+    assert len(caplog.messages) == told
 
 
 def test_whether_steps_are_done_is_not_looked_at_where_all_are_called(tmp_path):

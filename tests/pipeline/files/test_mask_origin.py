@@ -77,7 +77,14 @@ def test_a_micrograph_that_another_program_saved_again_is_the_same(mask_path, im
     assert origin_of(mask_path, calibrated) == AS_SEGMENTED
 
 
-@pytest.mark.parametrize("raw", ["missing", "damaged", "of an earlier version", "an image"])
+DESCRIPTIONS = {
+    "an image": "Created by a camera",
+    "of step 5": None,
+    "of an earlier version": "probabilities of the mask 1a2b3c",
+}
+
+
+@pytest.mark.parametrize("raw", ["missing", "damaged", *DESCRIPTIONS])
 def test_masks_from_elsewhere(mask_path, image_path, raw):
     path = raw_path_of(mask_path)
     if raw == "missing":
@@ -85,5 +92,5 @@ def test_masks_from_elsewhere(mask_path, image_path, raw):
     elif raw == "damaged":
         path.write_bytes(b"II*\0damaged")
     else:
-        write_image(path, PROBABILITY, "Created by a camera" if raw == "an image" else None)
+        write_image(path, PROBABILITY, DESCRIPTIONS[raw])
     assert origin_of(mask_path, image_path) == UNKNOWN

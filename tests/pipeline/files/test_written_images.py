@@ -1,10 +1,12 @@
 """An image that a step wrote is known by its own file, until a pixel of it changes."""
 
+import struct
+
 import numpy as np
 import pytest
 import tifffile
 
-from pipeline.files.written_images import digest_of, is_as_written
+from pipeline.files.written_images import digest_of, is_as_written, mark_of
 from pipeline.image_files import write_image
 
 IMAGES = {
@@ -44,6 +46,26 @@ def test_an_image_that_is_not_as_it_was_written(tmp_path, change):
         tifffile.imwrite(path, changed, description=description, metadata=None)
     assert not is_as_written(path)
     assert not is_as_written(tmp_path / "not there.tif")
+
+
+@pytest.mark.parametrize("damage", ["compressed", "cut short", "a header of 10^15 pixels"])
+def test_what_this_program_does_not_write_is_not_decoded(tmp_path, monkeypatch, damage):
+    path, image = tmp_path / "a.tif", np.zeros((300, 400), np.uint8)
+    compression = "zlib" if damage == "compressed" else None
+    description = mark_of(image)
+    tifffile.imwrite(path, image, description=description, metadata=None, compression=compression)
+    content = bytearray(path.read_bytes())
+    if damage == "compressed":
+        content[-60:] = bytes(60)  # decoding would fail, too
+    elif damage == "cut short":
+        del content[-2000:]
+    else:
+        for tag, size in ((256, 400), (257, 300)):  # width, length
+            entry = content.index(struct.pack("<HHI", tag, 4, 1) + struct.pack("<I", size))
+            content[entry + 8 : entry + 12] = struct.pack("<I", 2**25)
+    path.write_bytes(content)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda page: pytest.fail("decoded"))
+    assert not is_as_written(path)
 
 
 def test_the_digest_is_of_values_shape_and_type():
