@@ -38,17 +38,17 @@ def origin_of(mask_path: Path, image_path: Path) -> str:
     ``image_path`` is the micrograph that it is measured on. It is unknown where there are no
     probabilities, or none of this version's.
     """
-    raw_path = raw_path_of(mask_path)
     try:
-        with tifffile.TiffFile(raw_path) as raw:
+        with tifffile.TiffFile(raw_path_of(mask_path)) as raw:
             description, rows = raw.pages.first.description, raw.pages.first.shape[0]
     except METADATA_ERRORS:
         return UNKNOWN
-    if not (description.startswith(PREFIX) and OF in description):
+    of_mask, _, of_micrograph = description.removeprefix(PREFIX).partition(OF)
+    if not (description.startswith(PREFIX) and of_micrograph):
         return UNKNOWN
-    mask, micrograph = read_image(mask_path), read_image(image_path)[:rows]
-    if not description.endswith(OF + digest_of(micrograph)):
+    if digest_of(read_image(image_path)[:rows]) != of_micrograph:
         return OF_ANOTHER
+    mask = read_image(mask_path)
     # Step 6b writes no label maps, in which particles may be cut by their numbers alone.
-    is_same = not is_label_map(mask) and description == description_of(mask, micrograph)
+    is_same = not is_label_map(mask) and digest_of(mask > 0) == of_mask
     return AS_SEGMENTED if is_same else CHANGED

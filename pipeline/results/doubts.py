@@ -30,7 +30,10 @@ def doubts_of_masks(image_rows: list[dict], inverted: list[str], in_pieces: list
     warnings = []
     if inverted:
         warnings.append(describe_inverted(inverted, len(image_rows), "masks"))
-    others = [row["mask"] for row in image_rows if row["mask_from"] == OF_ANOTHER]
+    others, changed = (
+        [row["mask"] for row in image_rows if row["mask_from"] == origin]
+        for origin in (OF_ANOTHER, CHANGED)
+    )
     if others:
         warnings.append(
             f"{len(others)} of {len(image_rows)} masks were made from other micrographs than those "
@@ -38,7 +41,6 @@ def doubts_of_masks(image_rows: list[dict], inverted: list[str], in_pieces: list
             f"sample, or in a wrong unit. Run step 6b, then step 7 again. (If they are the same, "
             f"exported anew, let it be: step 6b would move masks aside that you corrected.)"
         )
-    changed = [row["mask"] for row in image_rows if row["mask_from"] == CHANGED]
     if changed:
         warnings.append(
             f"{len(changed)} of {len(image_rows)} masks were changed since step 6b made them "
