@@ -1,7 +1,6 @@
 """One simulated mask image, as a label map that knows which pixel belongs to which particle."""
 
 import math
-from itertools import compress
 
 import cv2
 import numpy as np
@@ -20,7 +19,9 @@ CLOSING = np.ones((2 * GAP + 1, 2 * GAP + 1), np.uint8)
 
 def random_generator(seed: int, index: int) -> np.random.Generator:
     """Return the random numbers of image ``index``: its own, whoever makes it and when."""
-    return np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
+    # Counters no other random numbers of the seed reach (see `pipeline.training.batches`).
+    key = np.array([seed, index], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, 1, 0, 0]))
 
 
 def simulate_label_map(
@@ -63,8 +64,8 @@ def simulate_label_map(
     half = extent // 2
     noise = noise[half : half + height + 2 * extent, half : half + width + 2 * extent]
     if coverage is not None:
-        # All positions, to choose from; where they are random, enough to fill the field twice.
-        enough = 2 * noise.size // max(_mean_area(library), 1)
+        # All positions, to choose from; where they are random, so many that they suffice.
+        enough = 8 * noise.size // max(_mean_area(library), 1)
         arrangement |= {
             "perlin_noise_threshold": 0.0,
             "min_no_of_particles": enough,
@@ -76,38 +77,50 @@ def simulate_label_map(
     top = left = extent + half
 
     def place(chosen):
-        some = list(compress(particles, chosen))
+        """Place those of ``chosen``, indices of positions, in their order."""
+        some = [particles[index] for index in chosen.tolist()]
         labels = place_particles(canvas_shape, positions[chosen] + half, some, max_overlap)
         return number_consecutively(labels[top : top + height, left : left + width])
 
+    row_by_row = np.arange(len(positions))
     if coverage is None:
-        return place(np.ones(len(positions), bool))
+        return place(row_by_row)
     if arrangement["use_perlin_noise"]:
         preference = noise[tuple(positions.T)]
     else:
         preference = rng.random(len(positions))
-    return _cover(place, preference, coverage)
+    # Row by row, as published, all lie below those of the next row. In a random order each may lie
+    # on any other, but fewer find room: the denser order is for what that does not cover.
+    for order in (rng.permutation(row_by_row), row_by_row):
+        labels, suffices = _cover(place, order, preference, coverage)
+        if suffices:
+            break
+    return labels
 
 
-def _cover(place, preference: np.ndarray, coverage: float) -> np.ndarray:
-    """Return ``place(chosen)`` for as many of the preferred positions as cover the share wanted.
+def _cover(place, order: np.ndarray, preference: np.ndarray, coverage: float):
+    """Return ``place(chosen)`` for as many of the preferred positions as cover the share wanted,
+    and whether all together suffice for that.
+
+    ``order`` are the indices of all positions in the order in which they are placed.
 
     What a number of positions covers grows with it almost in proportion, so a few false positions
     find it (regula falsi; halving the excess of an end that stays, the Illinois way). The nearest
     of all tried is returned.
     """
-    ranks = np.argsort(np.argsort(-preference))  # 0: the most preferred
+    ranks = np.argsort(np.argsort(-preference))[order]  # 0: the most preferred
     numbers, excesses = [0, len(ranks)], [-coverage, None]
-    nearest, smallest = place(ranks < 0), coverage  # an empty image
-    number, last_end = len(ranks), None
+    nearest, smallest = place(order[:0]), coverage  # an empty image
+    number, last_end, suffices = len(ranks), None, True
     for _ in range(MOST_TRIES):
-        labels = place(ranks < number)
+        labels = place(order[ranks < number])
         excess = float(foreground_of_labels(labels).mean()) - coverage
         if abs(excess) < smallest:
             nearest, smallest = labels, abs(excess)
         end = int(excess > 0)
-        if smallest < COVERAGE_TOLERANCE or (number == len(ranks) and not end):
-            break  # near enough, or all positions together do not suffice
+        suffices = smallest < COVERAGE_TOLERANCE or number < len(ranks) or bool(end)
+        if smallest < COVERAGE_TOLERANCE or not suffices:
+            break
         numbers[end], excesses[end] = number, excess
         if end == last_end:
             excesses[1 - end] /= 2
@@ -117,7 +130,7 @@ def _cover(place, preference: np.ndarray, coverage: float) -> np.ndarray:
         share = excesses[0] / (excesses[0] - excesses[1])
         between = numbers[0] + share * (numbers[1] - numbers[0])
         number = int(np.clip(round(between), numbers[0] + 1, numbers[1] - 1))
-    return nearest
+    return nearest, suffices
 
 
 def place_particles(

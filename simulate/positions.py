@@ -30,7 +30,7 @@ def find_positions(
 
     Returns
     -------
-    int64 (n, 2): row and column within the field, grids row by row.
+    int64 (n, 2): row and column within the field, grids row by row. Where a grid begins is random.
 
     Raises
     ------
@@ -45,7 +45,9 @@ def find_positions(
         number = rng.integers(min_no_of_particles, max_no_of_particles, endpoint=True)
         return _random_positions(rng, noise > level, number)
     shift_odd_rows = grid_type == "HEXAGONAL"
-    positions = _grid_positions(noise.shape, outline_shape, grid_spacing_factor, shift_odd_rows)
+    # A grid finer than pixels would only repeat positions.
+    steps = [max(1, int(grid_spacing_factor * size)) for size in outline_shape]
+    positions = _grid_positions(noise.shape, steps, rng.integers(steps), shift_odd_rows)
     reach = grid_noise_factor * np.array(outline_shape)
     jittered = np.rint(positions + rng.uniform(-reach, reach, positions.shape)).astype(np.int64)
     positions = np.clip(jittered, 0, np.array(noise.shape) - 1)
@@ -61,15 +63,16 @@ def _random_positions(rng: np.random.Generator, allowed: np.ndarray, number: int
 
 
 def _grid_positions(
-    shape: tuple[int, int], outline_shape: tuple[int, int], spacing: float, shift_odd_rows: bool
+    shape: tuple[int, int], steps: list[int], start: np.ndarray, shift_odd_rows: bool
 ) -> np.ndarray:
-    """Return the points of a cubic grid over the field, or a hexagonal one (odd rows shifted)."""
-    # A grid finer than pixels would only repeat positions.
-    row_step, column_step = (max(1, int(spacing * size)) for size in outline_shape)
-    rows = np.arange(0, shape[0], row_step)
-    columns = np.arange(0, shape[1], column_step)
+    """Return the points of a cubic grid over the field, or a hexagonal one (odd rows shifted).
+
+    ``start`` is the first row and column of the grid, each less than its step.
+    """
+    rows = np.arange(start[0], shape[0], steps[0])
+    columns = np.arange(start[1] - steps[1], shape[1], steps[1])
     grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
     if shift_odd_rows:
-        grid[1::2, :, 1] += column_step // 2
+        grid[1::2, :, 1] += steps[1] // 2
     grid = grid.reshape(-1, 2)
-    return grid[grid[:, 1] < shape[1]]
+    return grid[(grid[:, 1] >= 0) & (grid[:, 1] < shape[1])]

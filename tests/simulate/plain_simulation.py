@@ -15,13 +15,16 @@ CROSS = ndimage.generate_binary_structure(2, 1)
 
 def plain_gradient_noise(rng, height, width, frequency):
     """Return gradient noise in [-1, 1], computed pixel by pixel from its definition."""
-    cells = math.ceil(frequency)
-    angle = rng.uniform(0, 2 * np.pi, (cells + 1, cells + 1))
+    cell = math.sqrt(height * width) / frequency
+    top, left = rng.random(), rng.random()
+    last_row = int(top + (height - 0.5) / cell) + 1
+    last_column = int(left + (width - 0.5) / cell) + 1
+    angle = rng.uniform(0, 2 * np.pi, (last_row + 1, last_column + 1))
     noise = np.zeros((height, width))
     for row in range(height):
         for column in range(width):
-            y = (row + 0.5) * frequency / height
-            x = (column + 0.5) * frequency / width
+            y = top + (row + 0.5) / cell
+            x = left + (column + 0.5) / cell
             for i in (int(y), int(y) + 1):
                 for j in (int(x), int(x) + 1):
                     slope = math.cos(angle[i, j]) * (x - j) + math.sin(angle[i, j]) * (y - i)
@@ -97,8 +100,10 @@ def plain_label_map(
     row_step = int(grid_spacing_factor * outline_height)
     column_step = int(grid_spacing_factor * outline_width)
     number = 0
-    for i, grid_row in enumerate(range(0, height + 2 * extent, row_step)):
-        for grid_column in range(i % 2 * (column_step // 2), width + 2 * extent, column_step):
+    top, left = rng.integers(row_step), rng.integers(column_step)
+    for i, grid_row in enumerate(range(top, height + 2 * extent, row_step)):
+        shift = i % 2 * (column_step // 2)
+        for grid_column in range((left + shift) % column_step, width + 2 * extent, column_step):
             row = grid_row + rng.uniform(-1, 1) * grid_noise_factor * outline_height
             column = grid_column + rng.uniform(-1, 1) * grid_noise_factor * outline_width
             row = min(max(round(row), 0), height + 2 * extent - 1) + extent // 2

@@ -210,10 +210,8 @@ def test_higher_noise_threshold_leaves_more_background():
 
 def test_lower_noise_frequency_makes_larger_agglomerates():
     def agglomerates(frequency):
-        maps = [
-            simulate(index, image_shape=(256, 256), perlin_noise_frequency=frequency)
-            for index in range(4)
-        ]
+        options = {"perlin_noise_threshold": 0.65, "perlin_noise_frequency": frequency}
+        maps = [simulate(index, image_shape=(256, 256), **options) for index in range(6)]
         closed = [ndimage.binary_dilation(labels > 0, iterations=3) for labels in maps]
         return sum(ndimage.label(mask)[1] for mask in closed)
 

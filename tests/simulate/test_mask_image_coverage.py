@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from simulate.mask_image import foreground_of_labels, simulate_label_map
 from simulate.outlines import prepare_particle
@@ -13,16 +14,15 @@ def square(side):
     return prepare_particle(outline, 1.0, 0.0)
 
 
-def label_map_of_a_third(index, grid_type, use_perlin_noise):
+def label_map_of_a_third(index, grid_type, use_perlin_noise, **changes):
     """Return a label map (96, 128) of squares that are to cover 0.3 of it."""
+    options = {"coverage": 0.3, "max_overlap": 0.1, "image_shape": (96, 128)} | changes
     return simulate_label_map(
         [[square(16)]],
         5,
         index,
-        image_shape=(96, 128),
         outline_shape=(24, 24),
         largest_scale=1.0,
-        coverage=0.3,
         grid_type=grid_type,
         grid_spacing_factor=0.25,
         grid_noise_factor=0.05,
@@ -31,7 +31,7 @@ def label_map_of_a_third(index, grid_type, use_perlin_noise):
         use_perlin_noise=use_perlin_noise,
         perlin_noise_threshold=0.5,
         perlin_noise_frequency=4,
-        max_overlap=0.1,
+        **options,
     )
 
 
@@ -65,3 +65,39 @@ def test_with_noise_the_share_is_covered_where_it_is_highest(monkeypatch):
     covered = foreground_of_labels(labels)
     assert covered.mean() == pytest.approx(0.3, abs=0.1)
     assert not covered[:, :64].any()
+
+
+def share_covered_from_below(**changes):
+    """Return, of squares cut short (12 rows each if whole) beside a neighbour above or below, the
+    share with more of it below."""
+    above = below = 0
+    for index in range(20):
+        labels = label_map_of_a_third(index, "HEXAGONAL", True, max_overlap=0.5, **changes)
+        margin = np.pad(labels > 0, 3)
+        for rows, columns in ndimage.find_objects(labels):
+            at_edge = rows.start == 0 or rows.stop == labels.shape[0]
+            if at_edge or rows.stop - rows.start >= 12:
+                continue
+            columns = slice(columns.start + 3, columns.stop + 3)
+            before = margin[rows.start : rows.start + 3, columns].sum()
+            after = margin[rows.stop + 3 : rows.stop + 6, columns].sum()
+            above += before > after
+            below += after > before
+    assert above + below > 100
+    return below / (above + below)
+
+
+def test_particles_lie_on_those_above_as_often_as_on_those_below():
+    """But for the published arrangement, where each lies on those above."""
+    assert share_covered_from_below() == pytest.approx(0.5, abs=0.12)
+    assert share_covered_from_below(coverage=None) > 0.75
+
+
+@pytest.mark.parametrize(("grid_type", "coverage"), [("HEXAGONAL", 0.85), ("DISABLE", 0.6)])
+def test_much_can_be_covered_where_particles_must_hardly_overlap(grid_type, coverage):
+    """Where a random order leaves no room, the grid's own packs particles more densely."""
+    for index in range(3):
+        labels = label_map_of_a_third(
+            index, grid_type, True, coverage=coverage, max_overlap=0.05, image_shape=(192, 192)
+        )
+        assert foreground_of_labels(labels).mean() == pytest.approx(coverage, abs=0.02)

@@ -46,3 +46,16 @@ def test_slopes_grow_with_the_frequency():
 def test_impossible_frequency_is_an_error(frequency):
     with pytest.raises(ValueError, match=f"perlin_noise_frequency is {frequency}; .* at most 32"):
         gradient_noise(np.random.default_rng(0), 64, 80, frequency)
+
+
+def test_no_place_is_always_of_one_value():
+    """Lattice points, where the noise is near 0, lie elsewhere in each image."""
+    fields = [gradient_noise(np.random.default_rng(seed), 64, 64, 4) for seed in range(400)]
+    spread = np.std(fields, axis=0)
+    assert spread.min() > 0.7 * spread.max()
+
+
+def test_cells_are_square_in_a_rectangle_too():
+    fields = [gradient_noise(np.random.default_rng(seed), 96, 384, 6) for seed in range(60)]
+    slopes = [np.abs(np.diff(fields, axis=axis)).mean() for axis in (1, 2)]
+    assert slopes[0] == pytest.approx(slopes[1], rel=0.1)

@@ -24,16 +24,28 @@ def positions(seed=0, outline_shape=(40, 64), **changes):
     return find_positions(rng, NOISE, outline_shape, **(OPTIONS | changes))
 
 
-def test_cubic_grid_has_the_spacing_of_a_share_of_the_outline():
-    expected = [(row, column) for row in range(0, 120, 10) for column in range(0, 200, 16)]
-    assert positions(grid_type="CUBIC").tolist() == [list(position) for position in expected]
-
-
-def test_hexagonal_grid_shifts_odd_rows_by_half_a_column():
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("grid_type, shift", [("CUBIC", 0), ("HEXAGONAL", 8)])
+def test_a_grid_has_the_spacing_of_a_share_of_the_outline(grid_type, shift, seed):
+    """Steps of 10 rows and 16 columns, from a random pixel on; hexagonal: odd rows shifted."""
+    found = positions(seed, grid_type=grid_type)
+    top, left = np.random.default_rng(seed).integers([10, 16])
     expected = [
-        [row, column] for row in range(0, 120, 10) for column in range(row // 10 % 2 * 8, 200, 16)
+        [row, column]
+        for number, row in enumerate(range(top, 120, 10))
+        for column in range((left + number % 2 * shift) % 16, 200, 16)
     ]
-    assert positions(grid_type="HEXAGONAL").tolist() == expected
+    assert found.tolist() == expected
+
+
+@pytest.mark.parametrize("grid_type", ["HEXAGONAL", "CUBIC"])
+def test_every_pixel_is_a_grid_s_equally_often(grid_type):
+    found = np.concatenate([positions(seed, grid_type=grid_type) for seed in range(1600)])
+    counts = np.zeros(FIELD)
+    np.add.at(counts, tuple(found.T), 1)
+    # 10 per pixel of 160; summed over blocks of 20 x 25 pixels
+    blocks = counts.reshape(6, 20, 8, 25).sum(axis=(1, 3))
+    np.testing.assert_allclose(blocks, 5000, rtol=0.1)
 
 
 def test_spacing_below_a_pixel_is_a_position_at_every_pixel():
@@ -102,4 +114,4 @@ def test_grid_distances_are_cut_to_whole_pixels():
     options |= {"min_no_of_particles": 1, "max_no_of_particles": 1}
     options |= {"use_perlin_noise": False, "perlin_noise_threshold": 0.5}
     found = find_positions(np.random.default_rng(0), np.zeros((120, 200)), (40, 67), **options)
-    assert sorted(set(found[:, 1].tolist()))[:3] == [0, 16, 32]  # 0.25 of 67 is 16.75
+    assert set(np.diff(sorted(set(found[:, 1].tolist())))) == {16}  # 0.25 of 67 is 16.75
