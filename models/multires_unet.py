@@ -47,24 +47,27 @@ def _res_path(x, filters, length):
     return x  # (b, h, w, filters)
 
 
-def build_multires_unet(filters, input_channels=1, output_channels=1, with_centrality=False):
+def build_multires_unet(
+    filters, input_channels=1, output_channels=1, with_centrality=False, levels=4
+):
     """Return the network image (h, w, input_channels) -> probabilities (h, w, output_channels).
 
-    Any height and width from 16. One output channel is the particles' probability (sigmoid),
-    more are classes (softmax). ``with_centrality`` adds a channel to the one: how central a pixel
-    is in its particle, 0 to 1.
+    Any height and width from 2 ** ``levels``; the published network has four, which is the most.
+    One output channel is the particles' probability (sigmoid), more are classes (softmax).
+    ``with_centrality`` adds a channel to the one: how central a pixel is in its particle, 0 to 1.
     """
     image = keras.Input((None, None, input_channels))
-    x = layers.PadToMultiple(16)(image)
+    x = layers.PadToMultiple(2**levels)(image)
     skips = []
-    for level in range(4):
+    for level in range(levels):
         units = filters * 2**level
         x = _multires_block(x, units)
-        skips.append(_res_path(x, units, 4 - level))
+        skips.append(_res_path(x, units, levels - level))
         x = layers.MaxPooling2D(2)(x)  # (b, h / 2^(level + 1), w / 2^(level + 1), ...)
-    x = _multires_block(x, filters * 16)
+    x = _multires_block(x, filters * 2**levels)
     # The first three widths do not scale with `filters`: so it is in the published network.
-    for level, units in zip((3, 2, 1, 0), (256, 128, 64, filters), strict=True):
+    widths = (filters, 64, 128, 256)[:levels]
+    for level, units in reversed(list(enumerate(widths))):
         x = layers.Conv2DTranspose(filters * 2**level, 2, strides=2, padding="same")(x)
         x = _multires_block(layers.Concatenation()(x, skips[level]), units)
     x = layers.CropLike()(x, image)

@@ -116,8 +116,9 @@ def clip_spikes(image: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    The image itself where it has no spike, or more than 1 in 10,000 pixels are that far out; else
-    a copy, in which spikes have the largest or the smallest value of all other pixels.
+    The image itself where it has no spike, or more than 1 in 10,000 pixels (and more than one)
+    are that far out; else a copy, in which spikes have the largest or the smallest value of all
+    other pixels.
     """
     # OpenCV's median does not take other integers, or float64.
     scaled = image if image.dtype in (np.uint8, np.uint16) else normalise(image)
@@ -127,7 +128,7 @@ def clip_spikes(image: np.ndarray) -> np.ndarray:
     if low - reach <= scaled.min() and scaled.max() <= high + reach:
         return image
     is_spike = (scaled < low - reach) | (scaled > high + reach)
-    if np.count_nonzero(is_spike) > MOST_SPIKES * image.size:
+    if np.count_nonzero(is_spike) > max(MOST_SPIKES * image.size, 1):
         return image
     others = image[~is_spike]
     return np.clip(image, others.min(), others.max())

@@ -18,12 +18,23 @@ settings.load_profile("tests")
 
 
 @pytest.fixture
-def short_generators(monkeypatch):
-    """Build the CycleGAN's generators with one residual block instead of nine, which are alike.
+def short_networks(monkeypatch):
+    """Build generators with one residual block instead of nine, and UNets of two levels, not four.
 
-    TensorFlow traces the training step of nine for half a minute.
+    The others are alike, and TensorFlow traces the training steps of all for half a minute. Nor
+    does it optimise the graphs meanwhile, which takes as long and pays after hundreds of steps.
     """
-    from models import cyclegan  # which imports the backend
+    from models import backend, cyclegan, multires_unet
 
-    short = functools.partial(cyclegan.build_generator, residual_blocks=1)
-    monkeypatch.setattr(cyclegan, "build_generator", short)
+    for module, name, size in (
+        (cyclegan, "build_generator", {"residual_blocks": 1}),
+        (multires_unet, "build_multires_unet", {"levels": 2}),
+    ):
+        monkeypatch.setattr(module, name, functools.partial(getattr(module, name), **size))
+    if backend.BACKEND == "torch":
+        yield
+        return
+    options = backend.tf.config.optimizer
+    options.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    options.set_experimental_options({"disable_meta_optimizer": False})

@@ -41,6 +41,7 @@ CROP = np.dtype(
         ("contrast", np.float64),
     ]
 )
+PLACE = ["image", "row", "column", "flip_up_down", "flip_left_right"]
 
 
 def numbers_of_stream(seed: int, stream: int) -> np.random.Generator:
@@ -141,11 +142,12 @@ def try_crops(
 def choose_crops(crops: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
     """Return ``number`` of the crops (dtype `CROP`) at random, first of those that show particles.
 
-    Where those are too few a warning says so.
+    None of these is taken again while others of them are left. Where they are too few a warning
+    says so.
     """
     crops = rng.permutation(crops)
     # All that show particles are equally good; the others follow, the best of them first.
-    order = np.argsort(-np.minimum(crops["contrast"], 0), kind="stable")
+    order = np.lexsort((_repeats(crops), -np.minimum(crops["contrast"], 0)))
     chosen = crops[order[:number]]
     background = np.count_nonzero(chosen["contrast"] < 0)
     if background:
@@ -157,6 +159,16 @@ def choose_crops(crops: np.ndarray, number: int, rng: np.random.Generator) -> np
             background,
         )
     return chosen
+
+
+def _repeats(crops: np.ndarray) -> np.ndarray:
+    """Return how many crops before each are the same, int (n,)."""
+    kind = np.unique(crops[PLACE], return_inverse=True)[1]
+    by_kind = np.argsort(kind, kind="stable")
+    number = np.arange(len(crops))
+    repeats = np.empty_like(number)
+    repeats[by_kind] = number - np.searchsorted(kind[by_kind], kind[by_kind])
+    return repeats
 
 
 def write_crops(

@@ -53,7 +53,7 @@ def test_wgan_losses(random):
     assert losses == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
-@pytest.mark.usefixtures("short_generators")
+@pytest.mark.usefixtures("short_networks")
 @pytest.mark.parametrize(
     ("cross_entropy", "identity"), [(False, (0.5, 0.25)), (False, (0.5, 0.0)), (True, (0.0, 0.0))]
 )
@@ -111,6 +111,7 @@ def test_cyclegan_losses(cross_entropy, identity, random):
     assert run_step(model, batch) == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.usefixtures("short_networks")
 @pytest.mark.parametrize("gap_weight", [0.0, 5.0])
 def test_unet_losses(random, gap_weight):
     """Binary cross-entropy of mask and centrality; particle pixels of the mask count more.

@@ -8,6 +8,8 @@ from models import backend, cyclegan, image_pool, multires_unet, wgan_gp
 from models.fast import lean_networks
 from tests.models.tiny_steps import CYCLEGAN, WGAN
 
+pytestmark = pytest.mark.usefixtures("short_networks")
+
 
 @pytest.fixture
 def set_precision():
@@ -49,7 +51,6 @@ def weights_of(network):
     return [np.array(weight) for weight in network.trainable_weights]
 
 
-@pytest.mark.usefixtures("short_generators")
 @pytest.mark.parametrize("builder", [wgan, gan, unet])
 def test_a_training_step(builder, set_precision):
     set_precision("mixed_bfloat16")

@@ -132,6 +132,7 @@ def test_weighted_crossentropy_by_hand():
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.usefixtures("short_networks")
 def test_centrality_is_a_second_channel_that_is_learned():
     random = np.random.default_rng(0)
     image = random.random((2, 32, 32, 1), dtype=np.float32)

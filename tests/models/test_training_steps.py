@@ -8,7 +8,7 @@ from models import backend, cyclegan, wgan_gp
 from models.fast import lean_networks
 from tests.models.tiny_steps import CYCLEGAN, WGAN
 
-pytestmark = pytest.mark.usefixtures("short_generators")
+pytestmark = pytest.mark.usefixtures("short_networks")
 RATE = 1e-4  # so small that a step downhill is downhill
 
 

@@ -50,7 +50,7 @@ def tile(side, number):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, short_generators):
+def run(tmp_path, monkeypatch, short_networks):
     """Return ``run(**options)``: what the training was given, by a stand-in that trains nothing."""
     for side, numbers in TILES.items():
         for folder in (tmp_path / "data" / f"train{side}", tmp_path / "data" / f"test{side}"):

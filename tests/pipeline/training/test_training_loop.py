@@ -84,7 +84,7 @@ def train_fully(builder, folder):
     return model, train(model, make_batch, run_folder=folder, **options)
 
 
-@pytest.mark.usefixtures("short_generators")
+@pytest.mark.usefixtures("short_networks")
 @pytest.mark.parametrize("builder", [wgan, gan, unet])
 def test_a_killed_training_goes_on_bit_for_bit(builder, tmp_path, monkeypatch):
     """Killed in its second epoch: what it leaves is what is on the disk at that moment."""

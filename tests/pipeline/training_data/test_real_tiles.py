@@ -50,6 +50,17 @@ def test_of_crops_that_show_particles_those_with_most_are_not_preferred():
     np.testing.assert_allclose(np.quantile(chosen, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.12)
 
 
+@pytest.mark.parametrize("number", [7, 40])
+def test_no_crop_is_taken_twice_while_others_are_left(number):
+    """Of 10 places with particles and 20 without, each 5 times; repeats before background."""
+    crops = np.zeros(150, CROP)
+    crops["row"] = np.tile(np.arange(30), 5)
+    crops["contrast"] = np.where(crops["row"] < 10, 0.5, -0.1)
+    rows = choose_crops(crops, number, np.random.default_rng(2))["row"]
+    assert rows.max() < 10
+    assert np.bincount(rows).max() == -(-number // 10)
+
+
 def test_a_crop_must_show_nine_tenths_of_what_the_image_shows(monkeypatch):
     chance = np.linspace(0.2, 0.8, 100)[None, :]
     covered = np.random.default_rng(0).random((100, 100)) < chance
