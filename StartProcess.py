@@ -250,7 +250,7 @@ def steps(run_step):
         min_scaling=0.75,  # with the normal distribution the limits are mu -+ 3 sigma
         max_scaling=1.25,  # these are the uniform distribution's
         # "DISABLE": as traced, and mirrored (augmented outlines turned by up to 15 degrees, too);
-        # "RANDOM": needles in all directions; "PERLIN": neighbours alike
+        # "RANDOM": needles in all directions, 13 pixels wide at least; "PERLIN": neighbours alike
         use_random_rotation="DISABLE",
         max_overlap=MAX_PARTICLE_OVERLAP,
         match_scenes=MATCH_SCENES,

@@ -1,5 +1,7 @@
 """What is simulated with: each option of step 2 reaches the simulator."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 
@@ -111,3 +113,22 @@ def test_fitted_scales_are_those_of_the_masks(tmp_path, monkeypatch, factor):
     # Of a deformed square of 20 pixels, or 40, two at each side go off.
     side = np.sqrt(np.bincount(labels.ravel())[1:].max())
     assert side == pytest.approx(20 * factor - 4, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("width", "rotation", "told"),
+    [(11, "RANDOM", True), (11, "PERLIN", True), (11, "DISABLE", False), (14, "RANDOM", False)],
+)
+def test_outlines_too_narrow_to_be_turned_are_told(tmp_path, monkeypatch, width, rotation, told):
+    monkeypatch.setattr("simulate.outlines.LIBRARY_SIZE", 64)
+    monkeypatch.setattr(mask_simulation, "augment_outlines", lambda rng, given, number: given)
+    outline = np.zeros((64, 64), np.uint8)
+    outline[8:56, 20 : 20 + width] = 255
+    write_image(tmp_path / "needle.png", outline)
+    options = OPTIONS | {"use_random_rotation": rotation}
+    with mock.patch.object(mask_simulation.logger, "warning") as warned:
+        list(mask_simulation.simulate_label_maps(tmp_path, 1, [0], options, None))
+    words = [call.args[0] % call.args[1:] for call in warned.call_args_list]
+    assert (
+        any("100 % of the outlines are too narrow to be turned" in said for said in words) == told
+    )
