@@ -16,6 +16,7 @@ from models import backend
 from models.cyclegan_networks import build_discriminator, build_generator
 from models.fast.lean_networks import run_through
 from models.fast.optimizers import Adam
+from models.fast.side_by_side import side_by_side
 from models.image_pool import ImagePool
 from models.initial_weights import initialise_weights
 from models.losses import crossentropy
@@ -77,56 +78,75 @@ class CycleGan(keras.Model):
         the last three are (2, b), for the pools of A and B (see ``image_pool.draw_pool_choices``).
         """
         real_a, real_b, slots, take_old, store_new = batch
-        variables = (self.gen_a.trainable_variables, self.gen_b.trainable_variables)
-        (_, (losses, fake_a, fake_b)), gradients = backend.value_and_gradients(
-            lambda: self._generators_loss(real_a, real_b), variables[0] + variables[1]
+        gen_a, gen_b = self.gen_a.trainable_variables, self.gen_b.trainable_variables
+
+        def side_of(name, real, other):
+            return backend.value_and_gradients(
+                lambda: self._cycle_loss(name, real, other), gen_a + gen_b
+            )
+
+        # The joint loss is the sum of two that share nothing but the weights.
+        ((_, (losses, fake_b)), of_a), ((_, (others, fake_a)), of_b) = side_by_side(
+            lambda: side_of("a", real_a, real_b), lambda: side_of("b", real_b, real_a)
         )
-        count = len(variables[0])
-        self.gen_a_optimizer.apply(gradients[:count], variables[0])
-        self.gen_b_optimizer.apply(gradients[count:], variables[1])
+        gradients = [x + y for x, y in zip(of_a, of_b, strict=True)]
+        self.gen_a_optimizer.apply(gradients[: len(gen_a)], gen_a)
+        self.gen_b_optimizer.apply(gradients[len(gen_a) :], gen_b)
+        losses = self._sorted_generator_losses(losses | others)
 
         if self.pool_size:
             fake_a = self.pool_a.query(fake_a, slots[0], take_old[0], store_new[0])
             fake_b = self.pool_b.query(fake_b, slots[1], take_old[1], store_new[1])
-        for side, real, fake in (("a", real_a, fake_a), ("b", real_b, fake_b)):
-            losses.update(self._update_discriminator(side, real, backend.stop_gradient(fake)))
+        fake_a, fake_b = backend.stop_gradient(fake_a), backend.stop_gradient(fake_b)
+        for updated in side_by_side(
+            lambda: self._update_discriminator("a", real_a, fake_a),
+            lambda: self._update_discriminator("b", real_b, fake_b),
+        ):
+            losses.update(updated)
         return losses
 
-    def _generators_loss(self, real_a, real_b):
-        size = real_a.shape[0]
-        has_identity = any(self.lambda_identity)
+    def _cycle_loss(self, name, real, other):
+        """Return the generators' loss of the way from real images to the other domain and back.
+
+        ``name`` is that of the generator that draws the fakes from ``real``, (b, h, w, 1); the
+        real images of the domain it draws are ``other``. With the loss come its parts and the
+        fakes.
+        """
+        size = real.shape[0]
+        is_a = name == "a"
+        there, back = (self.gen_a, self.gen_b) if is_a else (self.gen_b, self.gen_a)
+        distances = (self._mask_distance, _absolute_distance)
+        distance_there, distance_back = distances if is_a else distances[::-1]
+        weight_there, weight_back = self.lambda_cycle[::-1] if is_a else self.lambda_cycle
         # One pass for translation and identity: larger batches, and the instance norm keeps
         # every image to itself.
-        from_a = run_through(self.gen_a, _join(real_a, real_b, has_identity), training=True)
-        from_b = run_through(self.gen_b, _join(real_b, real_a, has_identity), training=True)
-        fake_b, fake_a = from_a[:size], from_b[:size]
-        again_a = run_through(self.gen_b, fake_b, training=True)
-        again_b = run_through(self.gen_a, fake_a, training=True)
+        has_identity = any(self.lambda_identity)
+        drawn = run_through(there, _join(real, other, has_identity), training=True)
+        fake = drawn[:size]
+        again = run_through(back, fake, training=True)
+        scores = run_through(self.disc_b if is_a else self.disc_a, fake, training=True)
 
-        on_a = run_through(self.disc_a, fake_a, training=True)
-        on_b = run_through(self.disc_b, fake_b, training=True)
-        adv_a = _squared_distance(on_b, self.real_target)
-        adv_b = _squared_distance(on_a, self.real_target)
-        cyc_a = self._mask_distance(real_b, again_b) * self.lambda_cycle[1]
-        cyc_b = _absolute_distance(real_a, again_a) * self.lambda_cycle[0]
-        id_a = id_b = adv_a * 0.0
+        adversarial = _squared_distance(scores, self.real_target)
+        cycle = distance_back(real, again) * weight_back
+        identity = adversarial * 0.0
         if has_identity:
-            weight_a, weight_b = (self.lambda_cycle[i] * self.lambda_identity[i] for i in (1, 0))
-            id_a = self._mask_distance(real_b, from_a[size:]) * weight_a
-            id_b = _absolute_distance(real_a, from_b[size:]) * weight_b
-        g_a, g_b = adv_a + cyc_a + id_a, adv_b + cyc_b + id_b
+            weight = weight_there * self.lambda_identity[1 if is_a else 0]
+            identity = distance_there(other, drawn[size:]) * weight
         values = {
-            "g_a": g_a,
-            "g_b": g_b,
-            "g_adv_a": adv_a,
-            "g_adv_b": adv_b,
-            "g_cyc_a": cyc_a,
-            "g_cyc_b": cyc_b,
-            "g_id_a": id_a,
-            "g_id_b": id_b,
+            f"g_adv_{name}": adversarial,
+            f"g_cyc_{'b' if is_a else 'a'}": cycle,
+            f"g_id_{name}": identity,
         }
-        losses = {name: backend.stop_gradient(value) for name, value in values.items()}
-        return g_a + g_b, (losses, fake_a, fake_b)
+        losses = {key: backend.stop_gradient(value) for key, value in values.items()}
+        return adversarial + cycle + identity, (losses, fake)
+
+    @staticmethod
+    def _sorted_generator_losses(parts):
+        """Return the parts of both generators' losses, their sums first."""
+        kinds = ("adv", "cyc", "id")
+        sums = {f"g_{name}": sum(parts[f"g_{kind}_{name}"] for kind in kinds) for name in "ab"}
+        names = [f"g_{kind}_{name}" for kind in kinds for name in "ab"]
+        return sums | {name: parts[name] for name in names}
 
     def _mask_distance(self, mask, prediction):
         if self.use_binary_crossentropy:
