@@ -319,7 +319,7 @@ def test_empty_masks_are_made_all_the_same_where_that_is_wanted(run, caplog):
 
 
 def test_full_masks_are_an_error(run, monkeypatch):
-    # Particles of 252 x 252 pixels, 307 apart: one of them covers the whole tile.
+    # Particles of 252 x 252 pixels, 256 apart: with this seed one of them covers each tile.
     monkeypatch.setattr(
         wgan_gp,
         "sample_outlines",
@@ -329,10 +329,12 @@ def test_full_masks_are_an_error(run, monkeypatch):
         run(
             use_perlin_noise=False,
             grid_type="CUBIC",
-            grid_spacing_factor=1.2,
+            grid_spacing_factor=1.0,
             grid_noise_factor=0.0,
             scaling_sigma=0.0,
             tile_width=64,
+            num_masks=2,
+            seed=1,
         )
 
 
