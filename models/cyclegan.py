@@ -97,7 +97,6 @@ class CycleGan(keras.Model):
         if self.pool_size:
             fake_a = self.pool_a.query(fake_a, slots[0], take_old[0], store_new[0])
             fake_b = self.pool_b.query(fake_b, slots[1], take_old[1], store_new[1])
-        fake_a, fake_b = backend.stop_gradient(fake_a), backend.stop_gradient(fake_b)
         for updated in side_by_side(
             lambda: self._update_discriminator("a", real_a, fake_a),
             lambda: self._update_discriminator("b", real_b, fake_b),
@@ -138,7 +137,7 @@ class CycleGan(keras.Model):
             f"g_id_{name}": identity,
         }
         losses = {key: backend.stop_gradient(value) for key, value in values.items()}
-        return adversarial + cycle + identity, (losses, fake)
+        return adversarial + cycle + identity, (losses, backend.stop_gradient(fake))
 
     @staticmethod
     def _sorted_generator_losses(parts):
