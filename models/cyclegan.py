@@ -21,6 +21,10 @@ from models.image_pool import ImagePool
 from models.initial_weights import initialise_weights
 from models.losses import crossentropy
 
+OTHER = {"a": "b", "b": "a"}
+# Where in lambda_cycle and lambda_identity, (micrographs, masks), is what a generator draws.
+DOMAIN_DRAWN = {"a": 1, "b": 0}
+
 
 class CycleGan(keras.Model):
     """Two generators, two discriminators, their optimisers and image pools; the training step.
@@ -80,14 +84,15 @@ class CycleGan(keras.Model):
         real_a, real_b, slots, take_old, store_new = batch
         gen_a, gen_b = self.gen_a.trainable_variables, self.gen_b.trainable_variables
 
-        def side_of(name, real, other):
+        def one_way(name, real, other):
+            """Return the loss and gradients of the way from ``real`` and back."""
             return backend.value_and_gradients(
                 lambda: self._cycle_loss(name, real, other), gen_a + gen_b
             )
 
         # The joint loss is the sum of two that share nothing but the weights.
         ((_, (losses, fake_b)), of_a), ((_, (others, fake_a)), of_b) = side_by_side(
-            lambda: side_of("a", real_a, real_b), lambda: side_of("b", real_b, real_a)
+            lambda: one_way("a", real_a, real_b), lambda: one_way("b", real_b, real_a)
         )
         gradients = [x + y for x, y in zip(of_a, of_b, strict=True)]
         self.gen_a_optimizer.apply(gradients[: len(gen_a)], gen_a)
@@ -112,30 +117,23 @@ class CycleGan(keras.Model):
         fakes.
         """
         size = real.shape[0]
-        is_a = name == "a"
-        there, back = (self.gen_a, self.gen_b) if is_a else (self.gen_b, self.gen_a)
-        distances = (self._mask_distance, _absolute_distance)
-        distance_there, distance_back = distances if is_a else distances[::-1]
-        weight_there, weight_back = self.lambda_cycle[::-1] if is_a else self.lambda_cycle
+        back = OTHER[name]
+        there_network, back_network = (getattr(self, f"gen_{x}") for x in (name, back))
         # One pass for translation and identity: larger batches, and the instance norm keeps
         # every image to itself.
         has_identity = any(self.lambda_identity)
-        drawn = run_through(there, _join(real, other, has_identity), training=True)
+        drawn = run_through(there_network, _join(real, other, has_identity), training=True)
         fake = drawn[:size]
-        again = run_through(back, fake, training=True)
-        scores = run_through(self.disc_b if is_a else self.disc_a, fake, training=True)
+        again = run_through(back_network, fake, training=True)
+        scores = run_through(getattr(self, f"disc_{back}"), fake, training=True)
 
         adversarial = _squared_distance(scores, self.real_target)
-        cycle = distance_back(real, again) * weight_back
+        cycle = self._weighted_distance(back, real, again)
         identity = adversarial * 0.0
         if has_identity:
-            weight = weight_there * self.lambda_identity[1 if is_a else 0]
-            identity = distance_there(other, drawn[size:]) * weight
-        values = {
-            f"g_adv_{name}": adversarial,
-            f"g_cyc_{'b' if is_a else 'a'}": cycle,
-            f"g_id_{name}": identity,
-        }
+            identity = self._weighted_distance(name, other, drawn[size:])
+            identity = identity * self.lambda_identity[DOMAIN_DRAWN[name]]
+        values = {f"g_adv_{name}": adversarial, f"g_cyc_{back}": cycle, f"g_id_{name}": identity}
         losses = {key: backend.stop_gradient(value) for key, value in values.items()}
         return adversarial + cycle + identity, (losses, backend.stop_gradient(fake))
 
@@ -147,10 +145,13 @@ class CycleGan(keras.Model):
         names = [f"g_{kind}_{name}" for kind in kinds for name in "ab"]
         return sums | {name: parts[name] for name in names}
 
-    def _mask_distance(self, mask, prediction):
-        if self.use_binary_crossentropy:
-            return ops.mean(crossentropy(mask, prediction))
-        return _absolute_distance(mask, prediction)
+    def _weighted_distance(self, name, expected, drawn):
+        """Return how far what generator ``name`` drew is off, times its domain's lambda_cycle."""
+        if name == "a" and self.use_binary_crossentropy:
+            distance = ops.mean(crossentropy(expected, drawn))
+        else:
+            distance = ops.mean(ops.absolute(expected - drawn))
+        return distance * self.lambda_cycle[DOMAIN_DRAWN[name]]
 
     def _update_discriminator(self, side, real, fake):
         disc = self.disc_a if side == "a" else self.disc_b
@@ -177,10 +178,6 @@ def _join(first, second, both):
 
 def _squared_distance(scores, target):
     return ops.mean(ops.square(scores - target))
-
-
-def _absolute_distance(x, y):
-    return ops.mean(ops.absolute(x - y))
 
 
 def build_cyclegan(

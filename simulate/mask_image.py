@@ -111,16 +111,17 @@ def _cover(place, order: np.ndarray, preference: np.ndarray, coverage: float):
     ranks = np.argsort(np.argsort(-preference))[order]  # 0: the most preferred
     numbers, excesses = [0, len(ranks)], [-coverage, None]
     nearest, smallest = place(order[:0]), coverage  # an empty image
-    number, last_end, suffices = len(ranks), None, True
+    number, last_end = len(ranks), None
     for _ in range(MOST_TRIES):
         labels = place(order[ranks < number])
         excess = float(foreground_of_labels(labels).mean()) - coverage
         if abs(excess) < smallest:
             nearest, smallest = labels, abs(excess)
         end = int(excess > 0)
-        suffices = smallest < COVERAGE_TOLERANCE or number < len(ranks) or bool(end)
-        if smallest < COVERAGE_TOLERANCE or not suffices:
+        if smallest < COVERAGE_TOLERANCE:
             break
+        if number == len(ranks) and not end:
+            return nearest, False
         numbers[end], excesses[end] = number, excess
         if end == last_end:
             excesses[1 - end] /= 2
@@ -130,7 +131,7 @@ def _cover(place, order: np.ndarray, preference: np.ndarray, coverage: float):
         share = excesses[0] / (excesses[0] - excesses[1])
         between = numbers[0] + share * (numbers[1] - numbers[0])
         number = int(np.clip(round(between), numbers[0] + 1, numbers[1] - 1))
-    return nearest, suffices
+    return nearest, True
 
 
 def place_particles(

@@ -6,6 +6,7 @@ runs what is independent in a graph side by side itself (`models.devices`).
 """
 
 import concurrent.futures
+import functools
 
 import keras
 
@@ -26,16 +27,12 @@ def side_by_side(*functions):
     return [future.result() for future in [workers.submit(function) for function in functions]]
 
 
+@functools.cache
 def _workers(threads, number):
     """Return ``number`` threads whose kernels use ``threads`` cores each."""
-    if (threads, number) not in _pools:
-        _pools[threads, number] = concurrent.futures.ThreadPoolExecutor(
-            number, "side_by_side", initializer=_start, initargs=(threads,)
-        )
-    return _pools[threads, number]
-
-
-_pools = {}
+    return concurrent.futures.ThreadPoolExecutor(
+        number, "side_by_side", initializer=_start, initargs=(threads,)
+    )
 
 
 def _start(threads):
