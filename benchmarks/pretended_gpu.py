@@ -11,7 +11,7 @@ from models.fast import kernels
 
 def choose_gpu_kernels(set_attribute: Callable) -> None:
     """Have the layers choose the kernels for a GPU, wherever tensors are."""
-    set_attribute(backend, "has_gpu", lambda: not backend._is_on_cpu)
+    set_attribute(backend, "has_gpu", lambda: not backend._is_on_cpu.get())
     if backend.torch:
         set_attribute(backend.torch.Tensor, "is_cuda", property(lambda tensor: True))
 

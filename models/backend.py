@@ -5,6 +5,7 @@ of the functions here; the layers' fast paths are in ``models/fast/``.
 """
 
 import contextlib
+import contextvars
 import logging
 import os
 
@@ -218,7 +219,7 @@ def compile_for_open_sizes(function, shape):
 def has_gpu():
     """Return whether this process computes on a GPU; False within ``on_cpu``."""
     if BACKEND == "tensorflow":
-        return not _is_on_cpu and bool(tf.config.get_visible_devices("GPU"))
+        return not _is_on_cpu.get() and bool(tf.config.get_visible_devices("GPU"))
     return torch_device().type == "cuda"
 
 
@@ -227,19 +228,19 @@ def torch_device():
     return torch.device(get_device())
 
 
-_is_on_cpu = False
+# Of each thread by itself, as Keras's device is.
+_is_on_cpu = contextvars.ContextVar("is on cpu", default=False)
 
 
 @contextlib.contextmanager
 def on_cpu():
     """Return a context in which networks are built and run on the CPU."""
-    global _is_on_cpu
-    before, _is_on_cpu = _is_on_cpu, True
+    before = _is_on_cpu.set(True)
     try:
         with keras.device("cpu:0" if BACKEND == "tensorflow" else "cpu"):
             yield
     finally:
-        _is_on_cpu = before
+        _is_on_cpu.reset(before)
 
 
 # How it is said besides by errors of its own kind: on a CPU, and where NVIDIA's libraries have no

@@ -22,7 +22,7 @@ def test_steps_wait_for_no_gpu(make_steps, pretend_gpu, monkeypatch):
 
         def watched(first, *arguments, **options):
             # Within `on_cpu` they stay on the CPU.
-            if waits(first) and not backend._is_on_cpu:
+            if waits(first) and not backend._is_on_cpu.get():
                 raise AssertionError(f"{name} of {first!r}")
             return function(first, *arguments, **options)
 

@@ -1,6 +1,7 @@
 """What is computed side by side is what is computed one after the other, bit for bit."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -47,6 +48,24 @@ def test_each_computation_gets_its_share_of_the_threads(use_threads):
         assert found == others == [share, backend.torch.device("cpu")]
         assert (first is main) == (second is main) == (available == 1)
         assert backend.torch.get_num_threads() == available
+
+
+def test_a_thread_on_the_cpu_is_there_alone():
+    """Noise's numbers stay there, and two discriminators draw theirs at once."""
+    entered, others_left = threading.Barrier(2, timeout=60), threading.Event()
+
+    def leave(last):
+        with backend.on_cpu():
+            entered.wait()
+            if last:
+                others_left.wait(60)
+            inside = backend._is_on_cpu.get()
+        others_left.set()
+        return inside, backend._is_on_cpu.get()
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(leave, (False, True))) == [(True, False)] * 2
+    assert not backend._is_on_cpu.get()
 
 
 @pytest.mark.skipif(not layers.TORCH, reason="TensorFlow divides a graph among its threads itself")
