@@ -23,6 +23,9 @@ parser.add_argument("--masks", type=int, default=200, help="masks over which to 
 parser.add_argument("--size", type=int, default=384, help="side of a mask in pixels")
 parser.add_argument("--repeats", type=int, default=3, help="the median of so many is given")
 parser.add_argument("--processes", type=int, default=1, help="processes, of one thread each")
+parser.add_argument(
+    "--coverage", type=float, help="share to cover, as with MATCH_SCENES (published: by noise)"
+)
 parser.add_argument("--plain-masks", type=int, default=2, help="masks of the plain simulator")
 parser.add_argument("--backend", default="tensorflow", choices=("tensorflow", "torch"))
 
@@ -37,10 +40,11 @@ def ellipses(number: int):
     return outlines
 
 
-def time_fast(masks: int, size: int, processes: int) -> dict[str, float]:
+def time_fast(masks: int, size: int, processes: int, coverage: float | None) -> dict[str, float]:
     """Return the seconds that each part of ``masks`` masks takes.
 
-    The last is processor time of this process: what an idle core would need.
+    With ``coverage`` each covers that share of its pixels, however many tries that takes. The last
+    is processor time of this process: what an idle core would need.
     """
     start, start_work = time.perf_counter(), time.process_time()
     rng = random_generator(0, LIBRARY_STREAM)
@@ -57,6 +61,8 @@ def time_fast(masks: int, size: int, processes: int) -> dict[str, float]:
         image_shape=(size, size),
         outline_shape=(64, 64),
         largest_scale=1.3,
+        coverage=coverage,
+        reach=reach_of(library),
         **ARRANGEMENT_OPTIONS,
     )
     for _ in run_in_processes(simulate, range(masks), processes):
@@ -94,7 +100,7 @@ def time_plain(index: int, size: int) -> float:
 def main(arguments: argparse.Namespace) -> None:
     """Measure, print a table, and a line of JSON last."""
     runs = [
-        time_fast(arguments.masks, arguments.size, arguments.processes)
+        time_fast(arguments.masks, arguments.size, arguments.processes, arguments.coverage)
         for _ in range(arguments.repeats)
     ]
     peak = peak_memory_mb()
@@ -136,7 +142,7 @@ if __name__ == "__main__":
         OUTLINES_PER_MASK,
     )
     from simulate.mask_image import random_generator, simulate_label_map
-    from simulate.outlines import prepare_library
+    from simulate.outlines import prepare_library, reach_of
     from tests.simulate.plain_simulation import plain_label_map
 
     cv2.setNumThreads(1)

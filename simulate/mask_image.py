@@ -35,6 +35,7 @@ def simulate_label_map(
     perlin_noise_frequency: float,
     max_overlap: float,
     coverage: float | None = None,
+    reach: int | None = None,
     **arrangement,
 ) -> np.ndarray:
     """Return the label map of simulated mask image ``index``.
@@ -47,6 +48,8 @@ def simulate_label_map(
     largest_scale : of the particles in the library.
     coverage : share of the image that is to be covered, gaps between particles included; it
         decides in place of ``perlin_noise_threshold`` and the numbers of particles.
+    reach : see `reach_of`; with ``coverage``, particles begin no further from the image than this
+        asks for. None: than an outline's extent, as without ``coverage``.
     arrangement : the options that ``find_positions`` takes.
 
     Returns
@@ -56,11 +59,17 @@ def simulate_label_map(
     """
     rng = random_generator(seed, index)
     height, width = image_shape
-    # The largest extent of a rotated particle, and a pixel on either side for rounding: so that
+    # Published: an outline's largest extent, and a pixel on either side for rounding, so that
     # particles beyond the image's edge reach into it as they do into its middle.
-    extent = math.ceil(math.hypot(*(largest_scale * size for size in outline_shape))) + 2
-    canvas_shape = (height + 3 * extent, width + 3 * extent)
-    noise = gradient_noise(rng, *canvas_shape, perlin_noise_frequency)
+    published = extent = (
+        math.ceil(math.hypot(*(largest_scale * side for side in outline_shape))) + 2
+    )
+    if coverage is not None and reach is not None:
+        # A particle's own, often half as much, will do. The cells of the noise stay as large.
+        extent = min(2 * reach + 2, published)
+    canvas_shape = _canvas_shape(image_shape, extent)
+    share = math.prod(canvas_shape) / math.prod(_canvas_shape(image_shape, published))
+    noise = gradient_noise(rng, *canvas_shape, perlin_noise_frequency * math.sqrt(share))
     half = extent // 2
     noise = noise[half : half + height + 2 * extent, half : half + width + 2 * extent]
     if coverage is not None:
@@ -98,6 +107,11 @@ def simulate_label_map(
     return labels
 
 
+def _canvas_shape(image_shape: tuple[int, int], extent: int) -> tuple[int, int]:
+    height, width = image_shape
+    return height + 3 * extent, width + 3 * extent
+
+
 def _cover(place, order: np.ndarray, preference: np.ndarray, coverage: float):
     """Return ``place(chosen)`` for as many of the preferred positions as cover the share wanted,
     and whether all together suffice for that.
@@ -105,13 +119,13 @@ def _cover(place, order: np.ndarray, preference: np.ndarray, coverage: float):
     ``order`` are the indices of all positions in the order in which they are placed.
 
     What a number of positions covers grows with it almost in proportion, so a few false positions
-    find it (regula falsi; halving the excess of an end that stays, the Illinois way). The nearest
-    of all tried is returned.
+    find it (regula falsi; halving the excess of an end that stays, the Illinois way) after a first
+    one that mostly covers a little too much. The nearest of all tried is returned.
     """
     ranks = np.argsort(np.argsort(-preference))[order]  # 0: the most preferred
     numbers, excesses = [0, len(ranks)], [-coverage, None]
     nearest, smallest = place(order[:0]), coverage  # an empty image
-    number, last_end = len(ranks), None
+    number, last_end = math.ceil(coverage * len(ranks)), None
     for _ in range(MOST_TRIES):
         labels = place(order[ranks < number])
         excess = float(foreground_of_labels(labels).mean()) - coverage
@@ -123,6 +137,9 @@ def _cover(place, order: np.ndarray, preference: np.ndarray, coverage: float):
         if number == len(ranks) and not end:
             return nearest, False
         numbers[end], excesses[end] = number, excess
+        if excesses[1] is None:
+            number = min(2 * number, len(ranks))
+            continue
         if end == last_end:
             excesses[1 - end] /= 2
         last_end = end

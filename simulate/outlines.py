@@ -129,6 +129,20 @@ def prepare_particle(outline: np.ndarray, scale: float, angle: float) -> Particl
     )
 
 
+def reach_of(library: list[list[Particle]]) -> int:
+    """Return how far the particles of a library reach from their centres, at most, in pixels."""
+    particles = [particle for group in library for particle in group]
+    first = min((min(particle.top, particle.left) for particle in particles), default=0)
+    last = max(
+        (
+            max(particle.top + particle.core.shape[0], particle.left + particle.core.shape[1])
+            for particle in particles
+        ),
+        default=0,
+    )
+    return max(-first, last)
+
+
 def typical_core_diameter(outlines: list[np.ndarray], scale: float) -> float:
     """Return the median diameter, pixels, of circles as large as the cores that outlines, uint8
     (height, width), leave at a scale; 0 where most leave none, or there is no outline."""

@@ -26,6 +26,7 @@ from simulate.outlines import (
     Particle,
     prepare_library,
     prepare_particle,
+    reach_of,
     scale_limits,
     typical_core_diameter,
 )
@@ -125,13 +126,15 @@ def _library_of(make_library, options: dict) -> list[list[Particle]]:
 def _make_simulator(make_library, outlines: np.ndarray, options: dict) -> partial:
     """Return ``simulate(index)``, which gives a label map; ``options`` are those of the step."""
     scaling = {name: options[name] for name in SCALING}
+    library = _library_of(make_library, options)
     return partial(
         simulate_label_map,
-        _library_of(make_library, options),
+        library,
         options["seed"],
         image_shape=(options["tile_height"], options["tile_width"]),
         outline_shape=outlines.shape[1:],
         largest_scale=scale_limits(**scaling)[1],
+        reach=reach_of(library),
         **{name: options[name] for name in ARRANGEMENT},
     )
 

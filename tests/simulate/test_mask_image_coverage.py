@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.stats import ks_2samp
 
+from simulate import mask_image
 from simulate.mask_image import foreground_of_labels, simulate_label_map
-from simulate.outlines import prepare_particle
+from simulate.outlines import prepare_particle, reach_of
 
 
 def square(side):
@@ -16,15 +18,19 @@ def square(side):
 
 def label_map_of_a_third(index, grid_type, use_perlin_noise, **changes):
     """Return a label map (96, 128) of squares that are to cover 0.3 of it."""
-    options = {"coverage": 0.3, "max_overlap": 0.1, "image_shape": (96, 128)} | changes
+    options = {
+        "coverage": 0.3,
+        "max_overlap": 0.1,
+        "image_shape": (96, 128),
+        "outline_shape": (24, 24),
+        "grid_spacing_factor": 0.25,
+    } | changes
     return simulate_label_map(
         [[square(16)]],
         5,
         index,
-        outline_shape=(24, 24),
         largest_scale=1.0,
         grid_type=grid_type,
-        grid_spacing_factor=0.25,
         grid_noise_factor=0.05,
         min_no_of_particles=1,
         max_no_of_particles=1,
@@ -101,3 +107,49 @@ def test_much_can_be_covered_where_particles_must_hardly_overlap(grid_type, cove
             index, grid_type, True, coverage=coverage, max_overlap=0.05, image_shape=(192, 192)
         )
         assert foreground_of_labels(labels).mean() == pytest.approx(coverage, abs=0.02)
+
+
+def test_what_cannot_reach_the_image_makes_no_difference(monkeypatch):
+    """Of outlines with much background around, as many positions beyond the edge are not tried."""
+    canvases = []
+    place = mask_image.place_particles
+
+    def place_particles(canvas_shape, *what):
+        canvases.append(canvas_shape)
+        return place(canvas_shape, *what)
+
+    monkeypatch.setattr(mask_image, "place_particles", place_particles)
+    large = {"outline_shape": (64, 64), "grid_spacing_factor": 0.1, "coverage": 0.4}
+    numbers, areas, rims, cells = [], [], [], []
+    for reach in (None, reach_of([[square(16)]])):
+        maps = [label_map_of_a_third(i, "HEXAGONAL", True, reach=reach, **large) for i in range(60)]
+        numbers.append([labels.max() for labels in maps])
+        areas.append(np.concatenate([np.bincount(labels.ravel())[1:] for labels in maps]))
+        rim = np.ones(maps[0].shape, bool)
+        rim[8:-8, 8:-8] = False
+        rims.append([(labels[rim] > 0).mean() for labels in maps])
+        cells.append([(np.diff(labels > 0, axis=0) != 0).mean() for labels in maps])
+    assert canvases[0] == (96 + 3 * 93, 128 + 3 * 93)
+    assert canvases[-1] == (96 + 3 * 18, 128 + 3 * 18)
+    for both in (numbers, areas, rims, cells):
+        assert ks_2samp(*both).pvalue > 0.01
+
+
+def test_a_share_is_found_without_placing_all_that_there_is_time_and_again(monkeypatch):
+    placed, positions = [], []
+    place, find = mask_image.place_particles, mask_image.find_positions
+
+    def place_particles(canvas_shape, centres, *how):
+        placed.append(len(centres))
+        return place(canvas_shape, centres, *how)
+
+    def find_positions(*how, **options):
+        positions.append(len(found := find(*how, **options)))
+        return found
+
+    monkeypatch.setattr(mask_image, "place_particles", place_particles)
+    monkeypatch.setattr(mask_image, "find_positions", find_positions)
+    for index in range(20):
+        labels = label_map_of_a_third(index, "HEXAGONAL", True, image_shape=(192, 192))
+        assert foreground_of_labels(labels).mean() == pytest.approx(0.3, abs=0.01)
+    assert sum(placed) < 2 * sum(positions)

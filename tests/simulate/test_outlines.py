@@ -12,6 +12,7 @@ from simulate.outlines import (
     draw_scales,
     prepare_library,
     prepare_particle,
+    reach_of,
     transform_outline,
     typical_core_diameter,
 )
@@ -253,3 +254,12 @@ def test_random_rotation_is_by_any_angle(monkeypatch):
     monkeypatch.setattr(outlines, "prepare_particle", lambda *of: angles.append(of[-1]))
     prepare_library(np.random.default_rng(0), np.zeros((3, 8, 8), np.uint8), "RANDOM", **SCALING)
     assert min(angles) == 0 and max(angles) == 359
+
+
+def test_reach_is_that_of_the_furthest_edge_from_a_centre():
+    upper_left = prepare_particle(outline_of(np.s_[5:20, 20:40]), 1.0, 0.0)  # centre: 32, 32
+    lower_right = prepare_particle(outline_of(np.s_[30:45, 30:54]), 1.0, 0.0)
+    nothing = prepare_particle(outline_of(np.s_[0:0]), 1.0, 0.0)
+    assert reach_of([[upper_left, lower_right, nothing]]) == 27
+    assert reach_of([[lower_right], [nothing]]) == 22
+    assert reach_of([[nothing]]) == 0

@@ -8,7 +8,7 @@ import pytest
 from pipeline.image_files import write_image
 from pipeline.training_data import mask_simulation
 from pipeline.training_data.scenes import Scene
-from simulate.outlines import scale_limits
+from simulate.outlines import prepare_particle, scale_limits
 
 ARRANGEMENT = {
     "grid_type": "CUBIC",
@@ -37,15 +37,17 @@ def test_every_option_reaches_the_simulator_and_its_library(monkeypatch):
 
     def make_library(*how):
         libraries.append(how)
-        return "library"
+        return [[square]]
 
+    square = prepare_particle(np.pad(np.full((12, 12), 255, np.uint8), 4), 1.0, 0.0)
     simulate = mask_simulation._make_simulator(make_library, np.zeros((3, 20, 24)), options)
     assert simulate.func is mask_simulation.simulate_label_map
-    assert simulate.args == ("library", 9)
+    assert simulate.args == ([[square]], 9)
     assert simulate.keywords == ARRANGEMENT | {
         "image_shape": (50, 70),
         "outline_shape": (20, 24),
         "largest_scale": scale_limits(**SCALING)[1],
+        "reach": 6,
     }
 
     monkeypatch.setattr(
