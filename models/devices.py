@@ -8,6 +8,7 @@ from models.available_cores import available_cores
 from models.backend import BACKEND, keras, tf, torch
 from models.fast.process_memory import keep_freed_memory
 
+is_deterministic = False  # what `set_up_devices` was told
 _device_of_process = contextlib.ExitStack()
 
 
@@ -46,6 +47,8 @@ def set_up_devices(
             "DETERMINISTIC = True does not go with USE_XLA = True: not all of XLA's kernels repeat "
             'themselves. Use "auto" or False for USE_XLA, or DETERMINISTIC = False.'
         )
+    global is_deterministic
+    is_deterministic = deterministic
     backend.xla_for_steps = False if use_xla == "auto" and deterministic else use_xla
     keep_freed_memory()
     chosen = _chosen_gpus(use_gpus)

@@ -99,6 +99,7 @@ def test_a_gpu_that_is_not_there_is_an_error(use_gpus, asked):
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_kernels_that_repeat_themselves_are_asked_for(deterministic, use_gpus, asked):
     decided = devices.set_up_devices(use_gpus, deterministic=deterministic)
+    assert devices.is_deterministic is deterministic
     if TENSORFLOW:
         assert len(arguments(asked, "enable_op_determinism")) == deterministic
         assert decided is None

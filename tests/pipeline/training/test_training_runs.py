@@ -351,6 +351,16 @@ def test_what_auto_is_where_a_run_begins_is_noted_and_decides_nothing(tmp_path, 
     assert begin_run(tmp_path / "float32", {"precision": "auto"})[0] == run
 
 
+def test_whether_kernels_were_deterministic_is_noted_and_decides_nothing(tmp_path, monkeypatch):
+    runs = []
+    for deterministic in (True, False):
+        monkeypatch.setattr(training_runs.devices, "is_deterministic", deterministic)
+        run, _ = begin_run(tmp_path / str(deterministic), {"a": 1})
+        assert json.loads((run / "options.json").read_text())["deterministic"] is deterministic
+        runs.append(run)
+    assert begin_run(tmp_path / "True", {"a": 1})[0] == runs[0]
+
+
 class BegunError(Exception):
     """Ends a training step where it has begun its run."""
 
