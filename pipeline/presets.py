@@ -12,7 +12,7 @@ from pipeline.checks.machine import count_gpus
 from pipeline.checks.options import suggest
 from pipeline.files.records import read_record, write_json
 from pipeline.run_folders import list_runs
-from pipeline.running.step_process import environment_of_step
+from pipeline.running.step_process import INTERRUPTED, environment_of_step
 from pipeline.running.step_table import NETWORKS, PRESET_RECORD, RUNS
 
 logger = logging.getLogger(__name__)
@@ -31,10 +31,15 @@ def choose_preset(options):
     name, use_gpus = options.get("PRESET"), options.get("USE_GPUS_NO", "all")
     chosen = name
     if name == "auto":
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
         wanted = use_gpus != 0
         there = wanted and machine_shows_gpu()
         first = use_gpus[0] if isinstance(use_gpus, list | tuple) and use_gpus else 0
-        found = there and backend_finds_gpu(first)
+        try:
+            found = there and backend_finds_gpu(first)
+        except KeyboardInterrupt:
+            logger.info("interrupted while looking for a GPU; nothing was started")
+            sys.exit(INTERRUPTED)
         chosen = "published" if found else "quick"
         reason = "a GPU found" if found else "no GPU found"
         if not wanted:
@@ -42,7 +47,6 @@ def choose_preset(options):
         elif there and not found:
             backend = os.environ.get("KERAS_BACKEND", "the backend")
             reason = f'a GPU is there, but {backend} cannot use it (README, "With a GPU")'
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
         logger.info("%s: %s preset", reason, chosen)
     problems = []
     pick = functools.partial(_pick, chosen, problems)

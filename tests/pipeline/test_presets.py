@@ -82,6 +82,19 @@ def test_a_process_of_its_own_tells_whether_a_gpu_can_be_used(monkeypatch):
     assert presets.backend_finds_gpu(0) is False
 
 
+def test_ctrl_c_while_it_looks_for_a_gpu_ends_the_run_in_words(monkeypatch, caplog):
+    def interrupted(index):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(presets, "machine_shows_gpu", lambda: True)
+    monkeypatch.setattr(presets, "backend_finds_gpu", interrupted)
+    caplog.set_level("INFO")
+    with pytest.raises(SystemExit) as ended:
+        presets.choose_preset({"PRESET": "auto"})
+    assert ended.value.code == 130
+    assert "nothing was started" in caplog.text
+
+
 def test_auto_is_quick_where_the_cpu_is_asked_for(monkeypatch, caplog):
     monkeypatch.setattr(presets, "machine_shows_gpu", lambda: True)
     monkeypatch.setattr(presets, "backend_finds_gpu", lambda index: True)
