@@ -48,8 +48,9 @@ def simulate_label_map(
     largest_scale : of the particles in the library.
     coverage : share of the image that is to be covered, gaps between particles included; it
         decides in place of ``perlin_noise_threshold`` and the numbers of particles.
-    reach : see `reach_of`; with ``coverage``, particles begin no further from the image than this
-        asks for. None: than an outline's extent, as without ``coverage``.
+    reach : of the particles, see `reach_of`. With ``coverage`` particles lie up to twice as far
+        (and the grid's jitter twice) beyond the image's edge, so that they reach into it as they
+        do into its middle. Without, as published, as far as a turned outline's whole image is wide.
     arrangement : the options that ``find_positions`` takes.
 
     Returns
@@ -59,19 +60,19 @@ def simulate_label_map(
     """
     rng = random_generator(seed, index)
     height, width = image_shape
-    # Published: an outline's largest extent, and a pixel on either side for rounding, so that
-    # particles beyond the image's edge reach into it as they do into its middle.
-    published = extent = (
-        math.ceil(math.hypot(*(largest_scale * side for side in outline_shape))) + 2
-    )
+    outline_extent = math.ceil(math.hypot(*(largest_scale * side for side in outline_shape))) + 2
+    extent = outline_extent
     if coverage is not None and reach is not None:
-        # A particle's own, often half as much, will do. The cells of the noise stay as large.
-        extent = min(2 * reach + 2, published)
-    canvas_shape = _canvas_shape(image_shape, extent)
-    share = math.prod(canvas_shape) / math.prod(_canvas_shape(image_shape, published))
-    noise = gradient_noise(rng, *canvas_shape, perlin_noise_frequency * math.sqrt(share))
+        jitter = math.ceil(arrangement["grid_noise_factor"] * max(outline_shape))
+        extent = min(2 * (reach + jitter) + 2, outline_extent)
+    canvas_shape = (height + 3 * extent, width + 3 * extent)
+    # Over the same canvas always: the noise is as high, and turns particles as much.
+    noise = gradient_noise(
+        rng, height + 3 * outline_extent, width + 3 * outline_extent, perlin_noise_frequency
+    )
+    start = (3 * outline_extent - 2 * extent) // 2
+    noise = noise[start : start + height + 2 * extent, start : start + width + 2 * extent]
     half = extent // 2
-    noise = noise[half : half + height + 2 * extent, half : half + width + 2 * extent]
     if coverage is not None:
         # All positions, to choose from; where they are random, so many that they suffice.
         enough = 8 * noise.size // max(_mean_area(library), 1)
@@ -107,11 +108,6 @@ def simulate_label_map(
     return labels
 
 
-def _canvas_shape(image_shape: tuple[int, int], extent: int) -> tuple[int, int]:
-    height, width = image_shape
-    return height + 3 * extent, width + 3 * extent
-
-
 def _cover(place, order: np.ndarray, preference: np.ndarray, coverage: float):
     """Return ``place(chosen)`` for as many of the preferred positions as cover the share wanted,
     and whether all together suffice for that.
@@ -119,8 +115,9 @@ def _cover(place, order: np.ndarray, preference: np.ndarray, coverage: float):
     ``order`` are the indices of all positions in the order in which they are placed.
 
     What a number of positions covers grows with it almost in proportion, so a few false positions
-    find it (regula falsi; halving the excess of an end that stays, the Illinois way) after a first
-    one that mostly covers a little too much. The nearest of all tried is returned.
+    find it (regula falsi; halving the excess of an end that stays, the Illinois way). The first is
+    the share of all positions that is to be covered, doubled until it covers too much. The nearest
+    of all tried is returned.
     """
     ranks = np.argsort(np.argsort(-preference))[order]  # 0: the most preferred
     numbers, excesses = [0, len(ranks)], [-coverage, None]

@@ -52,8 +52,8 @@ def begin_run(
     ``sheets_dir`` holds a folder of preview sheets for each run, which go with a copy.
 
     ``options`` (JSON values) are all that decides the result; they are saved as ``options.json``
-    with the versions of this program and of the libraries, and, as they are where the run begins,
-    DETERMINISTIC and what the precision "auto" is, which decide nothing.
+    with the versions of this program and of the libraries, and the precision that "auto" is and
+    DETERMINISTIC, both where the run begins: these decide nothing.
     """
     models_dir = Path(models_dir)
     versions = {PROGRAM: VERSION, **devices.versions()}

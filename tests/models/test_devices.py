@@ -22,6 +22,7 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(devices, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(backend, "xla_for_steps", "auto")
+    monkeypatch.setattr(devices, "is_deterministic", False)
     monkeypatch.setattr(devices, "available_cores", lambda: 8)
     if TENSORFLOW:
         config = backend.tf.config

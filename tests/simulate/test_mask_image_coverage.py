@@ -110,7 +110,7 @@ def test_much_can_be_covered_where_particles_must_hardly_overlap(grid_type, cove
 
 
 def test_what_cannot_reach_the_image_makes_no_difference(monkeypatch):
-    """Of outlines with much background around, as many positions beyond the edge are not tried."""
+    """Positions so far beyond the edge that only an outline's empty margin would reach in."""
     canvases = []
     place = mask_image.place_particles
 
@@ -120,7 +120,7 @@ def test_what_cannot_reach_the_image_makes_no_difference(monkeypatch):
 
     monkeypatch.setattr(mask_image, "place_particles", place_particles)
     large = {"outline_shape": (64, 64), "grid_spacing_factor": 0.1, "coverage": 0.4}
-    numbers, areas, rims, cells = [], [], [], []
+    numbers, areas, rims, edges = [], [], [], []
     for reach in (None, reach_of([[square(16)]])):
         maps = [label_map_of_a_third(i, "HEXAGONAL", True, reach=reach, **large) for i in range(60)]
         numbers.append([labels.max() for labels in maps])
@@ -128,10 +128,10 @@ def test_what_cannot_reach_the_image_makes_no_difference(monkeypatch):
         rim = np.ones(maps[0].shape, bool)
         rim[8:-8, 8:-8] = False
         rims.append([(labels[rim] > 0).mean() for labels in maps])
-        cells.append([(np.diff(labels > 0, axis=0) != 0).mean() for labels in maps])
+        edges.append([(np.diff(labels > 0, axis=0) != 0).mean() for labels in maps])
     assert canvases[0] == (96 + 3 * 93, 128 + 3 * 93)
-    assert canvases[-1] == (96 + 3 * 18, 128 + 3 * 18)
-    for both in (numbers, areas, rims, cells):
+    assert canvases[-1] == (96 + 3 * 26, 128 + 3 * 26)
+    for both in (numbers, areas, rims, edges):
         assert ks_2samp(*both).pvalue > 0.01
 
 

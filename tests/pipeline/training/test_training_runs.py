@@ -351,7 +351,7 @@ def test_what_auto_is_where_a_run_begins_is_noted_and_decides_nothing(tmp_path, 
     assert begin_run(tmp_path / "float32", {"precision": "auto"})[0] == run
 
 
-def test_whether_kernels_were_deterministic_is_noted_and_decides_nothing(tmp_path, monkeypatch):
+def test_the_option_deterministic_is_noted_and_decides_nothing(tmp_path, monkeypatch):
     runs = []
     for deterministic in (True, False):
         monkeypatch.setattr(training_runs.devices, "is_deterministic", deterministic)
