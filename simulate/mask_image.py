@@ -60,6 +60,7 @@ def simulate_label_map(
     """
     rng = random_generator(seed, index)
     height, width = image_shape
+    # Of an outline that is turned, and a pixel on either side for rounding.
     outline_extent = math.ceil(math.hypot(*(largest_scale * side for side in outline_shape))) + 2
     extent = outline_extent
     if coverage is not None and reach is not None:

@@ -131,16 +131,12 @@ def prepare_particle(outline: np.ndarray, scale: float, angle: float) -> Particl
 
 def reach_of(library: list[list[Particle]]) -> int:
     """Return how far the particles of a library reach from their centres, at most, in pixels."""
-    particles = [particle for group in library for particle in group]
-    first = min((min(particle.top, particle.left) for particle in particles), default=0)
-    last = max(
-        (
-            max(particle.top + particle.core.shape[0], particle.left + particle.core.shape[1])
-            for particle in particles
-        ),
-        default=0,
+    edges = (
+        (-top, -left, top + core.shape[0], left + core.shape[1])
+        for group in library
+        for core, _, top, left, _ in group
     )
-    return max(-first, last)
+    return max(map(max, edges), default=0)
 
 
 def typical_core_diameter(outlines: list[np.ndarray], scale: float) -> float:
