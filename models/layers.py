@@ -33,8 +33,10 @@ class Conv2D(keras.layers.Conv2D):
             return block_convolutions.convolution_in_blocks(inputs, *_kernel_and_bias(self))
         if not convolutions.is_faster_here(self, inputs.shape[-1]):
             return super().call(inputs)
-        y = convolutions.convolution(inputs, *_kernel_and_bias(self), self.strides[0], self.padding)
-        return self.activation(y)
+        how = self.strides[0], self.padding
+        if self.activation is keras.activations.relu:
+            return convolutions.convolution(inputs, *_kernel_and_bias(self), *how, relu=True)
+        return self.activation(convolutions.convolution(inputs, *_kernel_and_bias(self), *how))
 
 
 @register

@@ -33,18 +33,21 @@ def is_faster_here(layer, channels):
     if BACKEND == "torch":
         return True
     large = min(channels, layer.filters) >= CHANNELS_FOR_PRODUCTS and max(layer.kernel_size) > 1
-    return large and layer.strides == (1, 1) and not backend.has_gpu()
+    plain = layer.strides == (1, 1) and layer.compute_dtype == "float32"
+    return large and plain and not backend.has_gpu()
 
 
-def convolution(x, kernel, bias, stride, padding):
+def convolution(x, kernel, bias, stride, padding, relu=False):
     """2-D convolution of (b, h, w, in) with a (kh, kw, in, out) kernel; padding same or valid.
 
-    For layers that ``is_faster_here`` allows.
+    For layers that ``is_faster_here`` allows. With ``relu`` max(y, 0), which costs nothing where
+    torch runs a network on a CPU without training it.
     """
     if BACKEND == "torch":
-        return _torch_convolution(x, kernel, bias, stride, padding)
+        return _torch_convolution(x, kernel, bias, stride, padding, relu)
     y = _tf_convolution(x, kernel, padding)
-    return y if bias is None else y + bias
+    y = y if bias is None else y + bias
+    return tf.nn.relu(y) if relu else y
 
 
 def resize_convolution(x, kernel, bias, edge):
@@ -120,7 +123,7 @@ def _torch_kernel(kernel, on_gpu):
     return kernel.permute(3, 2, 0, 1).contiguous(memory_format=memory_format)
 
 
-def _torch_convolution(x, kernel, bias, stride, padding):
+def _torch_convolution(x, kernel, bias, stride, padding, relu):
     x = x.permute(0, 3, 1, 2)
     amount = (0, 0)
     if padding == "same":
@@ -131,11 +134,14 @@ def _torch_convolution(x, kernel, bias, stride, padding):
         else:
             x = functional.pad(x, (left, right, top, bottom))
     kernel = _torch_kernel(kernel, x.is_cuda)
-    if x.is_cuda or not torch.is_grad_enabled():
-        y = functional.conv2d(x, kernel, bias, stride, amount)
-    else:
+    if torch.is_grad_enabled() and not x.is_cuda:
         y = _TorchConvolution.apply(x, kernel, bias, stride, amount)
-    return y.permute(0, 2, 3, 1)
+    elif relu and not x.is_cuda and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+        how = amount, (stride, stride), (1, 1), 1, "relu", [], ""
+        return torch.ops.mkldnn._convolution_pointwise(x, kernel, bias, *how).permute(0, 2, 3, 1)
+    else:
+        y = functional.conv2d(x, kernel, bias, stride, amount)
+    return (y.relu() if relu else y).permute(0, 2, 3, 1)
 
 
 def _torch_kernel_gradient(x, upstream, kernel, stride, padding):

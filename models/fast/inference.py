@@ -57,38 +57,47 @@ def fold_batch_normalization(network):
     """Return a network that gives, in inference mode only, what ``network`` gives.
 
     A batch normalisation becomes part of the convolution before it, or one multiplication and
-    addition. A ReLU overwrites what a convolution or sum gives to nothing else. All other layers
-    are those of ``network``: train neither after that.
+    addition. A ReLU becomes the activation of the convolution before it, or overwrites a sum that
+    nothing else takes. All other layers are those of ``network``: train neither after that.
     """
     nodes = list(nodes_in_order(network))
     uses = Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
     takers = {id(tensor): node for node in nodes for tensor in node.input_tensors}
     tensors = {id(network.input): keras.Input(network.input_shape[1:])}
-    fresh = set()  # what was computed for one taker only: it may be overwritten
+    fresh = set()  # sums for one taker only: they may be overwritten
     folded = set()
+
+    def next_if(is_kind, node):
+        """Return the only node that takes what ``node`` gives, if its layer is of a kind."""
+        (output,) = node.outputs
+        taker = takers.get(id(output)) if uses[id(output)] == 1 else None
+        return taker if taker and is_kind(taker.operation) else None
+
     for number, node in enumerate(nodes):
         if node in folded:
             continue
         # Keras's own names might be those of layers that were loaded from a file.
         name = f"prepared_{number}"
-        layer, (output,) = node.operation, node.outputs
+        layer, last, weights = node.operation, node, None
         arguments, options = node.arguments.fill_in(tensors)
-        taker = takers.get(id(output)) if uses[id(output)] == 1 else None
-        if _is_plain_convolution(layer) and taker and _is_batch_normalization(taker.operation):
-            layer, weights = _folded_convolution(name, layer, taker.operation)
-            folded.add(taker)
-            (output,) = taker.outputs
+        if _is_plain_convolution(layer):
+            norm = next_if(_is_batch_normalization, node)
+            last = norm or node
+            relu = next_if(_is_relu, last)
+            if norm or relu:
+                layer, weights = _folded_convolution(name, layer, norm and norm.operation, relu)
+            last = relu or last
+            folded |= {norm, relu}
         elif _is_batch_normalization(layer):
             weights = _constants_of(layer)
             layer, options = ScaleAndShift(name=name, dtype=layer.dtype_policy), {}
-        else:
-            weights = None
-            if _is_relu(layer) and id(node.input_tensors[0]) in fresh:
-                layer = OverwritingReLU(name=name, dtype=layer.dtype_policy)
+        elif _is_relu(layer) and id(node.input_tensors[0]) in fresh:
+            layer = OverwritingReLU(name=name, dtype=layer.dtype_policy)
+        (output,) = last.outputs
         tensors[id(output)] = layer(*arguments, **options)
         if weights:
             layer.set_weights(weights)
-        if uses[id(output)] == 1 and isinstance(layer, (layers.Conv2D, layers.Sum)):
+        if uses[id(output)] == 1 and isinstance(layer, layers.Sum):
             fresh.add(id(output))
     return keras.Model(tensors[id(network.input)], tensors[id(network.output)])
 
@@ -102,20 +111,24 @@ def _constants_of(layer):
     return [scale, shift - number(layer.moving_mean) * scale]
 
 
-def _folded_convolution(name, convolution, normalization):
-    """Return a layer that does both, and its kernel and bias."""
-    scale, shift = _constants_of(normalization)
+def _folded_convolution(name, convolution, normalization, relu):
+    """Return a layer that does what follows a convolution, if not None, too; and its weights."""
     kernel, *bias = (keras.ops.convert_to_numpy(weight) for weight in convolution.weights)
+    bias = sum(bias) + np.zeros(convolution.filters, np.float32)
+    if normalization:
+        scale, shift = _constants_of(normalization)
+        kernel, bias = kernel * scale, bias * scale + shift
     layer = layers.Conv2D(
         convolution.filters,
         convolution.kernel_size,
         strides=convolution.strides,
         padding=convolution.padding,
         data_format=convolution.data_format,
+        activation="relu" if relu else None,
         name=name,
         dtype=convolution.dtype_policy,
     )
-    return layer, [kernel * scale, sum(bias) * scale + shift]
+    return layer, [kernel, bias]
 
 
 def _is_plain_convolution(layer):

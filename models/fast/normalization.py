@@ -6,20 +6,20 @@ over the memory twice as often. Second derivatives are not theirs to give. All i
 derivatives); Ulyanov et al., arXiv 1607.08022.
 """
 
+import math
+from functools import partial
+
 from keras import ops
 
 from models import backend
 from models.backend import BACKEND, tf, torch
-from models.fast import triton_normalization
+from models.fast import folded_normalization, triton_normalization
 
 # Of multiples of so many channels TensorFlow's batch normalisation is fast on a CPU.
-CHANNELS_AT_A_TIME = 16
-# Of multiples of so many, and of so many or more, torch's own is. It adds up numbers one after
-# another, which rounds alike what is constant: not for masks, so not for instance normalisation.
-# (What the UNet sees has noise.)
-CHANNELS_OF_TORCH, MANY_CHANNELS_OF_TORCH = 8, 64
-# With torch on a CPU so many numbers are computed on at once, for the processor's cache to hold.
-NUMBERS_AT_A_TIME = 2**20
+CHANNELS_AT_A_TIME = folded_normalization.CHANNELS_AT_A_TIME
+# On a CPU images of so many numbers take longest to be moved, so that fewer passes are faster; of
+# smaller ones TensorFlow's formulas are, in float32, above all without AVX-512.
+LARGE = 2**19
 
 
 def _by_triton(x):
@@ -38,29 +38,26 @@ def batch_normalization(x, gamma, beta, epsilon):
             x.reshape(1, -1, channels), gamma, beta, epsilon
         )
         return y.view(x.shape), mean[0], inverse_deviation[0] ** -2 - epsilon
-    is_slow = channels < MANY_CHANNELS_OF_TORCH and channels % CHANNELS_OF_TORCH != 0
-    if BACKEND == "torch" and is_slow and not x.is_cuda:
-        return _TorchBatchNormalization.apply(x.float(), gamma, beta, epsilon)
+    folded = 1 if backend.has_gpu() else folded_normalization.pixels_in_one(x.shape)
+    if folded > 1 and (BACKEND == "torch" or _is_half(x) or _is_large(x)):
+        return folded_normalization.normalise(x, gamma, beta, epsilon, folded)
     if BACKEND == "torch":
-        y, mean, inverse_deviation = _torch_batch_norm(x, gamma, beta, epsilon)
-        return y, mean.detach(), inverse_deviation.detach() ** -2 - epsilon
+        y, mean, inverse_deviation = torch.native_batch_norm(
+            x.permute(0, 3, 1, 2), gamma, beta, None, None, True, 0.0, epsilon
+        )
+        mean, variance = mean.detach(), inverse_deviation.detach() ** -2 - epsilon
+        return y.permute(0, 2, 3, 1), mean, variance
+    shape = tf.shape(x)
     if not backend.has_gpu() and channels % CHANNELS_AT_A_TIME:
-        y, mean, variance = _tf_normalise(tf.cast(x, tf.float32), gamma, beta, epsilon, groups=1)
-        return y, mean[0, 0], variance[0, 0]
+        one = tf.reshape(x, (1, -1, shape[2], channels))
+        y, mean, variance = _tf_normalise_each(one, gamma, beta, epsilon)
+        return tf.reshape(y, shape), mean[0, 0], variance[0, 0]
     y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
         x, gamma, beta, epsilon=epsilon, is_training=True
     )
-    count = tf.cast(tf.size(x) // tf.shape(x)[-1], tf.float32)
+    count = tf.cast(tf.size(x) // channels, tf.float32)
     biased = variance * (count - 1.0) / count
     return y, tf.stop_gradient(mean), tf.stop_gradient(biased)
-
-
-def _torch_batch_norm(x, gamma, beta, epsilon):
-    """PyTorch's own of (b, h, w, c): y, the means and the inverse standard deviations."""
-    y, mean, inverse_deviation = torch.native_batch_norm(
-        x.permute(0, 3, 1, 2), gamma, beta, None, None, True, 0.0, epsilon
-    )
-    return y.permute(0, 2, 3, 1), mean, inverse_deviation
 
 
 def update_moving_average(variable, value, momentum):
@@ -73,22 +70,18 @@ def update_moving_average(variable, value, momentum):
 
 
 def scale_and_shift(x, scale, shift):
-    """Return scale * x + shift of (..., c), scale and shift (c,), in float32."""
-    if BACKEND == "torch":
-        return torch.addcmul(shift, x, scale)
-    x = tf.cast(x, tf.float32)
-    if len(x.shape) != 4 or backend.has_gpu():
-        return x * scale + shift
-    channels = x.shape[-1]
-    if channels % CHANNELS_AT_A_TIME == 0:  # one pass: the mean is 0 and the variance 1
-        zeros = tf.zeros_like(shift)
-        return tf.compat.v1.nn.fused_batch_norm(
-            x, scale, shift, zeros, zeros + 1.0, epsilon=0.0, is_training=False
-        )[0]
-    shape = tf.shape(x)
-    rows = tf.reshape(x, (shape[0] * shape[1], shape[2] * channels))
-    scale, shift = (tf.tile(t, shape[2:3]) for t in (scale, shift))
-    return tf.reshape(rows * scale + shift, shape)
+    """Return scale * x + shift of (..., c), scale and shift (c,), in float32 or the type of x."""
+    if backend.has_gpu() or len(x.shape) != 4:
+        torch_x = BACKEND == "torch"
+        return torch.addcmul(shift, x, scale) if torch_x else tf.cast(x, tf.float32) * scale + shift
+    # One pass over the memory: of a row as one pixel, whose mean is 0 and whose variance is 1.
+    # (The shape is one tensor, so that TensorFlow knows y's to be that of x, and fuses their sum.)
+    shape = x.shape if BACKEND == "torch" else tf.shape(x)
+    rows = ops.reshape(x, (shape[0], shape[1], 1, shape[2] * x.shape[3]))
+    scale, shift = (ops.tile(vector, (shape[2],)) for vector in (scale, shift))
+    zeros = ops.zeros_like(shift)
+    y = folded_normalization.apply(rows, scale, shift, zeros, zeros + 1.0, 0.0)
+    return ops.reshape(y, shape)
 
 
 def instance_normalization(x, gamma, beta, epsilon):
@@ -96,28 +89,39 @@ def instance_normalization(x, gamma, beta, epsilon):
     if _by_triton(x):
         pixels = x.reshape(len(x), -1, x.shape[-1])
         return triton_normalization.normalise(pixels, gamma, beta, epsilon)[0].view(x.shape)
+    if None not in x.shape and _is_half(x) and _is_large(x) and not backend.has_gpu():
+        images = ops.split(x, x.shape[0])
+        row = x.shape[2]  # its sums of many short columns are exact enough for masks
+        one = partial(folded_normalization.normalise, folded=row)
+        return ops.concatenate([one(image, gamma, beta, epsilon)[0] for image in images])
     if BACKEND == "torch":
         return _TorchInstanceNormalization.apply(x, gamma, beta, epsilon)
-    groups = ops.shape(x)[0]
-    y, _, _ = _tf_normalise(tf.cast(x, tf.float32), gamma, beta, epsilon, groups)
-    return tf.cast(y, x.dtype)
+    return _tf_normalise_each(x, gamma, beta, epsilon)[0]
 
 
-def _tf_normalise(x, gamma, beta, epsilon, groups):
-    """Normalise float32 (b, h, w, c) over the pixels of each of ``groups`` parts of the batch.
+def _is_half(x):
+    return ops.dtype(x) != "float32"
 
-    Returns y, and the means and biased variances, (groups, 1, c). Rows of w * c numbers are
-    computed on, because loops over a few channels are slow.
+
+def _is_large(x):
+    return None not in x.shape[1:] and math.prod(x.shape[1:]) >= LARGE
+
+
+def _tf_normalise_each(x, gamma, beta, epsilon):
+    """``instance_normalization`` by formulas in float32; returns means and variances, too.
+
+    These are (b, 1, c). Rows of w * c numbers are computed on, because loops over a few channels
+    are slow.
     """
     shape = ops.shape(x)  # tensors where a size is open
-    width, channels = shape[2:]
-    count = tf.cast(shape[0] * shape[1] * width // groups, tf.float32)
+    batch, height, width, channels = shape
+    count = tf.cast(height * width, tf.float32)
 
     def as_rows(t):
-        return tf.reshape(t, (groups, -1, width * channels))
+        return tf.reshape(tf.cast(t, tf.float32), (batch, height, width * channels))
 
     def mean_of(rows):
-        sums = tf.reshape(tf.reduce_sum(rows, axis=1), (groups, width, channels))
+        sums = tf.reshape(tf.reduce_sum(rows, axis=1), (batch, width, channels))
         return tf.reduce_sum(sums, axis=1, keepdims=True) / count
 
     def along_row(per_channel):
@@ -143,76 +147,15 @@ def _tf_normalise(x, gamma, beta, epsilon, groups):
             along_mean = along_row(scale * to_beta)
             along_deviation = centred * along_row(scale * inverse_deviation * to_gamma)
             to_x = upstream * along_row(scale) - (along_deviation + along_mean)
-            of_channels = [tf.reduce_sum(t, axis=(0, 1)) * count for t in (to_gamma, to_beta)]
-            return tf.reshape(to_x, shape), *of_channels
+            to_x = tf.cast(tf.reshape(to_x, shape), x.dtype)
+            return to_x, *(tf.reduce_sum(t, axis=(0, 1)) * count for t in (to_gamma, to_beta))
 
-        return tf.reshape(y, shape), gradient
+        return tf.cast(tf.reshape(y, shape), x.dtype), gradient
 
     return scale_and_shift(x, gamma, beta), mean, variance
 
 
 if BACKEND == "torch":
-
-    def _sums(function, rows, channels):
-        """Return the sums of function(part) over parts of rows (r, w * c), by channel: (c,)."""
-        sums = sum(function(part).sum(0) for part in _parts(rows))
-        return sums.view(-1, channels).sum(0)
-
-    def _parts(rows):
-        at_a_time = max(NUMBERS_AT_A_TIME // rows.shape[1], 1)
-        return [slice(row, row + at_a_time) for row in range(0, len(rows), at_a_time)]
-
-    class _TorchBatchNormalization(torch.autograd.Function):
-        """``batch_normalization`` of float32 (b, h, w, c), for a CPU.
-
-        Rows of w * c numbers are computed on, because loops over a few channels are slow.
-        """
-
-        @staticmethod
-        def forward(context, x, gamma, beta, epsilon):
-            x = x.contiguous()
-            width, channels = x.shape[2:]
-            rows = x.view(-1, width * channels)
-            count = len(rows) * width
-            mean = _sums(lambda part: rows[part], rows, channels) / count
-            means = mean.repeat(width)
-            squares = _sums(lambda part: (rows[part] - means).square_(), rows, channels)
-            variance = squares / count
-            inverse_deviation = torch.rsqrt(variance + epsilon)
-            scale = inverse_deviation * gamma
-            scales, shifts = (t.repeat(width) for t in (scale, beta - mean * scale))
-            y = torch.empty_like(rows)
-            for part in _parts(rows):
-                torch.addcmul(shifts, rows[part], scales, out=y[part])
-            context.save_for_backward(x, mean, inverse_deviation, gamma)
-            context.mark_non_differentiable(mean, variance)
-            return y.view(x.shape), mean, variance
-
-        @staticmethod
-        @torch.autograd.function.once_differentiable
-        def backward(context, upstream, _of_mean, _of_variance):
-            x, mean, inverse_deviation, gamma = context.saved_tensors
-            width, channels = x.shape[2:]
-            rows = x.view(-1, width * channels)
-            count = len(rows) * width
-            upstream = upstream.contiguous().view(rows.shape)
-            means = mean.repeat(width)
-
-            def products(part):
-                return (rows[part] - means).mul_(upstream[part])
-
-            of_beta = _sums(lambda part: upstream[part], rows, channels)
-            of_gamma = _sums(products, rows, channels) * inverse_deviation
-            # The gradient of x is linear in its own gradient and in x.
-            scale = inverse_deviation * gamma
-            slope = -scale * inverse_deviation * of_gamma / count
-            shift = -scale * of_beta / count - slope * mean
-            scales, slopes, shifts = (t.repeat(width) for t in (scale, slope, shift))
-            of_x = torch.empty_like(rows)
-            for part in _parts(rows):
-                torch.addcmul(shifts, upstream[part], scales, out=of_x[part])
-                of_x[part].addcmul_(rows[part], slopes)
-            return of_x.view(x.shape), of_gamma, of_beta, None
 
     class _TorchInstanceNormalization(torch.autograd.Function):
         """``instance_normalization`` of (b, h, w, c), float32 or half of it.

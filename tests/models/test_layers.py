@@ -229,16 +229,15 @@ def test_resize_convolution(filters, kernel_size, edge):
 
 
 @for_both
-@pytest.mark.parametrize("at_a_time", [50, 10_000])
-@pytest.mark.parametrize("channels", [3, 16, 65])
+@pytest.mark.parametrize("size", [(9, 7), (12, 16)])
+@pytest.mark.parametrize("channels", [3, 8, 16, 65])
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("scale", [False, True])
-def test_batch_normalization(training, scale, channels, at_a_time, monkeypatch):
-    monkeypatch.setattr(normalization, "NUMBERS_AT_A_TIME", at_a_time)
+def test_batch_normalization(training, scale, channels, size):
     assert_same(
         layers.BatchNormalization(scale=scale),
         keras.layers.BatchNormalization(scale=scale),
-        image(channels) * 3 + 1,
+        image(channels, size) * 3 + 1,
         training,
     )
 
@@ -280,7 +279,9 @@ def test_instance_normalization_of_images_that_are_constant_nearly_everywhere(ch
 
 
 @for_both
-def test_instance_normalization_of_half_precision():
+@pytest.mark.parametrize("large", [2**19, 1])
+def test_instance_normalization_of_half_precision(large, monkeypatch):
+    monkeypatch.setattr(normalization, "LARGE", large)
     x = image(size=(24, 20)) * 3 + 1
     weights = backend.to_device((weighting(x.shape),))[0]
     results = []

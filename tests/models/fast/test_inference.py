@@ -64,11 +64,16 @@ def test_what_does_more_than_convolve_is_not_folded():
     np.testing.assert_allclose(lean_networks.predict(folded, latent), expected, rtol=0, atol=2e-5)
 
 
-def test_no_normalisation_and_no_extra_relu_is_left_behind_the_unets_convolutions():
+def test_no_normalisation_and_no_relu_is_left_behind_the_unets_convolutions():
     network = fast_inference.fold_batch_normalization(build_multires_unet(4))
     kinds = [type(layer) for layer in network.layers]
     assert not any(issubclass(kind, keras.layers.BatchNormalization) for kind in kinds)
-    assert keras.layers.ReLU not in kinds and fast_inference.OverwritingReLU in kinds
+    relu = keras.activations.relu
+    convolutions = [layer for layer in network.layers if isinstance(layer, layers.Conv2D)]
+    # Three of each of the 9 blocks, and one of each of the 10 steps of the ResPaths.
+    assert sum(layer.activation is relu for layer in convolutions) == 37
+    assert keras.layers.ReLU not in kinds and keras.layers.Activation in kinds  # the sigmoid
+    assert kinds.count(fast_inference.OverwritingReLU) == 19  # behind sums
     # One behind the concatenation and one behind the sum of each of the 9 blocks, and one behind
     # each of the 10 sums of the ResPaths.
     assert kinds.count(fast_inference.ScaleAndShift) == 28
