@@ -81,9 +81,9 @@ RESUME = True
 # takes long to write).
 CHECKPOINT_MINUTES = 10
 # "mixed_bfloat16" takes 40 to 65 % of the memory on GPUs since 2020, and half of the time of the
-# CycleGAN there; and 55 to 75 % of the time of large tiles on CPUs that multiply it (AMD's since
-# Zen 4, Intel's Xeons since 2023 and a few before); on other CPUs it takes 4 to more than 20 times
-# as long.
+# CycleGAN there; and half to three quarters of the time of large tiles on CPUs that multiply it
+# (AMD's since Zen 4, Intel's Xeons since 2023 and a few before); on other CPUs it takes 4 to more
+# than 20 times as long.
 # "auto": mixed_bfloat16 on such CPUs (on Linux, which tells them), float32 otherwise, GPUs too.
 # (With "float32" GPUs since 2020 round the inputs of convolutions to 10 bits, their TF32 format.)
 PRECISION = preset(published="float32", quick="auto")

@@ -14,9 +14,9 @@ from models.backend import BACKEND, tf, torch
 
 functional = torch and torch.nn.functional
 
-# On CPUs the libraries compute the gradient of a kernel at a fifth to two thirds of the rate of
-# the convolution itself; matrix products are faster from so many channels on. With TensorFlow from
-# fewer already, but then they hold large images longer, 0.6 GB of them in a step of the UNet.
+# On CPUs the libraries compute the gradient of a kernel at a fifth to two thirds of the rate of the
+# convolution itself, in float32; matrix products are faster from so many channels on. With
+# TensorFlow from fewer already, but then they hold large images longer, 0.6 GB in the UNet's step.
 CHANNELS_FOR_PRODUCTS = 32 if BACKEND == "torch" else 64
 # With torch from so many multiplications on: of fewer the calls take longer than the work.
 LEAST_WORK_FOR_PRODUCTS = 2**25
@@ -136,12 +136,22 @@ def _torch_convolution(x, kernel, bias, stride, padding, relu):
     kernel = _torch_kernel(kernel, x.is_cuda)
     if torch.is_grad_enabled() and not x.is_cuda:
         y = _TorchConvolution.apply(x, kernel, bias, stride, amount)
-    elif relu and not x.is_cuda and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+    elif relu and _has_fused_relu(x):
         how = amount, (stride, stride), (1, 1), 1, "relu", [], ""
         return torch.ops.mkldnn._convolution_pointwise(x, kernel, bias, *how).permute(0, 2, 3, 1)
     else:
         y = functional.conv2d(x, kernel, bias, stride, amount)
     return (y.relu() if relu else y).permute(0, 2, 3, 1)
+
+
+def _has_fused_relu(x):
+    """Return whether PyTorch convolves x and takes the positive part in one pass here."""
+    if torch.is_grad_enabled() or x.device.type != "cpu":
+        return False
+    if not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):  # it has no public name
+        return False
+    by_half = x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return x.dtype == torch.float32 or by_half
 
 
 def _torch_kernel_gradient(x, upstream, kernel, stride, padding):

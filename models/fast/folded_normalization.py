@@ -1,13 +1,18 @@
 """Batch normalisation on a CPU by the libraries' own kernels, for any number of channels.
 
 Those kernels are fast for multiples of 16 channels, and many times slower for others, as the
-MultiRes UNet has. So here some pixels, one after another in memory, are folded into one that has as
-many times the channels. What the kernel then says of each part of a channel is put together: the
-mean of a channel is that of its parts' means, its variance that of their variances and of how far
-their means lie apart (Chan et al., 1979). Besides, the kernels add up numbers one after another in
-float32, of which fewer are in a part.
+MultiRes UNet has. So here a number of pixels, one after another in memory, are folded into one. It
+has as many parts of each channel as pixels were folded, and the kernel takes each part for a
+channel of its own. What it finds is put together: the mean of a channel is that of its parts'
+means, its variance that of their variances and of how far their means lie apart (Chan et al.,
+1979).
 
-Image tensors are (batch, height, width, channels), float32 or half of it; all else is float32.
+The kernels add up numbers one after another in float32. So the statistics of a channel that hardly
+varies are less exact than by sums of sums, though more so than without folding; what the UNet sees
+has noise.
+
+Image tensors are (batch, height, width, channels), float32, bfloat16 or float16; all else is
+float32.
 """
 
 import math
@@ -17,7 +22,8 @@ from keras import ops
 from models.backend import BACKEND, tf, torch
 
 CHANNELS_AT_A_TIME = 16
-# More pixels are folded into one until it has so many. Torch's kernel is fast for any number above.
+# Pixels are folded into one until it has so many channels. Torch's kernel is fast for any number
+# above.
 FEW_CHANNELS = 64
 
 
@@ -38,7 +44,8 @@ def normalise(x, gamma, beta, epsilon, folded):
     """Normalise x (b, h, w, c) over all but the channels, then scale and shift it.
 
     ``folded`` pixels are taken for one; it divides h * w. Returns y, of the type of x, and the
-    means and biased variances (c,), which have no gradients. Second derivatives are not given.
+    means and biased variances (c,), which have no gradients. Do not ask for second derivatives:
+    torch raises an error, TensorFlow's are wrong.
     """
     if BACKEND == "torch":
         return _TorchNormalise.apply(x, gamma, beta, epsilon, folded)
@@ -107,10 +114,14 @@ def _backward(upstream, x, gamma, mean, variance, epsilon, folded):
 
 
 def _statistics(x, epsilon):
-    """Return the means and biased variances of x (b, h, w, c), each (c,)."""
+    """Return the means and biased variances of x (b, h, w, c), each (c,).
+
+    The kernels normalise x by them, too, which is not used: no other gives both so fast.
+    """
     channels = x.shape[-1:]
     if BACKEND == "torch":
-        ones, zeros = torch.ones(channels), torch.zeros(channels)
+        ones = x.new_ones(channels, dtype=torch.float32)
+        zeros = torch.zeros_like(ones)
         _, mean, inverse_deviation = torch.native_batch_norm(
             x.permute(0, 3, 1, 2), ones, zeros, None, None, True, 0.0, epsilon
         )

@@ -112,7 +112,10 @@ def _constants_of(layer):
 
 
 def _folded_convolution(name, convolution, normalization, relu):
-    """Return a layer that does what follows a convolution, if not None, too; and its weights."""
+    """Return a convolution that does the normalisation and the ReLU behind it too; and its weights.
+
+    Either may be None.
+    """
     kernel, *bias = (keras.ops.convert_to_numpy(weight) for weight in convolution.weights)
     bias = sum(bias) + np.zeros(convolution.filters, np.float32)
     if normalization:

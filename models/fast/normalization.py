@@ -1,7 +1,7 @@
 """Batch and instance normalisation for each backend, behind the layers of ``layers.py``.
 
 Each comes with its own first derivative: what automatic differentiation makes of the formulas goes
-over the memory twice as often. Second derivatives are not theirs to give. All image tensors are
+over the memory twice as often. Second derivatives must not be asked for. All image tensors are
 (batch, height, width, channels). Sources: Ioffe and Szegedy, arXiv 1502.03167 (section 3, with the
 derivatives); Ulyanov et al., arXiv 1607.08022.
 """
@@ -17,8 +17,8 @@ from models.fast import folded_normalization, triton_normalization
 
 # Of multiples of so many channels TensorFlow's batch normalisation is fast on a CPU.
 CHANNELS_AT_A_TIME = folded_normalization.CHANNELS_AT_A_TIME
-# On a CPU images of so many numbers take longest to be moved, so that fewer passes are faster; of
-# smaller ones TensorFlow's formulas are, in float32, above all without AVX-512.
+# For images of so many numbers a CPU's memory is the limit, and fewer passes over it are faster.
+# For smaller ones, in float32, TensorFlow's formulas are, above all without AVX-512.
 LARGE = 2**19
 
 
@@ -70,7 +70,10 @@ def update_moving_average(variable, value, momentum):
 
 
 def scale_and_shift(x, scale, shift):
-    """Return scale * x + shift of (..., c), scale and shift (c,), in float32 or the type of x."""
+    """Return scale * x + shift of (..., c), scale and shift (c,).
+
+    Of the type of x for images on a CPU, else float32.
+    """
     if backend.has_gpu() or len(x.shape) != 4:
         torch_x = BACKEND == "torch"
         return torch.addcmul(shift, x, scale) if torch_x else tf.cast(x, tf.float32) * scale + shift

@@ -76,13 +76,30 @@ def image(channels=3, size=(12, 10)):
         {"kernel_size": 4, "strides": 2},
         {"kernel_size": 1, "padding": "same"},
         {"kernel_size": 7},
+        {"kernel_size": 3, "padding": "same", "activation": "relu"},
+        {"kernel_size": 4, "strides": 2, "activation": "relu", "use_bias": False},
+        {"kernel_size": 4, "strides": 3, "padding": "same", "activation": "relu"},
     ],
     ids=str,
 )
 def test_convolution(options, size, channels):
-    assert_same(
-        layers.Conv2D(4, **options), keras.layers.Conv2D(4, **options), image(channels, size)
-    )
+    own, plain = layers.Conv2D(4, **options), keras.layers.Conv2D(4, **options)
+    x = image(channels, size)
+    assert_same(own, plain, x)
+    with backend.without_gradients():
+        results = [
+            ops.convert_to_numpy(layer(backend.to_device((x,))[0])) for layer in (own, plain)
+        ]
+    np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "faster"), [("float32", True), ("mixed_bfloat16", False)])
+def test_kernels_gradients_are_products_in_float32_only(precision, faster):
+    """In half precision the libraries' own are faster. (With torch it is decided later.)"""
+    channels = convolutions.CHANNELS_FOR_PRODUCTS
+    layer = layers.Conv2D(channels, 3, padding="same", dtype=precision)
+    with backend.on_cpu():
+        assert convolutions.is_faster_here(layer, channels) == (faster or layers.TORCH)
 
 
 @pytest.mark.parametrize("at_a_time", [8, 40, 10_000])
@@ -229,11 +246,13 @@ def test_resize_convolution(filters, kernel_size, edge):
 
 
 @for_both
+@pytest.mark.parametrize("large", [1, 2**19])
 @pytest.mark.parametrize("size", [(9, 7), (12, 16)])
 @pytest.mark.parametrize("channels", [3, 8, 16, 65])
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("scale", [False, True])
-def test_batch_normalization(training, scale, channels, size):
+def test_batch_normalization(training, scale, channels, size, large, monkeypatch):
+    monkeypatch.setattr(normalization, "LARGE", large)
     assert_same(
         layers.BatchNormalization(scale=scale),
         keras.layers.BatchNormalization(scale=scale),

@@ -56,7 +56,7 @@ def test_it_is_what_the_formulas_give(channels, folded):
         np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-4 * np.abs(other).max())
 
 
-def test_in_half_precision_it_is_rounded_once_or_twice_only():
+def test_in_half_precision_only_y_and_the_gradient_of_x_have_few_digits():
     arrays = drawn((2, 16, 32, 5))
     rounded = [np.float32(ops.convert_to_numpy(ops.cast(ops.cast(t, "bfloat16"), "float32")))
                for t in backend.to_device(arrays[:2])]  # fmt: skip
@@ -100,11 +100,12 @@ def test_the_layers_use_it(monkeypatch):
 
     monkeypatch.setattr(folded_normalization, "normalise", count)
     monkeypatch.setattr(normalization, "LARGE", 32 * 16 * 4)
-    for channels in (5, 16):
-        x = backend.to_device((np.ones((2, 32, 16, channels), np.float32),))[0]
-        layers.BatchNormalization()(x, training=True)
-    for channels in (3, 4):
-        x = backend.to_device((np.ones((2, 32, 16, channels), np.float32),))[0]
-        layers.InstanceNormalization()(x)
-        layers.InstanceNormalization(dtype="mixed_bfloat16")(ops.cast(x, "bfloat16"))
+    with backend.on_cpu():
+        for channels in (5, 16):
+            x = backend.to_device((np.ones((2, 32, 16, channels), np.float32),))[0]
+            layers.BatchNormalization()(x, training=True)
+        for channels in (3, 4):
+            x = backend.to_device((np.ones((2, 32, 16, channels), np.float32),))[0]
+            layers.InstanceNormalization()(x)
+            layers.InstanceNormalization(dtype="mixed_bfloat16")(ops.cast(x, "bfloat16"))
     assert seen == [((2, 32, 16, 5), 16), ((1, 32, 16, 4), 16), ((1, 32, 16, 4), 16)]
