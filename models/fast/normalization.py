@@ -75,8 +75,9 @@ def scale_and_shift(x, scale, shift):
     Of the type of x for images on a CPU, else float32.
     """
     if backend.has_gpu() or len(x.shape) != 4:
-        torch_x = BACKEND == "torch"
-        return torch.addcmul(shift, x, scale) if torch_x else tf.cast(x, tf.float32) * scale + shift
+        if BACKEND == "torch":
+            return torch.addcmul(shift, x, scale)
+        return tf.cast(x, tf.float32) * scale + shift
     # One pass over the memory: of a row as one pixel, whose mean is 0 and whose variance is 1.
     # (The shape is one tensor, so that TensorFlow knows y's to be that of x, and fuses their sum.)
     shape = x.shape if BACKEND == "torch" else tf.shape(x)
