@@ -21,7 +21,7 @@ from keras import ops
 
 from models.backend import BACKEND, tf, torch
 
-CHANNELS_AT_A_TIME = 16
+CHANNELS_AT_A_TIME = 16  # the kernels are fast for multiples of it
 # Pixels are folded into one until it has so many channels. Torch's kernel is fast for any number
 # above.
 FEW_CHANNELS = 64
@@ -52,9 +52,11 @@ def normalise(x, gamma, beta, epsilon, folded):
 
     @tf.custom_gradient
     def run(x, gamma, beta):
+        """Return y, the means and the variances, and how to get the gradients."""
         y, mean, variance = _forward(x, gamma, beta, epsilon, folded)
 
         def gradient(upstream, _of_mean, _of_variance):
+            """Return the gradients of x, gamma and beta."""
             return _backward(upstream, x, gamma, mean, variance, epsilon, folded)
 
         return (y, mean, variance), gradient
@@ -83,6 +85,7 @@ def _fold(x, folded):
 
 
 def _forward(x, gamma, beta, epsilon, folded):
+    """Return y, and the means and biased variances (c,)."""
     pixels = _fold(x, folded)
     means, variances = (
         ops.reshape(part, (folded, x.shape[-1])) for part in _statistics(pixels, epsilon)
@@ -158,6 +161,7 @@ if BACKEND == "torch":
 
         @staticmethod
         def forward(context, x, gamma, beta, epsilon, folded):
+            """Return y, the means and the variances."""
             x = x.contiguous()
             y, mean, variance = _forward(x, gamma, beta, epsilon, folded)
             context.save_for_backward(x, gamma, mean, variance)
@@ -168,5 +172,6 @@ if BACKEND == "torch":
         @staticmethod
         @torch.autograd.function.once_differentiable
         def backward(context, upstream, _of_mean, _of_variance):
+            """Return the gradients of x, gamma and beta; the others have none."""
             gradients = _backward(upstream.contiguous(), *context.saved_tensors, *context.how)
             return *gradients, None, None

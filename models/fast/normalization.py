@@ -15,8 +15,6 @@ from models import backend
 from models.backend import BACKEND, tf, torch
 from models.fast import folded_normalization, triton_normalization
 
-# Of multiples of so many channels TensorFlow's batch normalisation is fast on a CPU.
-CHANNELS_AT_A_TIME = folded_normalization.CHANNELS_AT_A_TIME
 # For images of so many numbers a CPU's memory is the limit, and fewer passes over it are faster.
 # For smaller ones, in float32, TensorFlow's formulas are, above all without AVX-512.
 LARGE = 2**19
@@ -48,7 +46,7 @@ def batch_normalization(x, gamma, beta, epsilon):
         mean, variance = mean.detach(), inverse_deviation.detach() ** -2 - epsilon
         return y.permute(0, 2, 3, 1), mean, variance
     shape = tf.shape(x)
-    if not backend.has_gpu() and channels % CHANNELS_AT_A_TIME:
+    if not backend.has_gpu() and channels % folded_normalization.CHANNELS_AT_A_TIME:
         one = tf.reshape(x, (1, -1, shape[2], channels))
         y, mean, variance = _tf_normalise_each(one, gamma, beta, epsilon)
         return tf.reshape(y, shape), mean[0, 0], variance[0, 0]
