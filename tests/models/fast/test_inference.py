@@ -80,6 +80,28 @@ def test_no_normalisation_and_no_relu_is_left_behind_the_unets_convolutions():
     assert kinds.count(fast_inference.ScaleAndShift) == 28
 
 
+@pytest.mark.skipif(layers.TORCH, reason="it is TensorFlow that keeps their work space")
+def test_transposed_convolutions_in_bfloat16_keep_no_work_space():
+    """They become convolutions of single pixels, those alone whose windows do not overlap."""
+    x = image = keras.Input((None, None, 5))
+    kinds = ((2, {}), (2, {"use_bias": False}), (3, {}), (2, {"activation": "tanh"}))
+    for number, (size, options) in enumerate(kinds):
+        policy = "float32" if number == 3 else "mixed_bfloat16"
+        x = layers.Conv2DTranspose(
+            6, size, strides=2, padding="same", dtype=policy, bias_initializer="normal", **options
+        )(x)
+    network = keras.Model(image, x)
+    folded = fast_inference.fold_batch_normalization(network)
+    left = [layer.kernel_size for layer in folded.layers if "Transpose" in type(layer).__name__]
+    assert left == [(3, 3), (2, 2)]
+    image = np.random.default_rng(4).normal(size=(2, 7, 9, 5)).astype(np.float32)
+    expected = lean_networks.predict(network, image)
+    assert expected.shape == (2, 112, 144, 6) and expected.std() > 0.01
+    np.testing.assert_allclose(
+        lean_networks.predict(folded, image), expected, rtol=0, atol=0.05 * expected.std()
+    )
+
+
 def unusual():
     """Return a network with everything that must not be folded as usual."""
     x = image = keras.Input((None, None, 2))
