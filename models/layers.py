@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from models import backend
-from models.fast import block_convolutions, convolutions, kernels, normalization
+from models.fast import block_convolutions, convolutions, kernels, normalization, torch_convolutions
 
 register = keras.saving.register_keras_serializable(package="particles")
 TORCH = backend.BACKEND == "torch"
@@ -47,7 +47,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         plain = self.padding == "same" and self.output_padding is None
         if not TORCH or not plain or {*self.dilation_rate} != {1} or len({*self.strides}) > 1:
             return super().call(inputs)
-        y = convolutions.torch_transposed_convolution(
+        y = torch_convolutions.transposed_convolution(
             inputs, *_kernel_and_bias(self), self.strides[0]
         )
         return self.activation(y)

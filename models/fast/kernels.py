@@ -1,7 +1,7 @@
 """Fast pooling, activation, padding, joining, dropout and noise behind ``layers.py``.
 
 All image tensors are (batch, height, width, channels), for torch permuted views of its
-``channels_last`` format (see ``convolutions.py``).
+``channels_last`` format (see ``torch_convolutions.py``).
 """
 
 import numpy as np

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from models import backend, layers
-from models.fast import block_convolutions, convolutions, kernels, normalization
+from models.fast import block_convolutions, convolutions, kernels, normalization, torch_convolutions
 
 
 def outputs_and_gradients(layer, x, training=False):
@@ -120,9 +120,9 @@ def test_convolution_of_many_channels(options, at_a_time, monkeypatch):
 
     With torch the input's, too, where there are strides.
     """
-    monkeypatch.setattr(convolutions, "LEAST_WORK_FOR_PRODUCTS", 0)
-    monkeypatch.setattr(convolutions, "CHANNELS_FOR_INPUT_PRODUCTS", 32)
-    monkeypatch.setattr(convolutions, "PIXELS_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(torch_convolutions, "LEAST_WORK_FOR_PRODUCTS", 0)
+    monkeypatch.setattr(torch_convolutions, "CHANNELS_FOR_INPUT_PRODUCTS", 32)
+    monkeypatch.setattr(torch_convolutions, "PIXELS_AT_A_TIME", at_a_time)
     channels = convolutions.CHANNELS_FOR_PRODUCTS
     own, plain = (kind(channels, **options) for kind in (layers.Conv2D, keras.layers.Conv2D))
     assert_same(own, plain, image(channels, (9, 8)))
@@ -133,8 +133,8 @@ def test_convolution_of_many_channels(options, at_a_time, monkeypatch):
 @pytest.mark.parametrize("channels", [3, 32])
 def test_second_derivatives(channels, strides, monkeypatch):
     """As the gradient penalty needs them: of the input's gradient, for the kernel and the input."""
-    monkeypatch.setattr(convolutions, "LEAST_WORK_FOR_PRODUCTS", 0)
-    monkeypatch.setattr(convolutions, "CHANNELS_FOR_INPUT_PRODUCTS", 32)
+    monkeypatch.setattr(torch_convolutions, "LEAST_WORK_FOR_PRODUCTS", 0)
+    monkeypatch.setattr(torch_convolutions, "CHANNELS_FOR_INPUT_PRODUCTS", 32)
     x = backend.to_device((image(channels, (9, 8)),))[0]
     weights = np.random.default_rng(2).normal(size=(3, 3, channels, 32)).astype(np.float32)
 
@@ -161,9 +161,9 @@ def test_second_derivatives(channels, strides, monkeypatch):
 @pytest.mark.skipif(backend.BACKEND != "torch", reason="TensorFlow drops what nobody asks for")
 def test_the_gradient_of_a_kernel_is_computed_where_it_is_asked_for(monkeypatch):
     asked = []
-    compute = convolutions._torch_kernel_gradient
+    compute = torch_convolutions._kernel_gradient
     monkeypatch.setattr(
-        convolutions, "_torch_kernel_gradient", lambda *given: asked.append(1) or compute(*given)
+        torch_convolutions, "_kernel_gradient", lambda *given: asked.append(1) or compute(*given)
     )
     x = backend.to_device((image(),))[0]
     layer = layers.Conv2D(4, 3)
