@@ -1,7 +1,8 @@
 """A trained network made ready to be run over many images: less work for the same output.
 
 Batch normalisation in inference mode multiplies and adds constants: after a convolution they go
-into its kernel and bias (Jacob et al., arXiv 1712.05877, section 3.2).
+into its kernel and bias (Jacob et al., arXiv 1712.05877, section 3.2). With TensorFlow transposed
+convolutions become others that hold less memory.
 """
 
 from collections import Counter
@@ -14,7 +15,6 @@ from keras import ops
 from models import backend, layers
 from models.fast import normalization
 from models.fast.lean_networks import nodes_in_order, run_through
-from models.fast.process_memory import keep_few_kernels
 
 
 class ScaleAndShift(keras.layers.Layer):
@@ -44,7 +44,9 @@ class PixelShuffle(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape
-        return batch, height and 2 * height, width and 2 * width, channels // 4
+        height = None if height is None else 2 * height
+        width = None if width is None else 2 * width
+        return batch, height, width, channels // 4
 
 
 class OverwritingReLU(keras.layers.Layer):
@@ -64,7 +66,6 @@ def prepare(network):
     graph of it, at the first call, for all sizes that the input leaves open.
     """
     network = fold_batch_normalization(network)
-    keep_few_kernels()
     run = backend.compile_for_open_sizes(partial(run_through, network), network.input_shape)
     return partial(backend.run_without_gradients, run)
 
@@ -178,6 +179,7 @@ def _is_better_shuffled(layer):
         and layer.activation is keras.activations.linear
         and layer.kernel_size == layer.strides == (2, 2)
         and (layer.padding, layer.output_padding, layer.dilation_rate) == ("same", None, (1, 1))
+        and layer.data_format == "channels_last"
     )
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import os
 
 
 def keep_freed_memory():
@@ -17,12 +16,3 @@ def keep_freed_memory():
         set_option(mmap_max, 0)
         set_option(trim_threshold, -1)
         set_option(top_pad, 2**26)
-
-
-def keep_few_kernels():
-    """Let oneDNN keep the kernels of few sizes of images, if it has not made any yet.
-
-    For each size it makes kernels, and keeps 1,024 with their work space: 25 MB a size in bfloat16.
-    TensorFlow has a cache of its own besides.
-    """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")

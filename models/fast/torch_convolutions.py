@@ -1,4 +1,4 @@
-"""Convolutions of PyTorch, and their gradients, without copies and by what is fastest for each.
+"""PyTorch's convolutions and their gradients, without copies of the images.
 
 Shapes are those of Keras: images (batch, height, width, channels), kernels (height, width, in,
 out); within, PyTorch's (batch, channels, height, width) and (out, in, height, width). Source: Keras

@@ -123,7 +123,8 @@ def test_convolution_of_many_channels(options, at_a_time, monkeypatch):
     monkeypatch.setattr(torch_convolutions, "LEAST_WORK_FOR_PRODUCTS", 0)
     monkeypatch.setattr(torch_convolutions, "CHANNELS_FOR_INPUT_PRODUCTS", 32)
     monkeypatch.setattr(torch_convolutions, "PIXELS_AT_A_TIME", at_a_time)
-    channels = convolutions.CHANNELS_FOR_PRODUCTS
+    here = torch_convolutions if layers.TORCH else convolutions
+    channels = here.CHANNELS_FOR_PRODUCTS
     own, plain = (kind(channels, **options) for kind in (layers.Conv2D, keras.layers.Conv2D))
     assert_same(own, plain, image(channels, (9, 8)))
 

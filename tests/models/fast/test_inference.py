@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from models import layers, wgan_gp
+from models import backend, layers, wgan_gp
 from models.cyclegan_networks import build_generator
 from models.fast import inference as fast_inference
 from models.fast import lean_networks
@@ -81,8 +81,8 @@ def test_no_normalisation_and_no_relu_is_left_behind_the_unets_convolutions():
 
 
 @pytest.mark.skipif(layers.TORCH, reason="it is TensorFlow that keeps their work space")
-def test_transposed_convolutions_in_bfloat16_keep_no_work_space():
-    """They become convolutions of single pixels, those alone whose windows do not overlap."""
+def test_transposed_convolutions_in_bfloat16_become_convolutions_of_single_pixels(monkeypatch):
+    """On a CPU, and those alone whose windows do not overlap."""
     x = image = keras.Input((None, None, 5))
     kinds = ((2, {}), (2, {"use_bias": False}), (3, {}), (2, {"activation": "tanh"}))
     for number, (size, options) in enumerate(kinds):
@@ -91,15 +91,22 @@ def test_transposed_convolutions_in_bfloat16_keep_no_work_space():
             6, size, strides=2, padding="same", dtype=policy, bias_initializer="normal", **options
         )(x)
     network = keras.Model(image, x)
-    folded = fast_inference.fold_batch_normalization(network)
-    left = [layer.kernel_size for layer in folded.layers if "Transpose" in type(layer).__name__]
-    assert left == [(3, 3), (2, 2)]
-    image = np.random.default_rng(4).normal(size=(2, 7, 9, 5)).astype(np.float32)
-    expected = lean_networks.predict(network, image)
-    assert expected.shape == (2, 112, 144, 6) and expected.std() > 0.01
-    np.testing.assert_allclose(
-        lean_networks.predict(folded, image), expected, rtol=0, atol=0.05 * expected.std()
-    )
+
+    def transposed(folded):
+        return [one.kernel_size for one in folded.layers if "Transpose" in type(one).__name__]
+
+    with backend.on_cpu():
+        folded = fast_inference.fold_batch_normalization(network)
+        assert transposed(folded) == [(3, 3), (2, 2)]
+        image = np.random.default_rng(4).normal(size=(2, 7, 9, 5)).astype(np.float32)
+        expected = lean_networks.predict(network, image)
+        assert expected.shape == (2, 112, 144, 6) and expected.std() > 0.01
+        np.testing.assert_allclose(
+            lean_networks.predict(folded, image), expected, rtol=0, atol=0.05 * expected.std()
+        )
+    monkeypatch.setattr(backend, "has_gpu", lambda: True)
+    on_gpu = fast_inference.fold_batch_normalization(network)
+    assert transposed(on_gpu) == transposed(network)
 
 
 def unusual():
