@@ -33,20 +33,21 @@ class ScaleAndShift(keras.layers.Layer):
         return input_shape
 
 
-class PixelShuffle(keras.layers.Layer):
-    """(b, h, w, 4 c) -> (b, 2 h, 2 w, c): the channels of a pixel are those of four. Never saved.
+class ShuffledConv2DTranspose(layers.Conv2DTranspose):
+    """A transposed convolution whose windows of 2 x 2 do not overlap, by one of single pixels.
 
-    Source: Shi et al., arXiv 1609.05158.
+    The channels of each pixel become those of four. For TensorFlow. Never saved. Source: Shi et
+    al., arXiv 1609.05158.
     """
 
-    def call(self, x):
-        return backend.tf.nn.depth_to_space(x, 2)
-
-    def compute_output_shape(self, input_shape):
-        batch, height, width, channels = input_shape
-        height = None if height is None else 2 * height
-        width = None if width is None else 2 * width
-        return batch, height, width, channels // 4
+    def call(self, inputs):
+        """Return (b, 2 h, 2 w, out) of inputs (b, h, w, in)."""
+        kernel = ops.transpose(ops.convert_to_tensor(self.kernel), (3, 0, 1, 2))
+        kernel = ops.reshape(kernel, (1, 1, -1, 4 * self.filters))
+        y = backend.tf.nn.conv2d(inputs, kernel, 1, "VALID")
+        if self.use_bias:
+            y = y + ops.tile(ops.convert_to_tensor(self.bias), 4)
+        return self.activation(backend.tf.nn.depth_to_space(y, 2))
 
 
 class OverwritingReLU(keras.layers.Layer):
@@ -111,10 +112,8 @@ def fold_batch_normalization(network):
             weights = _constants_of(layer)
             layer, options = ScaleAndShift(name=name, dtype=layer.dtype_policy), {}
         elif _is_better_shuffled(layer):
-            (x,), convolution, weights = arguments, *_shuffled_convolution(name, layer)
-            arguments = [convolution(x)]
-            convolution.set_weights(weights)
-            layer, weights = PixelShuffle(name=f"{name}_shuffled", dtype=layer.dtype_policy), None
+            weights = layer.get_weights()
+            layer = ShuffledConv2DTranspose.from_config({**layer.get_config(), "name": name})
         elif _is_relu(layer) and id(node.input_tensors[0]) in fresh:
             layer = OverwritingReLU(name=name, dtype=layer.dtype_policy)
         (output,) = last.outputs
@@ -158,16 +157,6 @@ def _folded_convolution(name, convolution, normalization, relu):
     return layer, [kernel, bias]
 
 
-def _shuffled_convolution(name, transposed):
-    """Return a convolution of single pixels that gives what ``PixelShuffle`` wants; its weights."""
-    kernel, *bias = (keras.ops.convert_to_numpy(weight) for weight in transposed.weights)
-    layer = layers.Conv2D(
-        4 * transposed.filters, 1, use_bias=bool(bias), name=name, dtype=transposed.dtype_policy
-    )
-    kernel = kernel.transpose(3, 0, 1, 2).reshape(1, 1, kernel.shape[3], 4 * transposed.filters)
-    return layer, [kernel, *(np.tile(one, 4) for one in bias)]
-
-
 def _is_better_shuffled(layer):
     # For each size of image TensorFlow keeps the work space of a transposed convolution in
     # bfloat16 on a CPU: 80 MB of the UNet's for one of 1024 x 712.
@@ -176,7 +165,6 @@ def _is_better_shuffled(layer):
     return (
         type(layer) in (keras.layers.Conv2DTranspose, layers.Conv2DTranspose)
         and layer.compute_dtype == "bfloat16"
-        and layer.activation is keras.activations.linear
         and layer.kernel_size == layer.strides == (2, 2)
         and (layer.padding, layer.output_padding, layer.dilation_rate) == ("same", None, (1, 1))
         and layer.data_format == "channels_last"
