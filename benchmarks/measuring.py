@@ -75,13 +75,11 @@ def start_backend(
         sys.modules.setdefault("tensorflow", None)  # as in pipeline/run_step.py
     from models import backend, devices
 
-    devices.set_up_devices(independent_networks=1 if options.threads else independent_networks)
+    devices.set_up_devices(
+        independent_networks=1 if options.threads else independent_networks,
+        use_xla={"auto": "auto", "on": True, "off": False}[getattr(options, "xla", "auto")],
+    )
     backend.keras.config.set_dtype_policy(options.precision)
-
-
-def use_xla(options: argparse.Namespace) -> bool | None:
-    """Return the argument of ``backend.compile_step`` for the option --xla."""
-    return {"auto": None, "on": True, "off": False}[options.xla]
 
 
 # --- Times and memory -------------------------------------------------------------------------

@@ -24,6 +24,5 @@ def let_meta_train(set_attribute: Callable) -> None:
     """
     torch = backend.torch
     set_attribute(torch.Tensor, "is_meta", property(lambda tensor: False))
-    for name in ("_fused_adam_", "_foreach_lerp_"):
-        set_attribute(torch, name, lambda *arguments, **options: None)
+    set_attribute(torch, "_fused_adam_", lambda *arguments, **options: None)
     set_attribute(kernels, "random_generator", lambda device, next_seed: None)

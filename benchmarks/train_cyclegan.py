@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measuring import report_training, start_backend, training_parser, use_xla
+from benchmarks.measuring import report_training, start_backend, training_parser
 
 POOL_SIZE = 50
 LOSSES = {  # as published
@@ -34,7 +34,7 @@ def build_step(options: argparse.Namespace):
     tiles = random.uniform(-1, 1, (2, options.batch, *shape)).astype(np.float32)
     model = cyclegan.build_cyclegan(options.filters, shape, pool_size=POOL_SIZE, **LOSSES)
     model.set_up(2e-4, 0.5)
-    step = backend.compile_step(model.train_step, use_xla(options))
+    step = backend.compile_step(model.train_step)
     images_seen = itertools.count(0, options.batch)
 
     def run():

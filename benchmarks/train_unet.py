@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measuring import report_training, start_backend, training_parser, use_xla
+from benchmarks.measuring import report_training, start_backend, training_parser
 
 parser = training_parser(__doc__)
 parser.set_defaults(batch=5, size=384)
@@ -25,7 +25,7 @@ def build_step(options: argparse.Namespace):
     masks = (images > 0.5).astype(np.float32)
     model = multires_unet.build_unet(options.filters, particle_weight=2.0, seed=0)
     model.set_up(1e-3)
-    step = backend.compile_step(model.train_step, use_xla(options))
+    step = backend.compile_step(model.train_step)
     return lambda: step(backend.to_device((images, masks)))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measuring import report_training, start_backend, training_parser, use_xla
+from benchmarks.measuring import report_training, start_backend, training_parser
 
 LATENT_SIZE = 128
 CRITIC_STEPS = 3
@@ -29,7 +29,7 @@ def build_step(options: argparse.Namespace):
     alpha = random.random((CRITIC_STEPS, batch, 1, 1, 1), dtype=np.float32)
     model = wgan_gp.build_wgan((size, size), LATENT_SIZE, gradient_penalty_weight=10.0)
     model.set_up(2e-4, 0.5, 0.9)
-    step = backend.compile_step(model.train_step, use_xla(options))
+    step = backend.compile_step(model.train_step)
     return lambda: step(backend.to_device((real, latent, alpha)))
 
 

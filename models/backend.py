@@ -122,15 +122,15 @@ def without_gradients():
 
 # --- Running ----------------------------------------------------------------------------------
 
-xla_for_steps = "auto"  # or True, False: what `models.devices.set_up_devices` was told
+# What `models.devices.set_up_devices` was told: True, False, or "auto", on a GPU.
+xla_for_steps = "auto"
 
 
-def compile_step(step, use_xla=None):
+def compile_step(step):
     """Return ``step`` (arrays in, a dict of scalars out) made ready to be called many times.
 
-    TensorFlow traces it into one graph; ``use_xla`` True compiles that with XLA, which fuses the
-    passes over memory between the convolutions; None is what ``set_up_devices`` was told, by
-    default True on a GPU, unless kernels are to be deterministic. PyTorch runs the step as it is on
+    TensorFlow traces it into one graph, and where `xla_for_steps` says so compiles that with XLA,
+    which fuses the passes over memory between the convolutions. PyTorch runs the step as it is on
     a CPU, and records it on a GPU (`models.fast.recorded_steps`), where cuDNN looks for the fastest
     kernels from then on, in all that this process computes.
     """
@@ -142,11 +142,8 @@ def compile_step(step, use_xla=None):
         from models.fast.recorded_steps import RecordedStep  # which imports this module
 
         return RecordedStep(step)
-    if use_xla is None:
-        use_xla = has_gpu() if xla_for_steps == "auto" else xla_for_steps
-    if not use_xla:
-        return _as_graph(step)
-    return _compiled_by_xla(step)
+    use_xla = has_gpu() if xla_for_steps == "auto" else xla_for_steps
+    return _compiled_by_xla(step) if use_xla else _as_graph(step)
 
 
 def _as_graph(step, use_xla=False):

@@ -29,7 +29,20 @@ DOMAIN_DRAWN = {"a": 1, "b": 0}
 class CycleGan(keras.Model):
     """Two generators, two discriminators, their optimisers and image pools; the training step.
 
-    Binary cross-entropy with identity losses is a ValueError: a micrograph is no probability.
+    Parameters
+    ----------
+    generators, discriminators : (``gen_a``, ``gen_b``) and (``disc_a``, ``disc_b``).
+    image_shape : (height, width, 1) of a training tile.
+    pool_size : earlier fakes that each pool keeps, at least as many as a batch has; 0 for no pools.
+    lambda_cycle : weights of the cycle losses, (micrographs, masks).
+    lambda_identity : weights of the identity losses, likewise, times those; zeros for none.
+    label_smoothing_factor : s in 0 <= s < 1: the targets are 1 - s / 2 and s / 2.
+    use_binary_crossentropy : in place of the absolute distance of masks, which are then in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        With binary cross-entropy and identity losses: a micrograph is no probability.
     """
 
     def __init__(
@@ -122,7 +135,8 @@ class CycleGan(keras.Model):
         # One pass for translation and identity: larger batches, and the instance norm keeps
         # every image to itself.
         has_identity = any(self.lambda_identity)
-        drawn = run_through(there_network, _join(real, other, has_identity), training=True)
+        shown = ops.concatenate([real, other], axis=0) if has_identity else real
+        drawn = run_through(there_network, shown, training=True)
         fake = drawn[:size]
         again = run_through(back_network, fake, training=True)
         scores = run_through(getattr(self, f"disc_{back}"), fake, training=True)
@@ -172,10 +186,6 @@ class CycleGan(keras.Model):
         return {name: backend.stop_gradient(value) for name, value in values.items()}
 
 
-def _join(first, second, both):
-    return ops.concatenate([first, second], axis=0) if both else first
-
-
 def _squared_distance(scores, target):
     return ops.mean(ops.square(scores - target))
 
@@ -193,8 +203,9 @@ def build_cyclegan(
 ):
     """Return a CycleGan with initial weights that follow from ``seed``.
 
-    ``filters`` of the generators; the discriminators begin with twice as many. ``image_shape`` is
-    (height, width, 1) of a training tile. ``options`` go to ``CycleGan``.
+    ``filters`` of the generators; the discriminators begin with twice as many, and add noise of the
+    standard deviation ``gaussian_noise_value`` to what they are shown. ``image_shape`` and
+    ``options`` go to `CycleGan`.
     """
     generators = [
         build_generator(

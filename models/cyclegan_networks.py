@@ -76,8 +76,9 @@ def build_generator(
 def build_discriminator(filters, gaussian_noise_value=0.0, seed=None, name="discriminator"):
     """Return the PatchGAN, image (h, w, 1) -> one score for each overlapping patch (h', w', 1).
 
-    ``filters`` of the first convolution; ``gaussian_noise_value`` the standard deviation of the
-    noise added before each convolution while training.
+    Images are of 46 x 46 pixels at least. ``filters`` of the first convolution;
+    ``gaussian_noise_value`` the standard deviation of the noise added before each convolution while
+    training.
     """
     image = keras.Input((None, None, 1))
 

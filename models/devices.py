@@ -1,6 +1,7 @@
 """Which GPUs this process computes on, and how: chosen once, before anything is computed."""
 
 import contextlib
+import itertools
 import os
 
 from models import backend
@@ -24,7 +25,8 @@ def set_up_devices(
     Parameters
     ----------
     use_gpus : "all", a number of GPUs, or a list of their indices. One process trains on one GPU:
-        the first of the choice. 0 or [] is the CPU.
+        the first of the choice; of "all" the first that torch can compute on, or else the CPU. 0
+        or [] is the CPU.
     allow_memory_growth : tensorflow only; False takes all GPU memory at once.
     deterministic : the same bits every time, and slower: on a GPU by such kernels only, with torch
         on a CPU by one thread, as sums of several differ in their last bits.
@@ -35,7 +37,7 @@ def set_up_devices(
 
     Returns
     -------
-    A line for the log where a choice costs time, or None.
+    A line for the log where a choice, or a GPU that cannot be used, costs time, or None.
 
     Raises
     ------
@@ -55,16 +57,27 @@ def set_up_devices(
     if BACKEND == "tensorflow":
         _set_up_tensorflow(chosen, allow_memory_growth, deterministic, independent_networks)
         return None
-    return _set_up_torch(chosen, deterministic)
+    _set_up_torch(chosen, deterministic)
+    decided = []
+    if use_gpus == "all" and not chosen and gpu_names():
+        decided.append(
+            f"{BACKEND} cannot use the GPU that is there, so it computes on the CPU (README, "
+            '"With a GPU")'
+        )
+    if deterministic and not chosen:
+        decided.append("DETERMINISTIC is True: torch computes on one thread of the CPU")
+    return "; ".join(decided) or None
 
 
 def _chosen_gpus(use_gpus):
-    """Return the indices of the GPUs that ``use_gpus`` names; ValueError where one is missing."""
+    """Return the indices of GPUs that ``use_gpus`` names; ValueError where one is missing."""
     if use_gpus in (0, []):
         return []  # whatever the GPUs and their driver are
     there = len(gpu_names())
     if use_gpus == "all":
-        return list(range(there))
+        # TensorFlow must not compute before its devices are chosen.
+        usable = (i for i in range(there) if BACKEND == "tensorflow" or can_use_gpu(i))
+        return list(itertools.islice(usable, 1))
     chosen = list(range(use_gpus)) if isinstance(use_gpus, int) else list(use_gpus)
     if any(index >= there for index in chosen):
         raise ValueError(
@@ -101,8 +114,6 @@ def _set_up_torch(chosen, deterministic):
         torch.utils.deterministic.fill_uninitialized_memory = False
     if deterministic and not chosen:
         torch.set_num_threads(1)
-        return "DETERMINISTIC is True: torch computes on one thread of the CPU"
-    return None
 
 
 def gpu_names():

@@ -147,7 +147,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
         normalization.update_moving_average(self.moving_mean, mean, self.momentum)
         normalization.update_moving_average(self.moving_variance, variance, self.momentum)
-        return ops.cast(y, inputs.dtype)
+        return y
 
 
 @register

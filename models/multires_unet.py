@@ -52,7 +52,8 @@ def build_multires_unet(
 ):
     """Return the network image (h, w, input_channels) -> probabilities (h, w, output_channels).
 
-    Any height and width from 2 ** ``levels``; the published network has four, which is the most.
+    ``filters`` of the first block, from 4. Any height and width from 2 ** ``levels``; the published
+    network has four, which is the most.
     One output channel is the particles' probability (sigmoid), more are classes (softmax).
     ``with_centrality`` adds a channel to the one: how central a pixel is in its particle, 0 to 1.
     """

@@ -112,7 +112,15 @@ def make_predictor(
     into its memory, else the CPU, said once). ``average_flips`` True averages over the image and
     its three flips, "rotations" over all its eight orientations, for four and eight times the work.
     The network is shown the image, or each tile, enlarged by ``magnification``, from 1, for its
-    square of the work and memory.
+    square of the work and memory; above 1 images and what the network puts out must be in [0, 1].
+    Tiles, if not ``whole_image``, are of ``tile_height`` x ``tile_width`` pixels; for the other two
+    see `pipeline.tiles`.
+
+    Raises
+    ------
+    ValueError
+        If the file holds no such network, as `load_network`; by ``predict``, if an image is smaller
+        than a tile.
     """
 
     def load(use_gpu):
@@ -159,24 +167,24 @@ def _whole_image_predictor(load, use_gpu):
 
     ``use_gpu`` "auto": images that do not fit into the GPU's memory, on the CPU.
     """
-    on_gpu = use_gpu and backend.has_gpu()
-    too_many = math.inf if on_gpu else 0  # pixels
-    on_cpu = None
+    uses_gpu = use_gpu and backend.has_gpu()
+    too_many = math.inf if uses_gpu else 0  # pixels
+    predict_on_cpu = None
 
     def must_raise(error):
-        return not on_gpu or use_gpu != "auto" or not backend.is_out_of_memory(error)
+        return not uses_gpu or use_gpu != "auto" or not backend.is_out_of_memory(error)
 
     try:
         predict_batch = load(use_gpu)
-        on_cpu = None if on_gpu else predict_batch
+        predict_on_cpu = None if uses_gpu else predict_batch
     except Exception as error:
         if must_raise(error):
             raise
         logger.info("the GPU's memory is full: images on the CPU")
-        too_many, on_cpu = 0, load(False)
+        too_many, predict_on_cpu = 0, load(False)
 
     def predict(image):
-        nonlocal on_cpu, too_many
+        nonlocal predict_on_cpu, too_many
         height, width = image.shape[:2]
         if height * width < too_many:
             try:
@@ -190,9 +198,9 @@ def _whole_image_predictor(load, use_gpu):
                     width,
                 )
                 too_many = height * width
-                on_cpu = on_cpu or load(False)
+                predict_on_cpu = predict_on_cpu or load(False)
         with backend.on_cpu():
-            return on_cpu(image[None])[0]
+            return predict_on_cpu(image[None])[0]
 
     return predict
 

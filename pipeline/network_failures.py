@@ -76,13 +76,14 @@ def describe_coverage(label_maps: list[np.ndarray], options: dict) -> str | None
 
 def _change_of_coverage(more: bool, options: dict) -> str:
     """Return which options to change so that simulated masks are covered more, or less."""
-    increase, decrease = ("raise", "lower") if more else ("lower", "raise")
-    change = f"{decrease} grid_spacing_factor"
+    # Of options that add particles, and of those that leave room for fewer.
+    adding, thinning = ("raise", "lower") if more else ("lower", "raise")
+    change = f"{thinning} grid_spacing_factor"
     if options["grid_type"] == "DISABLE":
-        change = f"{increase} min_no_of_particles and max_no_of_particles"
+        change = f"{adding} min_no_of_particles and max_no_of_particles"
     if options["use_perlin_noise"]:
         threshold = options["perlin_noise_threshold"]
-        noise = f"{decrease} perlin_noise_threshold (it is {threshold}; allowed is 0 to 1)"
+        noise = f"{thinning} perlin_noise_threshold (it is {threshold}; allowed is 0 to 1)"
         # Where the noise leaves no place free, more particles find none.
         change = noise if more else f"{noise}, or {change}"
     elif not more:

@@ -39,9 +39,9 @@ def convolution_in_blocks(x, kernel, bias):
     size, inputs = kernel.shape[0], kernel.shape[2]
     blocks = -(-(size + BLOCK - 1) // BLOCK)  # that the kernel reaches from one block, each way
     height, width = (side - size + 1 for side in ops.shape(x)[1:3])  # of the output
-    more = [-(-side // BLOCK) * BLOCK + (blocks - 1) * BLOCK for side in (height, width)]
-    more = [wanted - there for wanted, there in zip(more, ops.shape(x)[1:3], strict=True)]
-    x = _to_blocks(backend.pad(x, ((0, 0), (0, more[0]), (0, more[1]), (0, 0))))
+    wanted = [-(-side // BLOCK) * BLOCK + (blocks - 1) * BLOCK for side in (height, width)]
+    rows, columns = (size - there for size, there in zip(wanted, ops.shape(x)[1:3], strict=True))
+    x = _to_blocks(backend.pad(x, ((0, 0), (0, rows), (0, columns), (0, 0))))
 
     in_blocks = _shifted_to_each_place(kernel[..., 0], blocks * BLOCK - size)
     in_blocks = ops.reshape(in_blocks, (blocks, BLOCK, blocks, BLOCK, inputs, BLOCK**2))

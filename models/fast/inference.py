@@ -134,15 +134,15 @@ def _constants_of(layer):
     return [scale, shift - number(layer.moving_mean) * scale]
 
 
-def _folded_convolution(name, convolution, normalization, relu):
-    """Return a convolution that does the normalisation and the ReLU behind it too; and its weights.
+def _folded_convolution(name, convolution, norm, relu):
+    """Return a convolution that does the normalisation and the ReLU behind it too, and its weights.
 
-    Either may be None.
+    ``norm`` and ``relu`` are the layers; either may be None.
     """
     kernel, *bias = (keras.ops.convert_to_numpy(weight) for weight in convolution.weights)
     bias = sum(bias) + np.zeros(convolution.filters, np.float32)
-    if normalization:
-        scale, shift = _constants_of(normalization)
+    if norm:
+        scale, shift = _constants_of(norm)
         kernel, bias = kernel * scale, bias * scale + shift
     layer = layers.Conv2D(
         convolution.filters,

@@ -96,7 +96,6 @@ class _Draws:
         self.number = 0  # of draws, in the step that ran last
         self.prepared = []  # the generators of a recording
         self.next_seeds = []  # their functions
-        self.seeds = []  # that were drawn, but not used yet
         self.recording = False
 
     @contextlib.contextmanager
@@ -118,16 +117,11 @@ class _Draws:
         """Return the generator of the next draw of a step that runs or is recorded."""
         self.number += 1
         if not self.recording:
-            seed = self.seeds.pop(0) if self.seeds else next_seed()
-            return _seeded(torch.Generator(device), seed)
+            return _seeded(torch.Generator(device), next_seed())
         self.next_seeds.append(next_seed)
-        self.seeds.append(next_seed())
         return self.prepared[self.number - 1]
 
     def seed_recorded(self):
         """Seed the generators of a recording for its next replay."""
-        if not self.seeds:  # but for those drawn while it was recorded
-            self.seeds = [next_seed() for next_seed in self.next_seeds]
-        for generator, seed in zip(self.prepared, self.seeds, strict=True):
-            _seeded(generator, seed)
-        self.seeds = []
+        for generator, next_seed in zip(self.prepared, self.next_seeds, strict=True):
+            _seeded(generator, next_seed())

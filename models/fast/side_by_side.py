@@ -8,8 +8,6 @@ runs what is independent in a graph side by side itself (`models.devices`).
 import concurrent.futures
 import functools
 
-import keras
-
 from models import backend
 
 
@@ -24,7 +22,13 @@ def side_by_side(*functions):
     if threads < len(functions) or backend.has_gpu():
         return [function() for function in functions]
     workers = _workers(threads // len(functions), len(functions))
-    return [future.result() for future in [workers.submit(function) for function in functions]]
+    futures = [workers.submit(_on_cpu, function) for function in functions]
+    return [future.result() for future in futures]
+
+
+def _on_cpu(function):
+    with backend.on_cpu():  # a thread does not take over its maker's device
+        return function()
 
 
 @functools.cache
@@ -38,4 +42,3 @@ def _workers(threads, number):
 def _start(threads):
     backend.torch.get_num_threads()  # or the first kernel would set the number of all others
     backend.torch.set_num_threads(threads)
-    keras.device("cpu").__enter__()  # a thread does not take over its maker's

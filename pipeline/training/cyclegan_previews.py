@@ -17,18 +17,21 @@ def preview_sheets(model, data_dir, invert_images, in_unit_range):
     """Yield ("A-B-A", sheet) and ("B-A-B", sheet) of the first two test tiles.
 
     A row: tile | translated | translated back | outline of the mask over the darkened micrograph.
+    The tile is shown as the networks see it.
     """
     to_mask, to_micrograph = _translators(model, invert_images, in_unit_range)
     pictures = []
     for file in list_images(data_dir / "testA")[:2]:
-        tile = read_image(file)
-        mask, fake = to_mask(encode_micrograph(tile, invert_images))
+        encoded = encode_micrograph(read_image(file), invert_images)
+        tile = decode_micrograph(encoded, invert_images)
+        mask, fake = to_mask(encoded)
         pictures += [tile, mask, to_micrograph(fake)[0], outline_overlay(tile, mask)]
     yield "A-B-A", contact_sheet(pictures, 4)
     pictures = []
     for file in list_images(data_dir / "testB")[:2]:
-        tile = read_image(file)
-        micrograph, fake = to_micrograph(encode_mask(tile, in_unit_range))
+        encoded = encode_mask(read_image(file), in_unit_range)
+        tile = decode_mask(encoded, in_unit_range)
+        micrograph, fake = to_micrograph(encoded)
         pictures += [tile, micrograph, to_mask(fake)[0], outline_overlay(micrograph, tile)]
     yield "B-A-B", contact_sheet(pictures, 4)
 

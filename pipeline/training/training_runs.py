@@ -165,9 +165,12 @@ def save_checkpoint(model, run_folder, state):
 
 def bytes_of_weights(model):
     """Return about how many bytes a file of a model's weights and their optimisers' state takes."""
-    sizes = [int(np.prod(weight.shape)) for weight in model.weights]
-    with_moments = 4  # Adam keeps two more numbers for each, and an average where asked for
-    return sum(sizes) * 4 * with_moments + len(sizes) * BYTES_BESIDE_WEIGHTS
+    kept, trained = (
+        sum(int(np.prod(weight.shape)) for weight in weights)
+        for weights in (model.weights, model.trainable_weights)
+    )
+    # Adam keeps two more numbers for each that it trains; image pools are kept, but not trained.
+    return 4 * (kept + 2 * trained) + len(model.weights) * BYTES_BESIDE_WEIGHTS
 
 
 def _check_room(path, size):

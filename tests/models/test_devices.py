@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from models import backend, devices, precision
+from models.devices import can_use_gpu
 
 TENSORFLOW = backend.BACKEND == "tensorflow"
 GPUS = [SimpleNamespace(name=f"GPU:{index}") for index in range(2)]
@@ -21,6 +22,7 @@ def asked(monkeypatch):
         )
 
     monkeypatch.setattr(devices, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(devices, "can_use_gpu", lambda index: True)
     monkeypatch.setattr(backend, "xla_for_steps", "auto")
     monkeypatch.setattr(devices, "is_deterministic", False)
     monkeypatch.setattr(devices, "available_cores", lambda: 8)
@@ -147,17 +149,17 @@ def test_steps_are_compiled_by_xla_where_asked(
     )
     devices.set_up_devices(1, deterministic=deterministic, use_xla=use_xla)
     assert backend.compile_step(None)(()) is compiled
-    for own_choice in (False, True):
-        assert backend.compile_step(None, use_xla=own_choice)(()) is own_choice
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="XLA is TensorFlow's")
-def test_what_xla_cannot_compile_is_computed_without_it(caplog):
+def test_what_xla_cannot_compile_is_computed_without_it(monkeypatch, caplog):
+    monkeypatch.setattr(backend, "xla_for_steps", True)
+
     def step(batch):
         doubled = backend.tf.py_function(lambda x: 2 * x, [batch[0]], "float32")
         return {"doubled": doubled}
 
-    run = backend.compile_step(step, use_xla=True)
+    run = backend.compile_step(step)
     assert [float(run((backend.tf.constant(x),))["doubled"]) for x in (3.0, 4.0)] == [6.0, 8.0]
     (warning,) = caplog.messages
     assert warning.startswith("XLA cannot compile this step here, so it takes longer: ")
@@ -170,9 +172,10 @@ def test_what_does_not_fit_into_memory_is_not_tried_without_xla(monkeypatch):
     def full(batch):
         raise errors.ResourceExhaustedError(None, None, "full")
 
+    monkeypatch.setattr(backend, "xla_for_steps", True)
     monkeypatch.setattr(backend.tf, "function", lambda step, **options: full)
     with pytest.raises(errors.ResourceExhaustedError):
-        backend.compile_step(None, use_xla=True)(())
+        backend.compile_step(None)(())
 
 
 @pytest.mark.skipif(TENSORFLOW, reason="TensorFlow does not list GPUs that its driver cannot use")
@@ -184,7 +187,17 @@ def test_gpus_of_a_driver_too_old_for_pytorch_are_not_there(asked, monkeypatch):
     monkeypatch.setattr(backend.torch.cuda, "is_available", lambda: False)
     devices.set_up_devices("all")
     assert gpus_in_use(asked) == []
-    assert not devices.can_use_gpu(0)
+    assert not can_use_gpu(0)
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="TensorFlow cannot try GPUs before it is told which to use")
+@pytest.mark.parametrize(("usable", "chosen"), [([1], [1]), ([], [])], ids=str)
+def test_of_all_gpus_the_first_that_can_be_used_is_taken(usable, chosen, asked, monkeypatch):
+    monkeypatch.setattr(devices, "can_use_gpu", lambda index: index in usable)
+    decided = devices.set_up_devices("all")
+    assert gpus_in_use(asked) == chosen
+    words = "torch cannot use the GPU that is there, so it computes on the CPU"
+    assert (words in (decided or "")) == (not usable)
 
 
 def test_where_the_cpu_is_asked_for_gpus_are_not_looked_at(asked, monkeypatch):
@@ -215,8 +228,8 @@ def test_a_gpu_is_usable_where_something_can_be_computed_on_it(says, usable, ask
         return ones(number)
 
     monkeypatch.setattr(library, "ones", compute)
-    assert devices.can_use_gpu(1) is usable
-    assert not devices.can_use_gpu(2)  # there are two
+    assert can_use_gpu(1) is usable
+    assert not can_use_gpu(2)  # there are two
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="PyTorch knows by itself")

@@ -86,13 +86,8 @@ def numberless_device(pretend_gpu, monkeypatch):
         assert {tensor.device.type for tensor in (*weights, *steps, lr)} == {"meta"}
         assert {tensor.dtype for tensor in (*weights, *steps, lr)} == {torch.float32}
 
-    def average(averages, weights, shares):
-        for tensors in zip(averages, weights, shares, strict=True):
-            assert {tensor.device.type for tensor in tensors} == {"meta"}
-
     let_meta_train(monkeypatch.setattr)
     monkeypatch.setattr(torch, "_fused_adam_", adam)
-    monkeypatch.setattr(torch, "_foreach_lerp_", average)
     with keras.device("meta"), OneDevice():
         yield
 

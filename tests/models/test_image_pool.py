@@ -37,10 +37,11 @@ def test_pool_equals_its_twin(pool_size, batch_size):
 
 
 @pytest.mark.skipif(backend.BACKEND == "torch", reason="XLA is TensorFlow's")
-def test_pool_compiled_with_xla_gives_the_same():
+def test_pool_compiled_with_xla_gives_the_same(monkeypatch):
+    monkeypatch.setattr(backend, "xla_for_steps", True)
     random = np.random.default_rng(3)
     pools = [image_pool.ImagePool(3, (2, 2, 1)) for _ in range(2)]
-    compiled = backend.compile_step(lambda *batch: {"shown": pools[0].query(*batch)}, use_xla=True)
+    compiled = backend.compile_step(lambda *batch: {"shown": pools[0].query(*batch)})
     for step in range(8):
         choices = [part[0] for part in draw_pool_choices(random, 3, 2, 2 * step)]
         batch = backend.to_device((random.random((2, 2, 2, 1), dtype=np.float32), *choices))

@@ -36,7 +36,10 @@ def test_results_come_in_order_and_errors_are_raised(use_threads):
 
 
 @pytest.mark.skipif(not layers.TORCH, reason="TensorFlow divides a graph among its threads itself")
-def test_each_computation_gets_its_share_of_the_threads(use_threads):
+def test_each_computation_gets_its_share_of_the_threads_on_the_cpu(use_threads, monkeypatch):
+    """Also where Keras would choose another device by itself, such as an unused GPU."""
+    monkeypatch.setattr("keras.src.backend.torch.core.DEFAULT_DEVICE", "meta")
+
     def look():
         return threading.current_thread(), backend.torch.get_num_threads(), backend.torch_device()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.cyclegan import build_generator
-from pipeline.image_files import write_image
+from pipeline.image_files import read_image, write_image
 from pipeline.network_failures import describe_translations
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
 
@@ -36,6 +36,18 @@ def test_a_sheet_for_each_direction(data_dir, model):
     assert list(sheets) == ["A-B-A", "B-A-B"]
     for sheet in sheets.values():
         assert sheet.dtype == np.uint8 and sheet.shape[0] > 2 * 24 and sheet.shape[1] > 4 * 32
+
+
+@pytest.mark.parametrize("invert_images", [False, True])
+def test_tiles_of_other_types_are_shown_as_the_networks_see_them(data_dir, model, invert_images):
+    """Such as 16 bit, and masks of 0 and 1: cut to 8 bits they would be shown as something else."""
+    expected = dict(preview_sheets(model, data_dir, invert_images, False))
+    for folder, white in (("testA", 65535), ("testB", 1)):
+        for path in (data_dir / folder).iterdir():
+            tile = (read_image(path) // 255).astype(np.uint16) * white
+            write_image(path, tile if white > 1 else tile.astype(np.uint8))
+    for name, sheet in preview_sheets(model, data_dir, invert_images, False):
+        np.testing.assert_array_equal(sheet, expected[name])
 
 
 def test_generators_of_one_grey_are_found(data_dir, model):

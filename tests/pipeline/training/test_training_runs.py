@@ -161,6 +161,14 @@ def test_a_full_disk_stops_before_hdf5_crashes_and_keeps_the_checkpoint(
     assert training_runs.load_checkpoint(model, tmp_path)["epoch"] == 2
 
 
+def test_room_is_asked_for_weights_and_twice_as_much_for_the_moments_of_those_that_are_trained():
+    network = keras.Sequential([keras.Input((999,)), keras.layers.Dense(1000)])
+    network.add(keras.layers.BatchNormalization())  # of two weights it trains, and two it keeps
+    kept, trained = 1000 * 1000 + 4000, 1000 * 1000 + 2000
+    expected = 4 * (kept + 2 * trained) + 6 * training_runs.BYTES_BESIDE_WEIGHTS
+    assert training_runs.bytes_of_weights(network) == expected
+
+
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     model, _ = saved_twice(tmp_path)
     weight = model.trainable_weights[0]
