@@ -21,13 +21,13 @@ from pipeline.files.records import fingerprint, read_json, write_json
 from pipeline.files.written_images import is_as_written
 from pipeline.image_files import image_size, write_image
 from pipeline.particle_shapes import measure_label_map, to_label_map
-from pipeline.particles.border_correction import empty_frame, inclusion_weights
 from pipeline.particles.contacts import give_back_lines as with_lines_given_back
 from pipeline.particles.label_maps import labels_in_pieces, surrounds_all
 from pipeline.particles.particle_filters import (
     check_unit_of_filters,
     choose_particles,
 )
+from pipeline.particles.pixel_outlines import Outlines
 from pipeline.particles.size_distribution import weighted_percentiles
 from pipeline.progress import progress
 from pipeline.report.page import write_report
@@ -123,7 +123,7 @@ def measure_particles(
         if give_back_lines and mask.dtype == bool:  # in a label map particles may touch as they are
             labels = with_lines_given_back(labels)
         row, kept, groups = _measure_image(labels, micrograph, pixel_size, exclude_border, filters)
-        _write_pictures(folder, image_path.stem, micrograph, groups, size_nm)
+        _write_pictures(folder, image_path.stem, micrograph, labels, groups, size_nm)
         tables.append({"image": np.full(len(kept["label"]), image_path.name, object), **kept})
         image_rows.append(
             {"image": image_path.name, "pixel_size_nm": size_nm, "pixel_size_source": source}
@@ -174,16 +174,13 @@ def _measure_image(
     pixel_size: float,
     exclude_border: bool,
     filters: Mapping[str, tuple],
-) -> tuple[dict[str, object], dict[str, np.ndarray], list[tuple[np.ndarray, tuple]]]:
+) -> tuple[dict[str, object], dict[str, np.ndarray], list[tuple[Outlines, tuple]]]:
     """Return an image's row in images.csv, the columns of its particles that stay, and groups.
 
-    The groups are label maps with a colour each: of particles dropped at the border, dropped by
+    The groups are outlines with a colour each: of particles dropped at the border, dropped by
     filters, and kept.
     """
-    columns = measure_label_map(labels, micrograph, pixel_size, exclude_border=False)
-    if exclude_border:
-        frame = empty_frame(labels)
-        columns["inclusion_weight"] = inclusion_weights(columns, labels.shape, frame)
+    columns, outlines = measure_label_map(labels, micrograph, pixel_size, exclude_border)
     stays, dropped = choose_particles(columns, exclude_border, filters)
     kept = {name: values[stays] for name, values in columns.items()}
     row = {
@@ -196,10 +193,8 @@ def _measure_image(
         "covered_area_percent": 100 * np.count_nonzero(labels) / labels.size,
     }
 
-    def only(chosen: np.ndarray) -> np.ndarray:
-        number = np.zeros(int(labels.max(initial=0)) + 1, labels.dtype)
-        number[columns["label"][chosen]] = columns["label"][chosen]
-        return number[labels]
+    def only(chosen: np.ndarray) -> Outlines:
+        return {label: outlines[label] for label in columns["label"][chosen].tolist()}
 
     at_border = ~stays & columns["touches_border"] & exclude_border
     groups = [
@@ -214,14 +209,16 @@ def _write_pictures(
     run_folder: Path,
     stem: str,
     micrograph: np.ndarray,
-    groups: list[tuple[np.ndarray, tuple[int, int, int]]],
+    labels: np.ndarray,
+    groups: list[tuple[Outlines, tuple[int, int, int]]],
     pixel_size_nm: float | None,
 ) -> None:
     """Write one image's overlay, and label map and regions of the particles that stay."""
     overlay = draw_overlay(micrograph, groups, pixel_size_nm)
     write_image(run_folder / "overlays" / f"{stem}.png", overlay)
-    measured = groups[-1][0]
-    write_label_map(run_folder / "labels" / f"{stem}.tif", measured, pixel_size_nm)
+    measured, _ = groups[-1]
+    kept = np.where(np.isin(labels, list(measured)), labels, 0)
+    write_label_map(run_folder / "labels" / f"{stem}.tif", kept, pixel_size_nm)
     write_roi_set(run_folder / "rois" / f"{stem}_RoiSet.zip", measured)
 
 

@@ -10,7 +10,13 @@ from pipeline.particles.border_correction import (
 )
 from pipeline.particles.contacts import contact_shares
 from pipeline.particles.feret_diameters import angle_of, convex_hull, max_feret, rectangles
-from pipeline.particles.pixel_outlines import outline_polygons, perimeters, signed_area, walk_edges
+from pipeline.particles.pixel_outlines import (
+    Outlines,
+    outline_polygons,
+    perimeters,
+    signed_area,
+    walk_edges,
+)
 
 # Every column and what it is: lengths and areas are calibrated, the others are not.
 # "pixel" stay in pixels. Of positions, row 0 and column 0 are the upper left pixel's centre.
@@ -128,18 +134,26 @@ def measure_particles(
     Source: ISO 13322-1 (static image analysis), ISO 9276-6 (shape); Ruehle et al. (2021).
     """
     labels = to_label_map(mask_or_labels)
-    return measure_label_map(labels, intensity_image, pixel_size, exclude_border)
+    columns, _ = measure_label_map(labels, intensity_image, pixel_size, exclude_border)
+    stays = ~(columns["touches_border"] & exclude_border)
+    return {name: values[stays] for name, values in columns.items()}
 
 
 def measure_label_map(
     labels: np.ndarray,
-    intensity_image: np.ndarray | None = None,
-    pixel_size: float = 1.0,
-    exclude_border: bool = True,
-) -> dict[str, np.ndarray]:
+    intensity_image: np.ndarray | None,
+    pixel_size: float,
+    exclude_border: bool,
+) -> tuple[dict[str, np.ndarray], Outlines]:
     """Measure every particle of a label map, int32 (height, width), whichever numbers there are.
 
-    The other parameters, what is returned and the errors are those of `measure_particles`.
+    The other parameters and the errors are those of `measure_particles`.
+
+    Returns
+    -------
+    columns : as there, but of all particles; with ``exclude_border`` those that touch the border
+        are still to be left out, and the others are weighted for that.
+    outlines : label -> polygons, see `outline_polygons`.
     """
     if intensity_image is not None and np.shape(intensity_image) != labels.shape:
         raise ValueError(
@@ -148,24 +162,25 @@ def measure_label_map(
         )
     if not 0 < pixel_size < np.inf:
         raise ValueError(f"pixel_size is {pixel_size}; allowed is a number above 0.")
-    at_edge, frame = labels_at_edge(labels), empty_frame(labels)
-    wanted = np.where(np.isin(labels, at_edge), 0, labels) if exclude_border else labels
-    edges = walk_edges(wanted)
-    columns = _regions(wanted, intensity_image)
-    columns["touches_border"] = np.isin(columns["label"], at_edge)
-    columns |= _hulls_and_ferets(outline_polygons(edges))
+    edges = walk_edges(labels)
+    outlines = outline_polygons(edges)
+    columns = _regions(labels, intensity_image)
+    columns["touches_border"] = np.isin(columns["label"], labels_at_edge(labels))
+    columns |= _hulls_and_ferets(outlines)
     by_label = {"perimeter": perimeters(edges), "contact_share": contact_shares(labels, edges)}
     for name, values in by_label.items():
         columns[name] = np.array([values[label] for label in columns["label"].tolist()], float)
     columns |= _shape_factors(columns)
     columns["inclusion_weight"] = np.ones(len(columns["label"]))
     if exclude_border:
+        frame = empty_frame(labels)
         columns["inclusion_weight"] = inclusion_weights(columns, labels.shape, frame)
     scale = {"length": pixel_size, "area": pixel_size**2}
-    return {
+    columns = {
         name: columns[name] * scale[kind] if kind in scale else columns[name]
         for name, kind in COLUMNS.items()
     }
+    return columns, outlines
 
 
 def _regions(labels: np.ndarray, intensity_image: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -200,10 +215,10 @@ def _regions(labels: np.ndarray, intensity_image: np.ndarray | None) -> dict[str
     }
 
 
-def _hulls_and_ferets(polygons: dict[int, list[np.ndarray]]) -> dict[str, np.ndarray]:
+def _hulls_and_ferets(outlines: Outlines) -> dict[str, np.ndarray]:
     """Return what the convex hull of the pixels' corners gives, one row a label."""
     rows = []
-    for parts in polygons.values():
+    for parts in outlines.values():
         hull = convex_hull(np.concatenate(parts)) - 0.5  # to coordinates of pixel centres
         max_diameter, max_ends = max_feret(hull)
         by_feret, by_area, min_ends = rectangles(hull)

@@ -77,7 +77,8 @@ def segment_images(
     whole_image, tile_height, tile_width, min_overlap, manage_overlap_mode, use_gpu_for_whole_image,
     average_flips, magnification : see `make_predictor`.
     contrast_range, usual_contrast : what the network is shown, see `as_unet_sees`; with the second,
-        micrographs of little contrast are stretched no further than others (`UsualContrast`).
+        micrographs of little contrast are stretched no further than others or, where all have
+        little, than their best tiles (`UsualContrast`).
     threshold, watershed_lines, min_distance : of the output, see `segment_output`.
     image_crop : rows to keep, "auto" or None; see `crop_info_bar`.
     when_failed : "stop" or "warn", where the network tells no pixel of any micrograph from another.
@@ -137,7 +138,10 @@ def segment_images(
         mask = segment_output(output, threshold, watershed_lines, min_distance)
         smallest = SMALLEST_PARTICLE if output.shape[-1] > 1 else 1
         mask = mask_at_size(mask, micrograph.shape, smallest)
-        _write_missing(*files[file], output[..., 0], mask, micrograph)
+        raw_file, mask_file = files[file]
+        raw = resize(np.ascontiguousarray(output[..., 0]), mask.shape)
+        write_image(raw_file, raw, description_of(mask, micrograph))
+        write_missing(mask_file, mask)  # one corrected by hand stays
     if contrast.faint_files:
         logger.warning(
             "less than half of the usual contrast everywhere, as where there are hardly any "
@@ -182,11 +186,3 @@ def _tell_of_contrast_range(contrast_range, trained_with):
         )
     if words := describe_unclipped(contrast_range):
         logger.info("%s", words)
-
-
-def _write_missing(raw_file, mask_file, probability, mask, micrograph):
-    """Write the probability, in the mask's size, and the mask, each where it is not there."""
-    if not raw_file.exists():
-        raw = resize(np.ascontiguousarray(probability), mask.shape)
-        write_image(raw_file, raw, description_of(mask, micrograph))
-    write_missing(mask_file, mask)

@@ -14,6 +14,8 @@ CORNERS = np.array([(0, 0), (0, 1), (1, 1), (1, 0)])  # where the edge starts, f
 
 STRAIGHT, CONVEX, CONCAVE = 0, 1, -1
 
+Outlines = dict[int, list[np.ndarray]]  # of each label, see `outline_polygons`
+
 
 def walk_edges(labels: np.ndarray) -> dict[str, np.ndarray]:
     """Return the edges between every particle and its surroundings, in the order of a walk.
@@ -38,7 +40,6 @@ def walk_edges(labels: np.ndarray) -> dict[str, np.ndarray]:
         return padded[y : y + height, x : x + width] == inside
 
     edge_ids, next_ids, turns = [], [], []
-    pixel_id = np.arange(height * width).reshape(height, width)
     for direction in range(4):
         step, outward = STEPS[direction], OUTWARD[direction]
         y, x = np.nonzero((inside != 0) & ~same_as_neighbour(outward))
@@ -46,7 +47,7 @@ def walk_edges(labels: np.ndarray) -> dict[str, np.ndarray]:
         diagonal = ahead & same_as_neighbour(step + outward)[y, x]
         # Turning convex wherever nothing lies ahead keeps pixels that share only a corner apart.
         turn = np.where(diagonal, CONCAVE, np.where(ahead, STRAIGHT, CONVEX))
-        pixel = pixel_id[y, x]
+        pixel = y * width + x
         to_next = (step[0] * width + step[1]) * ahead
         to_next = to_next + (outward[0] * width + outward[1]) * diagonal
         edge_ids.append(4 * pixel + direction)
@@ -87,21 +88,21 @@ def _order_of_walk(successors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array(order, np.int64), np.repeat(np.arange(len(loop_starts)), lengths)
 
 
-def outline_polygons(edges: dict[str, np.ndarray]) -> dict[int, list[np.ndarray]]:
+def outline_polygons(edges: dict[str, np.ndarray]) -> Outlines:
     """Return the outlines of each label as polygons of pixel corners.
 
     ``edges``: from `walk_edges`.
 
     Returns
     -------
-    label -> polygons (vertices, 2), int64, as (y, x); the longest outer outline first. Filling
-    them by the even-odd or the winding rule gives back exactly the label's pixels.
+    label -> polygons (vertices, 2), int64, as (y, x); the largest outer outline first, holes last.
+    Filling them by the even-odd or the winding rule gives back exactly the label's pixels.
     """
     corner = np.stack([edges["y"], edges["x"]], axis=1) + CORNERS[edges["direction"]]
     arrived_by_turn = _previous_in_loop(edges["turn"], edges["loop"]) != STRAIGHT
     corner, loop = corner[arrived_by_turn], edges["loop"][arrived_by_turn]
     label_of_loop = edges["label"][_first_of_runs(edges["loop"])]
-    polygons: dict[int, list[np.ndarray]] = {}
+    polygons: Outlines = {}
     for label, polygon in zip(
         label_of_loop.tolist(), np.split(corner, _first_of_runs(loop))[1:], strict=True
     ):

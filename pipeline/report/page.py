@@ -41,9 +41,9 @@ LARGE_CORRECTION = 0.1
 def write_report(run_folder: Path) -> Path:
     """Write ``report.html`` into the folder of a finished run of step 7 and return its path.
 
-    It shows what is there: tables, overlays, scores.csv, and from the networks' folders the
-    training runs of those that made the masks, as far as that was noted, else the newest ones. What
-    is missing is left out, so it can be called again when there is more.
+    It shows what is there: tables, overlays, scores.csv, and of masks that a step made, from the
+    networks' folders, the training runs of those that made them, as far as that was noted, else the
+    newest ones. What is missing is left out, so it can be called again when there is more.
 
     Parameters
     ----------
@@ -64,15 +64,12 @@ def write_report(run_folder: Path) -> Path:
             f"summary.csv). Run step 7 (measure_particles) first."
         )
     folders = {name: run_folder / path for name, path in about["networks"].items()}
-    runs = runs_of_masks(folders, about.get("masks_made_with"))
     sections = [
         size_section(run_folder, summary),
         score_section(run_folder),
         section("Overlays", _gallery(run_folder, images)),
         section("Images", _plain_table(images)),
-        scene_section(folders[CYCLEGAN]),
-        training_section(folders, runs),
-        preview_section(folders, runs),
+        *_network_sections(folders, about.get("masks_made_with")),
         section("Options and versions", *_options(run_folder, about)),
     ]
     page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
@@ -92,6 +89,18 @@ def write_report(run_folder: Path) -> Path:
     with whole_file(run_folder / "report.html") as temporary:
         temporary.write_text(content, encoding="utf-8")
     return run_folder / "report.html"
+
+
+def _network_sections(folders: dict[str, Path], masks_made_with: dict | None) -> list:
+    """Return the sections on the networks that made the masks; masks from elsewhere have none."""
+    if not masks_made_with:
+        return []
+    runs = runs_of_masks(folders, masks_made_with)
+    return [
+        scene_section(folders[CYCLEGAN]),
+        training_section(folders, runs),
+        preview_section(folders, runs),
+    ]
 
 
 def _key_figures(images: list[dict], summary: list[dict], about: dict) -> str:

@@ -8,14 +8,14 @@ import roifile
 import tifffile
 
 from pipeline.files.whole_files import whole_file
-from pipeline.particles.pixel_outlines import outline_polygons, walk_edges
+from pipeline.particles.pixel_outlines import Outlines
 
 # How a path goes on, in ImageJ's format for regions of several parts.
 MOVE_TO, LINE_TO, CLOSE = 0.0, 1.0, 4.0
 
 
-def label_rois(labels: np.ndarray) -> list[roifile.ImagejRoi]:
-    """Return a region for every label of a label map (height, width), in order.
+def label_rois(outlines: Outlines) -> list[roifile.ImagejRoi]:
+    """Return a region for every label, in order.
 
     A region's outline runs along the edges of its pixels, as ImageJ's magic wand draws it, so it
     holds exactly the label's pixels. A particle with holes, or in several parts, becomes a
@@ -23,7 +23,7 @@ def label_rois(labels: np.ndarray) -> list[roifile.ImagejRoi]:
     """
     return [
         _one_roi([polygon[:, ::-1] for polygon in polygons], f"{label:04d}")
-        for label, polygons in outline_polygons(walk_edges(labels)).items()
+        for label, polygons in outlines.items()
     ]
 
 
@@ -54,13 +54,13 @@ def _one_roi(polygons: list[np.ndarray], name: str) -> roifile.ImagejRoi:
     return roi
 
 
-def write_roi_set(path: Path, labels: np.ndarray) -> None:
-    """Write the regions of a label map as a zip file for ImageJ's ROI Manager.
+def write_roi_set(path: Path, outlines: Outlines) -> None:
+    """Write the regions of labels as a zip file for ImageJ's ROI Manager.
 
-    The same label map gives the same bytes.
+    The same outlines give the same bytes.
     """
     with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for roi in label_rois(labels):
+        for roi in label_rois(outlines):
             # A fixed date: the earliest that the format knows.
             entry = zipfile.ZipInfo(f"{roi.name}.roi", date_time=(1980, 1, 1, 0, 0, 0))
             archive.writestr(entry, roi.tobytes(), zipfile.ZIP_DEFLATED)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from pipeline.intensities import clip_contrast, stretch_to_uint8
-from pipeline.particles.pixel_outlines import outline_polygons, walk_edges
+from pipeline.particles.pixel_outlines import Outlines
 
 # (red, green, blue): seen on black, grey and white, and told apart by colour-blind readers.
 KEPT_COLOUR = (255, 120, 30)
@@ -23,14 +23,14 @@ SHIFT = 4
 
 
 def draw_overlay(
-    micrograph: np.ndarray, groups: list[tuple[np.ndarray, tuple]], pixel_size_nm: float | None
+    micrograph: np.ndarray, groups: list[tuple[Outlines, tuple]], pixel_size_nm: float | None
 ) -> np.ndarray:
     """Return the micrograph with outlines and a scale bar, uint8 RGB.
 
     Parameters
     ----------
     micrograph : (height, width), any numbers.
-    groups : (label map (height, width), colour) each; later ones are drawn over earlier ones.
+    groups : (outlines of particles, colour) each; later ones are drawn over earlier ones.
     pixel_size_nm : for the scale bar; None for none.
     """
     enlarge = 2 if max(micrograph.shape) < ENLARGE_BELOW else 1
@@ -40,8 +40,8 @@ def draw_overlay(
         cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2RGB
     )
     thickness = max(enlarge, round(max(picture.shape) / PIXELS_PER_THICKNESS))
-    for labels, colour in groups:
-        for polygons in outline_polygons(walk_edges(labels)).values():
+    for outlines, colour in groups:
+        for polygons in outlines.values():
             # Pixel corners; OpenCV counts from the centre of the first pixel.
             corners = [
                 np.rint((polygon[:, ::-1] * enlarge - 0.5) * 2**SHIFT).astype(np.int32)

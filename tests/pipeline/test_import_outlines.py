@@ -11,6 +11,7 @@ from skimage.draw import disk
 
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.import_outlines import MARGIN, import_outlines
+from pipeline.particles.pixel_outlines import outline_polygons, walk_edges
 from pipeline.results.imagej_rois import write_roi_set
 
 
@@ -43,7 +44,7 @@ def particle(path):
 
 
 def test_regions_of_imagej_hold_the_pixels_they_were_made_of(tmp_path, caplog):
-    write_roi_set(tmp_path / "RoiSet.zip", scene())
+    write_roi_set(tmp_path / "RoiSet.zip", outline_polygons(walk_edges(scene())))
     written = import_outlines([tmp_path / "RoiSet.zip"], tmp_path / "masks")
     assert [path.name for path in written] == [f"RoiSet_00{i}.png" for i in (1, 2, 3, 4)]
     for path, label in zip(written, (1, 2, 3, 5), strict=True):  # a set does not know the edge
@@ -103,13 +104,13 @@ def test_a_single_region(tmp_path):
 
 def test_nothing_is_overwritten_and_nothing_written_by_halves(tmp_path, caplog):
     folder = tmp_path / "masks"
-    write_roi_set(tmp_path / "RoiSet.zip", scene())
+    write_roi_set(tmp_path / "RoiSet.zip", outline_polygons(walk_edges(scene())))
     write_image(tmp_path / "grey.tif", np.arange(900, dtype=np.uint16).reshape(30, 30))
     with pytest.raises(ValueError, match=r"grey\.tif is neither a label map, .*, nor a mask"):
         import_outlines([tmp_path / "RoiSet.zip", tmp_path / "grey.tif"], folder)
     assert not folder.exists()
     (tmp_path / "other").mkdir()
-    write_roi_set(tmp_path / "other" / "RoiSet.zip", scene())
+    write_roi_set(tmp_path / "other" / "RoiSet.zip", outline_polygons(walk_edges(scene())))
     with pytest.raises(ValueError, match=r"Two of the files would make .*RoiSet_001\.png"):
         import_outlines([tmp_path / "RoiSet.zip", tmp_path / "other" / "RoiSet.zip"], folder)
     assert not folder.exists()
@@ -126,7 +127,7 @@ def test_nothing_is_overwritten_and_nothing_written_by_halves(tmp_path, caplog):
 
 
 def test_a_file_in_place_of_the_folder(tmp_path):
-    write_roi_set(tmp_path / "RoiSet.zip", scene())
+    write_roi_set(tmp_path / "RoiSet.zip", outline_polygons(walk_edges(scene())))
     (tmp_path / "masks").write_text("a file")
     with pytest.raises(FileExistsError, match=r"masks is a file; give a folder \(--into\)"):
         import_outlines([tmp_path / "RoiSet.zip"], tmp_path / "masks")
@@ -143,7 +144,7 @@ def test_a_file_without_a_whole_particle(tmp_path):
 
 def test_damaged_regions_are_named_and_never_crash(tmp_path):
     random = np.random.default_rng(0)
-    write_roi_set(tmp_path / "whole.zip", scene())
+    write_roi_set(tmp_path / "whole.zip", outline_polygons(walk_edges(scene())))
     whole = {".zip": (tmp_path / "whole.zip").read_bytes()}
     whole[".roi"] = zipfile.ZipFile(tmp_path / "whole.zip").read("0002.roi")
     errors = 0
@@ -164,7 +165,7 @@ def test_damaged_regions_are_named_and_never_crash(tmp_path):
 
 
 def test_the_command(tmp_path):
-    write_roi_set(tmp_path / "RoiSet.zip", scene())
+    write_roi_set(tmp_path / "RoiSet.zip", outline_polygons(walk_edges(scene())))
 
     def call():
         command = [sys.executable, "-m", "pipeline.import_outlines", str(tmp_path / "RoiSet.zip")]

@@ -72,6 +72,7 @@ def run_folder(tmp_path):
         "measured": "2026-01-31 12:00",
         "unit": "nm",
         "warnings": ["<careful> here"],
+        "masks_made_with": {"threshold": -1},
         "versions": {"numpy": "2.4"},
         "networks": {"wgan": "../../outlines", "cyclegan": "../../gan", "unet": "../../unet"},
     }
@@ -108,10 +109,11 @@ def change(path, **changes):
 
 
 def test_the_page_says_which_sample_it_is_and_what_was_done_to_it(run_folder):
+    change(run_folder / "about.json", masks_made_with=None)  # masks from elsewhere
     text = read_page(run_folder)
     assert "<title>Particle sizes</title>" in text
     assert '<p class="subtitle">measured 2026-01-31 12:00</p>' in text
-    assert "<footer>Measured after Ruehle" in text  # masks from elsewhere
+    assert "<footer>Measured after Ruehle" in text
     made = {"masks_folder": "<TiO2> & Al/Output_Masks_UNet", "masks_made_with": {"threshold": -1}}
     change(run_folder / "about.json", **made)
     text = read_page(run_folder)
@@ -252,6 +254,19 @@ def test_the_newest_training_runs_are_shown(run_folder, tmp_path):
     assert "2026-01-01" not in text and "CycleGAN:" not in text
 
 
+def test_masks_from_elsewhere_are_shown_without_networks(run_folder, tmp_path):
+    """Those in the folder have nothing to do with them."""
+    add_training(tmp_path, "unet", "2026-01-04_00-00-00", 1)
+    (tmp_path / "gan" / "data").mkdir(parents=True)
+    scenes = cv2.imencode(".png", np.zeros((40, 40), np.uint8))[1]
+    scenes.tofile(tmp_path / "gan" / "data" / "scenes.png")
+    for made_with, shown in ((None, False), ({"threshold": -1}, True)):
+        change(run_folder / "about.json", masks_made_with=made_with)
+        text = read_page(run_folder)
+        assert ("Run 2026-01-04_00-00-00" in text) == shown
+        assert ("Simulated and real scenes" in text) == shown
+
+
 def test_the_training_runs_that_made_the_masks_are_shown(run_folder, tmp_path):
     for network in ("outlines", "gan", "unet"):
         for day in (1, 2):
@@ -272,9 +287,8 @@ def test_the_training_runs_that_made_the_masks_are_shown(run_folder, tmp_path):
     record = json.dumps({"options": {"inputs": [fingerprint([fake]), "masks"]}})
     unet = tmp_path / "unet" / "Models" / "2026-01-01_00-00-00"
     (unet / "options.json").write_text(record, encoding="utf-8")
-    about = json.loads((run_folder / "about.json").read_text("utf-8"))
-    about["masks_made_with"] = {"unet_model": ["2026-01-01_00-00-00", "y"]}
-    (run_folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    made_with = {"unet_model": ["2026-01-01_00-00-00", "y"]}
+    change(run_folder / "about.json", masks_made_with=made_with)
     text = read_page(run_folder)
     assert text.count("Run 2026-01-01_00-00-00, 1 epoch.") == 2
     assert "Run 2026-01-02_00-00-00" not in text and "WGAN, outlines" not in text
@@ -294,9 +308,6 @@ def test_options_are_listed_one_by_one(run_folder, tmp_path):
     simulated.mkdir(parents=True)
     made_with = {"options": {"grid_type": "CUBIC"}}
     (simulated / "made_with.json").write_text(json.dumps(made_with), encoding="utf-8")
-    about = json.loads((run_folder / "about.json").read_text("utf-8"))
-    about["masks_made_with"] = {"threshold": -1}
-    (run_folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
     text = read_page(run_folder)
     entries = {"backend": "torch", "batch size": 64, "keras": 3, "grid type": "CUBIC"}
     for name, value in (entries | {"threshold": -1}).items():

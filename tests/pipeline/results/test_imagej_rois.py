@@ -6,7 +6,12 @@ import roifile
 import tifffile
 from skimage.measure import label as label_components
 
+from pipeline.particles.pixel_outlines import outline_polygons, walk_edges
 from pipeline.results.imagej_rois import write_label_map, write_roi_set
+
+
+def outlines(labels):
+    return outline_polygons(walk_edges(labels))
 
 
 def rasterise(roi, shape):
@@ -24,7 +29,7 @@ def test_regions_rasterise_back_to_the_same_pixels(tmp_path, share):
     # From single pixels to one particle full of holes.
     mask = np.random.default_rng(1).random((40, 53)) < share
     labels = label_components(mask, connectivity=1)
-    write_roi_set(tmp_path / "RoiSet.zip", labels)
+    write_roi_set(tmp_path / "RoiSet.zip", outlines(labels))
     rois = roifile.roiread(tmp_path / "RoiSet.zip")
     assert [int(roi.name) for roi in rois] == list(range(1, labels.max() + 1))
     for roi in rois:
@@ -36,7 +41,7 @@ def test_a_particle_without_holes_is_a_traced_region_and_one_with_holes_a_compos
     labels[2:8, 2:9] = 3
     labels[10:18, 5:15] = 4
     labels[12:14, 8:10] = 0
-    write_roi_set(tmp_path / "RoiSet.zip", labels)
+    write_roi_set(tmp_path / "RoiSet.zip", outlines(labels))
     plain, holed = roifile.roiread(tmp_path / "RoiSet.zip")
     assert plain.roitype == roifile.ROI_TYPE.TRACED
     assert (plain.top, plain.left, plain.bottom, plain.right) == (2, 2, 8, 9)
@@ -47,12 +52,12 @@ def test_a_particle_without_holes_is_a_traced_region_and_one_with_holes_a_compos
 def test_the_same_labels_give_the_same_bytes(tmp_path):
     labels = np.eye(5, dtype=int)
     for name in "ab":
-        write_roi_set(tmp_path / f"{name}.zip", labels)
+        write_roi_set(tmp_path / f"{name}.zip", outlines(labels))
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
 def test_no_particle_gives_an_empty_set(tmp_path):
-    write_roi_set(tmp_path / "RoiSet.zip", np.zeros((5, 5), int))
+    write_roi_set(tmp_path / "RoiSet.zip", outlines(np.zeros((5, 5), int)))
     assert roifile.roiread(tmp_path / "RoiSet.zip") == []
 
 

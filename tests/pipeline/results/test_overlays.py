@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.particles.pixel_outlines import outline_polygons, walk_edges
 from pipeline.results.overlays import (
     KEPT_COLOUR,
     WHITE,
@@ -17,7 +18,7 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 def square(y, x, size=20, shape=(100, 140)):
     labels = np.zeros(shape, int)
     labels[y : y + size, x : x + size] = 1
-    return labels
+    return outline_polygons(walk_edges(labels))
 
 
 def test_outlines_follow_the_edge_in_the_groups_colour():
@@ -95,7 +96,9 @@ def test_the_scale_bar_is_as_long_as_it_says():
 def test_outlines_of_large_images_are_seen_where_they_are_shown_whole(shape, thick):
     labels = np.zeros(shape, np.int32)
     labels[:, : shape[1] // 2] = 1
-    picture = draw_overlay(np.zeros(shape), [(labels, KEPT_COLOUR)], None)
+    picture = draw_overlay(
+        np.zeros(shape), [(outline_polygons(walk_edges(labels)), KEPT_COLOUR)], None
+    )
     row = picture[picture.shape[0] // 2]
     edge = row[row.shape[0] // 2 - 20 : row.shape[0] // 2 + 20]
     assert np.count_nonzero(edge.sum(axis=-1) > sum(KEPT_COLOUR) / 2) in (
