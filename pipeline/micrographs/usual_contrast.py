@@ -2,7 +2,8 @@
 
 A micrograph is stretched to two of its percentiles. Where particles cover little of it, both lie in
 the background, whose noise would fill the whole range of grey: a network takes it for particles,
-hundreds of them where there is none.
+hundreds of them where there is none. So of such a micrograph its tiles are looked at, of which a
+few particles may cover enough, and what is usual in its folder.
 """
 
 from collections import defaultdict
@@ -17,6 +18,8 @@ from pipeline.progress import progress
 from pipeline.tiles import iterate_tiles
 
 FAINT = 1 / 2  # share of the usual contrast, below which a micrograph shows no particle
+# Share of the contrast of its best tile, below which a micrograph's own is that of its background.
+OF_BACKGROUND = 1 / 2
 
 
 class UsualContrast:
@@ -49,12 +52,16 @@ class UsualContrast:
         self._tile_shape = [max(round(side), 1) for side in tile_shape]
         self.faint_files: list[Path] = []
         self._own, ranges = {}, defaultdict(list)
-        # One micrograph has no others to be compared with.
-        for file in progress(files if self._range and len(files) > 1 else (), "contrasts measured"):
+        for file in progress(files if self._range else (), "contrasts measured"):
             micrograph = read_micrograph(file, image_crop)
-            low, high = np.percentile(micrograph, contrast_range).tolist()
-            self._own[file] = low, high
-            ranges[micrograph.dtype].append(high - low)
+            ends = (contrast_range[0], 50, contrast_range[1])
+            low, middle, high = np.percentile(micrograph, ends).tolist()
+            best = self._contrast_of_best_tile(micrograph, low, high)
+            self._own[file] = low, high, best
+            # Where particles reach to an end, the median, mostly of background, is far from it.
+            less, more = sorted((middle - low, high - middle))
+            is_of_background = more <= 2 * less and high - low < OF_BACKGROUND * best
+            ranges[micrograph.dtype].append(best if is_of_background else high - low)
         # Integers of 8 and of 16 bit are no measure for each other.
         self._usual = {dtype: float(np.median(some)) for dtype, some in ranges.items()}
 
@@ -69,25 +76,27 @@ class UsualContrast:
     def limits(self, file: Path, micrograph: np.ndarray) -> tuple[float, float] | None:
         """Return the limits for one of the files; None: those that it has by itself.
 
-        They are its own percentiles where these are as far apart as those of half of the
-        micrographs. Else the limit on the particles' side is that of its tile with the largest
-        contrast, of which a few particles may cover enough, but no farther out than is usual; and
-        as far out as is usual where no tile has half of that.
+        They are its own percentiles where these are at least as far apart as is usual: the median
+        over the folder, in which a micrograph of mere background counts with its best tile. Else
+        the limit on the particles' side is that of its tile with the largest contrast, of which a
+        few particles may cover enough, but no farther out than is usual; and as far out as is usual
+        where no tile has half of that.
         """
         if file not in self._own:
             return None
-        low, high = self._own[file]
+        low, high, best = self._own[file]
         usual = self._usual[micrograph.dtype]
         if high - low >= usual:
             return low, high
+        if best < FAINT * usual:
+            self.faint_files.append(file)
+            best = usual
+        contrast = min(best, usual)
+        return (low, low + contrast) if self._dark_background else (high - contrast, high)
+
+    def _contrast_of_best_tile(self, micrograph, low, high):
         sides = map(min, self._tile_shape, micrograph.shape)
         tiles = iterate_tiles(micrograph, *sides, min_overlap=0)
         if self._dark_background:
-            contrast = max(np.percentile(tile, self._range[1]) for tile in tiles) - low
-        else:
-            contrast = high - min(np.percentile(tile, self._range[0]) for tile in tiles)
-        if contrast < FAINT * usual:
-            self.faint_files.append(file)
-            contrast = usual
-        contrast = float(min(contrast, usual))
-        return (low, low + contrast) if self._dark_background else (high - contrast, high)
+            return max(float(np.percentile(tile, self._range[1])) for tile in tiles) - low
+        return high - min(float(np.percentile(tile, self._range[0])) for tile in tiles)

@@ -86,6 +86,17 @@ def test_something_bright_takes_no_contrast_beyond_the_usual(folder):
     assert high - low == pytest.approx(np.median([*usual, np.ptp(np.percentile(labelled, RANGE))]))
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_something_bright_in_all_is_not_taken_for_their_particles(folder, number):
+    """A scale bar, say, of which a tile holds a hundredth."""
+    images = [micrograph(12, 0.4, seed) for seed in range(number)]
+    for image in images:
+        image[180:182, 5:35] = 255
+    *_, limits = folder(images)
+    for image, (low, high) in zip(images, limits, strict=True):
+        assert high - low == pytest.approx(np.ptp(np.percentile(image, RANGE)), rel=0.1)
+
+
 def test_16_bit_is_compared_with_16_bit(folder):
     images = [micrograph(12, seed=seed) for seed in range(3)]
     wide = [np.uint16(image) * 257 for image in images]
@@ -94,11 +105,27 @@ def test_16_bit_is_compared_with_16_bit(folder):
     assert limits[3] == pytest.approx([257 * limit for limit in limits[0]], rel=0.01)
 
 
-@pytest.mark.parametrize("contrast_range", [None, (0, 99.5), RANGE])
-def test_without_a_range_or_others_there_are_no_limits(folder, contrast_range):
-    images = [micrograph(12), micrograph(0)]
-    _, faint, limits = folder(images[: 1 if contrast_range == RANGE else 2], True, contrast_range)
+@pytest.mark.parametrize("dark_background", [True, False])
+@pytest.mark.parametrize("number", [1, 4])
+def test_where_all_show_few_particles_their_noise_is_not_stretched(folder, number, dark_background):
+    images = [micrograph(1, seed=seed) for seed in range(number)]
+    seen, faint, _ = folder(images, dark_background)
+    assert not faint
+    for image in seen:
+        assert image[150:].std() < 0.05  # by itself above 0.15
+        assert image[12:20, 22:30].mean() > 0.9
+
+
+@pytest.mark.parametrize("contrast_range", [None, (0, 99.5)])
+def test_without_a_range_there_are_no_limits(folder, contrast_range):
+    _, faint, limits = folder([micrograph(12), micrograph(0)], True, contrast_range)
     assert set(limits) == {None} and not faint
+
+
+def test_one_alone_is_stretched_to_its_own_percentiles(folder):
+    image = micrograph(12)
+    _, faint, (limits,) = folder([image])
+    assert limits == tuple(np.percentile(image, RANGE)) and not faint
 
 
 def test_a_constant_image_among_others_shows_nothing(folder):
