@@ -28,6 +28,9 @@ DOSE = 90.0  # of the shipped examples, but where they say another
 # Standard deviation of the light over an image: of a white for `uneven`, of itself in transmission.
 UNEVEN_GAIN, UNEVEN_LIGHT = 0.1, 0.12
 PACKED = {"particles": 1300, "agglomerates": 100, "compactness": 0.9}  # of `dense` ones
+# Of `sparse` ones: they cover about 0.5 % of a micrograph.
+DISPERSED = {"particles": 7, "agglomerates": 1, "isolated": 6}
+LOW_DOSE = 8.0  # of `noisy` ones
 
 
 def inverted() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -53,6 +56,23 @@ def dense() -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for index, options in enumerate(EXAMPLES.values()):
         rng = np.random.default_rng([SEED, 7, index])
         options = options | {"bits": 8, "info_bar": False} | PACKED
+        yield make_example(rng, **options)
+
+
+def sparse(number: int = 16) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield examples of well dispersed particles: a few in each micrograph."""
+    for index in range(number):
+        rng = np.random.default_rng([SEED, 8, index])
+        options = list(EXAMPLES.values())[index % len(EXAMPLES)]
+        options = options | {"bits": 8, "info_bar": False, "height": 640, "width": 960}
+        yield make_example(rng, **options | DISPERSED)
+
+
+def noisy() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield examples taken with few electrons, as fast scans and sensitive samples ask for."""
+    for index, options in enumerate(EXAMPLES.values()):
+        rng = np.random.default_rng([SEED, 9, index])
+        options = options | {"bits": 8, "info_bar": False, "dose": LOW_DOSE}
         yield make_example(rng, **options)
 
 
@@ -150,6 +170,8 @@ KINDS = {
     "inverted": (inverted, {"DARK_BACKGROUND": "False"}),
     "uneven": (uneven, {}),
     "dense": (dense, {}),
+    "sparse": (sparse, {}),
+    "noisy": (noisy, {}),
     "bright_field": (bright_field, IN_TRANSMISSION),
     "spheres": (spheres, IN_TRANSMISSION),
     "rods": (rods, IN_TRANSMISSION),

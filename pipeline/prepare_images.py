@@ -23,6 +23,7 @@ from pipeline.training_data.real_tiles import (
     write_crops,
     write_grid_tiles,
 )
+from pipeline.training_data.scenes import find_particles
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -91,9 +92,10 @@ def prepare_images(
         with_spikes += [] if image is as_read else [path.name]
         image = at_scale(image, micrograph_scale)
         _check_tile_fits(image, tile_size, path, paths, image_crop, micrograph_scale)
+        covered = find_particles(image, dark_background, *tile_size)
         grid = (tile_size, min_overlap, dark_background)
-        names += write_grid_tiles(image, *grid, train_dir, path.stem)
-        crops.append(try_crops(image, index, tile_size, dark_background, tries, seed))
+        names += write_grid_tiles(image, covered, *grid, train_dir, path.stem)
+        crops.append(try_crops(image, covered, index, tile_size, dark_background, tries, seed))
     if with_spikes:
         logger.info(
             "single pixels far outside the range of all others, as of X-rays, were clipped in %s "

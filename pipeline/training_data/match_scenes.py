@@ -107,9 +107,12 @@ def fit_options(scenes: list, make_simulator, core_diameter, options: dict) -> d
             options = options | {name: float(options[name] * factor) for name in SCALES}
     if not enough:
         logger.warning(
-            "%s in the micrographs, %d in the simulated masks: too few to fit the scale",
+            "%s in the micrographs, %d in the simulated masks: too few to fit the scale, so "
+            "simulated particles are as large as your outlines less %d px all round (the gap "
+            "between neighbours)",
             counted(number, "single particle"),
             len(found),
+            GAP,
         )
     return options
 

@@ -14,7 +14,6 @@ from pipeline.intensities import stretch_to_uint8
 from pipeline.micrographs.resampling import as_cyclegan_sees
 from pipeline.progress import progress
 from pipeline.tiles import tile_positions
-from pipeline.training_data.scenes import foreground_of_micrograph
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +52,28 @@ def _part(image: np.ndarray, row: int, column: int, tile_size: tuple[int, int]) 
     return image[row : row + tile_size[0], column : column + tile_size[1]]
 
 
-def _contrast(tile_means: np.ndarray, image: np.ndarray, dark_background: bool) -> np.ndarray:
-    """Return by how much tiles differ from mere background; from 0 on they show particles."""
+def _contrast(
+    image: np.ndarray,
+    covered: np.ndarray,
+    dark_background: bool,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    tile_size: tuple[int, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return by how much tiles differ from mere background, and how much of each is covered.
+
+    From 0 on they show particles. Where ``covered`` (see `scenes.find_particles`) holds any, a tile
+    of a brighter part of the background does not.
+    """
+    shares = _mean_of_parts(covered, rows, columns, tile_size)
+    contrast = _brightness(_mean_of_parts(image, rows, columns, tile_size), image, dark_background)
+    if covered.any():
+        contrast = np.minimum(contrast, shares - LEAST_COVERED)
+    return contrast, shares
+
+
+def _brightness(tile_means: np.ndarray, image: np.ndarray, dark_background: bool) -> np.ndarray:
+    """Return how far tiles are beyond the published limits, from 0 on, by their means."""
     zero = _black_level(image)
     image_mean = image.mean(dtype=np.float64) - zero
     ratio = (tile_means - zero) / image_mean if image_mean > 0 else np.ones_like(tile_means)
@@ -88,6 +107,7 @@ def _mean_of_parts(image: np.ndarray, rows, columns, tile_size) -> np.ndarray:
 
 def write_grid_tiles(
     image: np.ndarray,
+    covered: np.ndarray,
     tile_size: tuple[int, int],
     min_overlap: int,
     dark_background: bool,
@@ -96,12 +116,13 @@ def write_grid_tiles(
 ) -> list[str]:
     """Write the tiles of a grid over a micrograph that show particles; return their names.
 
-    Each is stretched to 0..255, uint8. Those that are there stay as they are.
+    ``covered``: where it does, see `scenes.find_particles`. Each is stretched to 0..255, uint8.
+    Those that are there stay as they are.
     """
     rows, columns = np.transpose(tile_positions(*image.shape, *tile_size, min_overlap))
-    means = _mean_of_parts(image, rows, columns, tile_size)
+    contrast, _ = _contrast(image, covered, dark_background, rows, columns, tile_size)
     names = []
-    for number in np.flatnonzero(_contrast(means, image, dark_background) >= 0):
+    for number in np.flatnonzero(contrast >= 0):
         names.append(f"{stem}-{number}.tif")
         if not (folder / names[-1]).exists():
             tile = _part(image, rows[number], columns[number], tile_size)
@@ -111,6 +132,7 @@ def write_grid_tiles(
 
 def try_crops(
     image: np.ndarray,
+    covered: np.ndarray,
     index: int,
     tile_size: tuple[int, int],
     dark_background: bool,
@@ -119,6 +141,7 @@ def try_crops(
 ) -> np.ndarray:
     """Return ``tries`` random crops of image number ``index`` (dtype `CROP`).
 
+    ``covered``: where it shows particles, see `scenes.find_particles`.
     Particles that cover all of a micrograph alike make no crop brighter than the others. So where
     fewer crops show particles than are wanted of the image, those count, too, that are covered
     nearly as much as the whole.
@@ -129,13 +152,14 @@ def try_crops(
     crops["row"] = rng.integers(image.shape[0] - tile_size[0] + 1, size=tries)
     crops["column"] = rng.integers(image.shape[1] - tile_size[1] + 1, size=tries)
     crops["flip_up_down"], crops["flip_left_right"] = rng.integers(2, size=(2, tries))
-    means = _mean_of_parts(image, crops["row"], crops["column"], tile_size)
-    crops["contrast"] = _contrast(means, image, dark_background)
+    place = (crops["row"], crops["column"], tile_size)
+    crops["contrast"], shares = _contrast(image, covered, dark_background, *place)
     if np.count_nonzero(crops["contrast"] >= 0) * TRIES_PER_TILE < tries:
-        covered = foreground_of_micrograph(stretch_to_uint8(image), dark_background)
-        shares = _mean_of_parts(covered, crops["row"], crops["column"], tile_size)
-        as_covered = shares >= max(EVENLY * covered.mean(), LEAST_COVERED)
-        crops["contrast"][as_covered] = np.maximum(crops["contrast"][as_covered], 0)
+        enough = max(EVENLY * covered.mean(), LEAST_COVERED)
+        shows = (crops["contrast"] >= 0) | (shares >= enough)
+        # Of the others those come nearest that are covered most, if that is known.
+        missing = np.minimum(shares - enough, 0) if covered.any() else crops["contrast"]
+        crops["contrast"] = np.where(shows, np.maximum(crops["contrast"], 0), missing)
     return crops
 
 

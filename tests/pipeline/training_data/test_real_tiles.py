@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from pipeline.training_data import real_tiles
-from pipeline.training_data.real_tiles import CROP, _black_level, choose_crops, try_crops
+from pipeline.training_data.real_tiles import (
+    CROP,
+    _black_level,
+    choose_crops,
+    try_crops,
+    write_grid_tiles,
+)
 
 
 @pytest.mark.parametrize("scale", [1, 200])
@@ -22,7 +28,8 @@ PLACE = ["row", "column", "flip_up_down", "flip_left_right"]
 
 
 def places(index, seed=5, tries=300):
-    return try_crops(IMAGE, index, (20, 30), True, tries, seed)[PLACE]
+    covered = np.zeros(IMAGE.shape, bool)
+    return try_crops(IMAGE, covered, index, (20, 30), True, tries, seed)[PLACE]
 
 
 def test_each_micrograph_and_each_seed_has_crops_of_its_own():
@@ -64,9 +71,37 @@ def test_no_crop_is_taken_twice_while_others_are_left(number):
 def test_a_crop_must_show_nine_tenths_of_what_the_image_shows(monkeypatch):
     chance = np.linspace(0.2, 0.8, 100)[None, :]
     covered = np.random.default_rng(0).random((100, 100)) < chance
-    monkeypatch.setattr(real_tiles, "foreground_of_micrograph", lambda *of: covered)
-    monkeypatch.setattr(real_tiles, "_contrast", lambda mask, *of: np.full(len(mask), -1.0))
-    crops = try_crops(np.full((100, 100), 100, np.uint8), 0, (20, 20), True, 200, 0)
+    monkeypatch.setattr(real_tiles, "_brightness", lambda means, *of: np.full(len(means), -1.0))
+    image = np.full((100, 100), 100, np.uint8)
+    crops = try_crops(image, covered, 0, (20, 20), True, 200, 0)
     shares = [covered[y : y + 20, x : x + 20].mean() for y, x in crops[["row", "column"]].tolist()]
     shows = np.array(shares) >= 0.9 * covered.mean()
     np.testing.assert_array_equal(crops["contrast"] >= 0, shows)
+
+
+def test_where_particles_are_smaller_than_what_counts_tiles_with_some_come_nearest():
+    """Not those of a stain, though they are brighter."""
+    image = np.full((100, 300), 50, np.uint8)
+    image[:, 100:200] = 55
+    image[40:44, 260:264] = 250
+    crops = try_crops(image, image == 250, 0, (100, 100), True, 300, 0)
+    assert crops["contrast"].max() < 0
+    columns = choose_crops(crops, 10, np.random.default_rng(0))["column"]
+    assert (columns > 164).all()
+
+
+def test_a_brighter_part_of_the_background_shows_no_particle(tmp_path):
+    """By its mean it would; only where no particle is found anywhere it does."""
+    image = np.full((40, 120), 100, np.uint8)
+    image[:, 40:80] = 140  # a stain
+    image[10:16, 100:106] = 250  # a particle
+    covered = image == 250
+    for found, columns in ((covered, set()), (np.zeros_like(covered), {1, 2})):
+        how = (found, (40, 40), 0, True, tmp_path)
+        names = write_grid_tiles(image, *how, f"a{found.any()}")
+        assert {int(name.split("-")[1].split(".")[0]) for name in names} == columns
+        crops = try_crops(image, found, 0, (40, 40), True, 200, 0)
+        shown = crops[crops["contrast"] >= 0]["column"]
+        assert len(shown)
+        # Too few are brighter, so those count that are covered as much as the whole.
+        assert (shown > 60).all() if found.any() else (shown < 80).all()
