@@ -118,16 +118,17 @@ def _cover(place, order: np.ndarray, preference: np.ndarray, coverage: float):
     What a number of positions covers grows with it almost in proportion, so a few false positions
     find it (regula falsi; halving the excess of an end that stays, the Illinois way). The first is
     the share of all positions that is to be covered, doubled until it covers too much. The nearest
-    of all tried is returned.
+    of all tried is returned, of those with a particle unless nothing is to be covered.
     """
     ranks = np.argsort(np.argsort(-preference))[order]  # 0: the most preferred
     numbers, excesses = [0, len(ranks)], [-coverage, None]
-    nearest, smallest = place(order[:0]), coverage  # an empty image
+    nearest, smallest = place(order[:0]), np.inf  # an empty image
     number, last_end = math.ceil(coverage * len(ranks)), None
     for _ in range(MOST_TRIES):
         labels = place(order[ranks < number])
         excess = float(foreground_of_labels(labels).mean()) - coverage
-        if abs(excess) < smallest:
+        # One particle may cover more than twice as much as is wanted; none shows nothing.
+        if abs(excess) < smallest and (labels.any() or not coverage):
             nearest, smallest = labels, abs(excess)
         end = int(excess > 0)
         if smallest < COVERAGE_TOLERANCE:

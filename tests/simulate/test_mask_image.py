@@ -266,6 +266,13 @@ def test_the_coverage_asked_for_is_reached(coverage, changes):
         assert foreground_of_labels(labels).mean() == pytest.approx(coverage, abs=0.02)
 
 
+@pytest.mark.parametrize("coverage", [1e-3, 0.01])
+def test_a_small_share_is_covered_by_a_particle_not_by_none(coverage):
+    """Which may be nearer to it."""
+    for index in range(6):
+        assert simulate(index, coverage=coverage).max() >= 1
+
+
 def test_more_coverage_than_there_is_room_for_fills_the_image():
     assert foreground_of_labels(simulate(coverage=1.0)).mean() > 0.9
 
