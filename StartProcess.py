@@ -80,10 +80,10 @@ RESUME = True
 # so many minutes, besides one an epoch (of short epochs, one every 15 seconds, and fewer where it
 # takes long to write).
 CHECKPOINT_MINUTES = 10
-# "mixed_bfloat16" takes 40 to 65 % of the memory on GPUs since 2020, and half of the time of the
-# CycleGAN there; and half to three quarters of the time of large tiles on CPUs that multiply it
-# (AMD's since Zen 4, Intel's Xeons since 2023 and a few before); on other CPUs it takes 4 to more
-# than 20 times as long.
+# "mixed_bfloat16" takes 40 to 65 % of the memory on GPUs since 2020 (the WGAN 15 %), and half of
+# the time of the CycleGAN there; and half to three quarters of the time of large tiles on CPUs that
+# multiply it (AMD's since Zen 4, Intel's Xeons since 2023 and a few before); on other CPUs it takes
+# 4 to more than 20 times as long.
 # "auto": mixed_bfloat16 on such CPUs (on Linux, which tells them), float32 otherwise, GPUs too.
 # (With "float32" GPUs since 2020 round the inputs of convolutions to 10 bits, their TF32 format.)
 PRECISION = preset(published="float32", quick="auto")
@@ -334,6 +334,10 @@ def steps(run_step):
         use_brightness_and_contrast_augmentation=False,  # True: each by up to 20 %, at random
         vary_imaging=UNET_VARY_IMAGING,
         gap_weight=UNET_GAP_WEIGHT,
+        # In the loss a particle's pixel counts as many times as there are more of the background,
+        # but no more than this: masks of few particles get too large otherwise. Published: None,
+        # no limit.
+        largest_particle_weight=3.0,
         # 0 to 1, such as 0.5: leave out the fake micrographs that show less of what their masks do
         # (2_CycleGAN/generate_images/pairs.csv has their fidelity)
         least_fidelity=0.0,

@@ -95,6 +95,7 @@ def read_one_epoch(root: Path, use_dataloader: bool, options: argparse.Namespace
         use_brightness_and_contrast_augmentation=False,
         vary_imaging=False,
         gap_weight=10.0 if options.target == "instances" else 0.0,
+        largest_particle_weight=3.0,
         least_fidelity=0.0,
         validation_share=0.2,
         learning_rate=1e-3,

@@ -68,6 +68,7 @@ def train_unet(
     use_brightness_and_contrast_augmentation,
     vary_imaging,
     gap_weight,
+    largest_particle_weight,
     least_fidelity,
     validation_share,
     learning_rate,
@@ -92,6 +93,8 @@ def train_unet(
     least_fidelity : pairs of less (see ``pair_fidelity.py``) are left out.
     gap_weight : in the loss pixels count up to 1 + ``gap_weight`` times where particles are close
         to each other (see ``narrow_gaps.py``).
+    largest_particle_weight : in the loss a pixel of a particle counts as many times as there are
+        more of the background in the masks, but no more than this; None is no limit.
     vary_imaging : each fake is seen imaged otherwise every time, before backgrounds as those of the
         micrographs in ``images_dir`` (see ``imaging_variations.py``), of which ``image_crop`` rows
         are kept, and which are resized by ``micrograph_scale``, as for step 0.
@@ -126,6 +129,8 @@ def train_unet(
         logger.info("%s", words)
     training, validation = _split(pairs, validation_share, seed)
     particle_weight = background_to_particles(training, targets)
+    if largest_particle_weight is not None:
+        particle_weight = min(particle_weight, largest_particle_weight)
     samples = len(training) * NUMBER_OF_FLIPS
     batch_size = min(batch_size, samples)
     logger.info(

@@ -119,6 +119,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "vary_imaging": YES_NO,
     "usual_contrast": YES_NO,
     "gap_weight": WEIGHT,
+    "largest_particle_weight": either(one_of(None), number(0, above=True)),
     "least_fidelity": SHARE,
     "validation_share": number(0, 1, above=True, below=True),
     "learning_rate_schedule": either(

@@ -35,6 +35,7 @@ OPTIONS = {
     "learning_rate": 1e-3,
     "learning_rate_schedule": "STEP_DECAY",
     "batch_norm_momentum": 0.9,
+    "largest_particle_weight": None,
     "checkpoint_minutes": 10,
     "precision": "float32",
     "seed": 5,
@@ -230,6 +231,13 @@ def test_the_particle_weight_is_that_of_the_pairs_trained_on(run):
     filters, particle_weight, *others = seen.built
     assert particle_weight == pytest.approx((1 - masks.mean()) / masks.mean())
     assert (filters, others) == (4, [5, 0.9, False])
+
+
+@pytest.mark.parametrize("largest", [0.5, 1e3])
+def test_a_particle_weight_may_have_a_limit(run, largest):
+    weight = run().built[1]
+    assert 0.5 < weight < 1e3
+    assert run(largest_particle_weight=largest).built[1] == min(weight, largest)
 
 
 def test_a_contrast_range_that_clips_nothing_is_said(run, caplog):
