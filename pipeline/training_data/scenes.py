@@ -48,7 +48,7 @@ def foreground_of_micrograph(micrograph: np.ndarray, dark_background: bool) -> n
     noise.
     """
     smooth = _smoothed(micrograph, dark_background)
-    return _foreground(smooth, _threshold(smooth)[0])
+    return _foreground(smooth, _threshold(smooth).level)
 
 
 def find_particles(
@@ -72,21 +72,21 @@ def find_particles(
         smooth = _smoothed(stretch_to_uint8(values), dark_background)
         return smooth, darkest, (brightest - darkest) / 255
 
-    levels, apart = [], []  # in the micrograph's own unit, so that parts can be compared
+    found = []  # in the micrograph's own unit, so that parts can be compared
     for place in places:
         smooth, darkest, scale = part(*place)
-        level, distance = _threshold(smooth)
-        levels.append(darkest + level * scale if scale else np.inf)
-        apart.append(distance * scale)
-    levels, apart = np.array(levels), np.array(apart)
+        level, halfway, apart = _threshold(smooth)
+        found.append((darkest + level * scale, darkest + halfway * scale, apart * scale))
+    levels, halfway, apart = np.transpose(found)
     sure = apart > 0
     if sure.any():  # stains of the background may stand apart from it, too
         sure &= apart >= FAINT * np.median(apart[sure])
     covered = np.zeros(micrograph.shape, bool)
     # Parts are made anew: all of them, in float32, are four times as large as the micrograph.
-    for place, level in zip(places, levels, strict=True):
-        if sure.any():
-            level = levels[sure][np.square(places[sure] - place).sum(axis=1).argmin()]
+    for number, place in enumerate(places):
+        level = levels[number]
+        if sure.any() and not sure[number]:
+            level = halfway[sure][np.square(places[sure] - place).sum(axis=1).argmin()]
         smooth, darkest, scale = part(*place)
         row, column = place
         own_level = (level - darkest) / scale if scale else np.inf
@@ -110,13 +110,18 @@ def _foreground(smooth, level):
     return close_and_fill(cv2.morphologyEx(bright, cv2.MORPH_OPEN, CROSS))
 
 
-def _threshold(smooth: np.ndarray) -> tuple[float, float]:
-    """Return the grey that divides particles and background, and how far apart these are for sure.
+# level: the grey that divides particles and background, infinity where nothing does; where it is
+# sure that it does: halfway between both sides' medians, and how far these are apart, else 0.
+Threshold = namedtuple("Threshold", "level halfway apart")
+
+
+def _threshold(smooth: np.ndarray) -> Threshold:
+    """Return the Threshold of particles and background in a micrograph, smoothed.
 
     Li's threshold divides whatever it is given: where particles are few, or none, it ends in the
     middle of the background. So it is looked for anew, from higher greys on, where few bright
     pixels decide, until its sides stand apart, or meet along edges; else it is the first that is
-    likely. Infinity where nothing is; 0 where it is not sure.
+    likely.
     Source: Li and Tam, Pattern Recognition Letters 19 (1998).
     """
     greys = np.rint(smooth).astype(np.uint8)
@@ -127,15 +132,15 @@ def _threshold(smooth: np.ndarray) -> tuple[float, float]:
         threshold = threshold_li(greys, initial_guess=lambda _, start=start: start)
         if threshold != earlier:
             level = darkest + threshold
-            apart, spread = _apart(smooth, greys > threshold)
+            middle, apart, spread = _sides(smooth, greys > threshold)
             if apart >= max(LEAST_OVER_SPREAD * spread, 1):  # less than a grey is rounding
-                return level, apart
+                return Threshold(level, middle + apart / 2, apart)
             if apart >= max(LEAST_OVER_NOISE * noise, 1):
                 if _steepness(smooth, level) >= LEAST_STEEP * noise:
-                    return level, 0.0
+                    return Threshold(level, 0.0, 0.0)
                 likely = min(likely, level)
         start, earlier = greys[greys > start].mean(), threshold
-    return likely, 0.0
+    return Threshold(likely, 0.0, 0.0)
 
 
 def _noise(greys: np.ndarray) -> float:
@@ -149,12 +154,13 @@ def _noise(greys: np.ndarray) -> float:
     return float(size / NORMAL_DEVIATION / np.sqrt(2 * (1 - correlation)))
 
 
-def _apart(smooth, bright):
-    """Return how far both sides of an image are apart, and the darker one's standard deviation."""
+def _sides(smooth, bright):
+    """Return the darker side's median, how far the brighter one's is above it, and the darker one's
+    standard deviation."""
     darker = smooth[~bright]
     middle = np.median(darker)
     spread = np.median(np.abs(darker - middle)) / NORMAL_DEVIATION
-    return float(np.median(smooth[bright]) - middle), float(spread)
+    return float(middle), float(np.median(smooth[bright]) - middle), float(spread)
 
 
 def _steepness(smooth, level):
