@@ -128,6 +128,7 @@ def unusual():
 
 
 def test_what_cannot_be_folded_stays_right():
+    keras.utils.set_random_seed(1)  # by some initial weights outputs hardly differ
     network = as_if_trained(unusual())
     image = np.random.default_rng(2).normal(size=(3, 20, 24, 2)).astype(np.float32)
     expected = lean_networks.predict(network, image)
