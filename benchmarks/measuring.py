@@ -39,6 +39,7 @@ def network_parser(description: str) -> argparse.ArgumentParser:
     add("--plain-repeats", type=int, default=3, help="of the stock layers; 0 leaves them out")
     add("--threads", type=int, help="on the CPU; without it, as many as the backend takes")
     add("--no-tf32", action="store_true", help="all digits of float32 on a GPU")
+    parser.set_defaults(xla="auto")
     return parser
 
 
@@ -50,7 +51,6 @@ def training_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--xla",
         choices=("auto", "on", "off"),
-        default="auto",
         help="tensorflow: compile the step with XLA; auto: on a GPU only",
     )
     return parser
@@ -77,7 +77,7 @@ def start_backend(
 
     devices.set_up_devices(
         independent_networks=1 if options.threads else independent_networks,
-        use_xla={"auto": "auto", "on": True, "off": False}[getattr(options, "xla", "auto")],
+        use_xla={"auto": "auto", "on": True, "off": False}[options.xla],
     )
     backend.keras.config.set_dtype_policy(options.precision)
 

@@ -31,7 +31,8 @@ NOISE = 40  # grey levels, different in each tile
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
 parser.add_argument("--backend", default="tensorflow", choices=("tensorflow", "torch"))
 parser.add_argument("--threads", type=int, help="of the backend, on the CPU")
-parser.set_defaults(precision="float32", no_tf32=False)  # of the network, which does not run
+# Of the network, which does not run.
+parser.set_defaults(precision="float32", no_tf32=False, xla="auto")
 parser.add_argument("--tiles", type=int, nargs="+", default=[200, 2000], help="so many each")
 parser.add_argument("--size", type=int, default=384, help="side of a tile in pixels")
 parser.add_argument("--target", choices=("mask", "instances"), default="mask")

@@ -28,7 +28,7 @@ for name, meaning in (
     ("filters", "of the CycleGAN's and the UNet's first convolution"),
 ):
     parser.add_argument(f"--{name}", type=int, help=f"{meaning}; default: as published")
-parser.set_defaults(backend="torch", threads=1, no_tf32=False)
+parser.set_defaults(backend="torch", threads=1, no_tf32=False, xla="auto")
 
 
 def build_step(options: argparse.Namespace):
