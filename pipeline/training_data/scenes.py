@@ -26,7 +26,7 @@ SMOOTHING = 1.0  # sigma, pixels, of a micrograph before its threshold
 # background. There it is in standard deviations of the noise from pixel to pixel (mere noise: 1.3).
 LEAST_OVER_SPREAD, LEAST_OVER_NOISE = 3.5, 4
 # How much greys change from pixel to pixel where both sides meet, in those of the noise too: where
-# particles leave hardly any background 1.1 to 2.5, in an uneven background 0.8 to 1.2.
+# particles leave hardly any background 1.1 to 2.5, in an uneven background 0.8 to 1.6.
 LEAST_STEEP = 1.3
 NORMAL_DEVIATION = 0.6745  # median distance from the middle, in standard deviations
 FAINT = 1 / 2  # share of the contrast that others have, below which a part shows no particle
