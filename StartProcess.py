@@ -250,8 +250,11 @@ def steps(run_step):
         min_scaling=0.75,  # with the normal distribution the limits are mu -+ 3 sigma
         max_scaling=1.25,  # these are the uniform distribution's
         # "DISABLE": as traced, and mirrored (augmented outlines turned by up to 15 degrees, too);
-        # "RANDOM": needles in all directions, 13 pixels wide at least; "PERLIN": neighbours alike
+        # "RANDOM": needles in all directions; "PERLIN": neighbours alike
         use_random_rotation="DISABLE",
+        # Outlines lose what is narrower than 9 pixels, in all directions. Published: "SQUARE",
+        # which makes round particles angular, and asks for needles on the slant 13 pixels wide.
+        smoothing="DISK",
         max_overlap=MAX_PARTICLE_OVERLAP,
         match_scenes=MATCH_SCENES,
         dark_background=DARK_BACKGROUND,

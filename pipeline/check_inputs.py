@@ -21,7 +21,7 @@ from pipeline.checks.machine import (
     tell_of_idle_gpus,
 )
 from pipeline.checks.options import OPTION_CHECKS, check_options, suggest, wrong_values
-from pipeline.checks.outlines import check_masks, largest_scale
+from pipeline.checks.outlines import check_masks, largest_scale, smoothing_of
 from pipeline.checks.scales import check_scale, check_tile_size, scale_of_unet
 from pipeline.checks.step_options import check_step_options
 from pipeline.checks.true_masks import check_true_masks
@@ -178,6 +178,7 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
             options.get("INVERT_INPUT_MASKS") is True,
             largest_scale(options, calls or []),
             scale,
+            smoothing_of(calls or []),
         )
         problems += found
     if is_needed("TRUE_MASKS_DIR", {"score_masks"}):

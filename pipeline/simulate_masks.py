@@ -50,6 +50,7 @@ def simulate_masks(
     min_scaling,
     max_scaling,
     use_random_rotation,
+    smoothing,
     max_overlap,
     match_scenes,
     dark_background,

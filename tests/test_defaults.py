@@ -91,6 +91,7 @@ ADVANCED = {
         "min_scaling": 0.75,
         "max_scaling": 1.25,
         "use_random_rotation": "DISABLE",
+        "smoothing": "DISK",  # ours; published: a square
     },
     "3": {
         "use_resize_convolution": Both((False, True)),

@@ -19,7 +19,14 @@ from pipeline.micrographs.resampling import scaled_size
 from pipeline.particles.label_maps import is_label_map
 from pipeline.progress import progress
 from pipeline.wording import counted, first_names
-from simulate.outlines import OPENING, SCALING, prepare_particle, scale_limits
+from simulate.outlines import (
+    DEFAULT_SMOOTHING,
+    NARROWEST,
+    SCALING,
+    SMOOTHINGS,
+    prepare_particle,
+    scale_limits,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +48,7 @@ def check_masks(
     invert: bool = False,
     scale: float = 1.0,
     micrograph_scale: float = 1.0,
+    smoothing: str = DEFAULT_SMOOTHING,
 ) -> tuple[list[str], Size]:
     """Read every outline mask and return the problems and the largest (height, width).
 
@@ -52,6 +60,7 @@ def check_masks(
     scale : the largest at which step 2 uses the outlines. Those of which nothing is left then are
         warned of; where none is left, they are problems.
     micrograph_scale : by which all of them are resized before.
+    smoothing : by which step 2 smooths them.
     """
     paths, problems = list_and_check_names(
         option, folder, FEWEST_OUTLINES, "outlines of single particles"
@@ -82,8 +91,9 @@ def check_masks(
             continue
         usable += 1
         largest = max(largest[0], mask.shape[0]), max(largest[1], mask.shape[1])
-        if not prepare_particle(np.where(mask, 255, 0).astype(np.uint8), at, 0.0).area:
-            too_small.append(f"{path} {describe_too_small(at, micrograph_scale)}")
+        outline = np.where(mask, 255, 0).astype(np.uint8)
+        if not prepare_particle(outline, at, 0.0, smoothing).area:
+            too_small.append(f"{path} {describe_too_small(at, micrograph_scale, smoothing)}")
     if usable and len(too_small) == usable:
         problems += too_small
     else:
@@ -136,15 +146,23 @@ def largest_scale(options: dict[str, object], calls: list[tuple[str, str, dict]]
     return 1.0
 
 
-def describe_too_small(scale: float, micrograph_scale: float = 1.0) -> str:
+def smoothing_of(calls: list[tuple[str, str, dict]]) -> str:
+    """Return by which of `SMOOTHINGS` step 2 smooths outlines, as far as its calls tell."""
+    found = (keywords.get("smoothing") for _, step, keywords in calls if step == "simulate_masks")
+    return next((one for one in found if one in SMOOTHINGS), DEFAULT_SMOOTHING)
+
+
+def describe_too_small(
+    scale: float, micrograph_scale: float = 1.0, smoothing: str = DEFAULT_SMOOTHING
+) -> str:
     """Return the words for an outline of which nothing is left at the largest scale in use.
 
     ``micrograph_scale`` is the part of it that is MICROGRAPH_SCALE.
     """
-    side = math.ceil(len(OPENING) / scale)
+    side = math.ceil(NARROWEST / scale)
     return (
         "shows a particle of which step 2 has nothing left after smoothing. Allowed is one into "
-        f"which a square of {side} x {side} pixels fits: raise MICROGRAPH_SCALE (it is "
+        f"which a {smoothing.lower()} {side} pixels wide fits: raise MICROGRAPH_SCALE (it is "
         f"{micrograph_scale:g}), or remove the file."
     )
 

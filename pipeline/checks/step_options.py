@@ -46,7 +46,7 @@ from pipeline.checks.values import (
     run_name,
     whole_number,
 )
-from simulate.outlines import ROTATIONS
+from simulate.outlines import ROTATIONS, SMOOTHINGS
 from simulate.positions import GRID_TYPES
 
 STEPS_FOLDER = Path(__file__).parents[1]
@@ -142,6 +142,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "min_scaling": SCALING,
     "max_scaling": SCALING,
     "use_random_rotation": one_of(*ROTATIONS),
+    "smoothing": one_of(*SMOOTHINGS),
     "max_overlap": SHARE,
     # masks and measurements
     "gaussian_blur_amount": BLUR,

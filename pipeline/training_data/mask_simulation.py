@@ -22,6 +22,7 @@ from pipeline.training_data.outline_sources import draw_from_wgan, load_outlines
 from simulate.augment_outlines import augment_outlines
 from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import (
+    NARROWEST,
     SCALING,
     Particle,
     prepare_library,
@@ -52,6 +53,11 @@ TYPICAL_OUTLINES = 200  # looked at to know what is made of them at a scale
 # From so many times the outlines' size, or its inverse, on it is said that particles are others.
 OTHER_SIZE = 1.3
 MOST_LOST_BY_TURNING = 0.1  # share of the outlines
+# By the smoothing: how wide a particle must be to be turned, and what else helps.
+_WIDTHS_TO_TURN = {
+    "DISK": (f"{NARROWEST} pixels wide", ""),
+    "SQUARE": (f"{NARROWEST} pixels wide, and 13 on the slant", "smoothing='DISK', or "),
+}
 # The random numbers of the library; those of image i have the number i.
 LIBRARY_STREAM = 2**63
 # What the first masks show of a wrong option is shown before the others are made.
@@ -93,7 +99,7 @@ def simulate_label_maps(
     _check_library(_library_of(make_library, options), source, len(outlines))
     simulated_with = options
     if scenes is not None:
-        core_diameter = _make_core_diameter(outlines, middle_scale(options))
+        core_diameter = _make_core_diameter(outlines, middle_scale(options), options["smoothing"])
         fitted = fit_options(scenes, make_simulator, core_diameter, options)
         for name in ("perlin_noise_frequency", *SCALING):
             if fitted[name] != options[name]:
@@ -106,21 +112,21 @@ def simulate_label_maps(
         simulate = partial(_simulate_covered, simulate, coverages)
         simulated_with = fitted
     if options["use_random_rotation"] != "DISABLE":
-        _warn_of_lost_by_turning(outlines, middle_scale(simulated_with))
+        _warn_of_lost_by_turning(outlines, middle_scale(simulated_with), options["smoothing"])
     label_maps = run_in_processes(simulate, indices, number_of_processes(len(indices)))
     if len(indices) < number:  # some were made before, and checked
         return label_maps
     return _checked(label_maps, options)
 
 
-def _make_library(rng, outlines, use_random_rotation, *scaling) -> list[list[Particle]]:
+def _make_library(rng, outlines, use_random_rotation, smoothing, *scaling) -> list[list[Particle]]:
     # From the same random numbers, whatever the scaling: so that libraries can be compared.
     scaling = dict(zip(SCALING, scaling, strict=True))
-    return prepare_library(deepcopy(rng), outlines, use_random_rotation, **scaling)
+    return prepare_library(deepcopy(rng), outlines, use_random_rotation, smoothing, **scaling)
 
 
 def _library_of(make_library, options: dict) -> list[list[Particle]]:
-    return make_library(options["use_random_rotation"], *(options[name] for name in SCALING))
+    return make_library(*(options[name] for name in ("use_random_rotation", "smoothing", *SCALING)))
 
 
 def _make_simulator(make_library, outlines: np.ndarray, options: dict) -> partial:
@@ -139,10 +145,11 @@ def _make_simulator(make_library, outlines: np.ndarray, options: dict) -> partia
     )
 
 
-def _make_core_diameter(outlines: np.ndarray, scale: float):
+def _make_core_diameter(outlines: np.ndarray, scale: float, smoothing: str):
     """Return ``core_diameter(scale)`` of typical outlines, those that hold a particle now."""
-    typical = (outline for outline in outlines if prepare_particle(outline, scale, 0.0).area)
-    return cache(partial(typical_core_diameter, list(islice(typical, TYPICAL_OUTLINES))))
+    holding = (x for x in outlines if prepare_particle(x, scale, 0.0, smoothing).area)
+    typical = list(islice(holding, TYPICAL_OUTLINES))
+    return cache(partial(typical_core_diameter, typical, smoothing=smoothing))
 
 
 def _simulate_covered(simulate: partial, coverages: dict[int, float], index: int) -> np.ndarray:
@@ -205,22 +212,23 @@ def _warn_of_other_size(ratio: float) -> None:
     )
 
 
-def _warn_of_lost_by_turning(outlines: np.ndarray, scale: float) -> None:
+def _warn_of_lost_by_turning(outlines: np.ndarray, scale: float, smoothing: str) -> None:
     """Log a warning where a tenth of the outlines hold a particle as drawn, and none turned by 45
-    degrees: the square that smooths them is half as wide again on that slant."""
+    degrees: a square that smooths them is half as wide again on that slant."""
     typical = outlines[:TYPICAL_OUTLINES]
     areas = np.array(
-        [[prepare_particle(x, scale, angle).area for angle in (0, 45)] for x in typical]
+        [[prepare_particle(x, scale, angle, smoothing).area for angle in (0, 45)] for x in typical]
     )
     held = areas[:, 0] > 0
     lost = np.count_nonzero(held & (areas[:, 1] == 0)) / max(np.count_nonzero(held), 1)
     if lost > MOST_LOST_BY_TURNING:
         logger.warning(
             "%.0f %% of the outlines are too narrow to be turned by 45 degrees, so simulated "
-            "particles lie mostly along rows and columns: a particle must be about 9 pixels wide, "
-            "and 13 on the slant. Raise MICROGRAPH_SCALE, or set use_random_rotation='DISABLE' and "
-            "give outlines in all directions.",
+            "particles lie mostly along rows and columns: a particle must be about %s. Raise "
+            "MICROGRAPH_SCALE, or set %suse_random_rotation='DISABLE' and give outlines in all "
+            "directions.",
             100 * lost,
+            *_WIDTHS_TO_TURN[smoothing],
         )
 
 

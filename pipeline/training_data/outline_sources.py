@@ -14,7 +14,7 @@ from pipeline.micrographs.resampling import at_scale
 from pipeline.particle_shapes import measure_particles
 from pipeline.training_data.scenes import ks_distance
 from simulate.augment_outlines import augment_outlines
-from simulate.outlines import OPENING, carve_core
+from simulate.outlines import NARROWEST, carve_core
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ SHAPES = {
     "convexity": "convexity",
     "aspect ratio": "aspect_ratio",
 }
-FRAME = len(OPENING)  # pixels of background around, for the smoothing
+FRAME = NARROWEST  # pixels of background around, for the smoothing
 # Two samples of a few dozen outlines differ by so much by chance.
 CHANCE = 0.1
 

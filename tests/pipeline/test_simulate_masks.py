@@ -48,6 +48,7 @@ OPTIONS = {
     "min_scaling": 0.75,
     "max_scaling": 1.25,
     "use_random_rotation": "DISABLE",
+    "smoothing": "SQUARE",
     "max_overlap": 0.5,
     "match_scenes": False,
     "dark_background": True,

@@ -36,11 +36,15 @@ def _fade(t):
     return 6 * t**5 - 15 * t**4 + 10 * t**3
 
 
-def plain_carve_core(grey):
+def plain_carve_core(grey, smoothing="SQUARE"):
     """Return (core, footprint), bool, of a grey outline with a rim of background."""
     filled = ndimage.binary_fill_holes(grey > 127)
-    footprint = ndimage.binary_opening(filled, np.ones((9, 9)))
-    return ndimage.binary_erosion(footprint, CROSS, iterations=2), footprint
+    if smoothing == "SQUARE":
+        footprint = ndimage.binary_opening(filled, np.ones((9, 9)))
+        return ndimage.binary_erosion(footprint, CROSS, iterations=2), footprint
+    distance = np.hypot(*np.ogrid[-4:5, -4:5])
+    footprint = ndimage.binary_opening(filled, distance <= 4.5)
+    return ndimage.binary_erosion(footprint, distance[2:7, 2:7] <= 2.5), footprint
 
 
 def plain_transform(outline, scale, angle):

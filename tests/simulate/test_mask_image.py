@@ -67,7 +67,7 @@ def square(side):
     outline = np.zeros((64, 64), np.uint8)
     start = 32 - side // 2
     outline[start : start + side, start : start + side] = 255
-    return prepare_particle(outline, 1.0, 0.0)
+    return prepare_particle(outline, 1.0, 0.0, "SQUARE")
 
 
 def test_touching_particles_stay_two_pixels_apart_and_later_ones_lie_on_top():
@@ -290,7 +290,7 @@ def test_scaling_changes_the_sizes_of_particles():
     def sizes(**changes):
         scaling = SCALING | changes
         library = prepare_library(random_generator(0, 1), OUTLINES, "DISABLE", **scaling)
-        maps = [simulate(i, library, scaling=scaling, max_overlap=0.0) for i in range(4)]
+        maps = [simulate(i, library, scaling=scaling, max_overlap=0.0) for i in range(16)]
         return sizes_coverage_count(maps)[0]
 
     normal, double = sizes(), sizes(scaling_mu=2.0, scaling_sigma=0.2)

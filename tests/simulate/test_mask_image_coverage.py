@@ -13,7 +13,7 @@ from simulate.outlines import prepare_particle, reach_of
 def square(side):
     outline = np.zeros((side + 8, side + 8), np.uint8)
     outline[4:-4, 4:-4] = 255
-    return prepare_particle(outline, 1.0, 0.0)
+    return prepare_particle(outline, 1.0, 0.0, "SQUARE")
 
 
 def label_map_of_a_third(index, grid_type, use_perlin_noise, **changes):

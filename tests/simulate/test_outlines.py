@@ -8,6 +8,7 @@ from simulate import outlines
 from simulate.outlines import (
     PARTICLES_PER_DIRECTION,
     PERLIN_DIRECTIONS,
+    SMOOTHINGS,
     carve_core,
     draw_scales,
     prepare_library,
@@ -89,7 +90,7 @@ def test_an_outline_that_fills_its_image_is_not_cut(shape, angle):
 
 
 def test_core_of_a_square_is_two_pixels_smaller_on_each_side():
-    core, footprint = carve_core(outline_of(np.s_[20:40, 10:40]))
+    core, footprint = carve_core(outline_of(np.s_[20:40, 10:40]), "SQUARE")
     assert footprint.sum() == 20 * 30
     expected = np.zeros((64, 64), bool)
     expected[22:38, 12:38] = True
@@ -107,26 +108,47 @@ def test_holes_are_filled_and_specks_and_thin_bridges_removed():
     np.testing.assert_array_equal(footprint, whole_footprint)
 
 
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_what_is_left_of_a_disk_is_round_or_as_published_angular(smoothing):
+    """A square leaves of a disk of 20 pixels 14 along the axes, and 16 along the diagonals."""
+    core, _ = carve_core(outline_of(disk((31.5, 31.5), 10)), smoothing)
+    rows, columns = np.nonzero(core)
+    along, across = np.ptp(rows) + 1, (np.ptp(rows + columns) + 1) / np.sqrt(2)
+    if smoothing == "DISK":
+        assert 0.93 < along / across < 1.07
+    else:
+        assert along < 0.9 * across
+
+
+@pytest.mark.parametrize(("smoothing", "all_stay"), [("DISK", True), ("SQUARE", False)])
+def test_narrow_rods_stay_in_all_directions(smoothing, all_stay):
+    rod = outline_of(np.s_[26:37, 10:54])  # 11 wide
+    areas = [prepare_particle(rod, 1.0, angle, smoothing).area for angle in range(0, 180, 15)]
+    assert (min(areas) > 0.8 * max(areas)) == all_stay
+
+
 def test_threshold_is_above_127():
-    assert carve_core(outline_of(np.s_[20:40, 10:40]) // 255 * 127)[0].sum() == 0
-    assert carve_core(outline_of(np.s_[20:40, 10:40]) // 255 * 128)[0].sum() == 16 * 26
+    assert carve_core(outline_of(np.s_[20:40, 10:40]) // 255 * 127, "SQUARE")[0].sum() == 0
+    assert carve_core(outline_of(np.s_[20:40, 10:40]) // 255 * 128, "SQUARE")[0].sum() == 16 * 26
 
 
-def test_carving_equals_the_plain_twin():
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_carving_equals_the_plain_twin(smoothing):
     for outline in random_outlines(20):
         grey = np.pad(outline, 5)
-        core, footprint = carve_core(grey)
-        plain_core, plain_footprint = plain_carve_core(grey)
+        core, footprint = carve_core(grey, smoothing)
+        plain_core, plain_footprint = plain_carve_core(grey, smoothing)
         np.testing.assert_array_equal(core.astype(bool), plain_core)
         np.testing.assert_array_equal(footprint.astype(bool), plain_footprint)
 
 
-def test_particles_agree_with_the_plain_twin():
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_particles_agree_with_the_plain_twin(smoothing):
     rng = np.random.default_rng(1)
     for outline in random_outlines(20, seed=1):
         scale, angle = rng.uniform(0.75, 1.25), float(rng.integers(360))
-        particle = prepare_particle(outline, scale, angle)
-        plain_core, _ = plain_carve_core(plain_transform(outline, scale, angle))
+        particle = prepare_particle(outline, scale, angle, smoothing)
+        plain_core, _ = plain_carve_core(plain_transform(outline, scale, angle), smoothing)
         # Both interpolate linearly; OpenCV rounds places to 1/32 of a pixel.
         assert particle.area == pytest.approx(plain_core.sum(), rel=0.03)
         fast = centre_of_core(particle)
@@ -202,7 +224,8 @@ def test_every_outline_is_used_equally_often():
     sizes = (20, 30, 40)
     squares = np.stack([outline_of(np.s_[:size, :size]) for size in sizes])
     scaling = SCALING | {"scaling_sigma": 0.0}
-    (particles,) = prepare_library(np.random.default_rng(0), squares, "DISABLE", **scaling)
+    how = ("DISABLE", "SQUARE")
+    (particles,) = prepare_library(np.random.default_rng(0), squares, *how, **scaling)
     areas, counts = np.unique([particle.area for particle in particles], return_counts=True)
     assert areas.tolist() == [(size - 4) ** 2 for size in sizes]
     assert counts.max() - counts.min() <= 1
@@ -217,8 +240,8 @@ def test_small_outlines_lose_more_to_the_opening_than_the_gap():
     outlines = [outline_of(disk((32, 32), radius)) for radius in (18, 20, 22)]
     assert typical_core_diameter(outlines, 1.0) == pytest.approx(40 - 4, abs=0.8)
     assert typical_core_diameter(outlines, 0.5) == pytest.approx(20 - 4, abs=0.8)
-    assert 0 < typical_core_diameter(outlines, 0.33) < 13.2 - 4
-    assert typical_core_diameter(outlines, 0.25) == typical_core_diameter([], 1.0) == 0
+    assert 0 < typical_core_diameter(outlines, 0.33, "SQUARE") < 13.2 - 4
+    assert typical_core_diameter(outlines, 0.2) == typical_core_diameter([], 1.0) == 0
 
 
 def squares(*sides):
@@ -233,7 +256,7 @@ def squares(*sides):
 def test_the_typical_core_is_that_of_the_outline_in_the_middle():
     # The gap of two pixels goes off on each side.
     diameter = 2 * np.sqrt(16**2 / np.pi)
-    assert typical_core_diameter(squares(12, 20, 50), 1.0) == pytest.approx(diameter)
+    assert typical_core_diameter(squares(12, 20, 50), 1.0, "SQUARE") == pytest.approx(diameter)
 
 
 def test_where_most_outlines_leave_no_core_the_typical_one_has_no_size():
@@ -246,12 +269,12 @@ def test_a_particle_is_what_is_brighter_than_half():
     grey[10:30, 10:30] = 127
     assert not carve_core(grey)[1].any()
     grey[grey > 0] = 128
-    assert np.count_nonzero(carve_core(grey)[1]) == 400
+    assert np.count_nonzero(carve_core(grey, "SQUARE")[1]) == 400
 
 
 def test_random_rotation_is_by_any_angle(monkeypatch):
     angles = []
-    monkeypatch.setattr(outlines, "prepare_particle", lambda *of: angles.append(of[-1]))
+    monkeypatch.setattr(outlines, "prepare_particle", lambda *of: angles.append(of[2]))
     prepare_library(np.random.default_rng(0), np.zeros((3, 8, 8), np.uint8), "RANDOM", **SCALING)
     assert min(angles) == 0 and max(angles) == 359
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pipeline.checks.outlines import check_masks, describe_outline, largest_scale
+from pipeline.checks.outlines import check_masks, describe_outline, largest_scale, smoothing_of
 from tests.start_process import default_calls, default_options
 
 TILE = (48, 64)
@@ -121,7 +121,7 @@ def test_outlines_of_which_nothing_is_left_are_problems_where_all_are_so(masks):
     assert problems[5].startswith(
         f"{masks / '05.png'} shows a particle of which step 2 has nothing"
     )
-    assert "a square of 9 x 9 pixels fits: raise MICROGRAPH_SCALE" in problems[5]
+    assert "a disk 9 pixels wide fits: raise MICROGRAPH_SCALE" in problems[5]
 
 
 def test_a_few_outlines_too_small_are_warned_of_by_name(masks, caplog):
@@ -135,12 +135,27 @@ def test_a_few_outlines_too_small_are_warned_of_by_name(masks, caplog):
 
 
 def test_outlines_need_not_be_larger_than_their_largest_scale_asks(masks):
-    write_disks(masks, [5] * 20)
+    write_disks(masks, [4] * 20)
     assert len(problems_of_masks(masks)) == 20
     assert check_masks("INPUT_DIR_MASKS", masks, TILE, scale=1.3)[0] == []
     write_disks(masks, [3] * 20)
     problems, _ = check_masks("INPUT_DIR_MASKS", masks, TILE, scale=1.3)
-    assert len(problems) == 20 and "a square of 7 x 7 pixels fits" in problems[0]
+    assert len(problems) == 20 and "a disk 7 pixels wide fits" in problems[0]
+
+
+def test_outlines_are_smoothed_as_step_2_does(masks):
+    write_disks(masks, [5] * 20)
+    assert problems_of_masks(masks) == []
+    problems, _ = check_masks("INPUT_DIR_MASKS", masks, TILE, smoothing="SQUARE")
+    assert len(problems) == 20 and "a square 9 pixels wide fits" in problems[0]
+    options = default_options()
+    calls = default_calls(options)
+    assert smoothing_of(calls) == smoothing_of([]) == "DISK"
+    keywords = next(keywords for _, name, keywords in calls if name == "simulate_masks")
+    keywords["smoothing"] = "SQUARE"
+    assert smoothing_of(calls) == "SQUARE"
+    keywords["smoothing"] = "ROUND"  # which is said elsewhere
+    assert smoothing_of(calls) == "DISK"
 
 
 def test_the_largest_scale_is_that_of_step_2():

@@ -31,7 +31,7 @@ SCALING = {
 
 
 def test_every_option_reaches_the_simulator_and_its_library(monkeypatch):
-    options = ARRANGEMENT | SCALING | {"use_random_rotation": "PERLIN"}
+    options = ARRANGEMENT | SCALING | {"use_random_rotation": "PERLIN", "smoothing": "SQUARE"}
     options |= {"tile_height": 50, "tile_width": 70, "seed": 9}
     libraries, prepared = [], []
 
@@ -55,8 +55,8 @@ def test_every_option_reaches_the_simulator_and_its_library(monkeypatch):
     )
     rng = np.random.default_rng(0)
     mask_simulation._make_library(rng, "outlines", *libraries[0])
-    ((_, outlines, rotation), scaling) = prepared[0]
-    assert (outlines, rotation, scaling) == ("outlines", "PERLIN", SCALING)
+    ((_, *how), scaling) = prepared[0]
+    assert (how, scaling) == (["outlines", "PERLIN", "SQUARE"], SCALING)
 
 
 def test_libraries_are_drawn_alike_whatever_was_drawn_before():
@@ -67,7 +67,7 @@ def test_libraries_are_drawn_alike_whatever_was_drawn_before():
     rng = np.random.default_rng(0)
 
     def shapes():
-        how = ("RANDOM", *SCALING.values())
+        how = ("RANDOM", "DISK", *SCALING.values())
         ((*particles,),) = mask_simulation._make_library(rng, outlines, *how)
         return [(particle.core.shape, particle.area) for particle in particles]
 
@@ -85,6 +85,7 @@ OPTIONS = {
     "perlin_noise_frequency": 4,
     "max_overlap": 0.0,
     "use_random_rotation": "DISABLE",
+    "smoothing": "DISK",
     "use_normal_distribution": True,
     "scaling_mu": 1.0,
     "scaling_sigma": 0.0,
@@ -118,19 +119,30 @@ def test_fitted_scales_are_those_of_the_masks(tmp_path, monkeypatch, factor):
 
 
 @pytest.mark.parametrize(
-    ("width", "rotation", "told"),
-    [(11, "RANDOM", True), (11, "PERLIN", True), (11, "DISABLE", False), (14, "RANDOM", False)],
+    ("width", "rotation", "smoothing", "told"),
+    [
+        (11, "RANDOM", "SQUARE", ", and 13 on the slant"),
+        (11, "PERLIN", "SQUARE", "set smoothing='DISK', or use_random_rotation='DISABLE'"),
+        (11, "DISABLE", "SQUARE", ""),
+        (14, "RANDOM", "SQUARE", ""),
+        (9, "RANDOM", "DISK", "9 pixels wide. Raise MICROGRAPH_SCALE, or set use_random"),
+        (11, "RANDOM", "DISK", ""),
+    ],
 )
-def test_outlines_too_narrow_to_be_turned_are_told(tmp_path, monkeypatch, width, rotation, told):
+def test_outlines_too_narrow_to_be_turned_are_told(
+    tmp_path, monkeypatch, width, rotation, smoothing, told
+):
     monkeypatch.setattr("simulate.outlines.LIBRARY_SIZE", 64)
     monkeypatch.setattr(mask_simulation, "augment_outlines", lambda rng, given, number: given)
     outline = np.zeros((64, 64), np.uint8)
     outline[8:56, 20 : 20 + width] = 255
     write_image(tmp_path / "needle.png", outline)
-    options = OPTIONS | {"use_random_rotation": rotation}
+    options = OPTIONS | {"use_random_rotation": rotation, "smoothing": smoothing}
     with mock.patch.object(mask_simulation.logger, "warning") as warned:
         list(mask_simulation.simulate_label_maps(tmp_path, 1, [0], options, None))
     words = [call.args[0] % call.args[1:] for call in warned.call_args_list]
-    assert (
-        any("100 % of the outlines are too narrow to be turned" in said for said in words) == told
-    )
+    warned_of = [
+        said for said in words if "100 % of the outlines are too narrow to be turned" in said
+    ]
+    assert bool(warned_of) == bool(told)
+    assert all(told in said for said in warned_of)

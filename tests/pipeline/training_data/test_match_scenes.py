@@ -141,13 +141,13 @@ def test_the_first_images_cover_what_all_tiles_do_from_the_least_to_the_most():
 
 
 def test_libraries_of_two_scalings_are_made_of_the_same_random_numbers(monkeypatch):
-    def prepare(rng, outlines, rotation, **scaling):
+    def prepare(rng, outlines, rotation, smoothing, **scaling):
         return rng.random(3).tolist()
 
     monkeypatch.setattr(mask_simulation, "prepare_library", prepare)
     rng = np.random.default_rng(0)
     first, second = (
-        mask_simulation._make_library(rng, None, "RANDOM", True, scale, 0.1, 0.7, 1.3)
+        mask_simulation._make_library(rng, None, "RANDOM", "DISK", True, scale, 0.1, 0.7, 1.3)
         for scale in (1.0, 2.0)
     )
     assert first == second
@@ -157,7 +157,7 @@ def test_typical_are_all_outlines_that_hold_a_particle():
     outlines = np.zeros((5, 60, 60), np.uint8)
     for outline, side in zip(outlines, (50, 0, 20, 5, 24), strict=True):
         outline[5 : 5 + side, 5 : 5 + side] = 255
-    core_diameter = mask_simulation._make_core_diameter(outlines, 1.0)
+    core_diameter = mask_simulation._make_core_diameter(outlines, 1.0, "SQUARE")
     # Of the square of 24 pixels, which is the middle one, two go off on each side.
     assert core_diameter(1.0) == pytest.approx(2 * 20 / np.sqrt(np.pi))
 
