@@ -134,7 +134,7 @@ GAUSSIAN_BLUR_AMOUNT = 0.0  # sigma in pixels, on the fake micrographs; 0 for no
 UNET_BATCH_SIZE = 5  # tiles a step learns from; lower or raise it as the GPU's memory allows
 # Times it sees all pairs, in four flips. With more it splits particles more, and merges fewer; that
 # val_loss in 3_UNet's training_log.csv still falls does not say that real masks get better.
-UNET_EPOCHS = preset(published=50, quick=4)
+UNET_EPOCHS = preset(published=50, quick=8)
 # "mask", as published: particles are split at narrow places of the mask. "instances": the network
 # learns where each particle's centre is too, and particles are grown from there.
 UNET_TARGET = "instances"

@@ -33,7 +33,7 @@ OPTIONS = {
     "CYCLEGAN_FILTERS": Both((64, 8)),
     "GAUSSIAN_BLUR_AMOUNT": 0.0,
     "UNET_BATCH_SIZE": 5,
-    "UNET_EPOCHS": Both((50, 4)),
+    "UNET_EPOCHS": Both((50, 8)),
     "UNET_CONTRAST_OPTIMIZATION_RANGE": (0.5, 99.5),
     "UNET_FILTERS": Both((16, 8)),
     "USE_DATALOADER": True,
