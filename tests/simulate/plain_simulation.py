@@ -39,12 +39,9 @@ def _fade(t):
 def plain_carve_core(grey, smoothing="SQUARE"):
     """Return (core, footprint), bool, of a grey outline with a rim of background."""
     filled = ndimage.binary_fill_holes(grey > 127)
-    if smoothing == "SQUARE":
-        footprint = ndimage.binary_opening(filled, np.ones((9, 9)))
-        return ndimage.binary_erosion(footprint, CROSS, iterations=2), footprint
-    distance = np.hypot(*np.ogrid[-4:5, -4:5])
-    footprint = ndimage.binary_opening(filled, distance <= 4.5)
-    return ndimage.binary_erosion(footprint, distance[2:7, 2:7] <= 2.5), footprint
+    element = np.ones((9, 9)) if smoothing == "SQUARE" else np.hypot(*np.ogrid[-4:5, -4:5]) <= 4.5
+    footprint = ndimage.binary_opening(filled, element)
+    return ndimage.binary_erosion(footprint, CROSS, iterations=2), footprint
 
 
 def plain_transform(outline, scale, angle):
