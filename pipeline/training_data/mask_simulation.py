@@ -54,7 +54,7 @@ TYPICAL_OUTLINES = 200  # looked at to know what is made of them at a scale
 OTHER_SIZE = 1.3
 MOST_LOST_BY_TURNING = 0.1  # share of the outlines
 # By the smoothing: how wide a particle must be to be turned, and what else helps.
-_WIDTHS_TO_TURN = {
+WIDTHS_TO_TURN = {
     "DISK": (f"{NARROWEST} pixels wide", ""),
     "SQUARE": (f"{NARROWEST} pixels wide, and 13 on the slant", "smoothing='DISK', or "),
 }
@@ -228,7 +228,7 @@ def _warn_of_lost_by_turning(outlines: np.ndarray, scale: float, smoothing: str)
             "MICROGRAPH_SCALE, or set %suse_random_rotation='DISABLE' and give outlines in all "
             "directions.",
             100 * lost,
-            *_WIDTHS_TO_TURN[smoothing],
+            *WIDTHS_TO_TURN[smoothing],
         )
 
 
