@@ -89,7 +89,7 @@ def test_outlines_are_black_on_white_where_the_option_says_so(options):
 
 
 def test_outlines_may_be_as_small_as_the_scales_of_step_2_allow(options):
-    write_outlines(options, 5)
+    write_outlines(options, 4)
     augmented = options | {"OUTLINE_SOURCE": "augmented"}
     check_inputs(augmented, default_calls(augmented))
     drawn = options | {"OUTLINE_SOURCE": "wgan"}
