@@ -149,7 +149,7 @@ def largest_scale(options: dict[str, object], calls: list[tuple[str, str, dict]]
 def smoothing_of(calls: list[tuple[str, str, dict]]) -> str:
     """Return by which of `SMOOTHINGS` step 2 smooths outlines, as far as its calls tell."""
     found = (keywords.get("smoothing") for _, step, keywords in calls if step == "simulate_masks")
-    return next((one for one in found if one in SMOOTHINGS), DEFAULT_SMOOTHING)
+    return next((one for one in found if one in list(SMOOTHINGS)), DEFAULT_SMOOTHING)
 
 
 def describe_too_small(

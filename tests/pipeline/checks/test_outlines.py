@@ -154,8 +154,9 @@ def test_outlines_are_smoothed_as_step_2_does(masks):
     keywords = next(keywords for _, name, keywords in calls if name == "simulate_masks")
     keywords["smoothing"] = "SQUARE"
     assert smoothing_of(calls) == "SQUARE"
-    keywords["smoothing"] = "ROUND"  # which is said elsewhere
-    assert smoothing_of(calls) == "DISK"
+    for wrong in ("ROUND", ["SQUARE"], None):  # which is said elsewhere
+        keywords["smoothing"] = wrong
+        assert smoothing_of(calls) == "DISK"
 
 
 def test_the_largest_scale_is_that_of_step_2():
