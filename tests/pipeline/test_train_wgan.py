@@ -116,9 +116,9 @@ def test_it_is_noted_which_outlines_are_the_given_ones_and_which_are_drawn(run):
     folder = run(epochs=1, preview_every=20).folder
     (path,) = folder.glob("Models/*/outlines.json")
     medians = read_json(path)["diameter in pixels"]["medians"]
-    # Rectangles of 13 x 16 pixels are given, squares of 16 x 16 drawn; corners are rounded.
-    assert medians["given"] == pytest.approx(2 * np.sqrt(13 * 16 / np.pi), rel=0.04)
-    assert medians["drawn"] == pytest.approx(2 * np.sqrt(16 * 16 / np.pi), rel=0.04)
+    # Rectangles of 13 x 16 pixels are given, squares of 16 x 16 drawn, less 3 at each corner.
+    assert medians["given"] == pytest.approx(2 * np.sqrt((13 * 16 - 12) / np.pi), rel=1e-6)
+    assert medians["drawn"] == pytest.approx(2 * np.sqrt((16 * 16 - 12) / np.pi), rel=1e-6)
 
 
 def test_the_network_learns_enlarged_outlines(run):

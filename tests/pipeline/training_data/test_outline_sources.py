@@ -98,6 +98,7 @@ def test_a_shape_is_that_of_the_largest_piece_and_may_fill_its_image():
     outline = np.zeros((1, 64, 64), np.uint8)
     outline[0, 4:16, 4:16] = outline[0, 24:54, 24:54] = 255
     size = shapes_of(outline)["diameter in pixels"]
-    assert size == pytest.approx([2 * 30 / np.sqrt(np.pi)], rel=0.02)  # corners are rounded
+    # Smoothing takes 3 pixels at each corner.
+    assert size == pytest.approx([2 * np.sqrt((30 * 30 - 12) / np.pi)])
     full = shapes_of(np.full((1, 32, 32), 255, np.uint8))["diameter in pixels"]
     assert full == pytest.approx([2 * 32 / np.sqrt(np.pi)], rel=0.02)
