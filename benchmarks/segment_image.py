@@ -4,6 +4,7 @@ Beside it the same network from stock Keras layers, and the floor. Noise stands 
 The segmentation after the network is timed by postprocess.py.
 
     python benchmarks/segment_image.py --height 712 --width 1024
+    python benchmarks/segment_image.py --sizes 20 --plain-repeats 0
 """
 
 import argparse
@@ -29,7 +30,12 @@ parser.add_argument("--filters", type=int, default=16)
 parser.add_argument(
     "--centrality", action="store_true", help='the network of UNET_TARGET = "instances"'
 )
-parser.add_argument("--sizes", type=int, default=20, help="micrographs of different sizes")
+parser.add_argument(
+    "--sizes",
+    type=int,
+    default=0,
+    help="micrographs of different sizes, too; if many, no kernels are kept, as in step 6b",
+)
 
 
 def build_network(options: argparse.Namespace):
@@ -89,6 +95,8 @@ def time_sizes(options: argparse.Namespace) -> dict[str, float]:
 
 def main(options: argparse.Namespace) -> None:
     """Measure, print a table, and a line of JSON last."""
+    if options.sizes > FEW_SIZES:
+        keep_no_kernels()
     measured = measure_both(
         lambda: build_run(options, build_predictor),
         options,
@@ -117,5 +125,7 @@ if __name__ == "__main__":
     from benchmarks.floor import floor
     from models import multires_unet
     from models.fast.inference import prepare
+    from models.fast.process_memory import keep_no_kernels
+    from pipeline.segment_images import FEW_SIZES
 
     main(chosen)

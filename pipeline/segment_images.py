@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
+from models.fast.process_memory import keep_no_kernels
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.mask_origin import description_of, raw_path_of
 from pipeline.files.mask_pairs import list_masks
 from pipeline.files.records import fingerprint
 from pipeline.image_files import (
     by_stem,
+    image_size,
     list_micrographs,
     read_image,
     read_micrograph,
@@ -34,6 +36,7 @@ from pipeline.wording import first_names
 logger = logging.getLogger(__name__)
 
 MASK_ENDINGS = (".tif", ".tiff", ".png")
+FEW_SIZES = 2  # of micrographs, for which kernels are kept
 # Of masks that are split at narrow places, not of those grown from centres.
 OF_SPLITTING = ("watershed_lines", "min_distance")
 
@@ -109,6 +112,8 @@ def segment_images(
     folder = open_output_folder(Path(output_dir), options, keep_earlier=True)
     files = _files_to_make(folder, micrographs)
     missing = [file for file, made in files.items() if not all(one.exists() for one in made)]
+    if whole_image and len({image_size(file) for file in missing}) > FEW_SIZES:
+        keep_no_kernels()  # memory would grow with the sizes
     predict = missing and make_predictor(
         model,
         whole_image=whole_image,

@@ -331,3 +331,19 @@ def test_an_unknown_step_is_refused(tmp_path):
     code, output = run_script(make_project(tmp_path / "new"), "9")
     assert code != 0
     assert "No step 9; there are the steps 0, 1, 2, 3, 4, 5, 6a, 6b, 7, 8" in output
+
+
+def test_ctrl_c_while_python_still_imports_ends_in_a_line(tmp_path):
+    folder = make_project(tmp_path / "new")
+    (folder / "numpy.py").write_text("raise KeyboardInterrupt\n", encoding="utf-8")
+    code, output = run_script(folder)
+    assert code != 0
+    assert output == "interrupted\n"
+
+
+def test_other_errors_have_their_traceback(tmp_path):
+    folder = make_project(tmp_path / "new")
+    (folder / "numpy.py").write_text("raise RuntimeError('of a library')\n", encoding="utf-8")
+    code, output = run_script(folder)
+    assert code == 1
+    assert output.startswith("Traceback") and output.endswith("RuntimeError: of a library\n")

@@ -328,3 +328,16 @@ def test_contrast_is_measured_in_parts_of_a_tile_of_the_micrographs_own_pixels(
     assert list(files) == [micrograph]
     assert (image_crop, contrast_range, dark_background) == (100, (1, 99), False)
     assert parts == tile
+
+
+@pytest.mark.parametrize("others, calls", [((), 0), ((0.9,), 0), ((0.9, 0.8), 1)])
+def test_kernels_are_not_kept_for_many_sizes(segment, tmp_path, monkeypatch, others, calls):
+    made = []
+    monkeypatch.setattr(step, "keep_no_kernels", lambda: made.append(1))
+    image = read_image(tmp_path / "images" / "a.png")
+    for scale in others:
+        smaller = image[: round(scale * len(image))]
+        write_image(tmp_path / "images" / f"{scale}.png", smaller)
+    segment()
+    segment()  # all are there
+    assert len(made) == calls
