@@ -5,9 +5,9 @@ import itertools
 import os
 
 from models import backend
-from models.available_cores import available_cores
 from models.backend import BACKEND, keras, tf, torch
 from models.fast.process_memory import keep_freed_memory
+from models.processor import available_cores
 
 is_deterministic = False  # what `set_up_devices` was told
 _device_of_process = contextlib.ExitStack()

@@ -8,17 +8,15 @@ stay float32 (Kalamkar et al., "A study of BFLOAT16 for deep learning training",
 import contextlib
 import logging
 import os
-from pathlib import Path
 
 import keras
 
-from models import backend
+from models import backend, processor
 
 logger = logging.getLogger(__name__)
 
 # What processors that multiply bfloat16 are known by: AMD's since Zen 4 (2022), Intel's Xeons since
 # 2023 and some of 2020.
-PROCESSOR_FILE = Path("/proc/cpuinfo")
 INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 COMPUTE_CAPABILITY = (8, 0)  # NVIDIA's GPUs that do, since 2020
 
@@ -31,11 +29,7 @@ def processor_multiplies_bfloat16() -> bool:
     """
     if backend.BACKEND == "tensorflow" and os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
         return False
-    with contextlib.suppress(OSError), PROCESSOR_FILE.open(errors="replace") as lines:
-        for line in lines:
-            if line.startswith("flags"):  # the same for each core
-                return not INSTRUCTIONS.isdisjoint(line.split())
-    return False
+    return not INSTRUCTIONS.isdisjoint(processor.instructions())
 
 
 def gpu_multiplies_bfloat16() -> bool:

@@ -7,13 +7,13 @@ the kernel (Chellapilla et al., 2006). PyTorch's are in ``torch_convolutions.py`
 
 from keras import ops
 
-from models import backend
+from models import backend, processor
 from models.backend import BACKEND, tf
 from models.fast import torch_convolutions
 
-# On CPUs TensorFlow computes the gradient of a kernel at a fifth to two thirds of the rate of the
-# convolution itself, in float32; matrix products are faster from fewer channels on already, but
-# then they hold large images longer, 0.6 GB in the UNet's step.
+# On CPUs without AVX-512 TensorFlow computes the gradient of a kernel at a fifth to two thirds of
+# the rate of the convolution itself, in float32; matrix products are faster from fewer channels on
+# already, but then they hold large images longer, 0.6 GB in the UNet's step.
 CHANNELS_FOR_PRODUCTS = 64
 
 
@@ -25,7 +25,8 @@ def is_faster_here(layer, channels):
         return True
     large = min(channels, layer.filters) >= CHANNELS_FOR_PRODUCTS and max(layer.kernel_size) > 1
     plain = layer.strides == (1, 1) and layer.compute_dtype == "float32"
-    return large and plain and not backend.has_gpu()
+    slow = not backend.has_gpu() and "avx512f" not in processor.instructions()
+    return large and plain and slow
 
 
 def convolution(x, kernel, bias, stride, padding, relu=False):

@@ -6,12 +6,13 @@ out); within, PyTorch's (batch, channels, height, width) and (out, in, height, w
 view of the same memory is PyTorch's ``channels_last`` format, which needs no copy.
 """
 
+from models import processor
 from models.backend import BACKEND, torch
 
 functional = torch and torch.nn.functional
 
-# On CPUs PyTorch computes the gradient of a kernel at a fifth to two thirds of the rate of the
-# convolution itself, in float32; matrix products are faster from so many channels on.
+# On CPUs without AVX-512 PyTorch computes the gradient of a kernel at a fifth to two thirds of the
+# rate of the convolution itself, in float32; matrix products are faster from so many channels on.
 CHANNELS_FOR_PRODUCTS = 32
 # And from so many multiplications on: of fewer the calls take longer than the work.
 LEAST_WORK_FOR_PRODUCTS = 2**25
@@ -83,12 +84,16 @@ def _has_fused_relu(x):
     return x.dtype == torch.float32 or by_half
 
 
+def _has_slow_gradients(x):
+    return x.dtype == torch.float32 and "avx512f" not in processor.instructions()
+
+
 def _kernel_gradient(x, upstream, kernel, stride, padding):
     """Return the gradient of a kernel (out, in, kh, kw), of x (b, in, h, w) and y's gradient."""
     out, channels, rows, columns = kernel.shape
     few = channels < CHANNELS_FOR_PRODUCTS or out <= CHANNELS_FOR_PRODUCTS // 2
     small = upstream.numel() * rows * columns * channels < LEAST_WORK_FOR_PRODUCTS
-    if few or small or rows == columns == 1 or x.dtype != torch.float32:
+    if few or small or rows == columns == 1 or not _has_slow_gradients(x):
         return torch.ops.aten.convolution_backward(
             upstream, x, kernel, [0], (stride, stride), padding, (1, 1), False, (0, 0), 1,
             (False, True, False),
@@ -118,7 +123,7 @@ def _input_gradient(upstream, x, kernel, stride, padding):
     """Return the gradient of x (b, in, h, w), of y's gradient and a kernel (out, in, kh, kw)."""
     out, channels, rows, columns = kernel.shape
     few = min(out, channels) < CHANNELS_FOR_INPUT_PRODUCTS
-    if few or stride == 1 or upstream.dtype != torch.float32:
+    if few or stride == 1 or not _has_slow_gradients(upstream):
         return torch.ops.aten.convolution_backward(
             upstream, x, kernel, [0], (stride, stride), padding, (1, 1), False, (0, 0), 1,
             (True, False, False),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 
-from models.available_cores import available_cores
+from models.processor import available_cores
 from pipeline.running.run_lock import end_with, identity_of
 
 # A process more pays off from so many simulated masks on (2 to 10 s of work); each takes some at

@@ -10,7 +10,7 @@ import concurrent.futures
 
 import numpy as np
 
-from models.available_cores import available_cores
+from models.processor import available_cores
 
 THREADS = min(max(available_cores() // 2, 2), 8)  # that make batches
 PREFETCHED_BATCHES = THREADS + 2

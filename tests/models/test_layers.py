@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models import backend, layers
+from models import backend, layers, processor
 from models.fast import block_convolutions, convolutions, kernels, normalization, torch_convolutions
 
 
@@ -93,9 +93,15 @@ def test_convolution(options, size, channels):
     np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("precision", "faster"), [("float32", True), ("mixed_bfloat16", False)])
-def test_kernels_gradients_are_products_in_float32_only(precision, faster):
-    """In half precision the libraries' own are faster. (With torch it is decided later.)"""
+@pytest.mark.parametrize(
+    ("precision", "instructions", "faster"),
+    [("float32", (), True), ("float32", ("avx512f",), False), ("mixed_bfloat16", (), False)],
+)
+def test_kernels_gradients_are_products_where_the_libraries_own_are_slow(
+    precision, instructions, faster, monkeypatch
+):
+    """In float32 without AVX-512. (With torch it is decided later.)"""
+    monkeypatch.setattr(processor, "instructions", lambda: instructions)
     channels = convolutions.CHANNELS_FOR_PRODUCTS
     layer = layers.Conv2D(channels, 3, padding="same", dtype=precision)
     with backend.on_cpu():
@@ -120,6 +126,7 @@ def test_convolution_of_many_channels(options, at_a_time, monkeypatch):
 
     With torch the input's, too, where there are strides.
     """
+    monkeypatch.setattr(processor, "instructions", tuple)  # none, so that those are slow
     monkeypatch.setattr(torch_convolutions, "LEAST_WORK_FOR_PRODUCTS", 0)
     monkeypatch.setattr(torch_convolutions, "CHANNELS_FOR_INPUT_PRODUCTS", 32)
     monkeypatch.setattr(torch_convolutions, "PIXELS_AT_A_TIME", at_a_time)
@@ -132,8 +139,10 @@ def test_convolution_of_many_channels(options, at_a_time, monkeypatch):
 @for_both
 @pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize("channels", [3, 32])
-def test_second_derivatives(channels, strides, monkeypatch):
+@pytest.mark.parametrize("instructions", [(), ("avx512f",)], ids=["products", "the library's own"])
+def test_second_derivatives(instructions, channels, strides, monkeypatch):
     """As the gradient penalty needs them: of the input's gradient, for the kernel and the input."""
+    monkeypatch.setattr(processor, "instructions", lambda: instructions)
     monkeypatch.setattr(torch_convolutions, "LEAST_WORK_FOR_PRODUCTS", 0)
     monkeypatch.setattr(torch_convolutions, "CHANNELS_FOR_INPUT_PRODUCTS", 32)
     x = backend.to_device((image(channels, (9, 8)),))[0]

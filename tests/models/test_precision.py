@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from models import backend, precision
+from models import processor as module
 from models.fast import lean_networks
 from models.multires_unet import build_multires_unet
 from models.precision import choose_precision, computing_in, fit_to_processor
@@ -16,15 +17,17 @@ FLAGS = "flags\t\t: fpu vme avx512f avx512_bf16 avx512_vpopcntdq\n"
 def processor(monkeypatch, tmp_path):
     """Return a function that makes up what Linux says of the processor; None: there is no Linux."""
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
-    monkeypatch.setattr(precision, "PROCESSOR_FILE", tmp_path / "cpuinfo")
+    monkeypatch.setattr(module, "INFORMATION_FILE", tmp_path / "cpuinfo")
 
     def make_up(flags):
-        precision.PROCESSOR_FILE.unlink(missing_ok=True)
+        module.instructions.cache_clear()
+        module.INFORMATION_FILE.unlink(missing_ok=True)
         if flags is not None:
-            precision.PROCESSOR_FILE.write_text(f"processor\t: 0\n{flags}\nprocessor\t: 1\n")
+            module.INFORMATION_FILE.write_text(f"processor\t: 0\n{flags}\nprocessor\t: 1\n")
 
     make_up(FLAGS)
-    return make_up
+    yield make_up
+    module.instructions.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
-"""How many cores this process may use."""
+"""The processor: how many of its cores this process may use, and its instructions."""
 
+import contextlib
+import functools
 import math
 import os
 from pathlib import Path
 
 QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
+INFORMATION_FILE = Path("/proc/cpuinfo")
 
 
 def available_cores() -> int:
@@ -25,3 +28,13 @@ def _quota() -> float:
         return max(1, math.ceil(int(quota) / int(period)))
     except (OSError, ValueError, ZeroDivisionError):  # "max": no limit
         return math.inf
+
+
+@functools.cache
+def instructions() -> frozenset[str]:
+    """Return the names of the processor's sets of instructions; only Linux says, elsewhere none."""
+    with contextlib.suppress(OSError), INFORMATION_FILE.open(errors="replace") as lines:
+        for line in lines:
+            if line.startswith("flags"):  # the same for each core
+                return frozenset(line.split())
+    return frozenset()

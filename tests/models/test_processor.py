@@ -4,15 +4,15 @@ import os
 
 import pytest
 
-from models import available_cores as module
-from models.available_cores import available_cores
+from models import processor
+from models.processor import available_cores
 from pipeline.running.worker_processes import number_of_processes
 
 
 def test_what_a_scheduler_grants_counts(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    monkeypatch.setattr(module, "QUOTA_FILE", tmp_path / "none")
+    monkeypatch.setattr(processor, "QUOTA_FILE", tmp_path / "none")
     assert available_cores() == 8
     assert number_of_processes(10_000) == 8
 
@@ -23,7 +23,7 @@ def test_what_a_scheduler_grants_counts(monkeypatch, tmp_path):
 )
 def test_what_a_container_grants_counts(monkeypatch, tmp_path, written, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    monkeypatch.setattr(module, "QUOTA_FILE", tmp_path / "cpu.max")
+    monkeypatch.setattr(processor, "QUOTA_FILE", tmp_path / "cpu.max")
     (tmp_path / "cpu.max").write_text(written)
     assert available_cores() == cores
 
