@@ -24,12 +24,16 @@ from pipeline.training_data.real_tiles import (
     write_grid_tiles,
 )
 from pipeline.training_data.scenes import find_particles
-from pipeline.wording import counted
+from pipeline.wording import counted, first_names
 
 logger = logging.getLogger(__name__)
 
 TEST_TILES = 5
 MANY_TILES = 2  # times the number wanted, from which on it is said what they cost
+# Shares of a micrograph that particles cover: where bright and dark are confused, the background
+# encloses nearly all of it, and what is taken for background does not. (Particles that leave hardly
+# any background cover as much either way.)
+NEARLY_ALL, HALF = 0.8, 0.5
 
 
 @refuses_wrong_options
@@ -85,7 +89,7 @@ def prepare_images(
     test_dir = open_output_folder(data_dir / "testA", made_with)
 
     tries = math.ceil(TRIES_PER_TILE * num_tiles / len(paths))
-    names, crops, with_spikes = [], [], []
+    names, crops, with_spikes, confused = [], [], [], []
     for index, path in enumerate(progress(paths, "micrographs cut into tiles")):
         as_read = read_micrograph(path, image_crop)
         image = clip_spikes(as_read)
@@ -93,6 +97,8 @@ def prepare_images(
         image = at_scale(image, micrograph_scale)
         _check_tile_fits(image, tile_size, path, paths, image_crop, micrograph_scale)
         covered = find_particles(image, dark_background, *tile_size)
+        if _seems_confused(covered, image, dark_background, tile_size):
+            confused.append(path.name)
         grid = (tile_size, min_overlap, dark_background)
         names += write_grid_tiles(image, covered, *grid, train_dir, path.stem)
         crops.append(try_crops(image, covered, index, tile_size, dark_background, tries, seed))
@@ -102,6 +108,15 @@ def prepare_images(
             "(such as %s)",
             counted(len(with_spikes), "micrograph"),
             with_spikes[0],
+        )
+    if confused:
+        logger.warning(
+            "in %d of %d micrographs (%s) nearly everything counts as particle with "
+            "DARK_BACKGROUND = %s, and less than half of it would with %s: are particles %s than "
+            "the background? Then set it to that (for these micrographs, in a folder of their own, "
+            "if they are not all)",
+            *(len(confused), len(paths), first_names(confused), dark_background),
+            *(not dark_background, "darker" if dark_background else "brighter"),
         )
     shown = counted(len(names), "tile shows", "tiles show")
     logger.info("%s particles; wanted: %d", shown, num_tiles)
@@ -118,6 +133,16 @@ def prepare_images(
     names += write_crops(chosen, paths, image_crop, micrograph_scale, tile_size, train_dir)
     for name in numbers_of_stream(seed, len(paths) + 1).permutation(names)[:TEST_TILES]:
         _copy(train_dir / name, test_dir / name)
+
+
+def _seems_confused(covered, image, dark_background, tile_size) -> bool:
+    """Return whether particles seem to be darker where they are said to be brighter, or brighter.
+
+    ``covered`` is where the micrograph shows particles as it is said, bool (h, w).
+    """
+    if covered.mean() < NEARLY_ALL:
+        return False
+    return find_particles(image, not dark_background, *tile_size).mean() < HALF
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.checks.options import SMALLEST_TILE
-from pipeline.files.decoders import MAX_PIXELS
+from pipeline.files.decoders import MAX_PIXELS, coloured_share
 from pipeline.files.info_bar import describe_missed_bars, find_info_bar
 from pipeline.image_files import (
     IMAGE_ENDINGS,
@@ -28,6 +28,7 @@ FEWEST_IMAGES, FEW_IMAGES = 1, 3
 # Endings of files that stand beside images without being meant for images.
 OTHERS_EXPECTED = (".db", ".ini", ".txt", ".md", ".json", ".xml", ".csv", ".hdr")
 SMALL_IMAGES_SHOWN = 5
+MUCH_COLOUR = 0.05  # share of the pixels; a scale bar or writing has less
 # File systems take names of 255 bytes; the steps add "-aug_00000", "_raw", ".part" and the like.
 LONGEST_NAME_BYTES = 225
 
@@ -53,7 +54,7 @@ def check_images(
     to_train : whether networks will be trained on them, for which a few are warned of.
     """
     paths, problems = list_and_check_names(option, folder, FEWEST_IMAGES, "micrographs")
-    sizes, with_bars, bars_kept, empty = {}, [], [], 0
+    sizes, with_bars, bars_kept, coloured, empty = {}, [], [], [], 0
     for path in progress(paths, "micrographs checked"):
         try:
             image = read_micrograph(path, image_crop)
@@ -63,6 +64,7 @@ def check_images(
             continue
         sizes[path] = image.shape
         with_bars.append((path.name, whole, whole[0] - image.shape[0]))
+        coloured += [path.name] if coloured_share(path) > MUCH_COLOUR else []
         is_number = isinstance(image_crop, int)
         if is_number and whole == image.shape and find_info_bar(image) < whole[0]:
             bars_kept.append(path.name)
@@ -73,6 +75,13 @@ def check_images(
         problems.append(
             f"{option}: there is nothing to see in any of the {empty} micrographs in {folder}: "
             "each is the same value everywhere. Export them again, with their grey values."
+        )
+    if coloured:
+        logger.warning(
+            "%s of false colours or with coloured overlays (%s). Of a pixel the mean of red, green "
+            "and blue counts, which may be the same for different ones: export greys instead.",
+            counted(len(coloured), "micrograph is", "micrographs are"),
+            first_names(coloured),
         )
     if sizes and image_crop is not None:
         cut = sum(rows > 0 for *_, rows in with_bars)

@@ -38,6 +38,7 @@ MAX_PIXELS = 2**29
 MAX_BYTES = 2**31
 MAX_PIXELS_PER_BYTE = 4000
 BYTES_ALWAYS_ALLOWED = 2**26
+TINT = 32  # of 255, by which red, green and blue of a grey may differ
 
 # Sizes are checked here, before decoding; Pillow's own limit is lower and only warns.
 Image.MAX_IMAGE_PIXELS = None
@@ -277,3 +278,17 @@ def colours_in(path: Path) -> int:
             colours = image.convert("RGB").getcolors() or []
         return sum(len(set(colour)) > 1 for _, colour in colours)
     return 0
+
+
+def coloured_share(path: Path) -> float:
+    """Return the share of coloured pixels in an image of red, green and blue, 8 bit; of others 0.
+
+    What has no more than a tint, or a JPEG's blur of colours, counts as grey.
+    """
+    with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
+        with Image.open(path, formats=("PNG", "BMP", "TIFF", "JPEG")) as image:
+            if image.mode not in ("RGB", "RGBA"):
+                return 0.0
+            colours = np.asarray(image)[::4, ::4, :3]  # enough to tell
+        return float((np.ptp(colours, axis=-1) > TINT).mean())
+    return 0.0

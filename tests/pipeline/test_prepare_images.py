@@ -424,3 +424,23 @@ def test_tiles_for_tests_are_of_several_micrographs(tiles_in):
     names = [place.split("/")[-1] for place in tiles_in("folder") if "testA" in place]
     assert len(names) == 5
     assert len({name[0] for name in names}) > 1
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+@pytest.mark.parametrize("particles_are", ["brighter", "darker"])
+def test_bright_and_dark_confused_is_said(tmp_path, caplog, dark_background, particles_are):
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:160, :160]
+    image = random.normal(80, 5, (160, 160))
+    for row, column in np.mgrid[20:160:40, 20:160:40].reshape(2, -1).T:
+        image[np.hypot(rows - row, columns - column) < 9] += 80
+    image = image if particles_are == "brighter" else 255 - image
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a", "b"):
+        write_image(images / f"{name}.tif", image.astype(np.uint8))
+    where = images, tmp_path / "2_CycleGAN"
+    prepare(where, dark_background=dark_background, tile_height=64, tile_width=64, num_tiles=4)
+    right = dark_background == (particles_are == "brighter")
+    assert (f"are particles {particles_are} than the background?" in caplog.text) == (not right)
+    assert ("in 2 of 2 micrographs (a.tif, b.tif)" in caplog.text) == (not right)

@@ -368,3 +368,18 @@ def test_enlarged_images_must_not_be_larger_than_any_can_be_read(images, monkeyp
     problems, _ = check_images("INPUT_DIR_IMAGES", images, None, None, 3.0)
     words = "180 x 240 pixels, at MICROGRAPH_SCALE = 3. Allowed are 19200 in all: lower"
     assert len(problems) == 3 and words in problems[0]
+
+
+@pytest.mark.parametrize("name", ["c.png", "c.tif", "c.jpg", "c.bmp"])
+@pytest.mark.parametrize("kind, said", [("grey", False), ("writing", False), ("false", True)])
+def test_false_colours_are_warned_of(images, caplog, name, kind, said):
+    grey = cv2.GaussianBlur(micrograph(9), (0, 0), 3)
+    colours = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    if kind == "writing":
+        colours[50:54, 10:40] = (0, 255, 255)
+    elif kind == "false":
+        colours = cv2.applyColorMap(grey, cv2.COLORMAP_JET)
+    cv2.imwrite(str(images / name), colours)
+    assert problems_of_images(images) == []
+    warning = f"1 micrograph is of false colours or with coloured overlays ({name})"
+    assert (warning in caplog.text) == said
