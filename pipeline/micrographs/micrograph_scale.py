@@ -7,6 +7,7 @@ micrographs and outlines are resized for whatever is simulated, trained or trans
 are brought back to the pixels of the micrograph.
 """
 
+import logging
 import math
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ from pipeline.particles.components import distance_to_background
 from pipeline.progress import progress
 from pipeline.running.output_folders import MADE_WITH
 from pipeline.running.step_table import NETWORKS, named
+
+logger = logging.getLogger(__name__)
 
 AUTO = "auto"
 OF_STEPS = "micrograph_scale"  # as the steps' keywords and records name it
@@ -115,11 +118,24 @@ def _scale_of_outlines(options):
     if wanted is None or wanted >= 1 or not all(isinstance(side, int) for side in tile):
         return wanted
     sizes = _sizes_of_micrographs(options)
-    for times in range(round(1 / wanted), 1, -1):
-        seen = [scaled_size(size, _reduced(times)) for size in sizes]
-        if all(size[0] >= tile[0] and size[1] >= tile[1] for size in seen):
-            return _reduced(times)
-    return 1.0
+    times = round(1 / wanted)
+    while times > 1 and not _fits(tile, sizes, _reduced(times)):
+        times -= 1
+    if (scale := _reduced(times)) != wanted:
+        logger.warning(
+            'MICROGRAPH_SCALE = "auto": your outlines are so large that the networks should see '
+            "them at %g, but then a tile of %d x %d does not fit every micrograph, so they see "
+            "them at %g. Few whole particles are in a tile then: smaller tiles (TILE_SIZE_H, "
+            "TILE_SIZE_W), or larger micrographs, allow more",
+            *(wanted, *tile, scale),
+        )
+    return scale
+
+
+def _fits(tile, sizes, scale):
+    """Return whether a tile (height, width) fits images of these sizes, so resized."""
+    seen = [scaled_size(size, scale) for size in sizes]
+    return all(size[0] >= tile[0] and size[1] >= tile[1] for size in seen)
 
 
 def _sizes_of_micrographs(options):

@@ -131,7 +131,9 @@ def test_auto_is_what_the_outlines_want_and_numbers_stay(tmp_path):
         (("48", 64), 0, 0.33),
     ],
 )
-def test_auto_reduces_no_further_than_a_tile_fits_every_micrograph(tmp_path, tile, bar, scale):
+def test_auto_reduces_no_further_than_a_tile_fits_every_micrograph(
+    tmp_path, caplog, tile, bar, scale
+):
     images = tmp_path / "images"
     images.mkdir()
     for number, size in enumerate([(300, 300), (144, 300)]):
@@ -146,6 +148,8 @@ def test_auto_reduces_no_further_than_a_tile_fits_every_micrograph(tmp_path, til
         "MICROGRAPH_SCALE": "auto",
     }
     assert with_scale(options, None)[0]["MICROGRAPH_SCALE"] == scale
+    words = f"a tile of {tile[0]} x {tile[1]} does not fit every micrograph, so they see them at "
+    assert (f"at 0.33, but then {words}{scale:g}." in caplog.text) == (scale != 0.33)
     options |= {"INPUT_DIR_IMAGES": tmp_path / "none", "TILE_SIZE_H": 48}
     assert with_scale(options, None)[0]["MICROGRAPH_SCALE"] == 0.33
 
