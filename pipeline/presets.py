@@ -1,6 +1,5 @@
 """The preset: published values for a GPU, or quick ones for a machine without."""
 
-import functools
 import logging
 import os
 import shutil
@@ -18,6 +17,33 @@ from pipeline.running.step_table import NETWORKS, PRESET_RECORD, RUNS
 logger = logging.getLogger(__name__)
 
 NAMES = {"published", "quick"}
+
+
+class Preset:
+    """``preset(published=..., quick=...)`` of StartProcess.py, which picks one of the two.
+
+    ``chosen`` is the preset's name, ``chosen_by`` the options that decided by their names, and
+    ``problems`` has a line for each call that did not name both presets.
+    """
+
+    def __init__(self, chosen, chosen_by):
+        self.chosen, self.chosen_by, self.problems = chosen, chosen_by, []
+
+    def __call__(self, *unnamed, **values):
+        """Return the value of the preset; note a call that does not name both, and return any."""
+        if not unnamed and values.keys() == NAMES:
+            return values["published" if self.chosen == "published" else "quick"]
+        given = [*map(repr, unnamed), *(f"{name}={value!r}" for name, value in values.items())]
+        hints = "".join(
+            suggest(name, NAMES - values.keys()) for name in values if name not in NAMES
+        )
+        problem = (
+            f"preset({', '.join(given)}) does not name both presets; allowed is "
+            f"preset(published=..., quick=...).{hints} Correct it in StartProcess.py."
+        )
+        if problem not in self.problems:  # the steps may be looked at more than once
+            self.problems.append(problem)
+        return next(iter([*values.values(), *unnamed]), None)
 
 
 def choose_preset(options):
@@ -48,11 +74,7 @@ def choose_preset(options):
             backend = os.environ.get("KERAS_BACKEND", "the backend")
             reason = f'a GPU is there, but {backend} cannot use it (README, "With a GPU")'
         logger.info("%s: %s preset", reason, chosen)
-    problems = []
-    pick = functools.partial(_pick, chosen, problems)
-    pick.problems = problems
-    pick.chosen, pick.chosen_by = chosen, {"PRESET": name, "USE_GPUS_NO": use_gpus}
-    return pick
+    return Preset(chosen, {"PRESET": name, "USE_GPUS_NO": use_gpus})
 
 
 def describe_wrong_calls(options):
@@ -103,21 +125,6 @@ def note_preset(options, state_folder):
     """Note the preset of a run of all steps for `describe_switch`, if there is one."""
     if chosen := getattr(options.get("preset"), "chosen", None):
         write_json(state_folder / PRESET_RECORD, {"preset": chosen})
-
-
-def _pick(chosen, problems, *unnamed, **values):
-    """Return the value of the preset; note a call that does not name both, and return any value."""
-    if not unnamed and values.keys() == NAMES:
-        return values["published" if chosen == "published" else "quick"]
-    given = [*map(repr, unnamed), *(f"{name}={value!r}" for name, value in values.items())]
-    hints = "".join(suggest(name, NAMES - values.keys()) for name in values if name not in NAMES)
-    problem = (
-        f"preset({', '.join(given)}) does not name both presets; allowed is preset(published=..., "
-        f"quick=...).{hints} Correct it in StartProcess.py."
-    )
-    if problem not in problems:  # the steps may be looked at more than once
-        problems.append(problem)
-    return next(iter([*values.values(), *unnamed]), None)
 
 
 def machine_shows_gpu():

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.checks.scales import check_scale_of_network, check_scale_of_tiles
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint
 from pipeline.image_files import list_images, read_image, write_image, write_missing
-from pipeline.micrographs.micrograph_scale import check_scale_of_network, check_scale_of_tiles
 from pipeline.particle_masks import as_mask
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run

@@ -10,6 +10,7 @@ from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
 from models.initial_weights import align_contrast
 from models.precision import computing_in
+from pipeline.checks.scales import scale_of_tiles
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint
 from pipeline.image_files import (
@@ -19,7 +20,6 @@ from pipeline.image_files import (
     read_image,
     write_image,
 )
-from pipeline.micrographs.micrograph_scale import scale_of_tiles
 from pipeline.network_failures import act_on_failure, describe_translations
 from pipeline.running.step_table import NETWORKS, RUNS, named
 from pipeline.training.batches import random_numbers, shuffled_indices

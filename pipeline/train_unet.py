@@ -9,6 +9,7 @@ import numpy as np
 from models import backend
 from models.multires_unet import build_unet
 from models.precision import computing_in
+from pipeline.checks.scales import check_scale_of_tiles
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint
 from pipeline.image_files import (
@@ -18,7 +19,6 @@ from pipeline.image_files import (
     read_micrograph,
 )
 from pipeline.intensities import describe_unclipped
-from pipeline.micrographs.micrograph_scale import check_scale_of_tiles
 from pipeline.micrographs.resampling import at_scale
 from pipeline.micrographs.usual_contrast import UsualContrast
 from pipeline.running.step_table import NETWORKS, RUNS

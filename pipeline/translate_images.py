@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
+from pipeline.checks.scales import check_scale_of_network
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint
 from pipeline.image_files import (
@@ -18,7 +19,6 @@ from pipeline.image_files import (
 )
 from pipeline.inference import load_predictor, make_predictor
 from pipeline.intensities import is_flat, stretch_to_uint8
-from pipeline.micrographs.micrograph_scale import check_scale_of_network
 from pipeline.micrographs.resampling import as_cyclegan_sees
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run, training_options

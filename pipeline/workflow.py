@@ -13,16 +13,17 @@ from pathlib import Path
 from pipeline.check_inputs import check_inputs
 from pipeline.checks.earlier_steps import warn_of_other_backend, warn_of_other_options
 from pipeline.checks.options import describe_missing_names, describe_names_in_other_case
+from pipeline.checks.scales import with_scale
 from pipeline.checks.values import UNKNOWN, as_plain
 from pipeline.files.records import read_record, write_json
-from pipeline.micrographs.micrograph_scale import AUTO, OF_STEPS, with_scale
+from pipeline.micrographs.micrograph_scale import AUTO, OF_STEPS
 from pipeline.presets import (
     describe_changes,
     describe_switch,
     describe_wrong_calls,
     note_preset,
 )
-from pipeline.run_step import set_up_logging
+from pipeline.running.logs import set_up_logging
 from pipeline.running.output_folders import EDITED, GOES_ASIDE, MADE_WITH
 from pipeline.running.run_lock import locked
 from pipeline.running.step_failures import in_words, why_ended
