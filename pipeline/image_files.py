@@ -164,7 +164,10 @@ def read_image(path: Path) -> np.ndarray:
     if image.dtype == bool:
         image = image.astype(np.uint8) * 255
     if image.dtype.kind not in "uif":
-        raise ValueError(f"{path} has pixels of type {image.dtype}; expected integers or floats.")
+        raise ValueError(
+            f"{path} has pixels of type {image.dtype}; expected integers or floats. Export it "
+            "again, in 8 or 16 bit."
+        )
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise ValueError(
             f"{path} contains NaN or infinite values. Replace them in the program that wrote it."
@@ -247,7 +250,10 @@ def write_missing(path: Path, image: np.ndarray) -> None:
 def _readable(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises into one ValueError that names the file."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist.")
+        raise FileNotFoundError(
+            f"{path} does not exist. It may have been moved or renamed since the run began: bring "
+            "it back, or run StartProcess.py again."
+        )
     try:
         yield
     except PermissionError as error:
@@ -264,5 +270,5 @@ def _readable(path: Path) -> Iterator[None]:
             raise
         raise ValueError(
             f"{path} cannot be read as an image ({error}). It may be damaged, incomplete or of "
-            f"another format: export it again."
+            "another format: export it again."
         ) from error

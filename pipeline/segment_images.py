@@ -159,7 +159,7 @@ def segment_images(
     failure = describe_probabilities(empty, len(micrographs), threshold)
     act_on_failure(failure, when_failed)
     if empty:
-        logger.warning("no particle in sight, so an empty mask: %s", ", ".join(empty))
+        logger.warning("no particle in sight, so an empty mask: %s", first_names(empty))
 
 
 def _files_to_make(folder, micrographs):

@@ -48,7 +48,8 @@ def tile_positions(
     if not (1 <= tile_height <= height and 1 <= tile_width <= width):
         raise ValueError(
             f"The image has {height} x {width} pixels (height x width), a tile "
-            f"{tile_height} x {tile_width}. The largest tile that fits is {height} x {width}."
+            f"{tile_height} x {tile_width}. The largest tile that fits is {height} x {width}: "
+            "lower TILE_SIZE_H and TILE_SIZE_W."
         )
     rows = tile_offsets(height, tile_height, min_overlap)
     columns = tile_offsets(width, tile_width, min_overlap)

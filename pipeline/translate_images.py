@@ -25,6 +25,7 @@ from pipeline.run_folders import newest_run, training_options
 from pipeline.running.output_folders import open_output_folder
 from pipeline.running.step_table import NETWORKS, named
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph
+from pipeline.wording import first_names
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ def translate_images(
         flat += [] if stretched.any() else [file.name]
         write_image(folder / f"{file.stem}.tif", stretched)
     if flat:
-        logger.warning("no particle in sight, so an empty raw mask: %s", ", ".join(flat))
+        logger.warning("no particle in sight, so an empty raw mask: %s", first_names(flat))
 
 
 def stretch_output(output, span):

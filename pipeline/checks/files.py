@@ -240,9 +240,8 @@ def _check_names(paths: Iterable[Path]) -> list[str]:
         if f"{stem}_raw" in by_stem:
             problems.append(
                 f"{by_stem[f'{stem}_raw'][0]} has the name of a result of {same[0]}: the "
-                f"probabilities of the one and the mask of the other would be "
-                f"{same[0].stem}_raw.tif. "
-                "Rename one."
+                "probabilities of the one and the mask of the other would be "
+                f"{same[0].stem}_raw.tif. Rename one."
             )
         length = len(os.fsencode(same[0].name))
         if length > LONGEST_NAME_BYTES:

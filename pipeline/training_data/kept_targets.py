@@ -44,7 +44,7 @@ class KeptTargets:
         array = np.empty(self._shape, self._dtype)
         self._file.seek(place * array.nbytes)
         if self._file.readinto(array) != array.nbytes:
-            raise OSError(errno.EIO, "a file of training targets, which has no name, was cut")
+            raise OSError(errno.EIO, "a file of training targets was cut: run step 6a again")
         return array
 
     def _keep(self, index: int, array: np.ndarray) -> None:
