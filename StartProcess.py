@@ -132,7 +132,7 @@ GAUSSIAN_BLUR_AMOUNT = 0.0  # sigma in pixels, on the fake micrographs; 0 for no
 
 # --- Step 6: MultiRes UNet ----------------------------------------------------------------------
 UNET_BATCH_SIZE = 5  # tiles a step learns from; lower or raise it as the GPU's memory allows
-# Times it sees all pairs, in four flips. With more it splits particles more, and merges fewer; that
+# Times it sees all pairs, in four flips. With too many it merges or splits real particles: that
 # val_loss in 3_UNet's training_log.csv still falls does not say that real masks get better.
 UNET_EPOCHS = preset(published=50, quick=8)
 # "mask", as published: particles are split at narrow places of the mask. "instances": the network
@@ -326,6 +326,9 @@ def steps(run_step):
         unet_dir=UNET_DIR,
         batch_size=UNET_BATCH_SIZE,
         epochs=UNET_EPOCHS,
+        # Where there are so many pairs that the epochs would be more steps than this, they are
+        # fewer: long trainings on fakes merge more of the real particles. Published: None.
+        most_steps=preset(published=None, quick=750),
         filters=UNET_FILTERS,
         target=UNET_TARGET,
         contrast_range=UNET_CONTRAST_OPTIMIZATION_RANGE,

@@ -86,6 +86,7 @@ def read_one_epoch(root: Path, use_dataloader: bool, options: argparse.Namespace
         unet_dir=root / f"3_UNet_{use_dataloader}",
         batch_size=BATCH,
         epochs=1,
+        most_steps=None,
         filters=16,
         target=options.target,
         contrast_range=(0.5, 99.5),

@@ -58,6 +58,7 @@ def train_unet(
     unet_dir,
     batch_size,
     epochs,
+    most_steps,
     filters,
     target,
     contrast_range,
@@ -88,6 +89,7 @@ def train_unet(
     ----------
     cyclegan_dir : folder of the pairs, all of one size.
     unet_dir : where runs go. With ``resume`` one of the same options and pairs is gone on with.
+    most_steps : of the epochs as many are left out, but for one, as are more steps; None is none.
     target : "mask", as published, or "instances": the network then learns each pixel's centrality
         in its particle too (see ``grow_particles.py``), from the filtered label maps.
     least_fidelity : pairs of less (see ``pair_fidelity.py``) are left out.
@@ -140,6 +142,10 @@ def train_unet(
         NUMBER_OF_FLIPS,
         particle_weight,
     )
+    steps = -(-samples // batch_size)
+    if most_steps and (fewer := max(round(most_steps / steps), 1)) < epochs:
+        logger.info("%d instead of %d epochs, of %d steps each (most_steps)", fewer, epochs, steps)
+        epochs = fewer
     with computing_in(precision):
         model = build_unet(
             filters,
@@ -173,7 +179,7 @@ def train_unet(
         _batch_maker(
             read, samples, batch_size, seed, use_brightness_and_contrast_augmentation, backgrounds
         ),
-        steps_per_epoch=-(-samples // batch_size),
+        steps_per_epoch=steps,
         epochs=epochs,
         run_folder=run_folder,
         learning_rate=_schedule(learning_rate, learning_rate_schedule, epochs),

@@ -92,6 +92,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "when_failed": WHEN_FAILED,
     "batch_size": POSITIVE,
     "epochs": POSITIVE,
+    "most_steps": either(one_of(None), POSITIVE),
     "learning_rate": number(0, 1, above=True),
     "beta_1": DECAY_RATE,
     "beta_2": DECAY_RATE,

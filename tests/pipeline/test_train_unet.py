@@ -1,6 +1,7 @@
 """Step 6a without its training: what the network is built with, shown and saved as."""
 
 import json
+import logging
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +21,7 @@ PAIRS, SIZE = 10, 16
 OPTIONS = {
     "batch_size": 4,
     "epochs": 3,
+    "most_steps": None,
     "filters": 4,
     "target": "mask",
     "contrast_range": (10, 90),
@@ -311,6 +313,16 @@ def test_the_schedule_the_decay_and_the_optimizer_reach_the_training(run):
     assert seen.set_up == (1e-3, None) and seen.optimizers == ["its optimizer"]
     assert seen.epochs == 3
     assert run(learning_rate_schedule=1e-4).set_up == (1e-3, 1e-4)
+
+
+@pytest.mark.parametrize("most_steps, epochs", [(1, 1), (17, 2), (23, 3), (1000, 3)])
+def test_of_many_pairs_there_are_fewer_epochs(run, caplog, most_steps, epochs):
+    caplog.set_level(logging.INFO)
+    seen = run(most_steps=most_steps, learning_rate_schedule="LINEAR_DECAY")
+    assert (seen.steps_per_epoch, seen.epochs) == (8, epochs)
+    assert seen.learning_rate(epochs - 1) == pytest.approx(1e-3 / epochs)  # falls to none by then
+    words = f"{epochs} instead of 3 epochs, of 8 steps each"
+    assert (words in caplog.text) == (epochs < 3)
 
 
 def test_pairs_of_too_little_fidelity_are_left_out(run, folder):
