@@ -4,6 +4,8 @@ import contextlib
 import ctypes
 import os
 
+from models.backend import BACKEND
+
 
 def keep_freed_memory():
     """Let this process keep the memory it frees for its next tensors.
@@ -23,8 +25,11 @@ def keep_no_kernels():
     """Let PyTorch make the kernels of its convolutions on a CPU anew each time.
 
     To be called before the first of them. Kept ones, for each size of image, come to lie in the
-    memory that images leave free, so that larger ones do not fit there any more and it grows with
-    every size. Without them an image takes a sixth to a fifth longer. TensorFlow keeps its own.
+    memory that an image leaves free, so that the next one's tensors do not fit there and more is
+    taken with every size. Without them an image takes a sixth to a fifth longer. TensorFlow has a
+    cache above these, which no option limits, so there nothing changes.
     """
+    if BACKEND != "torch":
+        return
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "0")
     os.environ.setdefault("LRU_CACHE_CAPACITY", "1")

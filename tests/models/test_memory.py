@@ -78,7 +78,7 @@ print(bytes_in_use(range(44, 74)) - before)
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"),
     reason="it is the C library of Linux that is asked, from 2.33 on",
 )
-@pytest.mark.skipif(backend.BACKEND != "torch", reason="TensorFlow keeps its own kernels")
+@pytest.mark.skipif(backend.BACKEND != "torch", reason="it is PyTorch that is told")
 def test_memory_does_not_grow_with_the_sizes_of_images_where_no_kernels_are_kept():
     names = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
     environment = {name: value for name, value in os.environ.items() if name not in names}
