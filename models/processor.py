@@ -30,6 +30,15 @@ def _quota() -> float:
         return math.inf
 
 
+def has_slow_kernel_gradients() -> bool:
+    """Return whether the libraries take longer for convolutions' gradients than for products here.
+
+    So they do in float32 without AVX-512: a kernel's gradient is computed at a fifth to two thirds
+    of the rate of the convolution itself (benchmarks/notebook/speed.md).
+    """
+    return "avx512f" not in instructions()
+
+
 @functools.cache
 def instructions() -> frozenset[str]:
     """Return the names of the processor's sets of instructions; only Linux says, elsewhere none."""

@@ -89,7 +89,8 @@ def train_unet(
     ----------
     cyclegan_dir : folder of the pairs, all of one size.
     unet_dir : where runs go. With ``resume`` one of the same options and pairs is gone on with.
-    most_steps : of the epochs as many are left out, but for one, as are more steps; None is none.
+    most_steps : there are fewer epochs, at least one, where they would be more steps than about
+        this; None is no limit.
     target : "mask", as published, or "instances": the network then learns each pixel's centrality
         in its particle too (see ``grow_particles.py``), from the filtered label maps.
     least_fidelity : pairs of less (see ``pair_fidelity.py``) are left out.

@@ -11,9 +11,9 @@ from models import backend, processor
 from models.backend import BACKEND, tf
 from models.fast import torch_convolutions
 
-# On CPUs without AVX-512 TensorFlow computes the gradient of a kernel at a fifth to two thirds of
-# the rate of the convolution itself, in float32; matrix products are faster from fewer channels on
-# already, but then they hold large images longer, 0.6 GB in the UNet's step.
+# Where TensorFlow is slow at kernels' gradients (`models.processor`), in float32, matrix products
+# are faster from fewer channels on already, but then they hold large images longer, 0.6 GB in the
+# UNet's step.
 CHANNELS_FOR_PRODUCTS = 64
 
 
@@ -25,7 +25,7 @@ def is_faster_here(layer, channels):
         return True
     large = min(channels, layer.filters) >= CHANNELS_FOR_PRODUCTS and max(layer.kernel_size) > 1
     plain = layer.strides == (1, 1) and layer.compute_dtype == "float32"
-    slow = not backend.has_gpu() and "avx512f" not in processor.instructions()
+    slow = not backend.has_gpu() and processor.has_slow_kernel_gradients()
     return large and plain and slow
 
 

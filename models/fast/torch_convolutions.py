@@ -11,8 +11,8 @@ from models.backend import BACKEND, torch
 
 functional = torch and torch.nn.functional
 
-# On CPUs without AVX-512 PyTorch computes the gradient of a kernel at a fifth to two thirds of the
-# rate of the convolution itself, in float32; matrix products are faster from so many channels on.
+# Where PyTorch is slow at gradients (`models.processor`), in float32, matrix products are faster
+# from so many channels on.
 CHANNELS_FOR_PRODUCTS = 32
 # And from so many multiplications on: of fewer the calls take longer than the work.
 LEAST_WORK_FOR_PRODUCTS = 2**25
@@ -85,7 +85,7 @@ def _has_fused_relu(x):
 
 
 def _has_slow_gradients(x):
-    return x.dtype == torch.float32 and "avx512f" not in processor.instructions()
+    return x.dtype == torch.float32 and processor.has_slow_kernel_gradients()
 
 
 def _kernel_gradient(x, upstream, kernel, stride, padding):
