@@ -23,9 +23,14 @@ from pipeline.particle_masks import (
     segment_particles,
 )
 from pipeline.progress import progress
+from pipeline.running.cyclegan_folders import (
+    BLURRED_FAKES,
+    FAKE_MICROGRAPHS,
+    RAW_MASKS,
+    SIMULATED_MASKS,
+)
 from pipeline.running.output_folders import check_made_from, open_output_folder
 from pipeline.running.step_table import named
-from pipeline.training_data.fake_micrographs import BLURRED, FAKES
 from pipeline.training_data.filtered_pairs import (
     Visibility,
     blur_fakes,
@@ -38,7 +43,6 @@ from pipeline.training_data.pair_fidelity import describe_fidelity
 logger = logging.getLogger(__name__)
 
 STEP_2, STEP_4 = named("2"), named("4")
-RAW_MASKS = "B"
 
 
 @refuses_wrong_options
@@ -92,15 +96,14 @@ def filter_masks(
         particle stays in any of the fake micrographs.
     """
     cyclegan_dir = Path(cyclegan_dir)
-    translated = cyclegan_dir / "generate_images"
-    simulated = images_made_by(STEP_2, cyclegan_dir / "data" / "trainB")
-    pairs = pairs_made_by("4", simulated, images_made_by(STEP_4, translated / FAKES))
+    simulated = images_made_by(STEP_2, cyclegan_dir / SIMULATED_MASKS)
+    pairs = pairs_made_by("4", simulated, images_made_by(STEP_4, cyclegan_dir / FAKE_MICROGRAPHS))
     micrographs = list_micrographs(images_dir)
-    raw_masks = images_made_by(STEP_4, translated / RAW_MASKS)
+    raw_masks = images_made_by(STEP_4, cyclegan_dir / RAW_MASKS)
     raw_pairs = pairs_made_by("4", raw_masks, micrographs)
-    for folder, inputs in ((FAKES, simulated), (RAW_MASKS, micrographs)):
-        check_made_from(translated / folder, fingerprint(inputs), f"run {STEP_4} again")
-    pairs = blur_fakes(pairs, translated / BLURRED, gaussian_blur_amount)
+    for folder, inputs in ((FAKE_MICROGRAPHS, simulated), (RAW_MASKS, micrographs)):
+        check_made_from(cyclegan_dir / folder, fingerprint(inputs), f"run {STEP_4} again")
+    pairs = blur_fakes(pairs, cyclegan_dir / BLURRED_FAKES, gaussian_blur_amount)
     _tell_of(filter_pairs(cyclegan_dir, pairs, dark_background), dark_background, when_failed)
     segmentation = {
         "threshold": threshold,

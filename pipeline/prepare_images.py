@@ -14,6 +14,7 @@ from pipeline.intensities import clip_spikes
 from pipeline.micrographs.micrograph_scale import words_of
 from pipeline.micrographs.resampling import at_scale, scaled_size
 from pipeline.progress import progress
+from pipeline.running.cyclegan_folders import TEST_TILES, TILES
 from pipeline.running.output_folders import open_output_folder
 from pipeline.training_data.real_tiles import (
     TRIES_PER_TILE,
@@ -28,7 +29,7 @@ from pipeline.wording import counted, first_names
 
 logger = logging.getLogger(__name__)
 
-TEST_TILES = 5
+NUMBER_OF_TEST_TILES = 5
 MANY_TILES = 2  # times the number wanted, from which on it is said what they cost
 # Shares of a micrograph that particles cover: where bright and dark are confused, the background
 # encloses nearly all of it, and what is taken for background does not. (Particles that leave hardly
@@ -84,9 +85,9 @@ def prepare_images(
         "seed": seed,
         "images": fingerprint(paths),
     }
-    data_dir = Path(cyclegan_dir) / "data"
-    train_dir = open_output_folder(data_dir / "trainA", made_with)
-    test_dir = open_output_folder(data_dir / "testA", made_with)
+    train_dir, test_dir = (
+        open_output_folder(Path(cyclegan_dir) / name, made_with) for name in (TILES, TEST_TILES)
+    )
 
     tries = math.ceil(TRIES_PER_TILE * num_tiles / len(paths))
     names, crops, with_spikes, confused = [], [], [], []
@@ -131,7 +132,7 @@ def prepare_images(
     number, rng = max(num_tiles - len(names), 0), numbers_of_stream(seed, len(paths))
     chosen = choose_crops(np.concatenate(crops), number, rng)
     names += write_crops(chosen, paths, image_crop, micrograph_scale, tile_size, train_dir)
-    for name in numbers_of_stream(seed, len(paths) + 1).permutation(names)[:TEST_TILES]:
+    for name in numbers_of_stream(seed, len(paths) + 1).permutation(names)[:NUMBER_OF_TEST_TILES]:
         _copy(train_dir / name, test_dir / name)
 
 

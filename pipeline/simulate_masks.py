@@ -12,6 +12,13 @@ from pipeline.image_files import list_images, read_image, write_image, write_mis
 from pipeline.particle_masks import as_mask
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run
+from pipeline.running.cyclegan_folders import (
+    SCENES,
+    SIMULATED_LABELS,
+    SIMULATED_MASKS,
+    TEST_MASKS,
+    TILES,
+)
 from pipeline.running.output_folders import open_output_folder
 from pipeline.running.step_table import DECIDED_BY_SCENES, NETWORKS, deciding, named
 from pipeline.training_data.mask_simulation import simulate_label_maps
@@ -82,14 +89,15 @@ def simulate_masks(
         run_folder = newest_run("wgan", wgan_dir, wgan_model)
         check_scale_of_network("wgan", run_folder, micrograph_scale)
         source = run_folder / NETWORKS["wgan"].files[-1]
-    data_dir = Path(cyclegan_dir) / "data"
-    tiles = list_images(data_dir / "trainA") if (data_dir / "trainA").is_dir() else []
+    cyclegan_dir = Path(cyclegan_dir)
+    tiles_dir = cyclegan_dir / TILES
+    tiles = list_images(tiles_dir) if tiles_dir.is_dir() else []
     number = max(num_masks, len(tiles))
     made_with = _made_with(options, source, number)
     if match_scenes:
         if not tiles:
             raise FileNotFoundError(
-                f"{data_dir / 'trainA'} holds no tiles to match the simulated masks with: run "
+                f"{tiles_dir} holds no tiles to match the simulated masks with: run "
                 f"{named('0')} first, it makes them, or set MATCH_SCENES = False."
             )
         logger.info(
@@ -99,7 +107,8 @@ def simulate_masks(
         )
         made_with["tiles"] = fingerprint(tiles)
     masks_dir, labels_dir, test_dir = (
-        open_output_folder(data_dir / name, made_with) for name in ("trainB", "labelsB", "testB")
+        open_output_folder(cyclegan_dir / name, made_with)
+        for name in (SIMULATED_MASKS, SIMULATED_LABELS, TEST_MASKS)
     )
     names = [f"{index:05d}.tif" for index in range(number)]
     finished = {path.name for path in list_images(masks_dir)}
@@ -116,7 +125,7 @@ def simulate_masks(
     for name in names[:NUMBER_OF_TEST_MASKS]:
         write_image(test_dir / name, read_image(masks_dir / name))
     if scenes:
-        report_match(data_dir, scenes, [labels_dir / name for name in names])
+        report_match(cyclegan_dir / SCENES, scenes, [labels_dir / name for name in names])
 
 
 def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:

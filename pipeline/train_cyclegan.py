@@ -21,6 +21,7 @@ from pipeline.image_files import (
     write_image,
 )
 from pipeline.network_failures import act_on_failure, describe_translations
+from pipeline.running.cyclegan_folders import SHEETS, SIMULATED_MASKS, TEST_MASKS, TEST_TILES, TILES
 from pipeline.running.step_table import NETWORKS, RUNS, named
 from pipeline.training.batches import random_numbers, shuffled_indices
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
@@ -86,9 +87,9 @@ def train_cyclegan(
     options = recorded(locals())
     cyclegan_dir = Path(cyclegan_dir)
     options["micrograph_scale"] = scale_of_tiles(cyclegan_dir)  # for step 4 to compare
-    files_a, files_b = _training_files(cyclegan_dir / "data")
+    files_a, files_b = _training_files(cyclegan_dir)
     options["inputs"] = [fingerprint(files_a), fingerprint(files_b)]
-    sheets_dir = cyclegan_dir / "images"
+    sheets_dir = cyclegan_dir / SHEETS
     run_folder, finished = begin_run(
         cyclegan_dir / RUNS, options, resume, models=NETWORK_FILES, sheets_dir=sheets_dir
     )
@@ -131,7 +132,7 @@ def train_cyclegan(
         return learning_rate * linear_decay(epoch, epochs, constant_learning_rate_share)
 
     def after_epoch(epoch, rows):
-        for name, sheet in preview_sheets(model, cyclegan_dir / "data", *coding):
+        for name, sheet in preview_sheets(model, cyclegan_dir, *coding):
             write_image(sheets_folder / f"{name}_Epoch_{epoch + 1:05d}.png", sheet)
 
     train(
@@ -147,21 +148,25 @@ def train_cyclegan(
         description="CycleGAN",
         shown=SHOWN_LOSSES,
     )
-    fakes = translate_test_tiles(model, cyclegan_dir / "data", *coding)
+    fakes = translate_test_tiles(model, cyclegan_dir, *coding)
     act_on_failure(describe_translations(*fakes), when_failed)
     for network, name in zip((model.gen_b, model.gen_a), NETWORK_FILES, strict=True):
         save_model(network, run_folder / name)
 
 
-def _training_files(data_dir):
+def _training_files(cyclegan_dir):
     """Return the micrograph tiles and the masks to train on, all of one size.
 
     The test tiles are for the sheets after each epoch: that they are there is looked at, too.
     """
     files_a, files_b, _, _ = (
-        images_made_by(made_by, data_dir / f"{kind}{side}")
-        for kind in ("train", "test")
-        for side, made_by in (("A", STEP_0), ("B", STEP_2))
+        images_made_by(made_by, cyclegan_dir / name)
+        for made_by, name in (
+            (STEP_0, TILES),
+            (STEP_2, SIMULATED_MASKS),
+            (STEP_0, TEST_TILES),
+            (STEP_2, TEST_MASKS),
+        )
     )
     check_equal_sizes(files_a, STEP_0)
     check_equal_sizes(files_b, STEP_2)

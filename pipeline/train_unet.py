@@ -117,7 +117,7 @@ def train_unet(
     targets = Targets(centrality=target == "instances", closeness=gap_weight > 0)
     pairs = training_pairs(Path(cyclegan_dir), targets)
     options["inputs"] = [fingerprint(column) for column in zip(*pairs, strict=True)]
-    pairs = faithful_pairs(pairs, Path(cyclegan_dir) / "generate_images", least_fidelity)
+    pairs = faithful_pairs(pairs, Path(cyclegan_dir), least_fidelity)
     if least_fidelity:
         options["inputs"].append(fingerprint(fake for fake, _ in pairs))
     if vary_imaging:

@@ -22,6 +22,7 @@ from pipeline.intensities import is_flat, stretch_to_uint8
 from pipeline.micrographs.resampling import as_cyclegan_sees
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run, training_options
+from pipeline.running.cyclegan_folders import FAKE_MICROGRAPHS, RAW_MASKS, SIMULATED_MASKS
 from pipeline.running.output_folders import open_output_folder
 from pipeline.running.step_table import NETWORKS, named
 from pipeline.training_data.gan_images import encode_mask, encode_micrograph
@@ -87,7 +88,7 @@ def translate_images(
     }
     made_with |= {"image_crop": image_crop, "micrograph_scale": micrograph_scale}
     folder = open_output_folder(
-        cyclegan_dir / "generate_images" / "B",
+        cyclegan_dir / RAW_MASKS,
         {**made_with, **tiling, "inputs": fingerprint(micrographs)},
     )
     missing = [file for file in micrographs if not (folder / f"{file.stem}.tif").exists()]
@@ -118,10 +119,9 @@ def stretch_output(output, span):
 
 
 def _translate_masks(cyclegan_dir, to_image, made_with, options):
-    masks_dir = cyclegan_dir / "data" / "trainB"
-    masks = images_made_by(named("2"), masks_dir)
+    masks = images_made_by(named("2"), cyclegan_dir / SIMULATED_MASKS)
     folder = open_output_folder(
-        cyclegan_dir / "generate_images" / "A", {**made_with, "inputs": fingerprint(masks)}
+        cyclegan_dir / FAKE_MICROGRAPHS, {**made_with, "inputs": fingerprint(masks)}
     )
     # Batches are fixed: after a stop, what is missing is computed as it would have been.
     starts = range(0, len(masks), MASKS_AT_A_TIME)

@@ -13,6 +13,7 @@ from pipeline.checks.machine import existing_parent
 from pipeline.files.records import as_recorded, read_json
 from pipeline.micrographs.resampling import scaled_size
 from pipeline.run_folders import RUN_NAME, finished_runs
+from pipeline.running.cyclegan_folders import DATA, TRANSLATED
 from pipeline.running.output_folders import MADE_WITH
 from pipeline.running.step_table import NETWORKS, RUNS, deciding
 from pipeline.tiles import tile_positions
@@ -51,7 +52,7 @@ NOTED_BY = {
     "RESULTS_DIR": "measure_particles",
 }
 # Folders of CYCLEGAN_DIR that steps go on with, or empty first, whatever is there.
-REWRITTEN = ("data", "generate_images")
+REWRITTEN = (DATA, TRANSLATED)
 
 
 def estimate_bytes(

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.checks.options import OUTPUT_FOLDERS, suggest
+from pipeline.running import cyclegan_folders
 from pipeline.running.output_folders import EARLIER_RESULTS
 from pipeline.running.step_table import OUTPUTS, RUNS, STATE, STATE_FILES
 
@@ -21,15 +22,7 @@ BACKENDS = ("tensorflow", "torch")
 WRITTEN_BELOW = {
     "ROOT_DIR": (STATE,),
     "WGAN_DIR": (RUNS, "Output_Images"),
-    "CYCLEGAN_DIR": (
-        RUNS,
-        "images",
-        "data",
-        *(f"data/{name}" for name in ("trainA", "trainB", "testA", "testB", "labelsB")),
-        "generate_images",
-        *(f"generate_images/{name}" for name in ("A", "B", "A_blurred")),
-        *(f"generate_images/Synthetic_{kind}_Filtered" for kind in ("Masks", "Labels")),
-    ),
+    "CYCLEGAN_DIR": (RUNS, *cyclegan_folders.FOLDERS),
     "UNET_DIR": (RUNS,),
 }
 

@@ -12,6 +12,7 @@ from pipeline.micrographs.micrograph_scale import AUTO, OF_STEPS, reduced, scale
 from pipeline.micrographs.resampling import scaled_size
 from pipeline.progress import progress
 from pipeline.run_folders import finished_runs
+from pipeline.running.cyclegan_folders import RAW_MASKS, TILES
 from pipeline.running.output_folders import MADE_WITH
 from pipeline.running.step_table import NETWORKS, RUNS, named
 
@@ -52,7 +53,7 @@ def scale_of_tiles(cyclegan_dir) -> float | None:
     """Return the scale at which step 0 cut the tiles that are there, None where it is not known."""
     if cyclegan_dir is None or folder_name(cyclegan_dir):
         return None
-    record = read_record(Path(cyclegan_dir) / "data" / "trainA" / MADE_WITH)
+    record = read_record(Path(cyclegan_dir) / TILES / MADE_WITH)
     return record.get(OF_STEPS, 1.0) if record else None  # there was no such option before
 
 
@@ -157,7 +158,7 @@ def check_tile_size(calls: list[tuple[str, str, dict]]) -> list[str]:
     if "0" in running or folder_name(folder) or not keywords.keys() >= set(sides):
         return []
     now = [keywords[side] for side in sides]
-    before = read_record(Path(folder) / "data" / "trainA" / MADE_WITH).get("tile_size", now)
+    before = read_record(Path(folder) / TILES / MADE_WITH).get("tile_size", now)
     if now == before or not all(isinstance(side, int) for side in now):
         return []
     return [
@@ -188,8 +189,8 @@ def _scales_before(number, keywords, running):
     if number == "4" and ("3" not in running or keywords.get("cyclegan_model")):
         yield "3", "trained its CycleGAN", _scale_of_model("cyclegan", keywords)
     if number in ("5", "6a") and "4" not in running and not folder_name(cyclegan_dir):
-        translated = Path(cyclegan_dir) / "generate_images" / "B"
-        yield "4", "translated", read_record(translated / MADE_WITH).get("micrograph_scale")
+        record = read_record(Path(cyclegan_dir) / RAW_MASKS / MADE_WITH)
+        yield "4", "translated", record.get("micrograph_scale")
 
 
 def _scale_of_model(network, keywords):

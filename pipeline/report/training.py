@@ -20,6 +20,15 @@ from pipeline.report.pictures import (
     read_training_log,
 )
 from pipeline.run_folders import list_runs
+from pipeline.running.cyclegan_folders import (
+    FAKE_MICROGRAPHS,
+    PAIRS_TABLE,
+    SCENES,
+    SHEETS,
+    SIMULATED_MASKS,
+    TEST_MASKS,
+    TEST_TILES,
+)
 from pipeline.running.output_folders import MADE_WITH
 from pipeline.running.step_table import RUNS
 from pipeline.training.preview_sheets import contact_sheet
@@ -40,21 +49,17 @@ PREVIEWS = {
     "WGAN, outlines": (WGAN, "Output_Images", "Epoch_*.*"),
     "CycleGAN, micrograph, mask, micrograph again, outline": (
         CYCLEGAN,
-        "images",
+        SHEETS,
         "A-B-A_Epoch_*.*",
     ),
-    "CycleGAN, mask, micrograph, mask again": (CYCLEGAN, "images", "B-A-B_Epoch_*.*"),
+    "CycleGAN, mask, micrograph, mask again": (CYCLEGAN, SHEETS, "B-A-B_Epoch_*.*"),
 }
 # In the folder of the CycleGAN.
-SIMULATED = "data/trainB"
-TRANSLATED = "generate_images/A"
-SCENES = "data/scenes.png"
 EXAMPLES = {
-    "Tiles of the micrographs": "data/testA",
-    "Simulated masks": "data/testB",
+    "Tiles of the micrographs": TEST_TILES,
+    "Simulated masks": TEST_MASKS,
 }
 EXAMPLES_SHOWN, COLUMNS_OF_EXAMPLES = 4, 2
-PAIRS = "generate_images/pairs.csv"
 LARGEST_SHEET_BYTES = 350_000
 
 
@@ -75,7 +80,8 @@ def runs_of_masks(folders: dict[str, Path], masks_made_with: dict | None) -> dic
     runs = {UNET: unet[0]}
     if fakes.is_dir() and learned_from[0] == fingerprint(list_images(fakes)):
         translated, simulated = (
-            read_record(folders[CYCLEGAN] / name / MADE_WITH) for name in (TRANSLATED, SIMULATED)
+            read_record(folders[CYCLEGAN] / name / MADE_WITH)
+            for name in (FAKE_MICROGRAPHS, SIMULATED_MASKS)
         )
         model, outlines = translated.get("model"), simulated.get("outlines")
         runs |= {CYCLEGAN: model[0]} if model else {}
@@ -105,7 +111,7 @@ def training_section(folders: dict[str, Path], runs: dict[str, str]) -> tuple[st
         ]
         if options := read_record(run / "options.json"):
             content.append(options_list(_one_level(options)))
-    if simulated := read_record(folders[CYCLEGAN] / SIMULATED / MADE_WITH):
+    if simulated := read_record(folders[CYCLEGAN] / SIMULATED_MASKS / MADE_WITH):
         content += ["<h3>Simulated masks</h3>", options_list(_one_level(simulated))]
     return section("Training", *content)
 
@@ -141,7 +147,7 @@ def scene_section(cyclegan_dir: Path) -> tuple[str, str]:
     It shows a few of both sides, how their scenes are distributed, and how faithful the fakes are.
     """
     content = []
-    drawn = cyclegan_dir / SCENES
+    drawn = cyclegan_dir / f"{SCENES}.png"
     if drawn.is_file():
         uri = png_uri(drawn.read_bytes())
         content.append(
@@ -150,7 +156,7 @@ def scene_section(cyclegan_dir: Path) -> tuple[str, str]:
     sheets = [_example_sheet(name, cyclegan_dir / folder) for name, folder in EXAMPLES.items()]
     if any(sheets):
         content.append(f'<div class="pair">{"".join(sheets)}</div>')
-    fidelities = [float(row["fidelity"] or "nan") for row in read_table(cyclegan_dir / PAIRS)]
+    fidelities = [float(row["fidelity"] or "nan") for row in read_table(cyclegan_dir / PAIRS_TABLE)]
     known = [value for value in fidelities if not math.isnan(value)]
     if known:
         low, high = np.percentile(known, (5, 95))

@@ -3,6 +3,20 @@
 from string import Formatter
 from typing import NamedTuple
 
+from pipeline.running.cyclegan_folders import (
+    BLURRED_FAKES,
+    FAKE_MICROGRAPHS,
+    FILTERED_LABELS,
+    FILTERED_MASKS,
+    PAIRS_TABLE,
+    RAW_MASKS,
+    SIMULATED_LABELS,
+    SIMULATED_MASKS,
+    TEST_MASKS,
+    TEST_TILES,
+    TILES,
+)
+
 # Below ROOT_DIR: where a run notes what it has done, and by which files.
 STATE = ".workflow"
 LOG, STEP_RECORDS, PRESET_RECORD, WARNINGS = "log.txt", "steps.json", "preset.json", "warnings.json"
@@ -46,19 +60,23 @@ def _in_runs(network):
     return tuple(f"{{{network}_dir}}/{RUNS}/*/{file}" for file in NETWORKS[network].files)
 
 
+def _in_cyclegan(path):
+    return f"{{cyclegan_dir}}/{path}"
+
+
 # What each step reads of which steps before it; of a network, or of several folders, what is made
 # last.
 INPUTS = {
-    "2": {"0": "{cyclegan_dir}/data/trainA", "1": _in_runs("wgan")[-1]},
-    "3": {"0": "{cyclegan_dir}/data/trainA", "2": "{cyclegan_dir}/data/trainB"},
+    "2": {"0": _in_cyclegan(TILES), "1": _in_runs("wgan")[-1]},
+    "3": {"0": _in_cyclegan(TILES), "2": _in_cyclegan(SIMULATED_MASKS)},
     "4": {
-        "2": "{cyclegan_dir}/data/trainB",
+        "2": _in_cyclegan(SIMULATED_MASKS),
         "3": _in_runs("cyclegan")[-1],
     },
-    "5": {"2": "{cyclegan_dir}/data/trainB", "4": "{cyclegan_dir}/generate_images/B"},
+    "5": {"2": _in_cyclegan(SIMULATED_MASKS), "4": _in_cyclegan(RAW_MASKS)},
     "6a": {
-        "4": "{cyclegan_dir}/generate_images/A",
-        "5": "{cyclegan_dir}/generate_images/Synthetic_Masks_Filtered",
+        "4": _in_cyclegan(FAKE_MICROGRAPHS),
+        "5": _in_cyclegan(FILTERED_MASKS),
     },
     "6b": {"6a": _in_runs("unet")[-1]},
     "7": {"6b": "{masks_dir}"},
@@ -85,16 +103,16 @@ WITHOUT_EFFECT = (
 DECIDED_BY_SCENES = ("perlin_noise_threshold", "min_no_of_particles", "max_no_of_particles")
 # What each step leaves; of files in run folders (*) those in the latest.
 OUTPUTS = {
-    "0": ("{cyclegan_dir}/data/trainA", "{cyclegan_dir}/data/testA"),
+    "0": (_in_cyclegan(TILES), _in_cyclegan(TEST_TILES)),
     "1": _in_runs("wgan"),
-    "2": tuple(f"{{cyclegan_dir}}/data/{name}" for name in ("trainB", "labelsB", "testB")),
+    "2": tuple(map(_in_cyclegan, (SIMULATED_MASKS, SIMULATED_LABELS, TEST_MASKS))),
     "3": _in_runs("cyclegan"),
-    "4": ("{cyclegan_dir}/generate_images/A", "{cyclegan_dir}/generate_images/B"),
+    "4": (_in_cyclegan(FAKE_MICROGRAPHS), _in_cyclegan(RAW_MASKS)),
     "5": (
-        "{cyclegan_dir}/generate_images/A_blurred",
-        "{cyclegan_dir}/generate_images/Synthetic_Masks_Filtered",
-        "{cyclegan_dir}/generate_images/Synthetic_Labels_Filtered",
-        "{cyclegan_dir}/generate_images/pairs.csv",
+        _in_cyclegan(BLURRED_FAKES),
+        _in_cyclegan(FILTERED_MASKS),
+        _in_cyclegan(FILTERED_LABELS),
+        _in_cyclegan(PAIRS_TABLE),
         "{output_dir}",
     ),
     "6a": _in_runs("unet"),

@@ -4,6 +4,7 @@ import numpy as np
 
 from models.fast.lean_networks import predict
 from pipeline.image_files import list_images, read_image
+from pipeline.running.cyclegan_folders import TEST_MASKS, TEST_TILES
 from pipeline.training.preview_sheets import contact_sheet, outline_overlay
 from pipeline.training_data.gan_images import (
     decode_mask,
@@ -13,7 +14,7 @@ from pipeline.training_data.gan_images import (
 )
 
 
-def preview_sheets(model, data_dir, invert_images, in_unit_range):
+def preview_sheets(model, cyclegan_dir, invert_images, in_unit_range):
     """Yield ("A-B-A", sheet) and ("B-A-B", sheet) of the first two test tiles.
 
     A row: tile | translated | translated back | outline of the mask over the darkened micrograph.
@@ -21,14 +22,14 @@ def preview_sheets(model, data_dir, invert_images, in_unit_range):
     """
     to_mask, to_micrograph = _translators(model, invert_images, in_unit_range)
     pictures = []
-    for file in list_images(data_dir / "testA")[:2]:
+    for file in list_images(cyclegan_dir / TEST_TILES)[:2]:
         encoded = encode_micrograph(read_image(file), invert_images)
         tile = decode_micrograph(encoded, invert_images)
         mask, fake = to_mask(encoded)
         pictures += [tile, mask, to_micrograph(fake)[0], outline_overlay(tile, mask)]
     yield "A-B-A", contact_sheet(pictures, 4)
     pictures = []
-    for file in list_images(data_dir / "testB")[:2]:
+    for file in list_images(cyclegan_dir / TEST_MASKS)[:2]:
         encoded = encode_mask(read_image(file), in_unit_range)
         tile = decode_mask(encoded, in_unit_range)
         micrograph, fake = to_micrograph(encoded)
@@ -36,11 +37,11 @@ def preview_sheets(model, data_dir, invert_images, in_unit_range):
     yield "B-A-B", contact_sheet(pictures, 4)
 
 
-def translate_test_tiles(model, data_dir, invert_images, in_unit_range):
+def translate_test_tiles(model, cyclegan_dir, invert_images, in_unit_range):
     """Return the fake masks of testA, the fake micrographs of testB, and testB: uint8 (n, h, w)."""
     to_mask, to_micrograph = _translators(model, invert_images, in_unit_range)
-    micrographs = [read_image(file) for file in list_images(data_dir / "testA")]
-    masks = [read_image(file) for file in list_images(data_dir / "testB")]
+    micrographs = [read_image(file) for file in list_images(cyclegan_dir / TEST_TILES)]
+    masks = [read_image(file) for file in list_images(cyclegan_dir / TEST_MASKS)]
     fake_masks = [to_mask(encode_micrograph(tile, invert_images))[0] for tile in micrographs]
     fake_micrographs = [to_micrograph(encode_mask(tile, in_unit_range))[0] for tile in masks]
     return np.array(fake_masks), np.array(fake_micrographs), np.array(masks)

@@ -29,10 +29,15 @@ from pipeline.particle_masks import (
     number_of_particles,
 )
 from pipeline.progress import progress
+from pipeline.running.cyclegan_folders import (
+    FILTERED_LABELS,
+    FILTERED_MASKS,
+    PAIRS_TABLE,
+    SIMULATED_LABELS,
+)
 from pipeline.running.output_folders import MADE_WITH, open_output_folder
 from pipeline.running.step_table import named
-from pipeline.training_data.pair_fidelity import PAIRS_TABLE, measure_fidelity
-from pipeline.training_data.unet_pairs import LABELS, MASKS
+from pipeline.training_data.pair_fidelity import measure_fidelity
 from pipeline.wording import first_names
 from simulate.mask_image import LARGEST_LABEL
 
@@ -99,20 +104,19 @@ def filter_pairs(
     Parameters
     ----------
     cyclegan_dir : with the label maps in ``data/labelsB``; without them, or where a mask was
-        changed, each connected region is a particle. ``generate_images`` gets the folders `MASKS`
-        and `LABELS`, and the table `PAIRS_TABLE`.
+        changed, each connected region is a particle. It gets the folders `FILTERED_MASKS` and
+        `FILTERED_LABELS`, and the table `PAIRS_TABLE`.
     pairs : (simulated mask, fake micrograph).
     dark_background : as in `filter_particles`, which judges each part of a particle by itself.
     """
-    label_maps = _label_maps(cyclegan_dir / "data" / "labelsB", [mask for mask, _ in pairs])
+    label_maps = _label_maps(cyclegan_dir / SIMULATED_LABELS, [mask for mask, _ in pairs])
     masks, fakes = zip(*pairs, strict=True)
     made_with = {
         "dark_background": dark_background,
         "inputs": [fingerprint(paths) for paths in (masks, fakes, label_maps.values())],
     }
-    translated = cyclegan_dir / "generate_images"
-    masks_dir = open_output_folder(translated / MASKS, made_with)
-    labels_dir = open_output_folder(translated / LABELS, made_with)
+    masks_dir = open_output_folder(cyclegan_dir / FILTERED_MASKS, made_with)
+    labels_dir = open_output_folder(cyclegan_dir / FILTERED_LABELS, made_with)
     rows, correlations, changed = [], [], []
     for mask_path, fake_path in progress(pairs, "simulated masks filtered"):
         labels = _read_labels(label_maps.get(mask_path.stem), read_image(mask_path))
@@ -133,7 +137,7 @@ def filter_pairs(
         )
         write_missing(labels_dir / f"{mask_path.stem}.tif", label_of_part[kept])
         write_missing(masks_dir / f"{mask_path.stem}.tif", as_mask(kept))
-    write_table(translated / PAIRS_TABLE, ["mask", "parts", "kept", "fidelity"], rows)
+    write_table(cyclegan_dir / PAIRS_TABLE, ["mask", "parts", "kept", "fidelity"], rows)
     if changed:
         logger.warning(
             "%d of %d simulated masks (%s) do not fit their label maps, one of which was changed: "

@@ -199,7 +199,7 @@ def _pooled(scenes):
     return float(np.mean(chords)) if chords else float("nan"), median, len(diameters)
 
 
-def report_match(data_dir: Path, scenes: list, label_maps: list[Path]) -> None:
+def report_match(path: Path, scenes: list, label_maps: list[Path]) -> None:
     """Compare simulated masks with the real tiles' Scenes: in the log, as JSON and as a plot."""
     simulated = [measure_labels(read_image(path)) for path in label_maps]
     found = compare_scenes(scenes, simulated)
@@ -220,10 +220,10 @@ def report_match(data_dir: Path, scenes: list, label_maps: list[Path]) -> None:
             "the simulated masks do not look like the micrographs, so the CycleGAN must invent "
             "or leave out particles: see %s. MATCH_SCENES = True makes them alike; without it, "
             "change perlin_noise_threshold; with it, look whether DARK_BACKGROUND is right",
-            data_dir / "scenes.png",
+            path.with_suffix(".png"),
         )
-    write_json(data_dir / "scenes.json", known)
-    write_comparison(data_dir / "scenes.png", scenes, simulated)
+    write_json(path.with_suffix(".json"), known)
+    write_comparison(path.with_suffix(".png"), scenes, simulated)
 
 
 def compare_scenes(real: list, simulated: list) -> dict[str, float]:

@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 
 from pipeline.files.csv_tables import read_table
+from pipeline.running.cyclegan_folders import PAIRS_TABLE
 from pipeline.running.step_table import named
 from pipeline.training_data.scenes import foreground_of_micrograph
 from simulate.mask_image import foreground_of_labels
 
 logger = logging.getLogger(__name__)
 
-PAIRS_TABLE = "pairs.csv"  # of step 5, in generate_images
 NEIGHBOURS = np.ones((3, 3), np.uint8)
 UNFAITHFUL = 0.5  # mean fidelity below which half of what is to be seen in a pair does not fit
 
@@ -59,12 +59,11 @@ def describe_fidelity(mean: float) -> str | None:
 
 
 def faithful_pairs(
-    pairs: list[tuple[Path, Path]], translated: Path, least: float
+    pairs: list[tuple[Path, Path]], cyclegan_dir: Path, least: float
 ) -> list[tuple[Path, Path]]:
     """Return the pairs (micrograph, mask) of at least this fidelity, as step 5 measured it.
 
-    A pair whose mask holds no particle has none, and stays. ``translated`` is the folder
-    ``generate_images``; ``least`` 0 keeps all.
+    A pair whose mask holds no particle has none, and stays. ``least`` 0 keeps all.
 
     Raises
     ------
@@ -75,7 +74,7 @@ def faithful_pairs(
     """
     if not least:
         return pairs
-    table = translated / PAIRS_TABLE
+    table = cyclegan_dir / PAIRS_TABLE
     fidelities = {Path(row["mask"]).stem: row["fidelity"] for row in read_table(table)}
     unknown = [mask.name for _, mask in pairs if mask.stem not in fidelities]
     if unknown:

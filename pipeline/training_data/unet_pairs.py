@@ -10,13 +10,13 @@ from pipeline.files.records import fingerprint
 from pipeline.image_files import images_made_by, list_images, pair_by_stem, read_image
 from pipeline.intensities import above_half, as_unet_sees
 from pipeline.particles.grow_particles import centrality
+from pipeline.running.cyclegan_folders import FAKE_MICROGRAPHS, FILTERED_LABELS, FILTERED_MASKS
 from pipeline.running.output_folders import check_made_from
 from pipeline.running.step_table import named
-from pipeline.training_data.fake_micrographs import FAKES, fake_micrographs_folder
+from pipeline.training_data.fake_micrographs import fake_micrographs_folder
 from pipeline.training_data.kept_targets import KeptTargets
 from pipeline.training_data.narrow_gaps import closeness_of_particles
 
-MASKS, LABELS = "Synthetic_Masks_Filtered", "Synthetic_Labels_Filtered"
 NUMBER_OF_FLIPS = 4  # none, left-right, up-down, both
 MOST_VARIED = 0.2  # of contrast, and of the range from black to white
 
@@ -49,12 +49,12 @@ def training_pairs(cyclegan_dir: Path, targets: Targets) -> list[tuple[Path, Pat
         or are fewer than two.
     """
     images = fake_micrographs_folder(cyclegan_dir)
-    masks = cyclegan_dir / "generate_images" / (LABELS if targets.of_labels else MASKS)
+    masks = cyclegan_dir / (FILTERED_LABELS if targets.of_labels else FILTERED_MASKS)
     pairs = pair_by_stem(
         images_made_by(named("4"), images),
         images_made_by(named("5"), masks),
     )
-    fakes = images.with_name(FAKES)
+    fakes = cyclegan_dir / FAKE_MICROGRAPHS
     for folder, inputs in ((images, fakes), (masks, images)):
         if folder != inputs and inputs.is_dir():
             check_made_from(folder, fingerprint(list_images(inputs)), f"run {named('5')}")
@@ -65,7 +65,7 @@ def training_pairs(cyclegan_dir: Path, targets: Targets) -> list[tuple[Path, Pat
         )
     if targets.of_labels:
         for _, labels in pairs:
-            _check_labels(labels, cyclegan_dir / "generate_images" / MASKS / labels.name)
+            _check_labels(labels, cyclegan_dir / FILTERED_MASKS / labels.name)
     return pairs
 
 

@@ -74,9 +74,9 @@ def run(tmp_path, monkeypatch, short_networks):
     def train(model, make_batch, **how):
         seen.update(how, model=model, make_batch=make_batch)
 
-    def translate(model, data_dir, invert_images, in_unit_range):
+    def translate(model, cyclegan_dir, invert_images, in_unit_range):
         seen["coding"] = invert_images, in_unit_range
-        return translate_test_tiles(model, data_dir, invert_images, in_unit_range)
+        return translate_test_tiles(model, cyclegan_dir, invert_images, in_unit_range)
 
     build_cyclegan = train_cyclegan.build_cyclegan
     translate_test_tiles = train_cyclegan.translate_test_tiles

@@ -17,6 +17,7 @@ from pipeline.training.batches import IMAGING, random_numbers
 from pipeline.training_data import imaging_variations, unet_pairs
 from pipeline.training_data.narrow_gaps import closeness_of_particles
 
+MASKS, LABELS = "Synthetic_Masks_Filtered", "Synthetic_Labels_Filtered"
 PAIRS, SIZE = 10, 16
 OPTIONS = {
     "batch_size": 4,
@@ -63,14 +64,14 @@ def label_map(number):
 @pytest.fixture
 def folder(tmp_path):
     generated = tmp_path / "generate_images"
-    for name in ("A", unet_pairs.LABELS, unet_pairs.MASKS):
+    for name in ("A", LABELS, MASKS):
         (generated / name).mkdir(parents=True)
     for number in range(PAIRS):
         name = f"{number:05d}.tif"
         write_image(generated / "A" / name, micrograph(number))
-        write_image(generated / unet_pairs.LABELS / name, label_map(number))
+        write_image(generated / LABELS / name, label_map(number))
         mask = np.uint8(255) * (label_map(number) > 0)
-        write_image(generated / unet_pairs.MASKS / name, mask)
+        write_image(generated / MASKS / name, mask)
     (tmp_path / "Input_Images").mkdir()
     write_image(tmp_path / "Input_Images" / "real.tif", MICROGRAPH)
     return tmp_path
@@ -181,7 +182,7 @@ def test_pairs_to_validate_by_are_not_trained_on_and_every_flip_is_shown(run):
 
 
 def test_a_mask_that_was_changed_without_its_label_map_is_refused(folder, run):
-    mask = folder / "generate_images" / unet_pairs.MASKS / "00001.tif"
+    mask = folder / "generate_images" / MASKS / "00001.tif"
     changed = np.uint8(255) * (label_map(2) > 0)
     write_image(mask, changed)
     with pytest.raises(ValueError, match="the two was changed") as error:
@@ -191,7 +192,7 @@ def test_a_mask_that_was_changed_without_its_label_map_is_refused(folder, run):
 
 
 def test_a_pair_of_another_size_is_named_before_a_run_begins(folder, run):
-    mask = folder / "generate_images" / unet_pairs.MASKS / "00002.tif"
+    mask = folder / "generate_images" / MASKS / "00002.tif"
     write_image(mask, read_image(mask)[:-7])
     with pytest.raises(ValueError, match="all must be of one size") as error:
         run(target="mask", gap_weight=0)
@@ -212,7 +213,7 @@ def test_every_image_is_shown_with_its_own_target(run, target):
 
 @pytest.mark.parametrize("target", ["mask", "instances"])
 def test_gaps_are_weighed_by_the_label_maps_where_asked_for(run, folder, target):
-    for path in (folder / "generate_images" / unet_pairs.MASKS).iterdir():
+    for path in (folder / "generate_images" / MASKS).iterdir():
         path.unlink()  # label maps alone tell where one particle ends and the next begins
     seen = run(target=target, gap_weight=7.5)
     assert seen.gap_weight == 7.5

@@ -59,7 +59,7 @@ def test_masks_far_from_the_micrographs_are_warned_of(label_maps, tmp_path, capl
     scenes = [measure_labels(read_image(path)) for path in label_maps]
     # Of so many of eight tiles three quarters are covered.
     scenes[:others] = [Scene(0.75, 60.0, np.array([40.0]))] * others
-    report_match(tmp_path, scenes, label_maps)
+    report_match(tmp_path / "scenes", scenes, label_maps)
     assert ("the simulated masks do not look like the micrographs" in caplog.text) == warned
     assert (str(tmp_path / "scenes.png") in caplog.text) == warned
     found = json.loads((tmp_path / "scenes.json").read_text())
@@ -67,7 +67,7 @@ def test_masks_far_from_the_micrographs_are_warned_of(label_maps, tmp_path, capl
 
 
 def test_sizes_of_micrographs_and_masks_are_told_apart(label_maps, tmp_path):
-    report_match(tmp_path, [Scene(0.2, 50.0, np.array([30.0, 40.0, 44.0]))], label_maps)
+    report_match(tmp_path / "scenes", [Scene(0.2, 50.0, np.array([30.0, 40.0, 44.0]))], label_maps)
     found = json.loads((tmp_path / "scenes.json").read_text())
     assert found["d50_single_micrographs_px"] == 40
     assert found["d50_single_simulated_px"] == pytest.approx(23.5 * 2 / np.sqrt(np.pi), rel=0.01)

@@ -89,7 +89,8 @@ def test_unfaithful_pairs_are_left_out_if_asked_for(tmp_path, caplog):
     with pytest.raises(FileNotFoundError, match=r"fidelity of a.tif.* run step 5 \(filter_masks\)"):
         faithful_pairs(pairs, tmp_path, 0.5)
     rows = [("a.tif", 0.4), ("b.tif", 0.5), ("c.tif", float("nan")), ("d.tif", 0.9)]
-    write_table(tmp_path / "pairs.csv", ["mask", "fidelity"], rows)
+    (tmp_path / "generate_images").mkdir()
+    write_table(tmp_path / "generate_images" / "pairs.csv", ["mask", "fidelity"], rows)
     caplog.set_level("INFO")
     assert faithful_pairs(pairs, tmp_path, 0.5) == pairs[1:]
     assert "3 of 4 pairs have a fidelity of 0.5" in caplog.text

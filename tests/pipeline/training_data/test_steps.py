@@ -147,7 +147,7 @@ def test_brightness_and_contrast_vary_by_up_to_a_fifth_each_by_itself():
 
 
 def test_of_one_pair_nothing_can_be_learned(tmp_path):
-    for name in ("A", unet_pairs.MASKS):
+    for name in ("A", "Synthetic_Masks_Filtered"):
         folder = tmp_path / "generate_images" / name
         folder.mkdir(parents=True)
         write_image(folder / "0.tif", np.eye(8, dtype=np.uint8))
