@@ -27,12 +27,11 @@ from pipeline.checks.step_options import check_step_options
 from pipeline.checks.true_masks import check_true_masks
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.calibration import check_pixel_sizes
-from pipeline.running.step_table import STEPS, folders_written, runs_network
+from pipeline.running.step_table import STEPS, Call, folders_written, runs_network
 from pipeline.wording import as_text
 
 logger = logging.getLogger(__name__)
 
-Call = tuple[str, str, dict]
 STEPS_WITH_IMAGES = {function for function, _, reads in STEPS.values() if "images_dir" in reads}
 
 
@@ -49,7 +48,7 @@ def check_inputs(
     Parameters
     ----------
     options : the names in upper case of StartProcess.py, with their values.
-    calls : (number, step name, keywords) of the steps that will run; only the input these need is
+    calls : of the steps that will run; only the input these need is
         read. Of a keyword whose value is UNKNOWN the name alone is checked. None for all steps,
         their advanced options unknown.
     is_done : whether a call need not run, so that what it reads may be gone.
@@ -95,7 +94,7 @@ def check_inputs(
 def _without_unknown(call: Call) -> Call:
     number, step_name, keywords = call
     known = {name: value for name, value in keywords.items() if value is not UNKNOWN}
-    return number, step_name, known
+    return Call(number, step_name, known)
 
 
 def _check_calls(calls: list[Call], said: set[tuple[str, str]]) -> list[str]:

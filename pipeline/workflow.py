@@ -40,7 +40,7 @@ from pipeline.running.step_records import (
     why_run,
     with_times_of_now,
 )
-from pipeline.running.step_table import LOG, OUTPUTS, STATE, STEP_RECORDS, STEPS
+from pipeline.running.step_table import LOG, OUTPUTS, STATE, STEP_RECORDS, STEPS, Call
 from pipeline.running.step_warnings import CHECKS, collected, note_warnings, warnings_before
 from pipeline.wording import format_seconds
 
@@ -106,7 +106,7 @@ def run_workflow(steps, *, options, selected=()):
 
 
 def _collect(steps):
-    """Return the calls, (number, function name, keywords), and the names that are missing there.
+    """Return the calls and the names that are missing there.
 
     An option that is misspelt at its definition is such a name. UNKNOWN stands for its value, so
     that it hides nothing else that is wrong; where that does not do, the calls are None.
@@ -132,7 +132,11 @@ def _collect(steps):
 
 def _list_calls(steps):
     calls = []
-    steps(lambda number, function, **keywords: calls.append((number, function, as_plain(keywords))))
+
+    def run_step(number, function, **keywords):
+        calls.append(Call(number, function, as_plain(keywords)))
+
+    steps(run_step)
     return calls
 
 

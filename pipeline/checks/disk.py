@@ -15,12 +15,11 @@ from pipeline.micrographs.resampling import scaled_size
 from pipeline.run_folders import RUN_NAME, finished_runs
 from pipeline.running.cyclegan_folders import DATA, TRANSLATED
 from pipeline.running.output_folders import MADE_WITH
-from pipeline.running.step_table import NETWORKS, RUNS, deciding
+from pipeline.running.step_table import NETWORKS, RUNS, Call, deciding
 from pipeline.tiles import tile_positions
 
 logger = logging.getLogger(__name__)
 
-Call = tuple[str, str, dict]
 Size = tuple[int, int]
 
 # Parameters of the networks as published, both domains' together, for the size of their files;

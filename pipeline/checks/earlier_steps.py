@@ -12,7 +12,16 @@ from pipeline.files.records import as_recorded, read_record
 from pipeline.image_files import list_images
 from pipeline.micrographs.micrograph_scale import AUTO, OF_STEPS
 from pipeline.run_folders import finished_runs, list_runs
-from pipeline.running.step_table import INPUTS, NETWORKS, OUTPUTS, RUNS, STEPS, deciding, named
+from pipeline.running.step_table import (
+    INPUTS,
+    NETWORKS,
+    OUTPUTS,
+    RUNS,
+    STEPS,
+    Call,
+    deciding,
+    named,
+)
 from pipeline.wording import first_names
 
 logger = logging.getLogger(__name__)
@@ -25,11 +34,11 @@ PAIRS = {"5": ("2", "4"), "6a": ("4", "5")}
 OF_NO_NEW_TRAINING = ("image_crop", "seed", "contrast_range")
 
 
-def check_earlier_steps(calls: list[tuple[str, str, dict]]) -> list[str]:
+def check_earlier_steps(calls: list[Call]) -> list[str]:
     """Return one problem for each thing that a step needs, that is not there, and that no step
     before it makes.
 
-    ``calls`` are the (number, step name, keywords) of the steps that will run, in their order.
+    ``calls`` are those of the steps that will run, in their order.
     """
     made = set()
     problems = {}
@@ -46,12 +55,10 @@ def check_earlier_steps(calls: list[tuple[str, str, dict]]) -> list[str]:
     return list(problems.values())
 
 
-def check_pairs(
-    calls: list[tuple[str, str, dict]], is_done: Callable = lambda call: False
-) -> list[str]:
+def check_pairs(calls: list[Call], is_done: Callable = lambda call: False) -> list[str]:
     """Return one problem for each step that would pair new files with others of before.
 
-    ``calls`` are all that are to run, (number, step name, keywords); ``is_done(call)`` tells which
+    ``calls`` are all that are to run; ``is_done(call)`` tells which
     of them need not.
     """
     numbers = [number for number, _, _ in calls]
@@ -67,7 +74,7 @@ def check_pairs(
 
 
 def warn_of_steps_between(
-    calls: list[tuple[str, str, dict]],
+    calls: list[Call],
     is_done: Callable = lambda call: False,
     with_wgan: bool = True,
 ) -> None:
@@ -112,7 +119,7 @@ def _all_before(number):
     return before.union(*map(_all_before, before))
 
 
-def warn_of_other_backend(calls: list[tuple[str, str, dict]]) -> None:
+def warn_of_other_backend(calls: list[Call]) -> None:
     """Warn of trainings that begin anew because they were begun, or done, by another backend.
 
     Perhaps KERAS_BACKEND was not set once.
@@ -136,9 +143,7 @@ def warn_of_other_backend(calls: list[tuple[str, str, dict]]) -> None:
                 )
 
 
-def warn_of_other_options(
-    calls: list[tuple[str, str, dict]], all_calls: list[tuple[str, str, dict]]
-) -> None:
+def warn_of_other_options(calls: list[Call], all_calls: list[Call]) -> None:
     """Warn of networks that steps will run and that were trained with other options than those now.
 
     ``calls`` are those that will run, of ``all_calls`` in StartProcess.py.
@@ -184,8 +189,8 @@ def _has_options(record, keywords):
     return isinstance(options, dict) and asked.items() <= options.items()
 
 
-def check_named_models(calls: Iterable[tuple[str, str, dict]]) -> list[str]:
-    """Return the problems of step calls, (number, step name, keywords), that name a run which is
+def check_named_models(calls: Iterable[Call]) -> list[str]:
+    """Return the problems of step calls that name a run which is
     missing or not finished.
     """
     problems = []

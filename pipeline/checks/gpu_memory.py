@@ -6,6 +6,7 @@ import subprocess
 from contextlib import suppress
 
 from pipeline.running.step_failures import BATCH_SIZES
+from pipeline.running.step_table import Call
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +22,7 @@ BESIDES = 1.0  # GiB that CUDA and its libraries take, or more
 SECONDS_TO_ASK = 20
 
 
-def warn_of_little_gpu_memory(
-    options: dict[str, object], calls: list[tuple[str, str, dict]]
-) -> None:
+def warn_of_little_gpu_memory(options: dict[str, object], calls: list[Call]) -> None:
     """Log a warning for each training that the GPU in use has hardly enough memory for.
 
     Nothing is said where no NVIDIA GPU tells its memory.

@@ -18,6 +18,7 @@ from pipeline.micrographs.micrograph_scale import words_of
 from pipeline.micrographs.resampling import scaled_size
 from pipeline.particles.label_maps import is_label_map
 from pipeline.progress import progress
+from pipeline.running.step_table import Call
 from pipeline.wording import counted, first_names
 from simulate.outlines import (
     DEFAULT_SMOOTHING,
@@ -131,7 +132,7 @@ def _warn_of_few_and_large(
         )
 
 
-def largest_scale(options: dict[str, object], calls: list[tuple[str, str, dict]]) -> float:
+def largest_scale(options: dict[str, object], calls: list[Call]) -> float:
     """Return the largest scale at which outlines are used, as far as options and calls tell.
 
     The outlines that the WGAN draws must be large enough as they are, unless step 1 only warns.
@@ -146,7 +147,7 @@ def largest_scale(options: dict[str, object], calls: list[tuple[str, str, dict]]
     return 1.0
 
 
-def smoothing_of(calls: list[tuple[str, str, dict]]) -> str:
+def smoothing_of(calls: list[Call]) -> str:
     """Return by which of `SMOOTHINGS` step 2 smooths outlines, as far as its calls tell."""
     found = (keywords.get("smoothing") for _, step, keywords in calls if step == "simulate_masks")
     return next((one for one in found if one in list(SMOOTHINGS)), DEFAULT_SMOOTHING)

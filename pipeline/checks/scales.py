@@ -14,18 +14,18 @@ from pipeline.progress import progress
 from pipeline.run_folders import finished_runs
 from pipeline.running.cyclegan_folders import RAW_MASKS, TILES
 from pipeline.running.output_folders import MADE_WITH
-from pipeline.running.step_table import NETWORKS, RUNS, named
+from pipeline.running.step_table import NETWORKS, RUNS, Call, named
 
 logger = logging.getLogger(__name__)
 
 
-def with_scale(options: dict, calls: list[tuple] | None) -> tuple[dict, list[tuple] | None]:
+def with_scale(options: dict, calls: list[Call] | None) -> tuple[dict, list[Call] | None]:
     """Return options and step calls with a number wherever MICROGRAPH_SCALE is "auto".
 
     Parameters
     ----------
     options : the options of StartProcess.py by name; some may be missing or wrong.
-    calls : (number, step name, keywords) of the steps that will run; None for all steps.
+    calls : of the steps that will run; None for all steps.
 
     It is the scale that the outlines want (`scale_for_outlines`). Where step 0 is not to run, or no
     outline can be read, it is that of the tiles step 0 made before, so that a step that runs alone
@@ -41,7 +41,9 @@ def with_scale(options: dict, calls: list[tuple] | None) -> tuple[dict, list[tup
     scale = scale or of_tiles or 1.0
     if calls is not None:
         calls = [
-            (*call, {k: scale if (k, v) == (OF_STEPS, AUTO) else v for k, v in keywords.items()})
+            Call(
+                *call, {k: scale if (k, v) == (OF_STEPS, AUTO) else v for k, v in keywords.items()}
+            )
             for *call, keywords in calls
         ]
     if options.get("MICROGRAPH_SCALE") == AUTO:
@@ -129,7 +131,7 @@ def _sizes_of_micrographs(options):
     return sizes
 
 
-def check_scale(calls: list[tuple[str, str, dict]]) -> list[str]:
+def check_scale(calls: list[Call]) -> list[str]:
     """Return one problem for each step that would go on at another scale than one before it that
     is not to run."""
     running = {number for number, *_ in calls}
@@ -149,7 +151,7 @@ def check_scale(calls: list[tuple[str, str, dict]]) -> list[str]:
     return problems
 
 
-def check_tile_size(calls: list[tuple[str, str, dict]]) -> list[str]:
+def check_tile_size(calls: list[Call]) -> list[str]:
     """Return the problem of simulated masks of another size than the tiles of before, which the
     CycleGAN would refuse after the masks of before are replaced."""
     running = {number: keywords for number, _, keywords in calls}
@@ -168,7 +170,7 @@ def check_tile_size(calls: list[tuple[str, str, dict]]) -> list[str]:
     ]
 
 
-def scale_of_unet(calls: list[tuple[str, str, dict]]) -> float | None:
+def scale_of_unet(calls: list[Call]) -> float | None:
     """Return the scale of the UNet that step 6b runs; None if not known, or still to train."""
     running = {number: keywords for number, _, keywords in calls}
     keywords = running.get("6b", {})

@@ -36,6 +36,14 @@ STEPS = {
 }
 
 
+class Call(NamedTuple):
+    """A call of a step in StartProcess.py: its number and function, and the keyword arguments."""
+
+    number: str
+    function: str
+    keywords: dict
+
+
 class Network(NamedTuple):
     """A network's name in print, the step that trains it, and the files that it is in.
 
@@ -145,11 +153,8 @@ def named(number):
     return f"step {number} ({STEPS[number][0]})"
 
 
-def folders_written(calls):
-    """Return the folders, as the steps' keywords name them, below which a run of them writes.
-
-    ``calls`` are (number, step name, keywords).
-    """
+def folders_written(calls: list[Call]) -> set[str]:
+    """Return the folders, as the steps' keywords name them, below which a run of them writes."""
     return {
         str(keywords[keyword])
         for number, _, keywords in calls
