@@ -59,7 +59,8 @@ def to_four_connected(mask: np.ndarray) -> np.ndarray:
 
     In each 2 x 2 window, row after row, with particle on one diagonal and background on the
     other, the particle's pixel in the left column is cleared. The next window of the row does not
-    hold it, so that a row is one vector operation.
+    hold it, so that a row is one vector operation. As published, rows are gone through once: what
+    is cleared can leave two pixels above it that touch by a corner.
 
     Parameters
     ----------

@@ -22,14 +22,14 @@ from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
 from pipeline.micrographs.micrograph_scale import in_own_pixels
 from pipeline.particle_masks import segment_particles
 from pipeline.particle_shapes import to_label_map
-from pipeline.particles.label_maps import describe_inverted, surrounds_all
+from pipeline.particles.label_maps import describe_inverted, labels_in_pieces, surrounds_all
 from pipeline.progress import progress
 from pipeline.report.page import write_report
 from pipeline.run_folders import TIME_OF_RUN, list_runs, new_run_folder
 from pipeline.running.output_folders import MADE_WITH
 from pipeline.scoring.score_table import AS_SAVED, log_scores, score_rows, write_scores
 from pipeline.scoring.scores import compare_masks, crop_to_common_rows
-from pipeline.wording import counted
+from pipeline.wording import counted, first_names
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def score_folders(
     pairs = _pair_masks(masks_dir, true_masks_dir)
     thresholds = _thresholds([mask for mask, _ in pairs])
     comparisons, cropped, label_maps = {}, 0, 0
-    inverted, inverted_truth = [], []
+    inverted, inverted_truth, in_pieces = [], [], []
     # Step 6b splits masks at that scale, of which these are the probabilities.
     scale = read_record(masks_dir / MADE_WITH).get("micrograph_scale", 1)
     min_distance = in_own_pixels(min_distance, scale)
@@ -131,6 +131,11 @@ def score_folders(
         cropped += len(segmentations[AS_SAVED]) != len(true)
         inverted += _if_inverted(mask_path, segmentations[AS_SAVED])
         inverted_truth += _if_inverted(true_path, true)
+        in_pieces += [
+            path.name
+            for path, mask in ((mask_path, segmentations[AS_SAVED]), (true_path, true))
+            if mask.dtype != bool and labels_in_pieces(mask)
+        ]
         for threshold in thresholds:
             mask = segment_particles(probability, threshold, watershed_lines, min_distance)
             segmentations[f"threshold {threshold}"] = mask > 0
@@ -142,6 +147,14 @@ def score_folders(
     for names, what in ((inverted, "masks"), (inverted_truth, "true masks")):
         if names:
             logger.warning("%s", describe_inverted(names, len(pairs), what))
+    if in_pieces:
+        logger.warning(
+            "In %s a number stands in several places that do not touch (%s): they are scored as "
+            "one particle, as where another lies across it. If they are several, give each a "
+            "number of its own.",
+            counted(len(in_pieces), "label map"),
+            first_names(in_pieces),
+        )
     if cropped:
         logger.info(
             "%s in height: scored on the rows both have, from the top",
@@ -208,10 +221,10 @@ def main() -> None:
         rows = score_folders(
             predicted, options.true, not options.no_watershed_lines, options.min_distance
         )
-    except (FileNotFoundError, ValueError) as error:
+        log_scores(rows)
+        _write_beside_earlier(predicted.with_name(f"{predicted.name}-scores.csv"), rows)
+    except (OSError, ValueError) as error:
         parser.exit(1, f"{error}\n")
-    log_scores(rows)
-    _write_beside_earlier(predicted.with_name(f"{predicted.name}-scores.csv"), rows)
 
 
 if __name__ == "__main__":

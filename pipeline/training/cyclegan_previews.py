@@ -18,7 +18,7 @@ def preview_sheets(model, cyclegan_dir, invert_images, in_unit_range):
     """Yield ("A-B-A", sheet) and ("B-A-B", sheet) of the first two test tiles.
 
     A row: tile | translated | translated back | outline of the mask over the darkened micrograph.
-    The tile is shown as the networks see it.
+    Tiles are shown with the values that the networks see, particles as bright as they are.
     """
     to_mask, to_micrograph = _translators(model, invert_images, in_unit_range)
     pictures = []

@@ -208,11 +208,13 @@ def load_checkpoint(model, run_folder):
     """
     damaged, without_state = [], []
     for folder in sorted((Path(run_folder) / "checkpoints").glob("[0-9]*"), reverse=True):
-        state = read_json(folder / "state.json")
-        if state is None:
+        if not (folder / "state.json").is_file():
             without_state.append(folder)
             continue
+        state = read_json(folder / "state.json")
         try:
+            if state is None:
+                raise ValueError("state.json cannot be read")
             model.load_weights(folder / "model.weights.h5")
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             logger.warning("the checkpoint %s is damaged and passed over (%s)", folder, error)

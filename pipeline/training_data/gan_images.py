@@ -14,13 +14,18 @@ class Coding(NamedTuple):
     in_unit_range: bool
 
 
+def as_tile(image):
+    """Return a tile (h, w) as uint8: as it is, as step 0 stretched it; one of another type, from
+    elsewhere, is stretched."""
+    return image if image.dtype == np.uint8 else stretch_to_uint8(image)
+
+
 def encode_micrograph(image, invert):
     """Return a tile (h, w) as the networks see it: float32 (h, w, 1) in [-1, 1].
 
-    uint8 as it is, as step 0 stretched it; a tile of another type, from elsewhere, is stretched.
+    See `as_tile`.
     """
-    image = image if image.dtype == np.uint8 else stretch_to_uint8(image)
-    image = image.astype(np.float32)[..., None] / 127.5 - 1.0
+    image = as_tile(image).astype(np.float32)[..., None] / 127.5 - 1.0
     return -image if invert else image
 
 

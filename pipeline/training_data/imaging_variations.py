@@ -66,8 +66,8 @@ def measure_backgrounds(
 
     Returns
     -------
-    float32 (n, 2, 2, 2): of each place, in four neighbouring windows, each about as large as a
-    tile, the background's level, and the range that is left for particles above it. An image of
+    float32 (n, 2, 2, 2): of each place, in four neighbouring windows, each one to two tiles wide
+    and high, the background's level, and the range that is left for particles above it. An image of
     one window has one place, of four equal ones.
     """
     number = [
@@ -92,7 +92,8 @@ def _background_level(image):
 def _set_background(image, own_level, place, share):
     """Bring the background from one level to those of a place, (2, 2, 2), smoothly joined.
 
-    What is above it is scaled to the range that is left there, by ``share``; else so that white
+    Two windows differ by as much within half a tile, so it is steeper than in the micrograph. What
+    is above it is scaled to the range that is left there, by ``share``; else so that white
     stays white.
     """
     place = cv2.resize(place, image.shape[::-1], interpolation=cv2.INTER_LINEAR)

@@ -16,6 +16,7 @@ from pipeline.files.whole_files import whole_file
 from pipeline.image_files import read_image
 from pipeline.micrographs.micrograph_scale import LARGEST_SCALE, SMALL_DIAMETER, words_of
 from pipeline.progress import progress
+from pipeline.training_data.gan_images import as_tile
 from pipeline.training_data.scenes import foreground_of_micrograph, ks_distance, measure_scene
 from pipeline.wording import counted
 from simulate.mask_image import foreground_of_labels
@@ -46,7 +47,7 @@ def measure_micrographs(tiles: list[Path], dark_background: bool) -> list:
     """Return the Scenes of real tiles (of 500 of them, if there are more)."""
     chosen = np.linspace(0, len(tiles) - 1, min(len(tiles), MOST_TILES), dtype=int).tolist()
     return [
-        measure_scene(foreground_of_micrograph(read_image(tiles[index]), dark_background))
+        measure_scene(foreground_of_micrograph(as_tile(read_image(tiles[index])), dark_background))
         for index in progress(chosen, "tiles measured")
     ]
 

@@ -95,8 +95,8 @@ def compare_outlines(given: np.ndarray, drawn: np.ndarray, seed: int) -> dict[st
     shapes = {sample: shapes_of(outlines) for sample, outlines in samples.items()}
 
     def distance(sample, name):
-        values = shapes[sample][name]
-        return float(ks_distance(shapes["given"][name], values)) if len(values) else 1.0
+        both = shapes["given"][name], shapes[sample][name]
+        return float(ks_distance(*both)) if all(map(len, both)) else 1.0
 
     return {
         name: {
@@ -115,11 +115,13 @@ def say_how_alike(comparison: dict[str, dict]) -> None:
     for name, found in comparison.items():
         medians, distances = found["medians"], found["distances"]
         logger.info(
-            "%s of your outlines %.3g, of the WGAN's %s (median; distance of the distributions "
+            "%s of your outlines %s, of the WGAN's %s (median; distance of the distributions "
             "%.2f, of augmented outlines %.2f)",
             name,
-            medians["given"],
-            "unknown" if medians["drawn"] is None else f"{medians['drawn']:.3g}",
+            *(
+                "unknown" if medians[sample] is None else f"{medians[sample]:.3g}"
+                for sample in ("given", "drawn")
+            ),
             distances["drawn"],
             distances["augmented"],
         )

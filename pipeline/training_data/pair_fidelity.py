@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.files.csv_tables import read_table
 from pipeline.running.cyclegan_folders import PAIRS_TABLE
 from pipeline.running.step_table import named
+from pipeline.training_data.gan_images import as_tile
 from pipeline.training_data.scenes import foreground_of_micrograph
 from simulate.mask_image import foreground_of_labels
 
@@ -33,13 +34,13 @@ def measure_fidelity(labels: np.ndarray, micrograph: np.ndarray, dark_background
     Parameters
     ----------
     labels : label map (h, w), 0 the background; NaN is returned where it holds no particle.
-    micrograph : uint8 (h, w), the fake.
+    micrograph : (h, w), the fake; see `as_tile`.
     dark_background : False where particles are darker than the background.
     """
     if not labels.any():
         return float("nan")
     wanted = foreground_of_labels(labels).astype(np.uint8)
-    shown = foreground_of_micrograph(micrograph, dark_background)
+    shown = foreground_of_micrograph(as_tile(micrograph), dark_background)
     both = np.count_nonzero(shown[wanted > 0])
     left_out = np.count_nonzero(cv2.erode(wanted, NEIGHBOURS)[~shown])
     invented = np.count_nonzero(cv2.dilate(wanted, NEIGHBOURS)[shown] == 0)

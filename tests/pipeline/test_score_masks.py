@@ -230,6 +230,19 @@ def test_masks_black_on_white_are_warned_of_on_either_side(tmp_path, caplog):
     assert "In 1 of 2 true masks (a.tif) one particle reaches all four edges" in caplog.text
 
 
+def test_numbers_in_several_places_are_warned_of_on_either_side(tmp_path, caplog):
+    twice = (disks((40, 40), (90, 65)) > 0) + 2 * (disks((40, 65)) > 0).astype(np.uint16)
+    once = (disks((40, 40)) > 0) + 2 * (disks((40, 65)) > 0).astype(np.uint16)
+    save(tmp_path / "true", {"a": twice, "b": once})
+    save(tmp_path / "predicted", {"a": once, "b": once})
+    score_folders(tmp_path / "predicted", tmp_path / "true", True, 9)
+    assert "In 1 label map a number stands in several places" in caplog.text
+    save(tmp_path / "predicted", {"b": twice})
+    score_folders(tmp_path / "predicted", tmp_path / "true", True, 9)
+    assert "In 2 label maps a number stands in several places" in caplog.text
+    assert "(b.tif, a.tif)" in caplog.text or "(a.tif, b.tif)" in caplog.text
+
+
 def test_maps_of_classes_are_refused(tmp_path):
     save(tmp_path / "predicted", MASKS)
     save(tmp_path / "true", {"a": np.where(MASKS["a"] > 0, 2, 1).astype(np.uint8)})
@@ -260,6 +273,13 @@ def test_command_line_shows_the_table_and_writes_beside_the_folder(tmp_path, mon
         main()
     assert stopped.value.code == 1
     assert "none does not exist" in capsys.readouterr().err
+    (tmp_path / "predicted-scores.csv").unlink()
+    (tmp_path / "predicted-scores.csv").mkdir()  # cannot be written
+    monkeypatch.setattr(sys, "argv", ["score_masks", str(predicted), str(true)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    assert "predicted-scores.csv" in capsys.readouterr().err
 
 
 def test_probabilities_are_split_as_step_6b_splits_enlarged_masks(tmp_path):

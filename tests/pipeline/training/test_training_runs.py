@@ -80,17 +80,22 @@ def test_a_model_is_flushed_to_the_disk_before_it_has_its_name(tmp_path, flushed
     assert flushed == [(".part_model.keras", size), (".", False)]
 
 
+@pytest.mark.parametrize("file", ["model.weights.h5", "state.json"])
 @pytest.mark.parametrize("damage", ["cut", "gone", "noise"])
-def test_of_a_damaged_checkpoint_the_one_before_is_taken(tmp_path, damage, caplog):
+def test_of_a_damaged_checkpoint_the_one_before_is_taken(tmp_path, file, damage, caplog):
     model, (_, newest) = saved_twice(tmp_path)
-    weights = newest / "model.weights.h5"
+    weights = newest / file
     content = weights.read_bytes()
     if damage == "gone":
         weights.unlink()
     else:
         weights.write_bytes(content[: len(content) // 2] if damage == "cut" else b"x" * 999)
     assert training_runs.load_checkpoint(model, tmp_path)["epoch"] == 1
-    assert f"the checkpoint {newest} is damaged and passed over" in caplog.text
+    half_deleted = (file, damage) == ("state.json", "gone")
+    said = f"the checkpoint {newest} is damaged and passed over" in caplog.text
+    assert said == (not half_deleted)
+    aside = newest.with_name(f"damaged_{newest.name}")
+    assert (newest.exists(), aside.exists()) == (False, not half_deleted)
 
 
 @pytest.mark.parametrize("lost", ["weights", "state"])
@@ -120,10 +125,11 @@ def test_after_one_save_past_a_damaged_checkpoint_the_sound_one_is_still_there(t
     assert (sound / "state.json").is_file()
 
 
-def test_without_a_sound_checkpoint_nothing_is_trained_on(tmp_path):
+@pytest.mark.parametrize("file", ["model.weights.h5", "state.json"])
+def test_without_a_sound_checkpoint_nothing_is_trained_on(tmp_path, file):
     model, folders = saved_twice(tmp_path)
     for folder in folders:
-        (folder / "model.weights.h5").write_bytes(b"")
+        (folder / file).write_bytes(b"")
     with pytest.raises(ValueError, match=r"No checkpoint in .* can be read\. .*delete that folder"):
         training_runs.load_checkpoint(model, tmp_path)
 

@@ -132,6 +132,14 @@ def test_of_many_tiles_those_measured_are_spread_over_all(tmp_path, monkeypatch)
     assert [scene.coverage for scene in scenes] == pytest.approx([0, 4 / 9, 8 / 9], abs=0.02)
 
 
+def test_a_tile_of_16_bit_is_measured_as_the_networks_see_it(tmp_path):
+    tile = np.full((90, 90), 4000, np.uint16)
+    tile[:30] = 20000
+    write_image(tmp_path / "tile.tif", tile)
+    (scene,) = match_scenes.measure_micrographs([tmp_path / "tile.tif"], dark_background=True)
+    assert scene.coverage == pytest.approx(1 / 3, abs=0.02)
+
+
 def test_the_first_images_cover_what_all_tiles_do_from_the_least_to_the_most():
     scenes = [Scene(coverage, 0, 0) for coverage in np.linspace(0.1, 0.5, 41)]
     for number in (10, 50):

@@ -58,6 +58,11 @@ def test_a_sample_without_particles_is_as_far_as_can_be(caplog):
     assert {one["distances"]["drawn"] for one in found.values()} == {1.0}
     say_how_alike(found)
     assert "of the WGAN's unknown" in caplog.text
+    lost = ellipses(np.full((5, 2), 3))  # by the smoothing
+    none_given = compare_outlines(lost, given, seed=0)
+    assert {one["distances"]["drawn"] for one in none_given.values()} == {1.0}
+    say_how_alike(none_given)
+    assert "of your outlines unknown, of the WGAN's 23.9" in caplog.text
 
 
 def test_a_folder_without_outlines_is_named(tmp_path):

@@ -65,6 +65,11 @@ def test_a_single_particle_is_faithful_where_it_is_shown(dark_background):
         assert found == pytest.approx(fidelity, abs=0.08)
 
 
+def test_a_fake_of_16_bit_is_measured_as_it_is_learned_from():
+    fake = draw(SQUARE).astype(np.uint16) * 257
+    assert measure_fidelity(label_map(SQUARE), fake, True) == pytest.approx(1, abs=0.08)
+
+
 def test_the_gap_between_touching_particles_is_no_error():
     left, right = np.s_[10:30, 10:29], np.s_[10:30, 31:50]
     found = measure_fidelity(label_map(left, right), draw(np.s_[10:30, 10:50]), True)
