@@ -11,15 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.files.records import write_json
-from pipeline.files.whole_files import whole_file
 from pipeline.image_files import read_image
 from pipeline.micrographs.micrograph_scale import LARGEST_SCALE, SMALL_DIAMETER, words_of
 from pipeline.progress import progress
 from pipeline.training_data.gan_images import as_tile
-from pipeline.training_data.scenes import foreground_of_micrograph, ks_distance, measure_scene
+from pipeline.training_data.scenes import (
+    foreground_of_micrograph,
+    measure_labels,
+    measure_scene,
+    pooled,
+)
 from pipeline.wording import counted
-from simulate.mask_image import foreground_of_labels
 from simulate.outlines import GAP, SCALING, scale_limits
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,6 @@ FEWEST_SINGLE = 10  # single particles, below which their size says little
 WIDEST, HALVINGS = 16, 12  # how far a fitted scale is looked for, and how often it is halved
 # Pixels; the simulation's opening leaves cores of 9 at least (8 became 9, 10 were met).
 SMALLEST_DIAMETER = 10
-FAR_APART = 0.4  # Kolmogorov-Smirnov distance of the coverages from which on it is said
 GOLDEN_RATIO = (1 + 5**0.5) / 2
 
 
@@ -50,11 +51,6 @@ def measure_micrographs(tiles: list[Path], dark_background: bool) -> list:
         measure_scene(foreground_of_micrograph(as_tile(read_image(tiles[index])), dark_background))
         for index in progress(chosen, "tiles measured")
     ]
-
-
-def measure_labels(labels: np.ndarray):
-    """Return the Scene of a simulated label map, (h, w)."""
-    return measure_scene(foreground_of_labels(labels), labels)
 
 
 def coverage_of_image(scenes: list, index: int) -> float:
@@ -79,7 +75,7 @@ def fit_options(scenes: list, make_simulator, core_diameter, options: dict) -> d
     options : of step 2; ``perlin_noise_frequency``, ``scaling_mu``, ``scaling_sigma``,
         ``min_scaling`` and ``max_scaling`` are fitted.
     """
-    chord, diameter, number = _pooled(scenes)
+    chord, diameter, number = pooled(scenes)
     if number >= FEWEST_SINGLE:
         _warn_of_small_particles(diameter, options["micrograph_scale"])
     found = []  # sizes of single simulated particles over those of the cores, from all tries
@@ -158,7 +154,7 @@ def middle_scale(options: dict) -> float:
 
 def median_diameter(scenes: list) -> float:
     """Return the median diameter of the single particles of Scenes; NaN where there are none."""
-    return _pooled(scenes)[1]
+    return pooled(scenes)[1]
 
 
 def _scale_for(core_diameter, wanted: float, scale: float) -> float:
@@ -181,7 +177,7 @@ def _scale_for(core_diameter, wanted: float, scale: float) -> float:
 def _fit_frequency(simulate_sample, options, chord, steps):
     def misfit(frequency):
         tried = options | {"perlin_noise_frequency": frequency}
-        found = _pooled(simulate_sample(tried, FREQUENCY_SAMPLE))[0]
+        found = pooled(simulate_sample(tried, FREQUENCY_SAMPLE))[0]
         return abs(np.log(found / chord)) if np.isfinite(found) else np.inf
 
     highest = min(options["tile_height"], options["tile_width"]) / 2  # a cell of two pixels
@@ -190,83 +186,3 @@ def _fit_frequency(simulate_sample, options, chord, steps):
     if np.isinf(misfits).all():
         return options
     return options | {"perlin_noise_frequency": tried[int(np.argmin(misfits))]}
-
-
-def _pooled(scenes):
-    """Return the mean chord, the median diameter of single particles, and their number."""
-    diameters = np.concatenate([scene.diameters for scene in scenes])
-    chords = [scene.chord for scene in scenes if np.isfinite(scene.chord)]
-    median = float(np.median(diameters)) if len(diameters) else float("nan")
-    return float(np.mean(chords)) if chords else float("nan"), median, len(diameters)
-
-
-def report_match(path: Path, scenes: list, label_maps: list[Path]) -> None:
-    """Compare simulated masks with the real tiles' Scenes: in the log, as JSON and as a plot."""
-    simulated = [measure_labels(read_image(path)) for path in label_maps]
-    found = compare_scenes(scenes, simulated)
-    known = {name: value if np.isfinite(value) else None for name, value in found.items()}
-    logger.info(
-        "covered share of a tile: %.2f in the micrographs, %.2f simulated (Kolmogorov-Smirnov "
-        "distance %.2f); median diameter of single particles in pixels: %s and %s",
-        found["coverage_micrographs"],
-        found["coverage_simulated"],
-        found["coverage_ks_distance"],
-        *(
-            "none seen" if diameter is None else f"{diameter:.1f}"
-            for diameter in (known["d50_single_micrographs_px"], known["d50_single_simulated_px"])
-        ),
-    )
-    if found["coverage_ks_distance"] > FAR_APART:
-        logger.warning(
-            "the simulated masks do not look like the micrographs, so the CycleGAN must invent "
-            "or leave out particles: see %s. MATCH_SCENES = True makes them alike; without it, "
-            "change perlin_noise_threshold; with it, look whether DARK_BACKGROUND is right",
-            path.with_suffix(".png"),
-        )
-    write_json(path.with_suffix(".json"), known)
-    write_comparison(path.with_suffix(".png"), scenes, simulated)
-
-
-def compare_scenes(real: list, simulated: list) -> dict[str, float]:
-    """Return how far the Scenes of simulated masks are from those of the real tiles."""
-    real_chord, real_diameter, real_number = _pooled(real)
-    chord, diameter, number = _pooled(simulated)
-    coverages = [np.array([scene.coverage for scene in scenes]) for scenes in (real, simulated)]
-    return {
-        "coverage_micrographs": float(coverages[0].mean()),
-        "coverage_simulated": float(coverages[1].mean()),
-        "coverage_ks_distance": ks_distance(*coverages),
-        "chord_micrographs_px": real_chord,
-        "chord_simulated_px": chord,
-        "single_particles_micrographs": real_number,
-        "single_particles_simulated": number,
-        "d50_single_micrographs_px": real_diameter,
-        "d50_single_simulated_px": diameter,
-    }
-
-
-def write_comparison(path: Path, real: list, simulated: list) -> None:
-    """Draw the distributions of both sides, and write them to a PNG file."""
-    import matplotlib.figure  # takes a second, which steps that do not draw need not wait
-
-    figure = matplotlib.figure.Figure(figsize=(9, 3), layout="constrained")
-    quantities = {
-        "covered share of a tile": lambda scenes: [scene.coverage for scene in scenes],
-        "mean chord of the foreground / px": lambda scenes: [
-            scene.chord for scene in scenes if np.isfinite(scene.chord)
-        ],
-        "diameter of single particles / px": lambda scenes: np.concatenate(
-            [scene.diameters for scene in scenes]
-        ),
-    }
-    for axes, (name, read) in zip(figure.subplots(1, 3), quantities.items(), strict=True):
-        sides = [np.asarray(read(scenes)) for scenes in (real, simulated)]
-        edges = np.histogram_bin_edges(np.concatenate(sides), 20)
-        for values, label in zip(sides, ("micrographs", "simulated"), strict=True):
-            share = np.full(len(values), 1 / max(len(values), 1))
-            axes.hist(values, edges, weights=share, histtype="step", label=label)
-        axes.set_xlabel(name)
-        axes.set_ylabel("share")
-    axes.legend(frameon=False)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})

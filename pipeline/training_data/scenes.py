@@ -16,7 +16,7 @@ from skimage.filters import threshold_li
 
 from pipeline.intensities import stretch_to_uint8, with_bright_particles
 from pipeline.tiles import tile_positions
-from simulate.mask_image import close_and_fill
+from simulate.mask_image import close_and_fill, foreground_of_labels
 from simulate.outlines import CROSS
 
 SMOOTHING = 1.0  # sigma, pixels, of a micrograph before its threshold
@@ -213,6 +213,19 @@ def _is_convex(part, area):
 def _has_one_label(labels):
     areas = np.bincount(labels)[1:]
     return areas.max() >= SINGLE * areas.sum()
+
+
+def measure_labels(labels: np.ndarray) -> Scene:
+    """Return the Scene of a simulated label map, (h, w)."""
+    return measure_scene(foreground_of_labels(labels), labels)
+
+
+def pooled(scenes: list[Scene]) -> tuple[float, float, int]:
+    """Return the mean chord, the median diameter of single particles, and their number."""
+    diameters = np.concatenate([scene.diameters for scene in scenes])
+    chords = [scene.chord for scene in scenes if np.isfinite(scene.chord)]
+    median = float(np.median(diameters)) if len(diameters) else float("nan")
+    return float(np.mean(chords)) if chords else float("nan"), median, len(diameters)
 
 
 def ks_distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -1,5 +1,4 @@
-"""What is fitted to micrographs that tell little, and what is said of simulated masks beside
-them."""
+"""What is said of simulated masks beside micrographs."""
 
 import json
 
@@ -7,43 +6,14 @@ import numpy as np
 import pytest
 
 from pipeline.image_files import read_image, write_image
-from pipeline.training_data.match_scenes import fit_options, measure_labels, report_match
-from pipeline.training_data.scenes import Scene
-from simulate.outlines import SCALING
-
-OPTIONS = dict(zip(SCALING, (True, 1.0, 0.1, 0.75, 1.25), strict=True)) | {
-    "use_perlin_noise": False,
-    "perlin_noise_frequency": 4,
-    "tile_height": 64,
-    "tile_width": 64,
-    "micrograph_scale": 1.0,
-}
+from pipeline.training_data.scene_comparison import report_match
+from pipeline.training_data.scenes import Scene, measure_labels
 
 
 def square(side):
     labels = np.zeros((64, 64), np.uint16)
     labels[10 : 10 + side, 10 : 10 + side] = 1
     return labels
-
-
-def fit(singles):
-    scenes = [Scene(0.1, 20.0, np.full(singles, 30.0))]
-    return fit_options(scenes, lambda tried: lambda index, coverage: square(20), float, OPTIONS)
-
-
-def test_the_scale_of_few_single_particles_is_not_fitted_which_is_said(caplog):
-    assert fit(9) == OPTIONS
-    assert "9 single particles in the micrographs" in caplog.text
-    assert "too few to fit the scale" in caplog.text
-
-
-def test_the_scale_of_ten_single_particles_is_fitted(caplog):
-    assert fit(10) != OPTIONS
-    assert not caplog.text
-
-
-def test_without_noise_its_frequency_is_not_fitted():
-    assert fit(10)["perlin_noise_frequency"] == 4
 
 
 @pytest.fixture

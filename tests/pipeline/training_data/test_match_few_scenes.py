@@ -1,0 +1,41 @@
+"""What is fitted to micrographs that tell little."""
+
+import numpy as np
+
+from pipeline.training_data.match_scenes import fit_options
+from pipeline.training_data.scenes import Scene
+from simulate.outlines import SCALING
+
+OPTIONS = dict(zip(SCALING, (True, 1.0, 0.1, 0.75, 1.25), strict=True)) | {
+    "use_perlin_noise": False,
+    "perlin_noise_frequency": 4,
+    "tile_height": 64,
+    "tile_width": 64,
+    "micrograph_scale": 1.0,
+}
+
+
+def square(side):
+    labels = np.zeros((64, 64), np.uint16)
+    labels[10 : 10 + side, 10 : 10 + side] = 1
+    return labels
+
+
+def fit(singles):
+    scenes = [Scene(0.1, 20.0, np.full(singles, 30.0))]
+    return fit_options(scenes, lambda tried: lambda index, coverage: square(20), float, OPTIONS)
+
+
+def test_the_scale_of_few_single_particles_is_not_fitted_which_is_said(caplog):
+    assert fit(9) == OPTIONS
+    assert "9 single particles in the micrographs" in caplog.text
+    assert "too few to fit the scale" in caplog.text
+
+
+def test_the_scale_of_ten_single_particles_is_fitted(caplog):
+    assert fit(10) != OPTIONS
+    assert not caplog.text
+
+
+def test_without_noise_its_frequency_is_not_fitted():
+    assert fit(10)["perlin_noise_frequency"] == 4
