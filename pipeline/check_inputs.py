@@ -13,11 +13,11 @@ from pipeline.checks.earlier_steps import (
     warn_of_steps_between,
 )
 from pipeline.checks.files import check_images
+from pipeline.checks.folders import check_write_permission
 from pipeline.checks.gpu_memory import warn_of_little_gpu_memory
 from pipeline.checks.machine import (
     check_backend,
     check_gpus,
-    check_write_permission,
     tell_of_idle_gpus,
 )
 from pipeline.checks.options import OPTION_CHECKS, check_options, suggest, wrong_values

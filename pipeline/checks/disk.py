@@ -9,7 +9,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.checks.machine import existing_parent
+from pipeline.checks.folders import existing_parent
 from pipeline.files.records import as_recorded, read_json
 from pipeline.micrographs.resampling import scaled_size
 from pipeline.run_folders import RUN_NAME, finished_runs
