@@ -1,7 +1,6 @@
 """Step 3: a CycleGAN learns to translate between micrographs and masks, from unpaired tiles."""
 
 import logging
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from pipeline.training.batches import random_numbers, shuffled_indices
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
 from pipeline.training.training_loop import train
 from pipeline.training.training_runs import begin_run, recorded, save_model
-from pipeline.training_data.gan_images import Coding, encode_mask, encode_micrograph
+from pipeline.training_data.gan_images import Coding
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -132,7 +131,7 @@ def train_cyclegan(
         return learning_rate * linear_decay(epoch, epochs, constant_learning_rate_share)
 
     def after_epoch(epoch, rows):
-        for name, sheet in preview_sheets(model, cyclegan_dir, *coding):
+        for name, sheet in preview_sheets(model, cyclegan_dir, coding):
             write_image(sheets_folder / f"{name}_Epoch_{epoch + 1:05d}.png", sheet)
 
     train(
@@ -148,7 +147,7 @@ def train_cyclegan(
         description="CycleGAN",
         shown=SHOWN_LOSSES,
     )
-    fakes = translate_test_tiles(model, cyclegan_dir, *coding)
+    fakes = translate_test_tiles(model, cyclegan_dir, coding)
     act_on_failure(describe_translations(*fakes), when_failed)
     for network, name in zip((model.gen_b, model.gen_a), NETWORK_FILES, strict=True):
         save_model(network, run_folder / name)
@@ -186,10 +185,7 @@ def _steps_per_epoch(files_a, files_b, batch_size):
 
 def _sides(files_a, files_b, coding):
     """Return of each domain the files, and the function that encodes what they hold."""
-    return (
-        (files_a, partial(encode_micrograph, invert=coding.invert_images)),
-        (files_b, partial(encode_mask, in_unit_range=coding.in_unit_range)),
-    )
+    return (files_a, coding.encode_micrograph), (files_b, coding.encode_mask)
 
 
 def _some_tiles(files, encode):

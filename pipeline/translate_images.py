@@ -25,7 +25,7 @@ from pipeline.run_folders import newest_run, training_options
 from pipeline.running.cyclegan_folders import FAKE_MICROGRAPHS, RAW_MASKS, SIMULATED_MASKS
 from pipeline.running.output_folders import open_output_folder
 from pipeline.running.step_table import NETWORKS, named
-from pipeline.training_data.gan_images import encode_mask, encode_micrograph
+from pipeline.training_data.gan_images import Coding
 from pipeline.wording import first_names
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,8 @@ def translate_images(
     model = [run_folder.name, fingerprint([to_mask, to_image])]
     made_with = {"model": model, "backend": backend.BACKEND}
 
-    _translate_masks(cyclegan_dir, to_image, made_with, options)
+    coding = Coding(options["invert_images"], options["use_binary_crossentropy"])
+    _translate_masks(cyclegan_dir, to_image, made_with, coding)
 
     micrographs = list_micrographs(images_dir)
     tiling = {
@@ -95,12 +96,12 @@ def translate_images(
     if not missing:
         return
     predict = make_predictor(to_mask, **tiling, use_gpu=use_gpu_for_whole_image)
-    span = 1.0 if options["use_binary_crossentropy"] else 2.0
+    span = 1.0 if coding.in_unit_range else 2.0
     flat = []
     for file in progress(missing, "micrographs translated"):
         micrograph = as_cyclegan_sees(read_micrograph(file, image_crop), micrograph_scale)
         image = stretch_to_uint8(micrograph)
-        mask = predict(encode_micrograph(image, options["invert_images"]))
+        mask = predict(coding.encode_micrograph(image))
         stretched = stretch_output(mask[..., 0], span)
         flat += [] if stretched.any() else [file.name]
         write_image(folder / f"{file.stem}.tif", stretched)
@@ -118,7 +119,7 @@ def stretch_output(output, span):
     return np.zeros(output.shape, np.uint8) if flat else stretch_to_uint8(output)
 
 
-def _translate_masks(cyclegan_dir, to_image, made_with, options):
+def _translate_masks(cyclegan_dir, to_image, made_with, coding):
     masks = images_made_by(named("2"), cyclegan_dir / SIMULATED_MASKS)
     folder = open_output_folder(
         cyclegan_dir / FAKE_MICROGRAPHS, {**made_with, "inputs": fingerprint(masks)}
@@ -131,9 +132,7 @@ def _translate_masks(cyclegan_dir, to_image, made_with, options):
         return
     predict = load_predictor(to_image, use_gpu=True)
     for batch in progress(batches, f"batches of {MASKS_AT_A_TIME} masks translated"):
-        encoded = np.stack(
-            [encode_mask(read_image(file), options["use_binary_crossentropy"]) for file in batch]
-        )
+        encoded = np.stack([coding.encode_mask(read_image(file)) for file in batch])
         for file, fake in zip(batch, predict(encoded), strict=True):
-            image = -fake[..., 0] if options["invert_images"] else fake[..., 0]
+            image = -fake[..., 0] if coding.invert_images else fake[..., 0]
             write_missing(folder / file.name, stretch_output(image, span=2.0))

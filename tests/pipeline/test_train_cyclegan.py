@@ -14,7 +14,7 @@ from pipeline.checks.scales import check_scale_of_network
 from pipeline.files.records import write_json
 from pipeline.image_files import list_images, write_image
 from pipeline.running.output_folders import MADE_WITH
-from pipeline.training_data.gan_images import Coding, encode_mask, encode_micrograph
+from pipeline.training_data.gan_images import Coding
 
 OPTIONS = {
     "batch_size": 2,
@@ -74,9 +74,9 @@ def run(tmp_path, monkeypatch, short_networks):
     def train(model, make_batch, **how):
         seen.update(how, model=model, make_batch=make_batch)
 
-    def translate(model, cyclegan_dir, invert_images, in_unit_range):
-        seen["coding"] = invert_images, in_unit_range
-        return translate_test_tiles(model, cyclegan_dir, invert_images, in_unit_range)
+    def translate(model, cyclegan_dir, coding):
+        seen["coding"] = coding
+        return translate_test_tiles(model, cyclegan_dir, coding)
 
     build_cyclegan = train_cyclegan.build_cyclegan
     translate_test_tiles = train_cyclegan.translate_test_tiles
@@ -133,8 +133,9 @@ def test_both_generators_start_with_the_contrast_of_their_own_tiles(run, invert_
         for same_contrast in (False, True):
             options = {"use_skip_connection": True, "invert_images": invert_images, "seed": seed}
             model = run(same_contrast=same_contrast, when_failed="warn", **options)["model"]
-            micrographs = [encode_micrograph(tile("A", n), invert_images) for n in TILES["A"]]
-            masks = [encode_mask(tile("B", n), False) for n in TILES["B"]]
+            coding = Coding(invert_images, False)
+            micrographs = [coding.encode_micrograph(tile("A", n)) for n in TILES["A"]]
+            masks = [coding.encode_mask(tile("B", n)) for n in TILES["B"]]
             signs.setdefault(same_contrast, []).extend(
                 np.corrcoef(lean_networks.predict(generator, np.stack(tiles)).ravel(), own)[0, 1]
                 for generator, tiles in ((model.gen_a, micrographs), (model.gen_b, masks))

@@ -12,7 +12,7 @@ from pipeline.image_files import read_image, write_image
 from pipeline.intensities import stretch_to_uint8
 from pipeline.micrographs.resampling import at_scale
 from pipeline.particle_masks import segment_particles
-from pipeline.training_data.gan_images import encode_micrograph
+from pipeline.training_data.gan_images import Coding
 
 RUN = "2026-01-31_12-00-00"
 OPTIONS = {"use_binary_crossentropy": False, "invert_images": False}
@@ -245,7 +245,7 @@ def test_micrographs_are_translated_at_the_scale_of_the_tiles(translate, tmp_pat
     folder = translate(micrograph_scale=2.0)
     micrograph = read_image(tmp_path / "images" / "a.png")
     assert read_image(folder / "B" / "a.tif").shape == (40, 60)
-    seen = encode_micrograph(stretch_to_uint8(at_scale(micrograph, 2.0)), False)
+    seen = Coding(False, False).encode_micrograph(stretch_to_uint8(at_scale(micrograph, 2.0)))
     expected = step.stretch_output(0.8 * seen[..., 0], 2.0)
     np.testing.assert_array_equal(read_image(folder / "B" / "a.tif"), expected)
     translate(micrograph_scale=1.0)

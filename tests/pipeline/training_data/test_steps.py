@@ -28,18 +28,20 @@ def test_outlines_are_padded_with_background_and_flipped(tmp_path):
 def test_micrographs_and_masks_round_trip():
     image = np.arange(256, dtype=np.uint8).reshape(16, 16)
     for flag in (False, True):
-        encoded = gan_images.encode_micrograph(image, flag)
+        coding = gan_images.Coding(flag, flag)
+        encoded = coding.encode_micrograph(image)
         assert encoded.min() == -1 and encoded.max() == 1 and encoded.dtype == np.float32
-        np.testing.assert_array_equal(gan_images.decode_micrograph(encoded, flag), image)
+        np.testing.assert_array_equal(coding.decode_micrograph(encoded), image)
         mask = np.where(image > 99, np.uint8(255), np.uint8(0))
-        encoded = gan_images.encode_mask(mask, flag)
+        encoded = coding.encode_mask(mask)
         assert set(np.unique(encoded)) == {0 if flag else -1, 1}
-        np.testing.assert_array_equal(gan_images.decode_mask(encoded, flag), mask)
+        np.testing.assert_array_equal(coding.decode_mask(encoded), mask)
         for same in (mask // 255, mask > 0, np.uint16(mask) * 100):  # from another program
-            np.testing.assert_array_equal(gan_images.encode_mask(same, flag), encoded)
-    wide = gan_images.encode_micrograph(np.uint16(image) * 257, False)
-    np.testing.assert_array_equal(wide, gan_images.encode_micrograph(image, False))
-    assert gan_images.encode_micrograph(image, True)[0, 0, 0] == 1.0
+            np.testing.assert_array_equal(coding.encode_mask(same), encoded)
+    plain, inverted = (gan_images.Coding(flag, False) for flag in (False, True))
+    wide = plain.encode_micrograph(np.uint16(image) * 257)
+    np.testing.assert_array_equal(wide, plain.encode_micrograph(image))
+    assert inverted.encode_micrograph(image)[0, 0, 0] == 1.0
 
 
 def test_learning_rate_is_constant_then_linear():
