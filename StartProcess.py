@@ -337,9 +337,6 @@ def steps(run_step):
         image_crop=IMAGE_CROP,
         micrograph_scale=MICROGRAPH_SCALE,
         use_dataloader=USE_DATALOADER,
-        # Each pair is seen reduced by another factor every time, no less than this: so gaps are
-        # narrower and fainter too, as many real ones are. Published: 1, as they are.
-        least_magnification=0.6,
         use_brightness_and_contrast_augmentation=False,  # True: each by up to 20 %, at random
         vary_imaging=UNET_VARY_IMAGING,
         gap_weight=UNET_GAP_WEIGHT,

@@ -94,7 +94,6 @@ def read_one_epoch(root: Path, use_dataloader: bool, options: argparse.Namespace
         image_crop=None,
         micrograph_scale=1.0,
         use_dataloader=use_dataloader,
-        least_magnification=1.0,
         use_brightness_and_contrast_augmentation=False,
         vary_imaging=False,
         gap_weight=10.0 if options.target == "instances" else 0.0,

@@ -24,7 +24,6 @@ from pipeline.micrographs.usual_contrast import UsualContrast
 from pipeline.running.step_table import NETWORKS, RUNS
 from pipeline.training.batches import (
     IMAGING,
-    MAGNIFICATION,
     SPLIT,
     Prefetcher,
     random_numbers,
@@ -43,7 +42,6 @@ from pipeline.training_data.unet_pairs import (
     training_pairs,
     vary_brightness_and_contrast,
 )
-from pipeline.training_data.varied_magnification import vary_magnification
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -68,7 +66,6 @@ def train_unet(
     image_crop,
     micrograph_scale,
     use_dataloader,
-    least_magnification,
     use_brightness_and_contrast_augmentation,
     vary_imaging,
     gap_weight,
@@ -101,8 +98,6 @@ def train_unet(
         to each other (see ``narrow_gaps.py``).
     largest_particle_weight : in the loss a pixel of a particle counts as many times as there are
         more of the background in the masks, but no more than this; None is no limit.
-    least_magnification : each pair is seen reduced by another factor every time, no less than this
-        (see ``varied_magnification.py``); 1 is as it is.
     vary_imaging : each fake is seen imaged otherwise every time, before backgrounds as those of the
         micrographs in ``images_dir`` (see ``imaging_variations.py``), of which ``image_crop`` rows
         are kept, and which are resized by ``micrograph_scale``, as for step 0.
@@ -183,13 +178,7 @@ def train_unet(
     train(
         model,
         _batch_maker(
-            read,
-            samples,
-            batch_size,
-            seed,
-            least_magnification,
-            use_brightness_and_contrast_augmentation,
-            backgrounds,
+            read, samples, batch_size, seed, use_brightness_and_contrast_augmentation, backgrounds
         ),
         steps_per_epoch=steps,
         epochs=epochs,
@@ -211,9 +200,7 @@ def _split(pairs, validation_share, seed):
     return [pairs[index] for index in order[number:]], [pairs[index] for index in order[:number]]
 
 
-def _batch_maker(
-    read, samples, batch_size, seed, least_magnification, vary_brightness, backgrounds
-):
+def _batch_maker(read, samples, batch_size, seed, vary_brightness, backgrounds):
     """Return ``make_batch(epoch, step)`` -> images (b, h, w, 1), targets (b, h, w, 1 to 3).
 
     ``read(index)`` gives a pair; of each there are `NUMBER_OF_FLIPS` samples. With ``backgrounds``
@@ -223,17 +210,14 @@ def _batch_maker(
     def make_batch(epoch, step):
         indices = shuffled_indices(samples, batch_size, seed, epoch, step)
         chosen = (divmod(index, NUMBER_OF_FLIPS) for index in indices)
-        pairs = [flip(read(i), version) for i, version in chosen]
-        if least_magnification < 1:
-            random = random_numbers(seed, epoch, step, stream=MAGNIFICATION)
-            pairs = [vary_magnification(*pair, least_magnification, random) for pair in pairs]
-        images, targets = map(np.stack, zip(*pairs, strict=True))
+        images, targets = zip(*(flip(read(i), version) for i, version in chosen), strict=True)
+        images = np.stack(images)
+        if vary_brightness:
+            images = vary_brightness_and_contrast(images, random_numbers(seed, epoch, step))
         if backgrounds is not None:
             random = random_numbers(seed, epoch, step, stream=IMAGING)
             images = imaging_variations.vary_imaging(images, backgrounds, random)
-        if vary_brightness:  # last, as the imaging gives all a background of its own
-            images = vary_brightness_and_contrast(images, random_numbers(seed, epoch, step))
-        return images, targets
+        return images, np.stack(targets)
 
     return make_batch
 

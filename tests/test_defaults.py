@@ -110,7 +110,6 @@ ADVANCED = {
     "5": {"threshold": -1, "watershed_lines": True, "min_distance": Both((9, 5))},
     "6a": {
         "use_brightness_and_contrast_augmentation": False,
-        "least_magnification": 0.6,  # ours, 1.0 would be as published
         "most_steps": Both((None, 750)),  # ours, off in "published"
         "largest_particle_weight": 3.0,  # ours, None would be as published
         "least_fidelity": 0.0,  # ours: off

@@ -118,7 +118,6 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "use_dataloader": YES_NO,
     "use_brightness_and_contrast_augmentation": YES_NO,
     "vary_imaging": YES_NO,
-    "least_magnification": number(0.25, 1),
     "usual_contrast": YES_NO,
     "gap_weight": WEIGHT,
     "largest_particle_weight": either(one_of(None), number(0, above=True)),

@@ -15,7 +15,7 @@ from models.processor import available_cores
 THREADS = min(max(available_cores() // 2, 2), 8)  # that make batches
 PREFETCHED_BATCHES = THREADS + 2
 # Streams of random numbers, by what is drawn. From SHUFFLES on one for each list of samples.
-STEP, SHEET, COMPARISON, SHUFFLES, SPLIT, IMAGING, MAGNIFICATION = 0, 1, 2, 100, 300, 301, 302
+STEP, SHEET, COMPARISON, SHUFFLES, SPLIT, IMAGING = 0, 1, 2, 100, 300, 301
 
 
 def random_numbers(seed, epoch, step=0, stream=STEP):

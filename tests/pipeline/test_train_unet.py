@@ -13,10 +13,9 @@ from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
 from pipeline.micrographs.resampling import at_scale
 from pipeline.running.output_folders import MADE_WITH
-from pipeline.training.batches import IMAGING, MAGNIFICATION, random_numbers
+from pipeline.training.batches import IMAGING, random_numbers
 from pipeline.training_data import imaging_variations, unet_pairs
 from pipeline.training_data.narrow_gaps import closeness_of_particles
-from pipeline.training_data.varied_magnification import vary_magnification
 
 MASKS, LABELS = "Synthetic_Masks_Filtered", "Synthetic_Labels_Filtered"
 PAIRS, SIZE = 10, 16
@@ -31,7 +30,6 @@ OPTIONS = {
     "image_crop": 40,
     "micrograph_scale": 1.0,
     "use_dataloader": True,
-    "least_magnification": 1.0,
     "use_brightness_and_contrast_augmentation": False,
     "vary_imaging": False,
     "gap_weight": 0.0,
@@ -436,21 +434,3 @@ def test_brightness_and_contrast_vary_anew_in_each_step_of_each_epoch(run):
             random = random_numbers(5, epoch, step)
             expected = unet_pairs.vary_brightness_and_contrast(own, random)
             np.testing.assert_array_equal(other, expected)
-
-
-@pytest.mark.parametrize("target", ["mask", "instances"])
-def test_magnifications_vary_anew_in_each_step_of_each_epoch(run, target):
-    learned = {"target": target, "gap_weight": 5.0}
-    plain, varied = run(**learned), run(**learned, least_magnification=0.5)
-    epochs = (plain.batches, varied.batches), (plain.later_batches, varied.later_batches)
-    for epoch, (batches, varied_batches) in enumerate(epochs):
-        for step, (own, other) in enumerate(zip(batches, varied_batches, strict=True)):
-            random = random_numbers(5, epoch, step, stream=MAGNIFICATION)
-            expected = [
-                vary_magnification(image, np.array(target), 0.5, random)
-                for image, target in zip(*own, strict=True)
-            ]
-            for found, wanted in zip(other, zip(*expected, strict=True), strict=True):
-                np.testing.assert_array_equal(found, np.stack(wanted))
-    for own, other in zip(plain.validation_batches, varied.validation_batches, strict=True):
-        np.testing.assert_array_equal(own[0], other[0])
