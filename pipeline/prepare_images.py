@@ -14,7 +14,7 @@ from pipeline.intensities import clip_spikes
 from pipeline.micrographs.micrograph_scale import words_of
 from pipeline.micrographs.resampling import at_scale, scaled_size
 from pipeline.progress import progress
-from pipeline.running.cyclegan_folders import TEST_TILES, TILES
+from pipeline.running.cyclegan_folders import SINGLES, TEST_TILES, TILES
 from pipeline.running.output_folders import open_output_folder
 from pipeline.training_data.real_tiles import (
     TRIES_PER_TILE,
@@ -25,6 +25,7 @@ from pipeline.training_data.real_tiles import (
     write_grid_tiles,
 )
 from pipeline.training_data.scenes import find_particles
+from pipeline.training_data.single_particles import find_singles, write_singles
 from pipeline.wording import counted, first_names
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,8 @@ def prepare_images(
 
     Tiles that are mainly background are left out; random crops fill up to ``num_tiles``. Each is
     stretched to 0..255, uint8; spikes of the micrograph are clipped before (`clip_spikes`). One
-    micrograph is in memory at a time.
+    micrograph is in memory at a time. ``data/single_particles.csv`` gets the particles that stand
+    alone in them (`find_singles`), for step 2.
 
     Parameters
     ----------
@@ -90,7 +92,7 @@ def prepare_images(
     )
 
     tries = math.ceil(TRIES_PER_TILE * num_tiles / len(paths))
-    names, crops, with_spikes, confused = [], [], [], []
+    names, crops, with_spikes, confused, singles = [], [], [], [], {}
     for index, path in enumerate(progress(paths, "micrographs cut into tiles")):
         as_read = read_micrograph(path, image_crop)
         image = clip_spikes(as_read)
@@ -100,9 +102,11 @@ def prepare_images(
         covered = find_particles(image, dark_background, *tile_size)
         if _seems_confused(covered, image, dark_background, tile_size):
             confused.append(path.name)
+        singles[path.name] = find_singles(covered)
         grid = (tile_size, min_overlap, dark_background)
         names += write_grid_tiles(image, covered, *grid, train_dir, path.stem)
         crops.append(try_crops(image, covered, index, tile_size, dark_background, tries, seed))
+    write_singles(Path(cyclegan_dir) / SINGLES, singles)
     if with_spikes:
         logger.info(
             "single pixels far outside the range of all others, as of X-rays, were clipped in %s "

@@ -16,6 +16,7 @@ from pipeline.running.cyclegan_folders import (
     SCENES,
     SIMULATED_LABELS,
     SIMULATED_MASKS,
+    SINGLES,
     TEST_MASKS,
     TILES,
 )
@@ -91,7 +92,7 @@ def simulate_masks(
         check_scale_of_network("wgan", run_folder, micrograph_scale)
         source = run_folder / NETWORKS["wgan"].files[-1]
     cyclegan_dir = Path(cyclegan_dir)
-    tiles_dir = cyclegan_dir / TILES
+    tiles_dir, singles_file = cyclegan_dir / TILES, cyclegan_dir / SINGLES
     tiles = list_images(tiles_dir) if tiles_dir.is_dir() else []
     number = max(num_masks, len(tiles))
     made_with = _made_with(options, source, number)
@@ -106,7 +107,8 @@ def simulate_masks(
             "have no effect",
             *DECIDED_BY_SCENES,
         )
-        made_with["tiles"] = fingerprint(tiles)
+        noted = [singles_file] if singles_file.is_file() else []
+        made_with["tiles"] = fingerprint([*tiles, *noted])
     masks_dir, labels_dir, test_dir = (
         open_output_folder(cyclegan_dir / name, made_with)
         for name in (SIMULATED_MASKS, SIMULATED_LABELS, TEST_MASKS)
@@ -115,8 +117,8 @@ def simulate_masks(
     finished = {path.name for path in list_images(masks_dir)}
     finished &= {path.name for path in list_images(labels_dir)}
     missing = [index for index, name in enumerate(names) if name not in finished]
-    scenes = measure_micrographs(tiles, dark_background)
-    to_match = scenes if match_scenes else None
+    micrographs = measure_micrographs(tiles, singles_file, dark_background)
+    to_match = micrographs if match_scenes else None
     label_maps = iter(())
     if missing:
         label_maps = simulate_label_maps(source, number, missing, options, to_match)
@@ -125,8 +127,8 @@ def simulate_masks(
         _write_mask(masks_dir / names[index], labels_dir / names[index], labels)
     for name in names[:NUMBER_OF_TEST_MASKS]:
         write_image(test_dir / name, read_image(masks_dir / name))
-    if scenes:
-        report_match(cyclegan_dir / SCENES, scenes, [labels_dir / name for name in names])
+    if tiles:
+        report_match(cyclegan_dir / SCENES, micrographs, [labels_dir / name for name in names])
 
 
 def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:

@@ -8,6 +8,7 @@ DATA = "data"
 TILES, TEST_TILES = f"{DATA}/trainA", f"{DATA}/testA"
 SIMULATED_MASKS, TEST_MASKS = f"{DATA}/trainB", f"{DATA}/testB"
 SIMULATED_LABELS = f"{DATA}/labelsB"
+SINGLES = f"{DATA}/single_particles.csv"  # of step 0
 SCENES = f"{DATA}/scenes"  # .json and .png
 # Step 3, beside its networks.
 SHEETS = "images"

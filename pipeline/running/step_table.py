@@ -12,6 +12,7 @@ from pipeline.running.cyclegan_folders import (
     RAW_MASKS,
     SIMULATED_LABELS,
     SIMULATED_MASKS,
+    SINGLES,
     TEST_MASKS,
     TEST_TILES,
     TILES,
@@ -111,7 +112,7 @@ WITHOUT_EFFECT = (
 DECIDED_BY_SCENES = ("perlin_noise_threshold", "min_no_of_particles", "max_no_of_particles")
 # What each step leaves; of files in run folders (*) those in the latest.
 OUTPUTS = {
-    "0": (_in_cyclegan(TILES), _in_cyclegan(TEST_TILES)),
+    "0": tuple(map(_in_cyclegan, (TILES, TEST_TILES, SINGLES))),
     "1": _in_runs("wgan"),
     "2": tuple(map(_in_cyclegan, (SIMULATED_MASKS, SIMULATED_LABELS, TEST_MASKS))),
     "3": _in_runs("cyclegan"),

@@ -12,10 +12,10 @@ import numpy as np
 from pipeline.network_failures import act_on_failure, describe_coverage
 from pipeline.running.worker_processes import number_of_processes, run_in_processes
 from pipeline.training_data.match_scenes import (
+    Micrographs,
     coverage_of_image,
     describe_small_particles,
     fit_options,
-    median_diameter,
     middle_scale,
 )
 from pipeline.training_data.outline_sources import draw_from_wgan, load_outlines
@@ -65,7 +65,11 @@ MASKS_TO_CHECK = 10
 
 
 def simulate_label_maps(
-    source: Path, number: int, indices: list[int], options: dict, scenes: list | None
+    source: Path,
+    number: int,
+    indices: list[int],
+    options: dict,
+    micrographs: Micrographs | None,
 ) -> Iterator[np.ndarray]:
     """Return the label maps (h, w), uint16, of the images ``indices``, one after the other.
 
@@ -74,7 +78,7 @@ def simulate_label_maps(
     source : the WGAN's model, or the folder of the user's outlines.
     number : of the images in all; outlines are drawn for so many.
     options : of step 2.
-    scenes : those of the real tiles, to be matched, or None.
+    micrographs : what they show, to be matched, or None.
 
     Raises
     ------
@@ -98,17 +102,17 @@ def simulate_label_maps(
     simulate = make_simulator(options)
     _check_library(_library_of(make_library, options), source, len(outlines))
     simulated_with = options
-    if scenes is not None:
+    if micrographs is not None:
         core_diameter = _make_core_diameter(outlines, middle_scale(options), options["smoothing"])
-        fitted = fit_options(scenes, make_simulator, core_diameter, options)
+        fitted = fit_options(micrographs, make_simulator, core_diameter, options)
         for name in ("perlin_noise_frequency", *SCALING):
             if fitted[name] != options[name]:
                 logger.info("%s matched to the micrographs: %.3g", name, fitted[name])
         _warn_of_other_size(middle_scale(fitted) / middle_scale(options))
-        coverages = {index: coverage_of_image(scenes, index) for index in indices}
+        coverages = {index: coverage_of_image(micrographs.scenes, index) for index in indices}
         simulate = make_simulator(fitted)
         library = _library_of(make_library, fitted)
-        _check_fitted_library(library, median_diameter(scenes), options["micrograph_scale"])
+        _check_fitted_library(library, micrographs.singles.median, options["micrograph_scale"])
         simulate = partial(_simulate_covered, simulate, coverages)
         simulated_with = fitted
     if options["use_random_rotation"] != "DISABLE":

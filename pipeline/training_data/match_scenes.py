@@ -8,6 +8,7 @@ tiles are measured: how much of each is covered, in how large agglomerates, by h
 import logging
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,11 +17,13 @@ from pipeline.micrographs.micrograph_scale import LARGEST_SCALE, SMALL_DIAMETER,
 from pipeline.progress import progress
 from pipeline.training_data.gan_images import as_tile
 from pipeline.training_data.scenes import (
+    Scene,
     foreground_of_micrograph,
+    mean_chord,
     measure_labels,
     measure_scene,
-    pooled,
 )
+from pipeline.training_data.single_particles import Singles, comparable, joined, read_singles
 from pipeline.wording import counted
 from simulate.outlines import GAP, SCALING, scale_limits
 
@@ -28,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 MOST_TILES = 500  # measured; more would not change the distributions
 # Masks simulated to try a frequency, or a scale: single particles are rare.
-FREQUENCY_SAMPLE, SCALE_SAMPLE = 24, 72
+FREQUENCY_SAMPLE, SCALE_SAMPLE = 24, 144
 # The agglomerates' size and the particles' depend on each other, so both are fitted in rounds:
 # in each, these factors of the frequency found so far are tried.
 FREQUENCY_STEPS = (
@@ -44,16 +47,29 @@ SMALLEST_DIAMETER = 10
 GOLDEN_RATIO = (1 + 5**0.5) / 2
 
 
-def measure_micrographs(tiles: list[Path], dark_background: bool) -> list:
-    """Return the Scenes of real tiles (of 500 of them, if there are more)."""
+class Micrographs(NamedTuple):
+    """What micrographs show: Scenes of their tiles, and single particles from all over them."""
+
+    scenes: list[Scene]
+    singles: Singles
+
+
+def measure_micrographs(tiles: list[Path], singles: Path, dark_background: bool) -> Micrographs:
+    """Return what micrographs show, by their tiles (500 of them, if there are more).
+
+    ``singles`` is the file in which step 0 notes their single particles; without it, those of the
+    tiles count, which are few.
+    """
     chosen = np.linspace(0, len(tiles) - 1, min(len(tiles), MOST_TILES), dtype=int).tolist()
-    return [
+    scenes = [
         measure_scene(foreground_of_micrograph(as_tile(read_image(tiles[index])), dark_background))
         for index in progress(chosen, "tiles measured")
     ]
+    found = read_singles(singles) if singles.is_file() else joined([one.singles for one in scenes])
+    return Micrographs(scenes, found)
 
 
-def coverage_of_image(scenes: list, index: int) -> float:
+def coverage_of_image(scenes: list[Scene], index: int) -> float:
     """Return the share that simulated image ``index`` is to cover.
 
     The images go through the quantiles of the real tiles' coverage in the steps of the golden
@@ -63,22 +79,23 @@ def coverage_of_image(scenes: list, index: int) -> float:
     return float(np.quantile([scene.coverage for scene in scenes], share))
 
 
-def fit_options(scenes: list, make_simulator, core_diameter, options: dict) -> dict:
-    """Return options of step 2 with the scale and the noise frequency that fit the real scenes.
+def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options: dict) -> dict:
+    """Return options of step 2 with the scale and the noise frequency that fit the micrographs.
 
     Parameters
     ----------
-    scenes : of the real tiles.
+    micrographs : what they show.
     make_simulator : ``make_simulator(options)`` -> ``simulate(index, coverage=...)`` -> label map.
     core_diameter : ``core_diameter(scale)`` -> what is made of a typical outline at that scale,
         pixels; 0 where nothing is left of it.
     options : of step 2; ``perlin_noise_frequency``, ``scaling_mu``, ``scaling_sigma``,
         ``min_scaling`` and ``max_scaling`` are fitted.
     """
-    chord, diameter, number = pooled(scenes)
-    if number >= FEWEST_SINGLE:
-        _warn_of_small_particles(diameter, options["micrograph_scale"])
-    found = []  # sizes of single simulated particles over those of the cores, from all tries
+    scenes, singles = micrographs
+    chord = mean_chord(scenes)
+    if singles.number >= FEWEST_SINGLE:
+        _warn_of_small_particles(singles.median, options["micrograph_scale"])
+    found = []  # single simulated particles, as sizes over those of the cores, from all tries
 
     def simulate_sample(tried, number):
         simulate = make_simulator(tried)
@@ -89,16 +106,18 @@ def fit_options(scenes: list, make_simulator, core_diameter, options: dict) -> d
         if core := core_diameter(middle_scale(tried)):
             for scene in sample:
                 # With the gap on either side, sizes are in proportion to the scale.
-                found.extend((scene.diameters + 2 * GAP) / (core + 2 * GAP))
+                ratios = (scene.singles.diameters + 2 * GAP) / (core + 2 * GAP)
+                found.append(scene.singles._replace(diameters=ratios))
         return sample
 
     for steps in progress(FREQUENCY_STEPS, "rounds of matching masks to the micrographs"):
         if options["use_perlin_noise"] and np.isfinite(chord):
             options = _fit_frequency(simulate_sample, options, chord, steps)
         simulate_sample(options, SCALE_SAMPLE)
-        enough = min(number, len(found)) >= FEWEST_SINGLE
+        real, simulated = comparable(singles, joined(found))
+        enough = min(real.number, simulated.number) >= FEWEST_SINGLE
         if enough:
-            wanted = (diameter + 2 * GAP) / np.median(found) - 2 * GAP
+            wanted = (real.median + 2 * GAP) / simulated.median - 2 * GAP
             scale = middle_scale(options)
             factor = _scale_for(core_diameter, wanted, scale) / scale
             options = options | {name: float(options[name] * factor) for name in SCALES}
@@ -107,8 +126,8 @@ def fit_options(scenes: list, make_simulator, core_diameter, options: dict) -> d
             "%s in the micrographs, %d in the simulated masks: too few to fit the scale, so "
             "simulated particles are as large as your outlines less %d px all round (the gap "
             "between neighbours)",
-            counted(number, "single particle"),
-            len(found),
+            counted(real.number, "single particle"),
+            simulated.number,
             GAP,
         )
     return options
@@ -152,11 +171,6 @@ def middle_scale(options: dict) -> float:
     return sum(scale_limits(**{name: options[name] for name in SCALING})) / 2
 
 
-def median_diameter(scenes: list) -> float:
-    """Return the median diameter of the single particles of Scenes; NaN where there are none."""
-    return pooled(scenes)[1]
-
-
 def _scale_for(core_diameter, wanted: float, scale: float) -> float:
     """Return the scale at which a typical outline leaves a core of the diameter that is wanted.
 
@@ -177,7 +191,7 @@ def _scale_for(core_diameter, wanted: float, scale: float) -> float:
 def _fit_frequency(simulate_sample, options, chord, steps):
     def misfit(frequency):
         tried = options | {"perlin_noise_frequency": frequency}
-        found = pooled(simulate_sample(tried, FREQUENCY_SAMPLE))[0]
+        found = mean_chord(simulate_sample(tried, FREQUENCY_SAMPLE))
         return abs(np.log(found / chord)) if np.isfinite(found) else np.inf
 
     highest = min(options["tile_height"], options["tile_width"]) / 2  # a cell of two pixels

@@ -8,17 +8,21 @@ import numpy as np
 from pipeline.files.records import write_json
 from pipeline.files.whole_files import whole_file
 from pipeline.image_files import read_image
-from pipeline.training_data.scenes import ks_distance, measure_labels, pooled
+from pipeline.training_data.match_scenes import Micrographs
+from pipeline.training_data.scenes import Scene, ks_distance, mean_chord, measure_labels
+from pipeline.training_data.single_particles import Singles, comparable, joined
 
 logger = logging.getLogger(__name__)
 
 FAR_APART = 0.4  # Kolmogorov-Smirnov distance of the coverages from which on it is said
 
 
-def report_match(path: Path, scenes: list, label_maps: list[Path]) -> None:
-    """Compare simulated masks with the real tiles' Scenes: in the log, as JSON and as a plot."""
-    simulated = [measure_labels(read_image(path)) for path in label_maps]
-    found = compare_scenes(scenes, simulated)
+def report_match(path: Path, micrographs: Micrographs, label_maps: list[Path]) -> None:
+    """Compare simulated masks with micrographs: in the log, as JSON and as a plot."""
+    scenes = [measure_labels(read_image(path)) for path in label_maps]
+    simulated = joined([scene.singles for scene in scenes])
+    singles = comparable(micrographs.singles, simulated)
+    found = compare_scenes((micrographs.scenes, scenes), singles)
     known = {name: value if np.isfinite(value) else None for name, value in found.items()}
     logger.info(
         "covered share of a tile: %.2f in the micrographs, %.2f simulated (Kolmogorov-Smirnov "
@@ -39,47 +43,55 @@ def report_match(path: Path, scenes: list, label_maps: list[Path]) -> None:
             path.with_suffix(".png"),
         )
     write_json(path.with_suffix(".json"), known)
-    write_comparison(path.with_suffix(".png"), scenes, simulated)
+    write_comparison(path.with_suffix(".png"), (micrographs.scenes, scenes), singles)
 
 
-def compare_scenes(real: list, simulated: list) -> dict[str, float]:
-    """Return how far the Scenes of simulated masks are from those of the real tiles."""
-    real_chord, real_diameter, real_number = pooled(real)
-    chord, diameter, number = pooled(simulated)
-    coverages = [np.array([scene.coverage for scene in scenes]) for scenes in (real, simulated)]
+def compare_scenes(
+    sides: tuple[list[Scene], list[Scene]], singles: tuple[Singles, Singles]
+) -> dict[str, float]:
+    """Return how far simulated masks are from micrographs; both are of these, then of those."""
+    coverages = [np.array([scene.coverage for scene in scenes]) for scenes in sides]
+    chords = [mean_chord(scenes) for scenes in sides]
     return {
         "coverage_micrographs": float(coverages[0].mean()),
         "coverage_simulated": float(coverages[1].mean()),
         "coverage_ks_distance": ks_distance(*coverages),
-        "chord_micrographs_px": real_chord,
-        "chord_simulated_px": chord,
-        "single_particles_micrographs": real_number,
-        "single_particles_simulated": number,
-        "d50_single_micrographs_px": real_diameter,
-        "d50_single_simulated_px": diameter,
+        "chord_micrographs_px": chords[0],
+        "chord_simulated_px": chords[1],
+        "single_particles_micrographs": singles[0].number,
+        "single_particles_simulated": singles[1].number,
+        "d50_single_micrographs_px": singles[0].median,
+        "d50_single_simulated_px": singles[1].median,
     }
 
 
-def write_comparison(path: Path, real: list, simulated: list) -> None:
-    """Draw the distributions of both sides, and write them to a PNG file."""
+def write_comparison(
+    path: Path, sides: tuple[list[Scene], list[Scene]], singles: tuple[Singles, Singles]
+) -> None:
+    """Draw the distributions of micrographs and of simulated masks, and write them to a PNG."""
     import matplotlib.figure  # takes a second, which steps that do not draw need not wait
 
     figure = matplotlib.figure.Figure(figsize=(9, 3), layout="constrained")
-    quantities = {
-        "covered share of a tile": lambda scenes: [scene.coverage for scene in scenes],
-        "mean chord of the foreground / px": lambda scenes: [
-            scene.chord for scene in scenes if np.isfinite(scene.chord)
-        ],
-        "diameter of single particles / px": lambda scenes: np.concatenate(
-            [scene.diameters for scene in scenes]
+    coverages, chords = (
+        [np.array([getattr(scene, name) for scene in scenes]) for scenes in sides]
+        for name in ("coverage", "chord")
+    )
+    chords = [values[np.isfinite(values)] for values in chords]
+    quantities = {  # values of both sides, and how much each counts
+        "covered share of a tile": (coverages, [np.ones(len(values)) for values in coverages]),
+        "mean chord of the foreground / px": (chords, [np.ones(len(values)) for values in chords]),
+        "diameter of single particles / px": (
+            [one.diameters for one in singles],
+            [one.weights for one in singles],
         ),
     }
-    for axes, (name, read) in zip(figure.subplots(1, 3), quantities.items(), strict=True):
-        sides = [np.asarray(read(scenes)) for scenes in (real, simulated)]
-        edges = np.histogram_bin_edges(np.concatenate(sides), 20)
-        for values, label in zip(sides, ("micrographs", "simulated"), strict=True):
-            share = np.full(len(values), 1 / max(len(values), 1))
-            axes.hist(values, edges, weights=share, histtype="step", label=label)
+    for axes, (name, (values, weights)) in zip(
+        figure.subplots(1, 3), quantities.items(), strict=True
+    ):
+        edges = np.histogram_bin_edges(np.concatenate(values), 20)
+        for some, counts, label in zip(values, weights, ("micrographs", "simulated"), strict=True):
+            share = counts / max(counts.sum(), 1)
+            axes.hist(some, edges, weights=share, histtype="step", label=label)
         axes.set_xlabel(name)
         axes.set_ylabel("share")
     axes.legend(frameon=False)

@@ -2,10 +2,8 @@
 large agglomerates, and how large single ones are.
 
 The same measures are taken of micrographs and of simulated masks, so that what biases them
-(agglomerates cut by the tile's edge) biases both alike. But for single particles: those of
-micrographs are told by their shape, those of simulated masks by their labels, for simulated
-agglomerates look like single particles more often than real ones (see
-benchmarks/notebook/masks_of_tio2.md).
+(agglomerates cut by the tile's edge) biases both alike; for single particles see
+``single_particles.py``.
 """
 
 from collections import namedtuple
@@ -16,6 +14,7 @@ from skimage.filters import threshold_li
 
 from pipeline.intensities import stretch_to_uint8, with_bright_particles
 from pipeline.tiles import tile_positions
+from pipeline.training_data.single_particles import find_singles
 from simulate.mask_image import close_and_fill, foreground_of_labels
 from simulate.outlines import CROSS
 
@@ -30,15 +29,9 @@ LEAST_OVER_SPREAD, LEAST_OVER_NOISE = 3.5, 4
 LEAST_STEEP = 1.3
 NORMAL_DEVIATION = 0.6745  # median distance from the middle, in standard deviations
 FAINT = 1 / 2  # share of the contrast that others have, below which a part shows no particle
-SMALLEST_PARTICLE = 30  # pixels; below that it may be noise
-# Share of its convex hull that a single particle fills at least; or of what stands alone, where
-# labels say which particle is which.
-SINGLE = 0.9
-
 # coverage: share of the pixels; chord: mean length of the runs of foreground along rows and
-# columns, pixels, NaN where there are none; diameters: of the equivalent circles of whole single
-# particles, pixels.
-Scene = namedtuple("Scene", "coverage chord diameters")
+# columns, pixels, NaN where there are none; singles: the single particles, `Singles`.
+Scene = namedtuple("Scene", "coverage chord singles")
 
 
 def foreground_of_micrograph(micrograph: np.ndarray, dark_background: bool) -> np.ndarray:
@@ -172,11 +165,7 @@ def _steepness(smooth, level):
 
 
 def measure_scene(foreground: np.ndarray, labels: np.ndarray | None = None) -> Scene:
-    """Return the Scene of a foreground, bool (h, w).
-
-    A single particle is a part of the foreground that stands alone and is convex; where ``labels``
-    (h, w) are known, one that holds next to nothing but one label.
-    """
+    """Return the Scene of a foreground, bool (h, w), of ``labels``, (h, w), if they are known."""
     coverage = float(foreground.mean())
     # A run of foreground begins wherever the pixel before is background.
     runs = sum(
@@ -184,35 +173,7 @@ def measure_scene(foreground: np.ndarray, labels: np.ndarray | None = None) -> S
         for axis in (0, 1)
     )
     chord = 2 * np.count_nonzero(foreground) / runs if runs else float("nan")
-    return Scene(coverage, chord, _diameters_of_single_particles(foreground, labels))
-
-
-def _diameters_of_single_particles(foreground, labels):
-    mask = np.ascontiguousarray(foreground, np.uint8)
-    height, width = mask.shape
-    _, parts, statistics, _ = cv2.connectedComponentsWithStats(mask)
-    diameters = []
-    for number, (left, top, columns, rows, area) in enumerate(statistics[1:].tolist(), start=1):
-        at_edge = not (left and top and left + columns < width and top + rows < height)
-        if at_edge or area < SMALLEST_PARTICLE:
-            continue
-        window = np.s_[top : top + rows, left : left + columns]
-        part = parts[window] == number
-        if _is_convex(part, area) if labels is None else _has_one_label(labels[window][part]):
-            diameters.append(2 * np.sqrt(area / np.pi))
-    return np.array(diameters)
-
-
-def _is_convex(part, area):
-    contours, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    hull = cv2.convexHull(contours[0])
-    # The contour runs through the centres of pixels: half a pixel is missing all round.
-    return area >= SINGLE * (cv2.contourArea(hull) + cv2.arcLength(hull, True) / 2 + 1)
-
-
-def _has_one_label(labels):
-    areas = np.bincount(labels)[1:]
-    return areas.max() >= SINGLE * areas.sum()
+    return Scene(coverage, chord, find_singles(foreground, labels))
 
 
 def measure_labels(labels: np.ndarray) -> Scene:
@@ -220,12 +181,10 @@ def measure_labels(labels: np.ndarray) -> Scene:
     return measure_scene(foreground_of_labels(labels), labels)
 
 
-def pooled(scenes: list[Scene]) -> tuple[float, float, int]:
-    """Return the mean chord, the median diameter of single particles, and their number."""
-    diameters = np.concatenate([scene.diameters for scene in scenes])
+def mean_chord(scenes: list[Scene]) -> float:
+    """Return the mean of the chords; NaN where no scene has a foreground."""
     chords = [scene.chord for scene in scenes if np.isfinite(scene.chord)]
-    median = float(np.median(diameters)) if len(diameters) else float("nan")
-    return float(np.mean(chords)) if chords else float("nan"), median, len(diameters)
+    return float(np.mean(chords)) if chords else float("nan")
 
 
 def ks_distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.checks.step_options import KEYWORD_CHECKS
 from pipeline.checks.values import whole_number
+from pipeline.files.csv_tables import read_table
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.intensities import stretch_to_uint8
 from pipeline.micrographs.resampling import at_scale
@@ -444,3 +445,23 @@ def test_bright_and_dark_confused_is_said(tmp_path, caplog, dark_background, par
     right = dark_background == (particles_are == "brighter")
     assert (f"are particles {particles_are} than the background?" in caplog.text) == (not right)
     assert ("in 2 of 2 micrographs (a.tif, b.tif)" in caplog.text) == (not right)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_particles_that_stand_alone_are_noted_all_over_the_micrographs(folders, scale):
+    images, cyclegan = folders
+    for path in list_images(images):
+        path.unlink()
+    rows, columns = np.mgrid[:120, :200]
+    for name, places in {"a.tif": ((30, 40), (30, 150), (90, 100)), "b.tif": ((60, 60),)}.items():
+        image = np.random.default_rng(0).integers(35, 46, rows.shape)
+        for row, column in places:
+            image[np.hypot(rows - row, columns - column) < 14] = 200
+        write_image(images / name, image.astype(np.uint8))
+    prepare(folders, tile_height=48, tile_width=48, num_tiles=2, micrograph_scale=scale)
+    noted = read_table(cyclegan / "data" / "single_particles.csv")
+    assert [row["image"] for row in noted] == ["a.tif"] * 3 + ["b.tif"]
+    for row in noted:
+        assert float(row["diameter"]) == pytest.approx(28 * scale, abs=2)  # the blur adds to it
+        assert float(row["convexity"]) > 0.93
+        assert float(row["weight"]) == pytest.approx(1 / (1 - 28 / 120) / (1 - 28 / 200), rel=0.1)

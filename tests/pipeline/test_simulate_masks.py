@@ -23,6 +23,7 @@ from pipeline.running.worker_processes import (
 )
 from pipeline.simulate_masks import simulate_masks
 from pipeline.training_data import mask_simulation
+from pipeline.training_data.single_particles import Singles, write_singles
 from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import SCALING, prepare_library
 
@@ -164,6 +165,14 @@ def test_masks_match_the_micrographs_where_they_are_to(run, tmp_path, caplog, mo
     run(**options, **without_effect)
     assert kept.stat().st_mtime_ns == time
     assert {path.name: path.read_bytes() for path in (data / "trainB").glob("*.tif")} == masks
+    # Once step 0 has noted single particles all over the micrographs, these count: larger ones.
+    noted = Singles(np.full(30, 22.0), np.ones(30), np.full(30, 0.97))
+    write_singles(data / "single_particles.csv", {"a.tif": noted})
+    run(**options)
+    larger = json.loads((data / "scenes.json").read_text())
+    assert larger["d50_single_micrographs_px"] == 22
+    assert 18 < larger["d50_single_simulated_px"] < 26
+    assert larger["d50_single_simulated_px"] > 1.2 * found["d50_single_simulated_px"]
 
 
 def test_nothing_to_match_is_an_error(run, tmp_path):

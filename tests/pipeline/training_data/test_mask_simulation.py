@@ -7,7 +7,9 @@ import pytest
 
 from pipeline.image_files import write_image
 from pipeline.training_data import mask_simulation
+from pipeline.training_data.match_scenes import Micrographs
 from pipeline.training_data.scenes import Scene
+from pipeline.training_data.single_particles import Singles
 from simulate.outlines import prepare_particle, scale_limits
 
 ARRANGEMENT = {
@@ -111,8 +113,9 @@ def test_fitted_scales_are_those_of_the_masks(tmp_path, monkeypatch, factor):
     outline = np.zeros((32, 32), np.uint8)
     outline[6:26, 6:26] = 255
     write_image(tmp_path / "a.png", outline)
-    scenes = [Scene(0.25, 20.0, np.array([18.0]))] * 3
-    labels = next(iter(mask_simulation.simulate_label_maps(tmp_path, 1, [0], OPTIONS, scenes)))
+    singles = Singles(*np.reshape([18.0, 1.0, 0.95], (3, 1)))
+    seen = Micrographs([Scene(0.25, 20.0, singles)] * 3, singles)
+    labels = next(iter(mask_simulation.simulate_label_maps(tmp_path, 1, [0], OPTIONS, seen)))
     # Of a deformed square of 20 pixels, or 40, two at each side go off.
     side = np.sqrt(np.bincount(labels.ravel())[1:].max())
     assert side == pytest.approx(20 * factor - 4, rel=0.2)

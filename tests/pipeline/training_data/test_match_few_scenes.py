@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from pipeline.training_data.match_scenes import fit_options
+from pipeline.training_data.match_scenes import Micrographs, fit_options
 from pipeline.training_data.scenes import Scene
+from pipeline.training_data.single_particles import Singles
 from simulate.outlines import SCALING
 
 OPTIONS = dict(zip(SCALING, (True, 1.0, 0.1, 0.75, 1.25), strict=True)) | {
@@ -22,8 +23,11 @@ def square(side):
 
 
 def fit(singles):
-    scenes = [Scene(0.1, 20.0, np.full(singles, 30.0))]
-    return fit_options(scenes, lambda tried: lambda index, coverage: square(20), float, OPTIONS)
+    found = Singles(np.full(singles, 30.0), *np.ones((2, singles)))
+    micrographs = Micrographs([Scene(0.1, 20.0, found)], found)
+    return fit_options(
+        micrographs, lambda tried: lambda index, coverage: square(20), float, OPTIONS
+    )
 
 
 def test_the_scale_of_few_single_particles_is_not_fitted_which_is_said(caplog):

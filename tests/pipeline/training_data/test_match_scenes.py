@@ -8,8 +8,14 @@ import pytest
 
 from pipeline.image_files import write_image
 from pipeline.training_data import mask_simulation, match_scenes
-from pipeline.training_data.match_scenes import FREQUENCY_SAMPLE, _fit_frequency, fit_options
+from pipeline.training_data.match_scenes import (
+    FREQUENCY_SAMPLE,
+    Micrographs,
+    _fit_frequency,
+    fit_options,
+)
 from pipeline.training_data.scenes import Scene
+from pipeline.training_data.single_particles import Singles
 from simulate.outlines import SCALING
 
 STEPS = (0.5, 0.7, 1.0, 1.4, 2.0)
@@ -21,7 +27,7 @@ def simulate_sample(tried, number):
     assert number == FREQUENCY_SAMPLE
     mean = 80 / tried["perlin_noise_frequency"]
     chords = [0.5 * mean, np.nan, 1.5 * mean]
-    return [SimpleNamespace(chord=chord, diameters=np.zeros(0)) for chord in chords]
+    return [SimpleNamespace(chord=chord) for chord in chords]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +58,10 @@ def test_the_frequency_stays_where_all_masks_are_empty():
     assert _fit_frequency(empty, OPTIONS, 20, STEPS) == OPTIONS
 
 
+def singles(diameters):
+    return Singles(np.array(diameters, float), *np.ones((2, len(diameters))))
+
+
 def made_of(outline):
     """Return the diameter of what is left of an outline, pixels: small ones lose more."""
     if outline < 12.5:
@@ -73,14 +83,15 @@ def fit(monkeypatch, wanted, normal=True, scale=1.0):
         return simulate
 
     def measure(diameter):
-        return Scene(0.2, np.nan, np.array([diameter] if diameter else []))
+        return Scene(0.2, np.nan, singles([diameter] if diameter else []))
 
     monkeypatch.setattr(match_scenes, "measure_labels", measure)
-    scenes = [Scene(0.2, np.nan, np.full(2, wanted)) for _ in range(20)]
+    scenes = [Scene(0.2, np.nan, None) for _ in range(20)]
     options = {"use_perlin_noise": False, "scaling_mu": 1.0, "scaling_sigma": 0.1}
     options |= {"min_scaling": 1.5, "max_scaling": 2.5, "use_normal_distribution": normal}
     options |= {"micrograph_scale": scale}
-    return fit_options(scenes, simulator, lambda scale: made_of(26 * scale), options)
+    micrographs = Micrographs(scenes, singles(np.full(40, wanted)))
+    return fit_options(micrographs, simulator, lambda scale: made_of(26 * scale), options)
 
 
 @pytest.mark.parametrize("wanted", [8, 9, 10, 12, 14, 20, 30, 40])
@@ -128,7 +139,7 @@ def test_of_many_tiles_those_measured_are_spread_over_all(tmp_path, monkeypatch)
         tile[: 10 * rows] = 200
         tiles.append(tmp_path / f"{rows}.png")
         write_image(tiles[-1], tile)
-    scenes = match_scenes.measure_micrographs(tiles, dark_background=True)
+    scenes, _ = match_scenes.measure_micrographs(tiles, tmp_path / "none.csv", dark_background=True)
     assert [scene.coverage for scene in scenes] == pytest.approx([0, 4 / 9, 8 / 9], abs=0.02)
 
 
@@ -136,7 +147,9 @@ def test_a_tile_of_16_bit_is_measured_as_the_networks_see_it(tmp_path):
     tile = np.full((90, 90), 4000, np.uint16)
     tile[:30] = 20000
     write_image(tmp_path / "tile.tif", tile)
-    (scene,) = match_scenes.measure_micrographs([tmp_path / "tile.tif"], dark_background=True)
+    (scene,), _ = match_scenes.measure_micrographs(
+        [tmp_path / "tile.tif"], tmp_path / "none.csv", dark_background=True
+    )
     assert scene.coverage == pytest.approx(1 / 3, abs=0.02)
 
 
@@ -180,10 +193,10 @@ def test_the_scale_fits_what_is_seen_of_particles_without_the_gap_around_them(mo
     options = dict(zip(SCALING, (True, 1.0, 0.1, 0.75, 1.25), strict=True))
     options |= {"use_perlin_noise": False, "micrograph_scale": 1.0}
     monkeypatch.setattr(
-        match_scenes, "measure_labels", lambda size: Scene(0.1, np.nan, np.array([size]))
+        match_scenes, "measure_labels", lambda size: Scene(0.1, np.nan, singles([size]))
     )
     fitted = fit_options(
-        [Scene(0.1, np.nan, np.full(20, 40.0))],
+        Micrographs([Scene(0.1, np.nan, None)], singles(np.full(20, 40.0))),
         lambda tried: lambda index, coverage: seen(match_scenes.middle_scale(tried)),
         core,
         options,

@@ -6,14 +6,24 @@ import numpy as np
 import pytest
 
 from pipeline.image_files import read_image, write_image
+from pipeline.training_data.match_scenes import Micrographs
 from pipeline.training_data.scene_comparison import report_match
 from pipeline.training_data.scenes import Scene, measure_labels
+from pipeline.training_data.single_particles import Singles, joined
 
 
 def square(side):
     labels = np.zeros((64, 64), np.uint16)
     labels[10 : 10 + side, 10 : 10 + side] = 1
     return labels
+
+
+def singles(*diameters):
+    return Singles(np.array(diameters), *np.ones((2, len(diameters))))
+
+
+def micrographs(scenes):
+    return Micrographs(scenes, joined([scene.singles for scene in scenes]))
 
 
 @pytest.fixture
@@ -28,8 +38,8 @@ def label_maps(tmp_path):
 def test_masks_far_from_the_micrographs_are_warned_of(label_maps, tmp_path, caplog, others, warned):
     scenes = [measure_labels(read_image(path)) for path in label_maps]
     # Of so many of eight tiles three quarters are covered.
-    scenes[:others] = [Scene(0.75, 60.0, np.array([40.0]))] * others
-    report_match(tmp_path / "scenes", scenes, label_maps)
+    scenes[:others] = [Scene(0.75, 60.0, singles(40.0))] * others
+    report_match(tmp_path / "scenes", micrographs(scenes), label_maps)
     assert ("the simulated masks do not look like the micrographs" in caplog.text) == warned
     assert (str(tmp_path / "scenes.png") in caplog.text) == warned
     found = json.loads((tmp_path / "scenes.json").read_text())
@@ -37,10 +47,12 @@ def test_masks_far_from_the_micrographs_are_warned_of(label_maps, tmp_path, capl
 
 
 def test_sizes_of_micrographs_and_masks_are_told_apart(label_maps, tmp_path):
-    report_match(tmp_path / "scenes", [Scene(0.2, 50.0, np.array([30.0, 40.0, 44.0]))], label_maps)
+    scenes = [Scene(0.2, 50.0, singles(30.0, 40.0, 44.0))]
+    report_match(tmp_path / "scenes", micrographs(scenes), label_maps)
     found = json.loads((tmp_path / "scenes.json").read_text())
     assert found["d50_single_micrographs_px"] == 40
-    assert found["d50_single_simulated_px"] == pytest.approx(23.5 * 2 / np.sqrt(np.pi), rel=0.01)
+    # Larger ones count a little more, as the edge cuts more of them.
+    assert found["d50_single_simulated_px"] == pytest.approx(23.8 * 2 / np.sqrt(np.pi), rel=0.01)
     assert (found["single_particles_micrographs"], found["single_particles_simulated"]) == (3, 8)
     assert found["chord_micrographs_px"] == 50
     assert found["coverage_micrographs"] == pytest.approx(0.2)
