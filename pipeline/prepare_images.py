@@ -25,7 +25,7 @@ from pipeline.training_data.real_tiles import (
     write_grid_tiles,
 )
 from pipeline.training_data.scenes import find_particles
-from pipeline.training_data.single_particles import find_singles, write_singles
+from pipeline.training_data.single_particles import find_singles_in_parts, write_singles
 from pipeline.wording import counted, first_names
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def prepare_images(
     Tiles that are mainly background are left out; random crops fill up to ``num_tiles``. Each is
     stretched to 0..255, uint8; spikes of the micrograph are clipped before (`clip_spikes`). One
     micrograph is in memory at a time. ``data/single_particles.csv`` gets the particles that stand
-    alone in them (`find_singles`), for step 2.
+    alone in them (`find_singles_in_parts`), for step 2.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def prepare_images(
         covered = find_particles(image, dark_background, *tile_size)
         if _seems_confused(covered, image, dark_background, tile_size):
             confused.append(path.name)
-        singles[path.name] = find_singles(covered)
+        singles[path.name] = find_singles_in_parts(covered)
         grid = (tile_size, min_overlap, dark_background)
         names += write_grid_tiles(image, covered, *grid, train_dir, path.stem)
         crops.append(try_crops(image, covered, index, tile_size, dark_background, tries, seed))

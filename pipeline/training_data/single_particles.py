@@ -22,6 +22,7 @@ SMALLEST_PARTICLE = 30  # pixels; below that it may be noise
 SINGLE = 0.9
 # Percent, by convexity: of the simulated ones, and at most of the real ones, see `comparable`.
 SIMULATED_LEFT_OUT, REAL_LEFT_OUT = 25, 50
+LARGEST_PART = 4096  # pixels along a side of what is looked at at once
 COLUMNS = ("diameter", "weight", "convexity")
 
 
@@ -82,6 +83,14 @@ def find_singles(foreground: np.ndarray, labels: np.ndarray | None = None) -> Si
             weight = 1 / ((1 - columns / width) * (1 - rows / height))
             found.append((2 * np.sqrt(area / np.pi), weight, convexity))
     return Singles(*np.reshape(found, (-1, 3)).T)
+
+
+def find_singles_in_parts(foreground: np.ndarray) -> Singles:
+    """Return the single particles of a foreground, bool (h, w), that may be large, part by part."""
+    rows, columns = (-(-side // LARGEST_PART) for side in foreground.shape)
+    strips = np.array_split(foreground, rows)
+    parts = [part for strip in strips for part in np.array_split(strip, columns, axis=1)]
+    return joined(list(map(find_singles, parts)))
 
 
 def _convexity(part, area):

@@ -7,6 +7,7 @@ from pipeline.training_data.single_particles import (
     Singles,
     comparable,
     find_singles,
+    find_singles_in_parts,
     joined,
     read_singles,
     write_singles,
@@ -47,6 +48,15 @@ def test_in_a_micrograph_they_are_told_by_their_shape_and_in_a_mask_by_their_lab
     assert found.convexities.min() < 0.75
     one_label[OTHER_BAR] = 2
     assert find_singles(mask, one_label).number == 1
+
+
+def test_a_large_foreground_is_looked_at_part_by_part(monkeypatch):
+    mask = foreground(SQUARE, np.s_[60:80, 120:140], np.s_[60:80, 90:110])
+    assert find_singles_in_parts(mask).number == 3
+    monkeypatch.setattr("pipeline.training_data.single_particles.LARGEST_PART", 100)
+    found = find_singles_in_parts(mask)  # the third one lies across the middle
+    assert found.diameters == pytest.approx([2 * np.sqrt(400 / np.pi)] * 2)
+    assert found.weights == pytest.approx([1 / (0.8 * 0.8)] * 2)
 
 
 def test_of_a_foreground_without_any_there_are_none():
