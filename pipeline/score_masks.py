@@ -22,14 +22,19 @@ from pipeline.image_files import list_images, pair_by_stem, read_image, stem_of
 from pipeline.micrographs.micrograph_scale import in_own_pixels
 from pipeline.particle_masks import segment_particles
 from pipeline.particle_shapes import to_label_map
-from pipeline.particles.label_maps import describe_inverted, labels_in_pieces, surrounds_all
+from pipeline.particles.label_maps import (
+    describe_in_pieces,
+    describe_inverted,
+    labels_in_pieces,
+    surrounds_all,
+)
 from pipeline.progress import progress
 from pipeline.report.page import write_report
 from pipeline.run_folders import TIME_OF_RUN, list_runs, new_run_folder
 from pipeline.running.output_folders import MADE_WITH
 from pipeline.scoring.score_table import AS_SAVED, log_scores, score_rows, write_scores
 from pipeline.scoring.scores import compare_masks, crop_to_common_rows
-from pipeline.wording import counted, first_names
+from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -148,13 +153,8 @@ def score_folders(
         if names:
             logger.warning("%s", describe_inverted(names, len(pairs), what))
     if in_pieces:
-        logger.warning(
-            "In %s a number stands in several places that do not touch (%s): they are scored as "
-            "one particle, as where another lies across it. If they are several, give each a "
-            "number of its own.",
-            counted(len(in_pieces), "label map"),
-            first_names(in_pieces),
-        )
+        label_maps_in_pieces = counted(len(in_pieces), "label map")
+        logger.warning("%s", describe_in_pieces(in_pieces, label_maps_in_pieces, "scored"))
     if cropped:
         logger.info(
             "%s in height: scored on the rows both have, from the top",

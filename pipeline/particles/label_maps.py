@@ -83,6 +83,18 @@ def describe_inverted(names: list[str], number: int, what: str) -> str:
     )
 
 
+def describe_in_pieces(names: list[str], label_maps: str, done: str) -> str:
+    """Return a warning of the label maps, by their names, of which `labels_in_pieces` is true.
+
+    ``label_maps``: how many these are, in words; ``done``: what is done with their particles.
+    """
+    return (
+        f"In {label_maps} a number stands in several places that do not touch "
+        f"({first_names(names)}): they are {done} as one particle, as where another lies across "
+        f"it. If they are several, give each a number of its own."
+    )
+
+
 def _holds_numbers(image: np.ndarray) -> bool:
     """Return whether an image's values are the numbers of areas rather than grey levels."""
     if image.dtype.kind == "f" and np.array_equal(image, np.rint(image)):  # ImageJ's of 32 bit

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.files.info_bar import describe_missed_bars
 from pipeline.files.mask_origin import CHANGED, OF_ANOTHER
-from pipeline.particles.label_maps import describe_inverted
+from pipeline.particles.label_maps import describe_in_pieces, describe_inverted
 from pipeline.particles.size_distribution import FEWEST_IMAGES
 from pipeline.wording import counted, first_names
 
@@ -48,12 +48,8 @@ def doubts_of_masks(image_rows: list[dict], inverted: list[str], in_pieces: list
             f"the sizes; else delete them and run step 6b again."
         )
     if in_pieces:
-        warnings.append(
-            f"In {len(in_pieces)} of {len(image_rows)} label maps a number stands in several "
-            f"places that do not touch ({first_names(in_pieces)}): they are measured as one "
-            f"particle, as where another lies across it. If they are several, give each a number "
-            f"of its own."
-        )
+        label_maps = f"{len(in_pieces)} of {len(image_rows)} label maps"
+        warnings.append(describe_in_pieces(in_pieces, label_maps, "measured"))
     warnings += describe_missed_bars(
         (
             row["image"],

@@ -196,11 +196,6 @@ def test_batches_hold_micrographs_and_masks_as_the_options_code_them(
     assert sorted(known[mask.tobytes()] for mask in masks) == TILES["B"]
     found = [known[image.tobytes()] for image in micrographs]
     assert len(found) == 4 and set(found) == set(TILES["A"])
-    repeated = set()
-    for epoch in range(10):
-        shown = [image.tobytes() for step in range(2) for image in make_batch(epoch, step)[0]]
-        repeated |= {image for image in shown if shown.count(image) == 2}
-    assert len(repeated) == len(TILES["A"])
 
 
 def test_micrographs_and_masks_are_not_shown_in_the_same_pairs_every_epoch(tmp_path):
@@ -242,7 +237,7 @@ def test_the_pool_fills_once_and_is_shown_in_half_of_the_cases_then(make_batch):
 
 
 def test_every_step_of_every_epoch_has_its_own_order_and_random_numbers(make_batch):
-    steps = [(epoch, step) for epoch in range(6) for step in range(2)]
+    steps = [(epoch, step) for epoch in range(3) for step in range(2)]
     for index in range(2):  # micrographs, masks
         drawn = [make_batch(*step)[index].tobytes() for step in steps]
         assert drawn == [make_batch(*step)[index].tobytes() for step in steps]
