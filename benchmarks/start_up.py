@@ -40,8 +40,8 @@ def main(options: argparse.Namespace) -> None:
     print(f"{'step':<6}{'function':<22}{'network':<10}{'seconds':>8}")
     print(f"{'-':<6}{'(Python alone)':<22}{'':<10}{nothing:>8.2f}")
     seconds = {}
-    for number, (function, *_) in STEPS.items():
-        network = runs_network(function, {})
+    for number, step in STEPS.items():
+        function, network = step.function, runs_network(step.function, {})
         job = {"number": number, "function": function, "keywords": {}, "log_file": os.devnull}
         job = json.dumps(job | {"devices": DEVICES})
         start("-c", START, job)  # warm-up: the files come from the disk

@@ -27,12 +27,12 @@ from pipeline.checks.step_options import check_step_options
 from pipeline.checks.true_masks import check_true_masks
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.calibration import check_pixel_sizes
-from pipeline.running.step_table import STEPS, Call, folders_written, runs_network
+from pipeline.running.step_table import AUGMENTED, STEPS, Call, folders_written, runs_network
 from pipeline.wording import as_text
 
 logger = logging.getLogger(__name__)
 
-STEPS_WITH_IMAGES = {function for function, _, reads in STEPS.values() if "images_dir" in reads}
+STEPS_WITH_IMAGES = {step.function for step in STEPS.values() if "images_dir" in step.user_folders}
 
 
 def check_inputs(
@@ -75,7 +75,7 @@ def check_inputs(
     if calls and check_earlier_steps(calls):
         problems += check_earlier_steps([call for call in calls if not is_done(call)])
     problems += check_pairs(calls or [], is_done)
-    warn_of_steps_between(calls or [], is_done, options.get("OUTLINE_SOURCE") != "augmented")
+    warn_of_steps_between(calls or [], is_done, options.get("OUTLINE_SOURCE"))
     problems += check_scale(calls or []) + check_tile_size(calls or [])
     problems += check_named_models(calls or [])
     numbers = STEPS if calls is None else {str(number) for number, _, _ in calls}
@@ -103,7 +103,7 @@ def _check_calls(calls: list[Call], said: set[tuple[str, str]]) -> list[str]:
     ``said``: value and allowed values of wrong options on top of StartProcess.py; where a step is
     handed such a value, it is not said again.
     """
-    numbers = {step_name: number for number, (step_name, *_) in STEPS.items()}
+    numbers = {step.function: number for number, step in STEPS.items()}
     problems = [
         f'{step_name}: its number is {number!r}; allowed is "{numbers[step_name]}". Correct it in '
         "the call of run_step in StartProcess.py."
@@ -167,7 +167,7 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         problems += found
         if _measures_all_by_metadata(calls or []):
             problems += check_pixel_sizes(sizes)
-    augmented = options.get("OUTLINE_SOURCE") == "augmented"
+    augmented = options.get("OUTLINE_SOURCE") == AUGMENTED
     if is_needed("INPUT_DIR_MASKS", {"train_wgan", *(["simulate_masks"] if augmented else [])}):
         found, outline = check_masks(
             "INPUT_DIR_MASKS",

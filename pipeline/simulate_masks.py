@@ -21,10 +21,9 @@ from pipeline.running.cyclegan_folders import (
     TILES,
 )
 from pipeline.running.output_folders import open_output_folder
-from pipeline.running.step_table import DECIDED_BY_SCENES, NETWORKS, deciding, named
+from pipeline.running.step_table import AUGMENTED, DECIDED_BY_SCENES, NETWORKS, deciding, named
 from pipeline.training_data.mask_simulation import simulate_label_maps
 from pipeline.training_data.match_scenes import measure_micrographs
-from pipeline.training_data.outline_sources import AUGMENTED
 from pipeline.training_data.scene_comparison import report_match
 
 logger = logging.getLogger(__name__)

@@ -197,16 +197,15 @@ def _some_tiles(files, encode):
 def _batch_maker(files_a, files_b, coding, batch_size, pool_size, seed):
     """Return ``make_batch(epoch, step)``, the batches that ``CycleGan.train_step`` takes.
 
-    An epoch goes through all of the longer list; the shorter one begins again.
+    An epoch goes through all of the longer list; the shorter one begins again, in a new order.
     """
     sides = _sides(files_a, files_b, coding)
-    count = max(len(files_a), len(files_b))
     steps_per_epoch = _steps_per_epoch(files_a, files_b, batch_size)
 
     def make_batch(epoch, step):
         tiles = []
         for side, (files, encode) in enumerate(sides):
-            indices = shuffled_indices(count, batch_size, seed, epoch, step, side) % len(files)
+            indices = shuffled_indices(len(files), batch_size, seed, epoch, step, side)
             tiles.append(np.stack([encode(read_image(files[index])) for index in indices]))
         images_seen = (epoch * steps_per_epoch + step) * batch_size
         random = random_numbers(seed, epoch, step)

@@ -40,7 +40,7 @@ from pipeline.running.step_records import (
     why_run,
     with_times_of_now,
 )
-from pipeline.running.step_table import LOG, OUTPUTS, STATE, STEP_RECORDS, STEPS, Call
+from pipeline.running.step_table import AUGMENTED, LOG, STATE, STEP_RECORDS, STEPS, Call
 from pipeline.running.step_warnings import CHECKS, collected, note_warnings, warnings_before
 from pipeline.wording import format_seconds
 
@@ -186,7 +186,7 @@ def _is_done(options, number, _, keywords):
 
 def _run_unless_finished(folder, number, function, keywords, options, selected, tell_lock):
     resume = options["RESUME"]
-    title = f"Step {number} of {list(STEPS)[-1]}: {STEPS[number][1]}"
+    title = f"Step {number} of {list(STEPS)[-1]}: {STEPS[number].title}"
     records = read_records(folder / STEP_RECORDS)
     made_with = what_decides(number, keywords, records)
     why = why_run(records.get(number), made_with, number, keywords)
@@ -204,7 +204,7 @@ def _run_unless_finished(folder, number, function, keywords, options, selected, 
     if function.startswith("train_"):
         keywords.setdefault("resume", resume)
     if function == "measure_particles":
-        unused = ["1"] if options.get("OUTLINE_SOURCE") == "augmented" else []
+        unused = ["1"] if options.get("OUTLINE_SOURCE") == AUGMENTED else []
         keywords.setdefault("earlier_warnings", warnings_before(folder, number, unused))
     if not resume:
         _mark_output(number, keywords, GOES_ASIDE)
@@ -233,7 +233,7 @@ def _mark_output(number, keywords, how):
 
     ``how``: GOES_ASIDE before the step begins, EDITED before it makes anything else there.
     """
-    for pattern in OUTPUTS[number]:
+    for pattern in STEPS[number].leaves:
         record = Path(pattern.format(**keywords)) / MADE_WITH
         if record.is_file():
             write_json(record, read_record(record) | {how: True})

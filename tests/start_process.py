@@ -5,7 +5,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from pipeline.running.step_table import OUTPUTS
+from pipeline.running.step_table import STEPS
 
 SOURCE = Path(__file__).resolve().parents[1] / "StartProcess.py"
 
@@ -59,7 +59,7 @@ def default_calls(options: dict[str, object], preset=published) -> list[tuple[st
 
 def leave_outputs(number: str, keywords: dict[str, object]) -> None:
     """Leave an empty file in each place where this step leaves its output."""
-    for pattern in OUTPUTS[number]:
+    for pattern in STEPS[number].leaves:
         with contextlib.suppress(KeyError):
             path = Path(pattern.format(**keywords).replace("*", "2026-01-31_12-00-00"))
             path = path if path.suffix else path / "00000.tif"

@@ -13,14 +13,13 @@ from pipeline.image_files import list_images
 from pipeline.micrographs.micrograph_scale import AUTO, OF_STEPS
 from pipeline.run_folders import finished_runs, list_runs
 from pipeline.running.step_table import (
-    INPUTS,
     NETWORKS,
-    OUTPUTS,
     RUNS,
     STEPS,
     Call,
     deciding,
     named,
+    reads_of,
 )
 from pipeline.wording import first_names
 
@@ -51,7 +50,8 @@ def check_earlier_steps(calls: list[Call]) -> list[str]:
                     f"too: add {earlier} to the steps named on the command line, or call it in "
                     "StartProcess.py."
                 )
-        made.update(_fill_in(pattern, keywords) for pattern in OUTPUTS.get(number, ()))
+        if number in STEPS:
+            made.update(_fill_in(pattern, keywords) for pattern in STEPS[number].leaves)
     return list(problems.values())
 
 
@@ -65,9 +65,9 @@ def check_pairs(calls: list[Call], is_done: Callable = lambda call: False) -> li
     runs_again = _runs_again(calls, is_done)
     return [
         f"{named(number).capitalize()} pairs what the steps {first} and {second} make, and "
-        f"{second} ({STEPS[second][0]}) works on what {first} makes: where {first} runs again, so "
-        f"must {second}. Add {second} to the steps named on the command line, or call it in "
-        "StartProcess.py."
+        f"{second} ({STEPS[second].function}) works on what {first} makes: where {first} runs "
+        f"again, so must {second}. Add {second} to the steps named on the command line, or call it "
+        "in StartProcess.py."
         for number, (first, second) in PAIRS.items()
         if number in numbers and second not in numbers and runs_again(first)
     ]
@@ -76,18 +76,18 @@ def check_pairs(calls: list[Call], is_done: Callable = lambda call: False) -> li
 def warn_of_steps_between(
     calls: list[Call],
     is_done: Callable = lambda call: False,
-    with_wgan: bool = True,
+    outline_source: str | None = None,
 ) -> None:
     """Warn where a step goes on with what another made of something that is made anew now.
 
     Parameters as of `check_pairs`, which has problems where files would not even fit;
-    ``with_wgan`` is False where the outlines are not the WGAN's.
+    ``outline_source`` as in StartProcess.py, for calls without step 2.
     """
     called = {number: keywords for number, _, keywords in calls if number != NEEDS_NOTHING}
     runs_again = _runs_again(calls, is_done)
     for number, keywords in called.items():
         for between in [earlier for earlier, _ in _needs(number, keywords)]:
-            before = _all_before(between) & called.keys() - (set() if with_wgan else {"1"})
+            before = _all_before(between, outline_source) & called.keys()
             if between in called or not before or not runs_again(number):
                 continue
             anew = max(filter(runs_again, before), default=None)
@@ -108,15 +108,17 @@ def _runs_again(calls, is_done):
     def runs_again(number):
         if number not in by_number:
             return False
-        return any(map(runs_again, INPUTS.get(number, {}))) or not is_done(by_number[number])
+        call = by_number[number]
+        earlier = reads_of(number, call[-1].get("outline_source"))
+        return any(map(runs_again, earlier)) or not is_done(call)
 
     return runs_again
 
 
-def _all_before(number):
+def _all_before(number, outline_source):
     """Return the numbers of all steps that a step's input goes back to."""
-    before = set(INPUTS.get(number, {}))
-    return before.union(*map(_all_before, before))
+    before = set(reads_of(number, outline_source))
+    return before.union(*(_all_before(earlier, outline_source) for earlier in before))
 
 
 def warn_of_other_backend(calls: list[Call]) -> None:
@@ -217,11 +219,9 @@ def _needs(number, keywords):
     """Return the steps and paths without whose output a step cannot work, as far as is known."""
     if number == NEEDS_NOTHING:
         return []
-    needs = INPUTS.get(number, {})
-    if number == "2":
-        from_wgan = keywords.get("outline_source", "wgan") == "wgan"
-        wanted = {"0": keywords.get("match_scenes"), "1": from_wgan}
-        needs = {earlier: pattern for earlier, pattern in needs.items() if wanted[earlier]}
+    needs = reads_of(number, keywords.get("outline_source"))
+    if number == "2" and not keywords.get("match_scenes"):
+        del needs["0"]
     # Of a network that is named, `check_named_models` tells.
     if any(keywords.get(f"{network}_model") is not None for network in NETWORKS):
         needs = {earlier: pattern for earlier, pattern in needs.items() if "*" not in pattern}

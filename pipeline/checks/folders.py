@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.checks.options import OUTPUT_FOLDERS
 from pipeline.running import cyclegan_folders
 from pipeline.running.output_folders import EARLIER_RESULTS
-from pipeline.running.step_table import OUTPUTS, RUNS, STATE, STATE_FILES
+from pipeline.running.step_table import RUNS, STATE, STATE_FILES, STEPS
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +49,14 @@ def _warn_of_masks_that_stay(name: str, folder: Path) -> None:
 
 
 def check_write_permission(
-    options: dict[str, object], numbers: Collection[str] = tuple(OUTPUTS)
+    options: dict[str, object], numbers: Collection[str] = tuple(STEPS)
 ) -> list[str]:
     """Return which of the folders that a run writes cannot be written.
 
     Networks whose folders none of the steps with these numbers writes may lie in folders without
     permission.
     """
-    written = {output for number in numbers for output in OUTPUTS.get(number, ())}
+    written = {output for number in STEPS.keys() & numbers for output in STEPS[number].leaves}
     problems = []
     for name in ("ROOT_DIR", *OUTPUT_FOLDERS):
         if name not in options:

@@ -18,6 +18,7 @@ from pipeline.checks.values import (
 )
 from pipeline.checks.values import whole_number as whole
 from pipeline.micrographs.micrograph_scale import ALLOWED_SCALES
+from pipeline.running.step_table import AUGMENTED
 
 YES_NO = one_of(True, False)
 # With fewer pixels nothing is left of a tile after the discriminator's four convolutions.
@@ -43,7 +44,7 @@ UNET_FILTERS = whole(4, 1024)
 CONTRAST_RANGE = pair(number(0, 100), increasing=True)
 BLUR = number(0, 100)
 UNET_TARGET = one_of("mask", "instances")
-OUTLINE_SOURCE = one_of("wgan", "augmented")
+OUTLINE_SOURCE = one_of("wgan", AUGMENTED)
 WHEN_FAILED = one_of("stop", "warn")
 TEST_TIME_FLIPS = one_of(True, "rotations", False)
 MAGNIFICATION = number(1, 4)

@@ -18,7 +18,7 @@ from pipeline.micrographs.micrograph_scale import words_of
 from pipeline.micrographs.resampling import scaled_size
 from pipeline.particles.label_maps import is_label_map
 from pipeline.progress import progress
-from pipeline.running.step_table import Call
+from pipeline.running.step_table import AUGMENTED, Call
 from pipeline.wording import counted, first_names
 from simulate.outlines import (
     DEFAULT_SMOOTHING,
@@ -138,7 +138,7 @@ def largest_scale(options: dict[str, object], calls: list[Call]) -> float:
     The outlines that the WGAN draws must be large enough as they are, unless step 1 only warns.
     """
     only_warned_of = options.get("WHEN_A_NETWORK_FAILS") == "warn"
-    if options.get("OUTLINE_SOURCE", "wgan") == "wgan" and not only_warned_of:
+    if options.get("OUTLINE_SOURCE") != AUGMENTED and not only_warned_of:
         return 1.0
     for _, step_name, keywords in calls:
         scaling = {name: keywords[name] for name in SCALING if name in keywords}

@@ -14,7 +14,7 @@ from pipeline.progress import progress
 from pipeline.run_folders import finished_runs
 from pipeline.running.cyclegan_folders import RAW_MASKS, TILES
 from pipeline.running.output_folders import MADE_WITH
-from pipeline.running.step_table import NETWORKS, RUNS, Call, named
+from pipeline.running.step_table import NETWORKS, RUNS, Call, named, reads_of
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ def _scales_before(number, keywords, running):
     cyclegan_dir = keywords.get("cyclegan_dir")
     if "0" not in running:
         yield "0", "made its tiles", scale_of_tiles(cyclegan_dir)
-    from_wgan = number == "2" and keywords.get("outline_source") == "wgan"
+    from_wgan = "1" in reads_of(number, keywords.get("outline_source"))
     if from_wgan and ("1" not in running or keywords.get("wgan_model")):
         yield "1", "trained its WGAN", _scale_of_model("wgan", keywords)
     if number == "4" and ("3" not in running or keywords.get("cyclegan_model")):

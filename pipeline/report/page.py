@@ -151,7 +151,7 @@ def _dropped(images: list[dict]) -> dict[str, int]:
 def _warnings(about: dict) -> str:
     items = [escape(warning) for warning in about["warnings"]]
     for step, messages in about.get("earlier_warnings", {}).items():
-        where = f"Step {step}, {STEPS[step][1]}" if step in STEPS else "Before the first step"
+        where = f"Step {step}, {STEPS[step].title}" if step in STEPS else "Before the first step"
         items += [f"<b>{where}</b>: {escape(message)}" for message in messages]
     entries = "".join(f"<li>{item}</li>" for item in items)
     return f'<ul class="warnings">{entries}</ul>' if items else ""

@@ -17,7 +17,7 @@ from pipeline.files.records import as_recorded, composed, fingerprint, read_reco
 from pipeline.image_files import list_images
 from pipeline.run_folders import list_runs
 from pipeline.running.output_folders import is_of_the_system
-from pipeline.running.step_table import INPUTS, OUTPUTS, RUNS, STEPS, deciding, runs_network
+from pipeline.running.step_table import RUNS, STEPS, deciding, reads_of, runs_network
 from pipeline.wording import first_names
 
 # The parts of what a step was made with that are by name, and the word for one of them.
@@ -40,13 +40,11 @@ def _is_record(record) -> bool:
 def what_decides(number: str, keywords: dict, records: dict[str, dict]) -> dict:
     """Return what decides a step's output: its keywords, the user's files, the earlier steps."""
     inputs = {}
-    for name in STEPS[number][2]:
+    for name in STEPS[number].user_folders:
         path = Path(keywords[name])
         inputs[name] = fingerprint(_files_read(number, path)) if path.is_dir() else None
     inputs |= _named_networks(keywords)
-    earlier = INPUTS.get(number, ())
-    if keywords.get("outline_source") == "augmented":
-        earlier = [step for step in earlier if step != "1"]  # the WGAN is not looked at
+    earlier = reads_of(number, keywords.get("outline_source"))
     upstream = {step: _digest(_without_times(records.get(step))) for step in earlier}
     backend = os.environ.get("KERAS_BACKEND")
     content = {
@@ -106,7 +104,7 @@ def why_run(record: dict | None, made_with: dict, number: str, keywords: dict) -
             word += "s" if len(changed) > 1 else ""
             return f"{word} {first_names(changed)} changed"
     whole = [("version", "this program's version")]
-    if runs_network(STEPS[number][0], keywords):
+    if runs_network(STEPS[number].function, keywords):
         whole.insert(0, ("backend", "the backend"))
     for part, word in whole:
         if before.get(part) != made_with[part]:
@@ -128,7 +126,7 @@ def is_as_left(record: dict, number: str, keywords: dict) -> bool:
 def _output_files(number: str, keywords: dict) -> list[Path]:
     """Return a step's output files, of those in run folders the latest."""
     files = []
-    for pattern in OUTPUTS[number]:
+    for pattern in STEPS[number].leaves:
         path = Path(pattern.format(**keywords))
         if "*" in pattern:
             files += [run / path.name for run in list_runs(path.parents[1], path.name)[-1:]]

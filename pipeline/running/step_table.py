@@ -22,19 +22,23 @@ from pipeline.running.cyclegan_folders import (
 STATE = ".workflow"
 LOG, STEP_RECORDS, PRESET_RECORD, WARNINGS = "log.txt", "steps.json", "preset.json", "warnings.json"
 STATE_FILES = (LOG, STEP_RECORDS, PRESET_RECORD, WARNINGS)
-# Number, function, and title of each step; the keyword arguments that name the user's own folders.
-STEPS = {
-    "0": ("prepare_images", "folders and real tiles", ("images_dir",)),
-    "1": ("train_wgan", "training the WGAN", ("masks_dir",)),
-    "2": ("simulate_masks", "simulating masks", ("masks_dir",)),
-    "3": ("train_cyclegan", "training the CycleGAN", ()),
-    "4": ("translate_images", "translating masks and micrographs", ("images_dir",)),
-    "5": ("filter_masks", "filtering masks", ("images_dir",)),
-    "6a": ("train_unet", "training the UNet", ("images_dir",)),
-    "6b": ("segment_images", "segmenting the micrographs", ("images_dir",)),
-    "7": ("measure_particles", "measuring particles", ("images_dir", "masks_dir")),
-    "8": ("score_masks", "scoring masks", ("true_masks_dir", "masks_dir")),
-}
+AUGMENTED = "augmented"  # of OUTLINE_SOURCE: outlines as given, deformed; else "wgan"
+
+
+class Step(NamedTuple):
+    """A step: its function and title, and what it reads and leaves.
+
+    user_folders: the keyword arguments that name the user's own folders. reads: by the step that
+    makes it, of a network, or of several folders, what is made last. leaves: of files in run
+    folders (*) those in the latest. runs_network: whether it imports Keras and its backend.
+    """
+
+    function: str
+    title: str
+    user_folders: tuple[str, ...]
+    reads: dict[str, str]
+    leaves: tuple[str, ...]
+    runs_network: bool
 
 
 class Call(NamedTuple):
@@ -73,33 +77,91 @@ def _in_cyclegan(path):
     return f"{{cyclegan_dir}}/{path}"
 
 
-# What each step reads of which steps before it; of a network, or of several folders, what is made
-# last.
-INPUTS = {
-    "2": {"0": _in_cyclegan(TILES), "1": _in_runs("wgan")[-1]},
-    "3": {"0": _in_cyclegan(TILES), "2": _in_cyclegan(SIMULATED_MASKS)},
-    "4": {
-        "2": _in_cyclegan(SIMULATED_MASKS),
-        "3": _in_runs("cyclegan")[-1],
-    },
-    "5": {"2": _in_cyclegan(SIMULATED_MASKS), "4": _in_cyclegan(RAW_MASKS)},
-    "6a": {
-        "4": _in_cyclegan(FAKE_MICROGRAPHS),
-        "5": _in_cyclegan(FILTERED_MASKS),
-    },
-    "6b": {"6a": _in_runs("unet")[-1]},
-    "7": {"6b": "{masks_dir}"},
-    "8": {"6b": "{masks_dir}", "7": "{results_dir}/*/particles.csv"},
+STEPS = {
+    "0": Step(
+        "prepare_images",
+        "folders and real tiles",
+        user_folders=("images_dir",),
+        reads={},
+        leaves=tuple(map(_in_cyclegan, (TILES, TEST_TILES, SINGLES))),
+        runs_network=False,
+    ),
+    "1": Step(
+        "train_wgan",
+        "training the WGAN",
+        user_folders=("masks_dir",),
+        reads={},
+        leaves=_in_runs("wgan"),
+        runs_network=True,
+    ),
+    "2": Step(
+        "simulate_masks",
+        "simulating masks",
+        user_folders=("masks_dir",),
+        reads={"0": _in_cyclegan(TILES), "1": _in_runs("wgan")[-1]},
+        leaves=tuple(map(_in_cyclegan, (SIMULATED_MASKS, SIMULATED_LABELS, TEST_MASKS))),
+        runs_network=True,
+    ),
+    "3": Step(
+        "train_cyclegan",
+        "training the CycleGAN",
+        user_folders=(),
+        reads={"0": _in_cyclegan(TILES), "2": _in_cyclegan(SIMULATED_MASKS)},
+        leaves=_in_runs("cyclegan"),
+        runs_network=True,
+    ),
+    "4": Step(
+        "translate_images",
+        "translating masks and micrographs",
+        user_folders=("images_dir",),
+        reads={"2": _in_cyclegan(SIMULATED_MASKS), "3": _in_runs("cyclegan")[-1]},
+        leaves=(_in_cyclegan(FAKE_MICROGRAPHS), _in_cyclegan(RAW_MASKS)),
+        runs_network=True,
+    ),
+    "5": Step(
+        "filter_masks",
+        "filtering masks",
+        user_folders=("images_dir",),
+        reads={"2": _in_cyclegan(SIMULATED_MASKS), "4": _in_cyclegan(RAW_MASKS)},
+        leaves=(
+            *map(_in_cyclegan, (BLURRED_FAKES, FILTERED_MASKS, FILTERED_LABELS, PAIRS_TABLE)),
+            "{output_dir}",
+        ),
+        runs_network=False,
+    ),
+    "6a": Step(
+        "train_unet",
+        "training the UNet",
+        user_folders=("images_dir",),
+        reads={"4": _in_cyclegan(FAKE_MICROGRAPHS), "5": _in_cyclegan(FILTERED_MASKS)},
+        leaves=_in_runs("unet"),
+        runs_network=True,
+    ),
+    "6b": Step(
+        "segment_images",
+        "segmenting the micrographs",
+        user_folders=("images_dir",),
+        reads={"6a": _in_runs("unet")[-1]},
+        leaves=("{output_dir}",),
+        runs_network=True,
+    ),
+    "7": Step(
+        "measure_particles",
+        "measuring particles",
+        user_folders=("images_dir", "masks_dir"),
+        reads={"6b": "{masks_dir}"},
+        leaves=("{results_dir}/*/particles.csv",),
+        runs_network=False,
+    ),
+    "8": Step(
+        "score_masks",
+        "scoring masks",
+        user_folders=("true_masks_dir", "masks_dir"),
+        reads={"6b": "{masks_dir}", "7": "{results_dir}/*/particles.csv"},
+        leaves=("{results_dir}/*/scores.csv",),
+        runs_network=False,
+    ),
 }
-# The steps that run a network; simulate_masks only where the WGAN draws the outlines.
-NETWORK_STEPS = (
-    "train_wgan",
-    "simulate_masks",
-    "train_cyclegan",
-    "translate_images",
-    "train_unet",
-    "segment_images",
-)
 # Options that change how a step works, not what it makes: they make no finished step stale.
 WITHOUT_EFFECT = (
     "checkpoint_minutes",
@@ -110,33 +172,22 @@ WITHOUT_EFFECT = (
 )
 # Of step 2, where it matches the scenes: how much is placed is measured in the micrographs.
 DECIDED_BY_SCENES = ("perlin_noise_threshold", "min_no_of_particles", "max_no_of_particles")
-# What each step leaves; of files in run folders (*) those in the latest.
-OUTPUTS = {
-    "0": tuple(map(_in_cyclegan, (TILES, TEST_TILES, SINGLES))),
-    "1": _in_runs("wgan"),
-    "2": tuple(map(_in_cyclegan, (SIMULATED_MASKS, SIMULATED_LABELS, TEST_MASKS))),
-    "3": _in_runs("cyclegan"),
-    "4": (_in_cyclegan(FAKE_MICROGRAPHS), _in_cyclegan(RAW_MASKS)),
-    "5": (
-        _in_cyclegan(BLURRED_FAKES),
-        _in_cyclegan(FILTERED_MASKS),
-        _in_cyclegan(FILTERED_LABELS),
-        _in_cyclegan(PAIRS_TABLE),
-        "{output_dir}",
-    ),
-    "6a": _in_runs("unet"),
-    "6b": ("{output_dir}",),
-    "7": ("{results_dir}/*/particles.csv",),
-    "8": ("{results_dir}/*/scores.csv",),
-}
 
 
-def runs_network(function, keywords):
+def reads_of(number: str, outline_source: str | None) -> dict[str, str]:
+    """Return what a step reads, by the step that makes it: augmented outlines need no WGAN."""
+    reads = STEPS[number].reads if number in STEPS else {}
+    unused = "1" if outline_source == AUGMENTED else None
+    return {earlier: path for earlier, path in reads.items() if earlier != unused}
+
+
+def runs_network(function: str, keywords: dict) -> bool:
     """Return whether a step, of this function and these keywords, runs a network.
 
-    The others import neither Keras nor its backend.
+    Augmented outlines need none. Steps without one import neither Keras nor its backend.
     """
-    return function in NETWORK_STEPS and keywords.get("outline_source") != "augmented"
+    with_network = [step.function for step in STEPS.values() if step.runs_network]
+    return function in with_network and keywords.get("outline_source") != AUGMENTED
 
 
 def deciding(keywords):
@@ -151,7 +202,7 @@ def deciding(keywords):
 
 def named(number):
     """Return a step as messages name it, such as "step 0 (prepare_images)"."""
-    return f"step {number} ({STEPS[number][0]})"
+    return f"step {number} ({STEPS[number].function})"
 
 
 def folders_written(calls: list[Call]) -> set[str]:
@@ -159,7 +210,8 @@ def folders_written(calls: list[Call]) -> set[str]:
     return {
         str(keywords[keyword])
         for number, _, keywords in calls
-        for pattern in OUTPUTS.get(number, ())
+        if number in STEPS
+        for pattern in STEPS[number].leaves
         for _, keyword, _, _ in Formatter().parse(pattern)
         if keyword in keywords
     }

@@ -28,12 +28,14 @@ def random_numbers(seed, epoch, step=0, stream=STEP):
 def shuffled_indices(count, batch_size, seed, epoch, step, samples=0):
     """Return the samples of one batch, int (batch_size,).
 
-    Each epoch goes through all ``count`` samples in a new order; its last batch is filled up from
-    the order's start, so that every batch has one size and networks are compiled once. ``samples``
-    tells apart lists that are to have orders of their own.
+    Each epoch goes through all ``count`` samples in a new order; where its batches hold more, as
+    the last one may, it goes through them again in another. So all batches have one size, and
+    networks are compiled once. ``samples`` tells apart lists that are to have orders of their own.
     """
-    order = random_numbers(seed, epoch, stream=SHUFFLES + samples).permutation(count)
-    return np.take(order, np.arange(step * batch_size, (step + 1) * batch_size), mode="wrap")
+    random = random_numbers(seed, epoch, stream=SHUFFLES + samples)
+    end = (step + 1) * batch_size
+    orders = [random.permutation(count) for _ in range(-(-end // count))]
+    return np.concatenate(orders)[end - batch_size : end]
 
 
 class Prefetcher:

@@ -12,13 +12,13 @@ import numpy as np
 from pipeline.image_files import list_images, read_mask
 from pipeline.micrographs.resampling import at_scale
 from pipeline.particle_shapes import measure_particles
+from pipeline.running.step_table import AUGMENTED
 from pipeline.training_data.scenes import ks_distance
 from simulate.augment_outlines import augment_outlines
 from simulate.outlines import NARROWEST, carve_core
 
 logger = logging.getLogger(__name__)
 
-AUGMENTED = "augmented"  # of OUTLINE_SOURCE; else "wgan"
 # What outlines are compared by: the columns of `measure_particles`.
 SHAPES = {
     "diameter in pixels": "equivalent_diameter",

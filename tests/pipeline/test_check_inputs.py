@@ -11,7 +11,7 @@ import tifffile
 from pipeline.check_inputs import check_inputs
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.records import write_json
-from pipeline.running.step_table import INPUTS
+from pipeline.running.step_table import STEPS
 from tests.start_process import default_calls, default_options, leave_outputs
 
 
@@ -200,7 +200,7 @@ def test_only_what_the_steps_need_is_read(options, tmp_path):
 def test_images_smaller_than_a_tile_stop_steps_that_cut_tiles(options, step, whole_image):
     options |= {"TILE_SIZE_H": 64, "RUN_INFERENCE_ON_WHOLE_IMAGE": whole_image}
     calls = [call for call in default_calls(options) if call[0] == step]
-    for earlier in INPUTS[step]:
+    for earlier in STEPS[step].reads:
         leave_outputs(earlier, calls[0][2])
     if whole_image:
         check_inputs(options, calls)

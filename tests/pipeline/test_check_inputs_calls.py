@@ -11,7 +11,7 @@ from pipeline.check_inputs import check_inputs
 from pipeline.files.records import write_json
 from pipeline.image_files import write_image
 from pipeline.running.output_folders import MADE_WITH
-from pipeline.running.step_table import INPUTS
+from pipeline.running.step_table import STEPS
 from tests.pipeline.test_check_inputs import problems_of
 from tests.pipeline.test_fuzz_check_inputs import project
 from tests.start_process import default_calls, leave_outputs
@@ -27,7 +27,7 @@ def call_alone(options, number):
     """Return the call of one step, for which what it reads of others is there."""
     (call,) = (call for call in default_calls(options) if call[0] == number)
     keywords = {"output_dir": options["OUTPUT_DIR_UNET"], **call[2]}
-    for earlier in INPUTS.get(number, ()):
+    for earlier in STEPS[number].reads:
         leave_outputs(earlier, keywords)
     return [call]
 

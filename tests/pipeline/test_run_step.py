@@ -77,7 +77,7 @@ def test_steps_import_their_own_backend_or_none(kind):
     )
     environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
     devices = {"use_gpus": 0, "allow_memory_growth": True, "deterministic": False, "use_xla": False}
-    steps = [(function, {}) for function, *_ in STEPS.values()]
+    steps = [(step.function, {}) for step in STEPS.values()]
     steps.append(("simulate_masks", {"outline_source": "augmented"}))
     jobs = [
         {"number": "9", "function": function, "keywords": keywords, "devices": devices}

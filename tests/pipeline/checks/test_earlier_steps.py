@@ -13,14 +13,14 @@ from pipeline.checks.earlier_steps import (
 )
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.records import write_json
-from pipeline.running.step_table import INPUTS, NETWORKS, STEPS
+from pipeline.running.step_table import NETWORKS, STEPS
 from tests.start_process import default_options, leave_outputs
 
 
 def calls_of(folder, *numbers, **more):
     """Return the calls of these steps with their folders in ``folder``, as StartProcess.py's."""
     folders = {name: f"{folder}/{name}" for name in ("wgan_dir", "cyclegan_dir", "unet_dir")}
-    return [(number, STEPS[number][0], folders | more) for number in numbers]
+    return [(number, STEPS[number].function, folders | more) for number in numbers]
 
 
 def test_all_steps_need_nothing(tmp_path):
@@ -44,14 +44,16 @@ def test_each_step_left_out_is_named_once(tmp_path, run, missing):
     problems = check_earlier_steps(calls_of(tmp_path, *run))
     assert len(problems) == len(missing)
     for number in missing:
-        (problem,) = (p for p in problems if f"what step {number} ({STEPS[number][0]}) makes" in p)
+        (problem,) = (
+            p for p in problems if f"what step {number} ({STEPS[number].function}) makes" in p
+        )
         assert f"add {number} to the steps named on the command line" in problem
 
 
 @pytest.mark.parametrize("number", ["2", "3", "4", "5", "6a", "6b"])
 def test_what_an_earlier_run_left_is_enough(tmp_path, number):
     ((_, _, keywords),) = calls = calls_of(tmp_path, number)
-    left_out = INPUTS[number] if number != "2" else ("1",)
+    left_out = STEPS[number].reads if number != "2" else ("1",)
     assert len(check_earlier_steps(calls)) == len(left_out)
     for count, earlier in enumerate(left_out, 1):
         leave_outputs(earlier, keywords)
@@ -107,7 +109,7 @@ def test_new_files_are_not_paired_with_those_of_before(tmp_path, run, number, mi
     for earlier in STEPS:
         leave_outputs(earlier, {**calls[0][2], "output_dir": f"{tmp_path}/masks"})
     (problem,) = check_pairs(calls)
-    assert problem.startswith(f"Step {number} ({STEPS[number][0]}) pairs what the steps ")
+    assert problem.startswith(f"Step {number} ({STEPS[number].function}) pairs what the steps ")
     assert f"Add {missing} to the steps named on the command line" in problem
     with pytest.raises(ValueError, match=rf"so must {missing}\."):
         check_inputs(default_options(tmp_path), calls)
@@ -141,7 +143,7 @@ def test_what_is_old_between_steps_that_are_new_is_warned_of(tmp_path, caplog, r
     warn_of_steps_between(calls)
     assert len(caplog.messages) == len(expected)
     for message, (number, between, anew) in zip(caplog.messages, expected, strict=True):
-        assert message.startswith(f"Step {number} ({STEPS[number][0]}) will use what step ")
+        assert message.startswith(f"Step {number} ({STEPS[number].function}) will use what step ")
         assert f"what step {between} (" in message and f"although step {anew} (" in message
         assert f"add step {between} " in message
     caplog.clear()
@@ -238,8 +240,16 @@ def test_a_step_runs_again_where_one_it_builds_on_does(tmp_path, caplog):
     assert [message[:6] for message in caplog.messages] == ["Step 3", "Step 4"]
 
 
+def test_a_wgan_that_is_not_used_makes_nothing_anew(tmp_path, caplog):
+    calls = calls_of(tmp_path, "0", "1", "2", "3", "4", "6a", outline_source="augmented")
+    assert not check_pairs(calls, lambda call: call[0] != "1")
+    warn_of_steps_between(calls, lambda call: call[0] != "1", "augmented")
+    assert caplog.text == ""
+    assert check_pairs(calls_of(tmp_path, "1", "2", "4", "6a"), lambda call: call[0] != "1")
+
+
 def test_what_a_step_does_not_read_is_not_between(tmp_path, caplog):
-    warn_of_steps_between(calls_of(tmp_path, "1", "3"), with_wgan=False)
+    warn_of_steps_between(calls_of(tmp_path, "1", "3"), outline_source="augmented")
     warn_of_steps_between(calls_of(tmp_path, "0", "6b", unet_model="2026-01-31_12-00-00"))
     assert caplog.text == ""
     warn_of_steps_between(calls_of(tmp_path, "1", "3"))

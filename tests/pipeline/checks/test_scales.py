@@ -19,7 +19,7 @@ RUN = "2026-01-31_12-00-00"
 
 def test_masks_of_another_size_than_the_tiles_are_told_of(tmp_path):
     keywords = {"tile_height": 64, "tile_width": 96, "cyclegan_dir": f"{tmp_path}/cyclegan_dir"}
-    call = "2", STEPS["2"][0], keywords
+    call = "2", STEPS["2"].function, keywords
     assert check_tile_size([call]) == []  # there are no tiles, or the user's own
     tiles = tmp_path / "cyclegan_dir" / "data" / "trainA"
     tiles.mkdir(parents=True)
@@ -85,8 +85,8 @@ def test_networks_and_fakes_of_another_scale_are_told_of(tmp_path, number, other
     translated.mkdir(parents=True)
     write_json(translated / MADE_WITH, made_at)
     keywords |= {"wgan_dir": tmp_path / "wgan", "cyclegan_dir": tmp_path / "cyclegan"}
-    calls = [(other, STEPS[other][0], {"micrograph_scale": 1.0}) for other in others]
-    call = number, STEPS[number][0], keywords | {"micrograph_scale": 1.0}
+    calls = [(other, STEPS[other].function, {"micrograph_scale": 1.0}) for other in others]
+    call = number, STEPS[number].function, keywords | {"micrograph_scale": 1.0}
     problems = check_scale([*calls, call])
     assert len(problems) == (words is not None)
     assert not problems or words in problems[0]

@@ -214,6 +214,17 @@ def test_an_epoch_shows_every_sample_and_batches_have_one_size():
     np.testing.assert_array_equal(batches[1], shuffled_indices(10, 4, seed=1, epoch=0, step=1))
 
 
+def test_more_batches_than_samples_show_all_of_them_equally_often_in_new_orders():
+    # As of the shorter of two lists, or of outlines fewer than half a batch.
+    batches = [shuffled_indices(6, 4, seed=1, epoch=0, step=step) for step in range(6)]
+    passes = np.concatenate(batches).reshape(4, 6)
+    assert [sorted(one) for one in passes] == [list(range(6))] * 4
+    assert len({tuple(one) for one in passes}) == 4
+    # What is shown once more than the others is not the same in every epoch.
+    more = [shuffled_indices(6, 8, seed=1, epoch=epoch, step=0)[6:] for epoch in range(20)]
+    assert set(np.concatenate(more)) == set(range(6))
+
+
 def toy(optimizers=()):
     """Return a model that loses what is in its batch, and shows its optimisers' rates."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
