@@ -244,8 +244,11 @@ def on_cpu():
 # room. With TensorFlow none of cuDNN's algorithms works then.
 OUT_OF_MEMORY = (
     "can't allocate memory",
+    "Unable to allocate",
+    "OOM when allocating",
     "out of memory",
     "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
     "unable to find an engine to execute this computation",
     "canUse32BitIndexMath",  # the image is too large for a kernel
     "No algorithm worked",
@@ -266,5 +269,10 @@ def is_out_of_memory(error):
     else:
         exactly, others = torch.OutOfMemoryError, RuntimeError
     return isinstance(error, exactly) or (
-        isinstance(error, others) and any(words in str(error) for words in OUT_OF_MEMORY)
+        isinstance(error, others) and says_out_of_memory(str(error))
     )
+
+
+def says_out_of_memory(text):
+    """Return whether an error's text says so; Keras gives it in others of its own, of weights."""
+    return any(words in text for words in OUT_OF_MEMORY)

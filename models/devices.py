@@ -37,7 +37,7 @@ def set_up_devices(
 
     Returns
     -------
-    A line for the log where a choice, or a GPU that cannot be used, costs time, or None.
+    A line for the log where a choice costs time, or None.
 
     Raises
     ------
@@ -58,15 +58,9 @@ def set_up_devices(
         _set_up_tensorflow(chosen, allow_memory_growth, deterministic, independent_networks)
         return None
     _set_up_torch(chosen, deterministic)
-    decided = []
-    if use_gpus == "all" and not chosen and gpu_names():
-        decided.append(
-            f"{BACKEND} cannot use the GPU that is there, so it computes on the CPU (README, "
-            '"With a GPU")'
-        )
     if deterministic and not chosen:
-        decided.append("DETERMINISTIC is True: torch computes on one thread of the CPU")
-    return "; ".join(decided) or None
+        return "DETERMINISTIC is True: torch computes on one thread of the CPU"
+    return None
 
 
 def _chosen_gpus(use_gpus):
@@ -123,6 +117,18 @@ def gpu_names():
     # Where the driver is too old for this PyTorch they are counted, too.
     number = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return [torch.cuda.get_device_name(i) for i in range(number)]
+
+
+def finds_gpu(use_gpus):
+    """Return whether the backend can compute on the GPU that ``use_gpus`` chooses.
+
+    As in `set_up_devices`; of "all" torch takes the first that it can compute on, TensorFlow the
+    first.
+    """
+    if use_gpus == "all" and BACKEND == "torch":
+        return bool(_chosen_gpus("all"))
+    is_list = isinstance(use_gpus, list | tuple)
+    return can_use_gpu(use_gpus[0] if is_list else 0)
 
 
 def can_use_gpu(index):

@@ -11,7 +11,7 @@ import tifffile
 
 from pipeline.files.decoders import TIFF_ENDINGS, decode, header_size
 from pipeline.files.info_bar import crop_info_bar
-from pipeline.files.whole_files import whole_file
+from pipeline.files.whole_files import is_of_access, whole_file
 from pipeline.files.written_images import mark_of
 from pipeline.intensities import above_half
 from pipeline.wording import counted, first_names
@@ -268,6 +268,11 @@ def _readable(path: Path) -> Iterator[None]:
     except Exception as error:  # decoders raise whatever they run into in a damaged file
         if str(error).startswith(str(path)):
             raise
+        if is_of_access(error):
+            raise ValueError(
+                f"{path} could not be read ({error.strerror}). Look at the disk or network drive "
+                "it is on, then run StartProcess.py again: it goes on here."
+            ) from error
         raise ValueError(
             f"{path} cannot be read as an image ({error}). It may be damaged, incomplete or of "
             "another format: export it again."

@@ -15,6 +15,7 @@ import numpy as np
 from models import backend
 from models.fast.inference import prepare
 from models.precision import fit_to_processor
+from pipeline.files.whole_files import is_of_access
 from pipeline.progress import progress
 from pipeline.tiles import iterate_tiles, stitch_tiles, tile_positions
 
@@ -42,6 +43,8 @@ def load_network(path, use_gpu):
         try:
             network = keras.models.load_model(path, compile=False)
         except (TypeError, ValueError) as error:
+            if backend.says_out_of_memory(str(error)):
+                raise MemoryError(str(error)) from error
             # Its own words are of classes, and of how to run foreign code all the same.
             raise ValueError(
                 f"{path} is no network of this program: it holds code, or layers that are unknown "
@@ -80,9 +83,9 @@ def _check_whole(path):
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
             missing = NETWORK_PARTS - set(archive.namelist())
-    except FileNotFoundError:
-        raise
     except Exception as error:  # whatever the archive's reader runs into in a damaged file
+        if isinstance(error, FileNotFoundError) or is_of_access(error):
+            raise
         found = str(error) or type(error).__name__
     else:
         if not damaged and not missing:
@@ -172,7 +175,8 @@ def _whole_image_predictor(load, use_gpu):
     predict_on_cpu = None
 
     def must_raise(error):
-        return not uses_gpu or use_gpu != "auto" or not backend.is_out_of_memory(error)
+        is_full = isinstance(error, MemoryError) or backend.is_out_of_memory(error)
+        return not uses_gpu or use_gpu != "auto" or not is_full
 
     try:
         predict_batch = load(use_gpu)

@@ -28,7 +28,7 @@ from pipeline.particles.particle_filters import (
     choose_particles,
 )
 from pipeline.particles.pixel_outlines import Outlines
-from pipeline.particles.size_distribution import weighted_percentiles
+from pipeline.particles.size_distribution import weighted_median
 from pipeline.progress import progress
 from pipeline.report.page import write_report
 from pipeline.report.training import CYCLEGAN, UNET, WGAN
@@ -124,14 +124,15 @@ def measure_particles(
             labels = with_lines_given_back(labels)
         row, kept, groups = _measure_image(labels, micrograph, pixel_size, exclude_border, filters)
         _write_pictures(folder, image_path.stem, micrograph, labels, groups, size_nm)
+        diameters, weights = kept["equivalent_diameter"], kept["inclusion_weight"]
         tables.append({"image": np.full(len(kept["label"]), image_path.name, object), **kept})
         image_rows.append(
             {"image": image_path.name, "pixel_size_nm": size_nm, "pixel_size_source": source}
             | {"rows_left_out": image_size(image_path)[0] - mask.shape[0]}
             | {"mask": mask_path.name, "mask_from": origin_of(mask_path, image_path)}
             | row
-            | _per_area(mask.shape, kept["inclusion_weight"], pixel_size, unit)
-            | {f"median_equivalent_diameter_{unit}": _median(kept)}
+            | _per_area(mask.shape, weights, pixel_size, unit)
+            | {f"median_equivalent_diameter_{unit}": weighted_median(diameters, weights)}
         )
     particles = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
     warnings += doubts_of_masks(image_rows, inverted, in_pieces)
@@ -275,12 +276,3 @@ def _per_area(
     name, side = FIELD_UNITS[unit], pixel_size / 1000 if unit == "nm" else 1.0
     area = shape[0] * shape[1] * side**2
     return {f"field_area_{name}": area, f"particles_per_{name}": inclusion_weight.sum() / area}
-
-
-def _median(particles: dict[str, np.ndarray]) -> float:
-    """Return the median equivalent diameter by number, as in summary.csv; NaN without particles."""
-    sizes, weights = particles["equivalent_diameter"], particles["inclusion_weight"]
-    if not len(sizes):
-        return np.nan
-    order = np.argsort(sizes, kind="stable")
-    return float(weighted_percentiles(sizes[order], weights[order], (50,))[0])

@@ -11,6 +11,7 @@ from pipeline.files.records import fingerprint
 from pipeline.files.whole_files import whole_file
 from pipeline.image_files import by_stem, list_micrographs, read_micrograph
 from pipeline.intensities import clip_spikes
+from pipeline.micrographs.foreground import find_particles
 from pipeline.micrographs.micrograph_scale import words_of
 from pipeline.micrographs.resampling import at_scale, scaled_size
 from pipeline.progress import progress
@@ -24,7 +25,6 @@ from pipeline.training_data.real_tiles import (
     write_crops,
     write_grid_tiles,
 )
-from pipeline.training_data.scenes import find_particles
 from pipeline.training_data.single_particles import find_singles_in_parts, write_singles
 from pipeline.wording import counted, first_names
 

@@ -2,12 +2,11 @@
 
 import logging
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.checks.machine import count_gpus
+from pipeline.checks.machine import machine_shows_gpu
 from pipeline.checks.options import suggest
 from pipeline.files.records import read_record, write_json
 from pipeline.run_folders import list_runs
@@ -58,18 +57,17 @@ def choose_preset(options):
     chosen = name
     if name == "auto":
         logging.basicConfig(level=logging.INFO, format="%(message)s")
-        wanted = use_gpus != 0
+        wanted = use_gpus not in (0, [], ())
         there = wanted and machine_shows_gpu()
-        first = use_gpus[0] if isinstance(use_gpus, list | tuple) and use_gpus else 0
         try:
-            found = there and backend_finds_gpu(first)
+            found = there and backend_finds_gpu(use_gpus)
         except KeyboardInterrupt:
             logger.info("interrupted while looking for a GPU; nothing was started")
             sys.exit(INTERRUPTED)
         chosen = "published" if found else "quick"
         reason = "a GPU found" if found else "no GPU found"
         if not wanted:
-            reason = "USE_GPUS_NO is 0, the CPU"
+            reason = f"USE_GPUS_NO is {use_gpus}, the CPU"
         elif there and not found:
             backend = os.environ.get("KERAS_BACKEND", "the backend")
             reason = f'a GPU is there, but {backend} cannot use it (README, "With a GPU")'
@@ -127,17 +125,10 @@ def note_preset(options, state_folder):
         write_json(state_folder / PRESET_RECORD, {"preset": chosen})
 
 
-def machine_shows_gpu():
-    """Return whether there is any sign of a GPU, without importing a library."""
-    count = count_gpus()
-    if count is None:  # such as on Windows
-        return bool(shutil.which("nvidia-smi") or shutil.which("rocm-smi"))
-    return count > 0
-
-
-def backend_finds_gpu(index):
-    """Return whether Keras' backend can use a GPU, asked in a process of its own."""
-    question = f"from models import devices; print('usable:', devices.can_use_gpu({index!r}))"
+def backend_finds_gpu(use_gpus):
+    """Return whether Keras' backend can use the GPU that USE_GPUS_NO chooses, asked in a process of
+    its own."""
+    question = f"from models import devices; print('usable:', devices.finds_gpu({use_gpus!r}))"
     answer = subprocess.run(
         [sys.executable, "-c", question],
         cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),

@@ -14,6 +14,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from pipeline.checks.machine import warn_of_gpu_left_out
 from pipeline.running.logs import set_up_logging
 from pipeline.running.run_lock import end_with
 from pipeline.running.step_failures import in_words
@@ -42,6 +43,9 @@ def run_job(job):
             decided = devices.set_up_devices(**job["devices"], independent_networks=independent)
             if decided:
                 logger.info("%s", decided)
+            if job["function"].startswith("train_"):
+                in_use = importlib.import_module("models.backend").has_gpu()
+                warn_of_gpu_left_out(job["devices"]["use_gpus"], in_use)
         module = importlib.import_module(f"pipeline.{job['function']}")
         getattr(module, job["function"])(**job["keywords"])
     except KeyboardInterrupt:

@@ -141,7 +141,8 @@ def segment_images(
         seen = at_scale(contrast.as_unet_sees(file, micrograph), scale)
         output = predict(seen[..., None])
         mask = segment_output(output, threshold, watershed_lines, min_distance)
-        smallest = SMALLEST_PARTICLE if output.shape[-1] > 1 else 1
+        # So small a particle the network still shows, where it sees the micrograph enlarged.
+        smallest = SMALLEST_PARTICLE / max(scale, 1) ** 2 if output.shape[-1] > 1 else 1
         mask = mask_at_size(mask, micrograph.shape, smallest)
         raw_file, mask_file = files[file]
         raw = resize(np.ascontiguousarray(output[..., 0]), mask.shape)

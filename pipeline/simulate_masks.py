@@ -127,7 +127,8 @@ def simulate_masks(
     for name in names[:NUMBER_OF_TEST_MASKS]:
         write_image(test_dir / name, read_image(masks_dir / name))
     if tiles:
-        report_match(cyclegan_dir / SCENES, micrographs, [labels_dir / name for name in names])
+        label_maps = [labels_dir / name for name in names]
+        report_match(cyclegan_dir / SCENES, micrographs, label_maps, micrograph_scale)
 
 
 def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:

@@ -26,7 +26,7 @@ from pipeline.training.batches import random_numbers, shuffled_indices
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
 from pipeline.training.training_loop import train
 from pipeline.training.training_runs import begin_run, recorded, save_model
-from pipeline.training_data.gan_images import Coding
+from pipeline.training_data.cyclegan_images import Coding
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)

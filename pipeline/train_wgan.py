@@ -122,7 +122,7 @@ def train_wgan(
     drawn = wgan_gp.sample_outlines(model.generator, latent)
     act_on_failure(describe_outlines(drawn), when_failed)
     comparison = compare_outlines(given, drawn, seed)
-    say_how_alike(comparison)
+    say_how_alike(comparison, micrograph_scale)
     write_json(run_folder / "outlines.json", comparison)
     save_model(model.generator, run_folder / NETWORKS["wgan"].files[-1])
 

@@ -18,14 +18,14 @@ from pipeline.image_files import (
     write_missing,
 )
 from pipeline.inference import load_predictor, make_predictor
-from pipeline.intensities import is_flat, stretch_to_uint8
+from pipeline.intensities import stretch_to_uint8
 from pipeline.micrographs.resampling import as_cyclegan_sees
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run, training_options
 from pipeline.running.cyclegan_folders import FAKE_MICROGRAPHS, RAW_MASKS, SIMULATED_MASKS
 from pipeline.running.output_folders import open_output_folder
 from pipeline.running.step_table import NETWORKS, named
-from pipeline.training_data.gan_images import Coding
+from pipeline.training_data.cyclegan_images import Coding
 from pipeline.wording import first_names
 
 logger = logging.getLogger(__name__)
@@ -96,27 +96,16 @@ def translate_images(
     if not missing:
         return
     predict = make_predictor(to_mask, **tiling, use_gpu=use_gpu_for_whole_image)
-    span = 1.0 if coding.in_unit_range else 2.0
     flat = []
     for file in progress(missing, "micrographs translated"):
         micrograph = as_cyclegan_sees(read_micrograph(file, image_crop), micrograph_scale)
         image = stretch_to_uint8(micrograph)
         mask = predict(coding.encode_micrograph(image))
-        stretched = stretch_output(mask[..., 0], span)
+        stretched = coding.stretch_mask(mask)
         flat += [] if stretched.any() else [file.name]
         write_image(folder / f"{file.stem}.tif", stretched)
     if flat:
         logger.warning("no particle in sight, so an empty raw mask: %s", first_names(flat))
-
-
-def stretch_output(output, span):
-    """Return a network's output, float (h, w), stretched to 0..255, uint8; 0 if it is flat.
-
-    ``span`` is the range it could have. Stretched, a flat one would be noise, which the steps after
-    this one take for particles, or for what particles look like.
-    """
-    flat = is_flat(output / np.float32(span))
-    return np.zeros(output.shape, np.uint8) if flat else stretch_to_uint8(output)
 
 
 def _translate_masks(cyclegan_dir, to_image, made_with, coding):
@@ -134,5 +123,4 @@ def _translate_masks(cyclegan_dir, to_image, made_with, coding):
     for batch in progress(batches, f"batches of {MASKS_AT_A_TIME} masks translated"):
         encoded = np.stack([coding.encode_mask(read_image(file)) for file in batch])
         for file, fake in zip(batch, predict(encoded), strict=True):
-            image = -fake[..., 0] if coding.invert_images else fake[..., 0]
-            write_missing(folder / file.name, stretch_output(image, span=2.0))
+            write_missing(folder / file.name, coding.stretch_micrograph(fake))

@@ -41,7 +41,7 @@ from pipeline.running.step_records import (
     with_times_of_now,
 )
 from pipeline.running.step_table import AUGMENTED, LOG, STATE, STEP_RECORDS, STEPS, Call
-from pipeline.running.step_warnings import CHECKS, collected, note_warnings, warnings_before
+from pipeline.running.step_warnings import collected, note_checks, warnings_before
 from pipeline.wording import format_seconds
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def run_workflow(steps, *, options, selected=()):
         with locked(folder / "lock.json") as tell_lock:
             if not selected:
                 note_preset(all_names, folder)
-                note_warnings(folder, CHECKS, warnings)
+            note_checks(folder, [number for number, *_ in calls] if selected else [], warnings)
             if all_names.get("MICROGRAPH_SCALE") == AUTO:
                 _tell_of_scale(options["MICROGRAPH_SCALE"], calls)
             for number, function, keywords in calls:

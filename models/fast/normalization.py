@@ -21,7 +21,7 @@ LARGE = 2**19
 
 
 def _by_triton(x):
-    return BACKEND == "torch" and x.is_cuda and triton_normalization.is_available()
+    return BACKEND == "torch" and x.is_cuda and triton_normalization.is_available(x.dtype)
 
 
 def batch_normalization(x, gamma, beta, epsilon):

@@ -28,8 +28,9 @@ if torch:
 
 
 @functools.cache
-def is_available():
-    """Return whether the kernels run here: Triton compiles them, for which it needs a compiler."""
+def is_available(dtype):
+    """Return whether the kernels run here with numbers of a type: Triton compiles them, for which
+    it needs a compiler, and for bfloat16 a GPU of 2020 or later."""
     if not torch.cuda.is_available():
         return False
     if triton is None:
@@ -37,11 +38,13 @@ def is_available():
         return False
     try:
         with torch.enable_grad():
-            x = torch.ones(1, 4, 4, device="cuda", requires_grad=True)
+            x = torch.ones(1, 4, 4, dtype=dtype, device="cuda", requires_grad=True)
             vector = torch.ones(4, device="cuda")
             torch.autograd.grad(normalise(x, vector, vector, 1e-5)[0].sum(), x)
     except Exception as error:  # of many kinds, by what is missing; it works without
-        logger.warning("Triton does not run here: the GPU's steps take longer: %s", error)
+        logger.warning(
+            "Triton does not run here in %s: the GPU's steps take longer: %s", dtype, error
+        )
         return False
     return True
 

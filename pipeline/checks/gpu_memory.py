@@ -44,9 +44,9 @@ def warn_of_little_gpu_memory(options: dict[str, object], calls: list[Call]) -> 
         precise = keywords["precision"] != "mixed_bfloat16"
         logger.warning(
             "%s: %d tiles in a batch may not fit into the GPU's %.0f GiB of memory (an estimate). "
-            "If the step fails for that, lower %s%s; it then goes on from there.",
+            "If the step fails for that, lower %s%s; its training then begins anew.",
             *(name, batch, has, lower),
-            ', or set PRECISION = "mixed_bfloat16"' if precise else "",
+            ', or, on a GPU of 2020 or later, set PRECISION = "mixed_bfloat16"' if precise else "",
         )
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -44,6 +45,24 @@ def count_gpus() -> int | None:
     if visible is not None:
         count = min(count, sum(name.strip() not in ("", "-1") for name in visible.split(",")))
     return count
+
+
+def machine_shows_gpu() -> bool:
+    """Return whether there is any sign of a GPU, without importing a library."""
+    count = count_gpus()
+    if count is None:  # such as on Windows
+        return bool(shutil.which("nvidia-smi") or shutil.which("rocm-smi"))
+    return count > 0
+
+
+def warn_of_gpu_left_out(use_gpus: int | str | list[int], in_use: bool) -> None:
+    """Warn where the machine has a GPU that is wanted and that the backend does not use."""
+    if not in_use and use_gpus not in (0, [], ()) and machine_shows_gpu():
+        logger.warning(
+            "%s cannot use the GPU that is there, so it computes on the CPU, which takes many "
+            'times as long (README, "With a GPU"); USE_GPUS_NO = 0 asks for that',
+            os.environ.get("KERAS_BACKEND", "the backend"),
+        )
 
 
 def check_gpus(use_gpus: int | str | list[int], whole_image_on_gpu: bool | str) -> list[str]:

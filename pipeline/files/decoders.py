@@ -28,6 +28,7 @@ PILLOW_FORMATS = ("PNG", "BMP", "JPEG", "GIF")
 # Types and channels of TIFFs that Pillow gives as they are; it reduces colour of 16 bit to 8.
 PILLOW_READS_WHOLE = {("bool", 1), ("uint8", 1), ("uint8", 3), ("uint16", 1), ("float32", 1)}
 
+ORIENTATION, UPRIGHT = 274, 1  # a TIFF's tag, and its value for pixels that need not be turned
 BITS = (1, 8, 16, 32, 64)  # per pixel and channel, of a TIFF
 
 # A damaged header may promise any size. This many pixels are read (23,000 x 23,000) of this many
@@ -173,6 +174,7 @@ def _read_tiff(path: Path) -> np.ndarray:
         page = _only_page(tiff, path)
         check_inflated_sizes(tiff, page, path)
         if page.photometric == tifffile.PHOTOMETRIC.YCBCR and not _is_jpeg(page):
+            _refuse_turned(page, path)
             with Image.open(path, formats=("TIFF",)) as pillow_image:  # tifffile keeps Y, Cb, Cr
                 return _to_grey(np.asarray(pillow_image.convert("RGB")), path)
         try:
@@ -181,6 +183,7 @@ def _read_tiff(path: Path) -> np.ndarray:
             # tifffile decodes few compressions without further packages; OpenCV knows the others.
             if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
                 raise
+            _refuse_turned(page, path)
             if (str(page.dtype), page.samplesperpixel) not in PILLOW_READS_WHOLE:
                 return _to_grey(_decode_with_opencv(path), path)
             # Pillow stops at pixels that cannot be decoded, OpenCV passes over them.
@@ -198,6 +201,19 @@ def _read_tiff(path: Path) -> np.ndarray:
         if page.axes.startswith("S"):  # one plane per colour
             image = np.moveaxis(image, 0, -1)
     return _to_grey(image, path)
+
+
+def _refuse_turned(page: tifffile.TiffPage, path: Path) -> None:
+    """Raise a ValueError if a TIFF says that its pixels are to be turned, or mirrored, for the eye.
+
+    Pillow and OpenCV do so, unlike tifffile and ImageJ: masks would not fit the pixels.
+    """
+    orientation = page.tags.valueof(ORIENTATION, default=UPRIGHT)
+    if orientation != UPRIGHT:
+        raise ValueError(
+            f"{path} is compressed and says that it is to be turned for the eye (TIFF's tag "
+            f"Orientation is {orientation}; {UPRIGHT} is read). Save it uncompressed, or upright."
+        )
 
 
 def _read_with_pillow(path: Path) -> np.ndarray:
@@ -281,14 +297,15 @@ def colours_in(path: Path) -> int:
 
 
 def coloured_share(path: Path) -> float:
-    """Return the share of coloured pixels in an image of red, green and blue, 8 bit; of others 0.
+    """Return the share of coloured pixels in an image of red, green and blue, or with a palette of
+    such colours, 8 bit; of others 0.
 
     What has no more than a tint, or a JPEG's blur of colours, counts as grey.
     """
     with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
-        with Image.open(path, formats=("PNG", "BMP", "TIFF", "JPEG")) as image:
-            if image.mode not in ("RGB", "RGBA"):
+        with Image.open(path, formats=("PNG", "BMP", "GIF", "TIFF", "JPEG")) as image:
+            if image.mode not in ("RGB", "RGBA", "P", "PA"):
                 return 0.0
-            colours = np.asarray(image)[::4, ::4, :3]  # enough to tell
+            colours = np.asarray(image.convert("RGB"))[::4, ::4]  # enough to tell
         return float((np.ptp(colours, axis=-1) > TINT).mean())
     return 0.0

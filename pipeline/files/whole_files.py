@@ -15,6 +15,16 @@ DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SECONDS_TO_WAIT_FOR_OTHERS = 5.0 if os.name == "nt" else 0.0
 
 
+def is_of_access(error: Exception) -> bool:
+    """Return whether an error tells that a file could not be got at, and nothing of what it holds.
+
+    Such as of a network drive that is gone, or without permission. A file that is not there, and
+    what readers run into in damaged files (as a negative place in them), are no such errors.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    return number not in (None, errno.EINVAL, errno.ENOENT)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary name to write to; flush it to the disk and rename it at the end.

@@ -53,7 +53,7 @@ def as_cyclegan_sees(micrograph: np.ndarray, scale: float) -> np.ndarray:
     return at_scale(clip_spikes(micrograph), scale)
 
 
-def mask_at_size(mask: np.ndarray, size: tuple[int, int], smallest: int = 1) -> np.ndarray:
+def mask_at_size(mask: np.ndarray, size: tuple[int, int], smallest: float = 1) -> np.ndarray:
     """Return a mask of separate particles, (h, w), at another size: uint8, 0 or 255.
 
     Outlines stay where they were, to a fraction of a pixel, and are smooth. Particles stay

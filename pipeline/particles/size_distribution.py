@@ -37,6 +37,14 @@ def weighted_percentiles(
     return np.interp(np.asarray(percentiles) / 100, share, sizes)
 
 
+def weighted_median(sizes: np.ndarray, weights: np.ndarray) -> float:
+    """Return the size below which half of the weight lies, (n,) each; NaN where there are none."""
+    if not len(sizes):
+        return float("nan")
+    order = np.argsort(sizes, kind="stable")
+    return float(weighted_percentiles(sizes[order], weights[order], (50,))[0])
+
+
 def size_statistics(sizes: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the statistics of `STATISTICS`; the span is (D90 - D10) / D50.
 

@@ -27,7 +27,7 @@ from pipeline.report.training import (
     training_section,
 )
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR
-from pipeline.running.step_table import STEPS
+from pipeline.running.step_warnings import place_of
 from pipeline.wording import counted
 
 # A page of 20 MB opens everywhere; base64 makes 4 bytes of 3.
@@ -151,8 +151,7 @@ def _dropped(images: list[dict]) -> dict[str, int]:
 def _warnings(about: dict) -> str:
     items = [escape(warning) for warning in about["warnings"]]
     for step, messages in about.get("earlier_warnings", {}).items():
-        where = f"Step {step}, {STEPS[step].title}" if step in STEPS else "Before the first step"
-        items += [f"<b>{where}</b>: {escape(message)}" for message in messages]
+        items += [f"<b>{place_of(step)}</b>: {escape(message)}" for message in messages]
     entries = "".join(f"<li>{item}</li>" for item in items)
     return f'<ul class="warnings">{entries}</ul>' if items else ""
 

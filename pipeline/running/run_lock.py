@@ -19,6 +19,7 @@ SECONDS_TO_WAIT_FOR_A_DYING_STEP = 5.0
 # A run touches its lock so often, for other computers that share the folder: they cannot see its
 # process. Without a sign for so long it is gone; file servers may show one a minute late.
 SECONDS_BETWEEN_SIGNS, SECONDS_WITHOUT_A_SIGN = 10.0, 120.0
+LOST = 4  # exit code of a run whose folder another has taken over
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -41,19 +42,34 @@ def locked(path):
         _remove(path, held)
 
     def tell(pid):
+        _end_if_lost(path, content)
         write_json(path, {**content, "step": identity_of(pid)})
 
     try:
         with _signs_of_life(path, content):
             yield tell
     finally:
-        if _is_held(path, content):  # not by a run that took this one, asleep, for gone
+        if _is_of(_read(path), content):  # not of a run that took this one, asleep, for gone
             path.unlink(missing_ok=True)
 
 
-def _is_held(path, content):
-    """Return whether a lock is that of the run whose first ``content`` this is."""
-    held = _read(path)
+def _end_if_lost(path, content):
+    """End this process, and with it its step, where another run has taken its lock over.
+
+    At once, as what is done to the end, or saved, would go among what the other one makes.
+    """
+    held = _read(path)  # nothing where it cannot be read just now
+    if held and not _is_of(held, content):
+        logger.error(
+            "another run goes on in this folder, as this one gave no sign of life for %.0f s (the "
+            "computer asleep, or the network gone?), so this one ends here (%s)",
+            *(SECONDS_WITHOUT_A_SIGN, path),
+        )
+        os._exit(LOST)
+
+
+def _is_of(held, content):
+    """Return whether what a lock says is of the run whose first ``content`` this is."""
     return [held.get(name) for name in ("computer", "run")] == [content["computer"], content["run"]]
 
 
@@ -64,8 +80,8 @@ def _signs_of_life(path, content):
     def show():
         while not ended.wait(SECONDS_BETWEEN_SIGNS):
             with contextlib.suppress(OSError):
-                if _is_held(path, content):
-                    os.utime(path)
+                _end_if_lost(path, content)
+                os.utime(path)
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()

@@ -31,6 +31,11 @@ def in_words(error, function=None, keywords=None):
             f"the disk is full, or your share of it used up ({error}). Make room, then run "
             "StartProcess.py again: it goes on here, with all that is finished."
         )
+    if isinstance(error, PermissionError) and error.filename:
+        return (
+            f"{error}. Close it where another program, such as Excel, has it open, or change its "
+            "permission, then run StartProcess.py again: it goes on here."
+        )
     if isinstance(error, ValueError | OSError):
         return str(error)
     return f"{type(error).__name__}: {error}"
@@ -51,8 +56,8 @@ def less_memory(function, keywords):
         )
     if function in BATCH_SIZES:
         return (
-            f"Use a smaller {BATCH_SIZES[function]} or smaller tiles, or, on a GPU, PRECISION = "
-            '"mixed_bfloat16".'
+            f"Use a smaller {BATCH_SIZES[function]} or smaller tiles, or, on a GPU of 2020 or "
+            'later, PRECISION = "mixed_bfloat16".'
         )
     if runs_network(function, keywords):
         return "Use smaller tiles (TILE_SIZE_H, TILE_SIZE_W), or end other programs."

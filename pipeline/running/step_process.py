@@ -95,6 +95,8 @@ def environment_of_step():
     paths = [str(project), os.environ.get("PYTHONPATH", "")]
     return {
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        # Some file servers cannot lock, and then HDF5 opens no file; a run has a lock of its own.
+        "HDF5_USE_FILE_LOCKING": "FALSE",
         **REPEATABLE,
         **GPU_NUMBERS,
         **os.environ,

@@ -96,11 +96,9 @@ def simulate_label_maps(
         options["micrograph_scale"],
         min(MOST_OUTLINES, OUTLINES_PER_MASK * number),
     )
-    # Of large outlines a library takes hundreds of MB.
-    make_library = lru_cache(maxsize=2)(partial(_make_library, rng, outlines))
-    make_simulator = partial(_make_simulator, make_library, outlines)
-    simulate = make_simulator(options)
-    _check_library(_library_of(make_library, options), source, len(outlines))
+    make_simulator = _simulator_maker(rng, outlines)
+    simulate, library = make_simulator(options)
+    _check_library(library, source, len(outlines))
     simulated_with = options
     if micrographs is not None:
         core_diameter = _make_core_diameter(outlines, middle_scale(options), options["smoothing"])
@@ -109,10 +107,9 @@ def simulate_label_maps(
             if fitted[name] != options[name]:
                 logger.info("%s matched to the micrographs: %.3g", name, fitted[name])
         _warn_of_other_size(middle_scale(fitted) / middle_scale(options))
-        coverages = {index: coverage_of_image(micrographs.scenes, index) for index in indices}
-        simulate = make_simulator(fitted)
-        library = _library_of(make_library, fitted)
+        simulate, library = make_simulator(fitted)
         _check_fitted_library(library, micrographs.singles.median, options["micrograph_scale"])
+        coverages = {index: coverage_of_image(micrographs.scenes, index) for index in indices}
         simulate = partial(_simulate_covered, simulate, coverages)
         simulated_with = fitted
     if options["use_random_rotation"] != "DISABLE":
@@ -123,30 +120,34 @@ def simulate_label_maps(
     return _checked(label_maps, options)
 
 
-def _make_library(rng, outlines, use_random_rotation, smoothing, *scaling) -> list[list[Particle]]:
-    # From the same random numbers, whatever the scaling: so that libraries can be compared.
-    scaling = dict(zip(SCALING, scaling, strict=True))
-    return prepare_library(deepcopy(rng), outlines, use_random_rotation, smoothing, **scaling)
+def _simulator_maker(rng, outlines: np.ndarray):
+    """Return ``make(options)``, which gives ``simulate(index)`` -> label map, and its library.
 
+    ``options`` are those of the step.
+    """
 
-def _library_of(make_library, options: dict) -> list[list[Particle]]:
-    return make_library(*(options[name] for name in ("use_random_rotation", "smoothing", *SCALING)))
+    @lru_cache(maxsize=2)  # of large outlines a library takes hundreds of MB
+    def library_of(use_random_rotation, smoothing, *scaling):
+        # From the same random numbers, whatever the scaling: so that libraries can be compared.
+        scaling = dict(zip(SCALING, scaling, strict=True))
+        return prepare_library(deepcopy(rng), outlines, use_random_rotation, smoothing, **scaling)
 
+    def make(options):
+        names = "use_random_rotation", "smoothing", *SCALING
+        library = library_of(*(options[name] for name in names))
+        simulate = partial(
+            simulate_label_map,
+            library,
+            options["seed"],
+            image_shape=(options["tile_height"], options["tile_width"]),
+            outline_shape=outlines.shape[1:],
+            largest_scale=scale_limits(**{name: options[name] for name in SCALING})[1],
+            reach=reach_of(library),
+            **{name: options[name] for name in ARRANGEMENT},
+        )
+        return simulate, library
 
-def _make_simulator(make_library, outlines: np.ndarray, options: dict) -> partial:
-    """Return ``simulate(index)``, which gives a label map; ``options`` are those of the step."""
-    scaling = {name: options[name] for name in SCALING}
-    library = _library_of(make_library, options)
-    return partial(
-        simulate_label_map,
-        library,
-        options["seed"],
-        image_shape=(options["tile_height"], options["tile_width"]),
-        outline_shape=outlines.shape[1:],
-        largest_scale=scale_limits(**scaling)[1],
-        reach=reach_of(library),
-        **{name: options[name] for name in ARRANGEMENT},
-    )
+    return make
 
 
 def _make_core_diameter(outlines: np.ndarray, scale: float, smoothing: str):

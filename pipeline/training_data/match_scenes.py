@@ -7,18 +7,20 @@ tiles are measured: how much of each is covered, in how large agglomerates, by h
 
 import logging
 import math
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.image_files import read_image
+from pipeline.micrographs.foreground import foreground_of_micrograph
 from pipeline.micrographs.micrograph_scale import LARGEST_SCALE, SMALL_DIAMETER, words_of
 from pipeline.progress import progress
-from pipeline.training_data.gan_images import as_tile
+from pipeline.running.worker_processes import number_of_processes, run_in_processes
+from pipeline.training_data.cyclegan_images import as_tile
 from pipeline.training_data.scenes import (
     Scene,
-    foreground_of_micrograph,
     mean_chord,
     measure_labels,
     measure_scene,
@@ -30,8 +32,8 @@ from simulate.outlines import GAP, SCALING, scale_limits
 logger = logging.getLogger(__name__)
 
 MOST_TILES = 500  # measured; more would not change the distributions
-# Masks simulated to try a frequency, or a scale: single particles are rare.
-FREQUENCY_SAMPLE, SCALE_SAMPLE = 24, 144
+# Masks simulated in a round: to try a frequency, and for single particles, which are rare.
+FREQUENCY_SAMPLE, SCALE_SAMPLE = 24, 288
 # The agglomerates' size and the particles' depend on each other, so both are fitted in rounds:
 # in each, these factors of the frequency found so far are tried.
 FREQUENCY_STEPS = (
@@ -85,7 +87,8 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
     Parameters
     ----------
     micrographs : what they show.
-    make_simulator : ``make_simulator(options)`` -> ``simulate(index, coverage=...)`` -> label map.
+    make_simulator : ``make_simulator(options)`` gives ``simulate(index, coverage=...)`` -> label
+        map, and the library it takes particles from.
     core_diameter : ``core_diameter(scale)`` -> what is made of a typical outline at that scale,
         pixels; 0 where nothing is left of it.
     options : of step 2; ``perlin_noise_frequency``, ``scaling_mu``, ``scaling_sigma``,
@@ -97,12 +100,11 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
         _warn_of_small_particles(singles.median, options["micrograph_scale"])
     found = []  # single simulated particles, as sizes over those of the cores, from all tries
 
-    def simulate_sample(tried, number):
-        simulate = make_simulator(tried)
-        sample = [
-            measure_labels(simulate(index, coverage=coverage_of_image(scenes, index)))
-            for index in range(number)
-        ]
+    def simulate_sample(tried, indices):
+        simulate, _ = make_simulator(tried)
+        coverages = {index: coverage_of_image(scenes, index) for index in indices}
+        measure = partial(_simulate_and_measure, simulate, coverages)
+        sample = list(run_in_processes(measure, indices, number_of_processes(len(indices))))
         if core := core_diameter(middle_scale(tried)):
             for scene in sample:
                 # With the gap on either side, sizes are in proportion to the scale.
@@ -110,10 +112,12 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
                 found.append(scene.singles._replace(diameters=ratios))
         return sample
 
-    for steps in progress(FREQUENCY_STEPS, "rounds of matching masks to the micrographs"):
+    rounds = progress(FREQUENCY_STEPS, "rounds of matching masks to the micrographs")
+    for number, steps in enumerate(rounds):
         if options["use_perlin_noise"] and np.isfinite(chord):
             options = _fit_frequency(simulate_sample, options, chord, steps)
-        simulate_sample(options, SCALE_SAMPLE)
+        # Others in each round: the same ones once more would tell nothing new.
+        simulate_sample(options, range(number * SCALE_SAMPLE, (number + 1) * SCALE_SAMPLE))
         real, simulated = comparable(singles, joined(found))
         enough = min(real.number, simulated.number) >= FEWEST_SINGLE
         if enough:
@@ -131,6 +135,10 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
             GAP,
         )
     return options
+
+
+def _simulate_and_measure(simulate, coverages: dict[int, float], index: int) -> Scene:
+    return measure_labels(simulate(index, coverage=coverages[index]))
 
 
 def describe_small_particles(diameter: float, scale: float) -> str:
@@ -191,7 +199,7 @@ def _scale_for(core_diameter, wanted: float, scale: float) -> float:
 def _fit_frequency(simulate_sample, options, chord, steps):
     def misfit(frequency):
         tried = options | {"perlin_noise_frequency": frequency}
-        found = mean_chord(simulate_sample(tried, FREQUENCY_SAMPLE))
+        found = mean_chord(simulate_sample(tried, range(FREQUENCY_SAMPLE)))
         return abs(np.log(found / chord)) if np.isfinite(found) else np.inf
 
     highest = min(options["tile_height"], options["tile_width"]) / 2  # a cell of two pixels

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from pipeline.image_files import list_images, read_mask
+from pipeline.micrographs.micrograph_scale import words_of
 from pipeline.micrographs.resampling import at_scale
 from pipeline.particle_shapes import measure_particles
 from pipeline.running.step_table import AUGMENTED
@@ -20,8 +21,9 @@ from simulate.outlines import NARROWEST, carve_core
 logger = logging.getLogger(__name__)
 
 # What outlines are compared by: the columns of `measure_particles`.
+DIAMETER = "diameter in pixels"
 SHAPES = {
-    "diameter in pixels": "equivalent_diameter",
+    DIAMETER: "equivalent_diameter",
     "convexity": "convexity",
     "aspect ratio": "aspect_ratio",
 }
@@ -110,18 +112,22 @@ def compare_outlines(given: np.ndarray, drawn: np.ndarray, seed: int) -> dict[st
     }
 
 
-def say_how_alike(comparison: dict[str, dict]) -> None:
-    """Log a comparison; warn where augmentation would give outlines closer to the given ones."""
+def say_how_alike(comparison: dict[str, dict], scale: float) -> None:
+    """Log a comparison; warn where augmentation would give outlines closer to the given ones.
+
+    ``scale`` is what the outlines were resized by, MICROGRAPH_SCALE.
+    """
     for name, found in comparison.items():
         medians, distances = found["medians"], found["distances"]
         logger.info(
-            "%s of your outlines %s, of the WGAN's %s (median; distance of the distributions "
+            "%s of your outlines %s, of the WGAN's %s (median%s; distance of the distributions "
             "%.2f, of augmented outlines %.2f)",
             name,
             *(
                 "unknown" if medians[sample] is None else f"{medians[sample]:.3g}"
                 for sample in ("given", "drawn")
             ),
+            words_of(scale) if name == DIAMETER else "",
             distances["drawn"],
             distances["augmented"],
         )

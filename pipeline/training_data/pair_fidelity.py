@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from pipeline.files.csv_tables import read_table
+from pipeline.micrographs.foreground import foreground_of_micrograph
 from pipeline.running.cyclegan_folders import PAIRS_TABLE
 from pipeline.running.step_table import named
-from pipeline.training_data.gan_images import as_tile
-from pipeline.training_data.scenes import foreground_of_micrograph
+from pipeline.training_data.cyclegan_images import as_tile
 from simulate.mask_image import foreground_of_labels
 
 logger = logging.getLogger(__name__)

@@ -62,8 +62,8 @@ def _contrast(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return by how much tiles differ from mere background, and how much of each is covered.
 
-    From 0 on they show particles. Where ``covered`` (see `scenes.find_particles`) holds any, a tile
-    of a brighter part of the background does not.
+    From 0 on they show particles. Where ``covered`` (see `foreground.find_particles`) holds any, a
+    tile of a brighter part of the background does not.
     """
     shares = _mean_of_parts(covered, rows, columns, tile_size)
     contrast = _brightness(_mean_of_parts(image, rows, columns, tile_size), image, dark_background)
@@ -116,7 +116,7 @@ def write_grid_tiles(
 ) -> list[str]:
     """Write the tiles of a grid over a micrograph that show particles; return their names.
 
-    ``covered``: where it does, see `scenes.find_particles`. Each is stretched to 0..255, uint8.
+    ``covered``: where it does, see `foreground.find_particles`. Each is stretched to 0..255, uint8.
     Those that are there stay as they are.
     """
     rows, columns = np.transpose(tile_positions(*image.shape, *tile_size, min_overlap))
@@ -141,7 +141,7 @@ def try_crops(
 ) -> np.ndarray:
     """Return ``tries`` random crops of image number ``index`` (dtype `CROP`).
 
-    ``covered``: where it shows particles, see `scenes.find_particles`.
+    ``covered``: where it shows particles, see `foreground.find_particles`.
     Particles that cover all of a micrograph alike make no crop brighter than the others. So where
     fewer crops show particles than are wanted of the image, those count, too, that are covered
     nearly as much as the whole.

@@ -17,22 +17,34 @@ logger = logging.getLogger(__name__)
 FAR_APART = 0.4  # Kolmogorov-Smirnov distance of the coverages from which on it is said
 
 
-def report_match(path: Path, micrographs: Micrographs, label_maps: list[Path]) -> None:
-    """Compare simulated masks with micrographs: in the log, as JSON and as a plot."""
+def report_match(
+    path: Path, micrographs: Micrographs, label_maps: list[Path], micrograph_scale: float
+) -> None:
+    """Compare simulated masks with micrographs: in the log, as JSON and as a plot.
+
+    All lengths are in the micrographs' own pixels; what is compared was resized by
+    ``micrograph_scale``.
+    """
     scenes = [measure_labels(read_image(path)) for path in label_maps]
     simulated = joined([scene.singles for scene in scenes])
     singles = comparable(micrographs.singles, simulated)
-    found = compare_scenes((micrographs.scenes, scenes), singles)
+    singles = tuple(one.resized(1 / micrograph_scale) for one in singles)
+    sides = tuple(
+        [scene._replace(chord=scene.chord / micrograph_scale) for scene in some]
+        for some in (micrographs.scenes, scenes)
+    )
+    found = compare_scenes(sides, singles)
     known = {name: value if np.isfinite(value) else None for name, value in found.items()}
     logger.info(
         "covered share of a tile: %.2f in the micrographs, %.2f simulated (Kolmogorov-Smirnov "
-        "distance %.2f); median diameter of single particles in pixels: %s and %s",
+        "distance %.2f); median diameter of single particles in pixels: %s (of %d) and %s (of %d)",
         found["coverage_micrographs"],
         found["coverage_simulated"],
         found["coverage_ks_distance"],
         *(
-            "none seen" if diameter is None else f"{diameter:.1f}"
-            for diameter in (known["d50_single_micrographs_px"], known["d50_single_simulated_px"])
+            part
+            for one in singles
+            for part in (f"{one.median:.1f}" if one.number else "none seen", one.number)
         ),
     )
     if found["coverage_ks_distance"] > FAR_APART:
@@ -43,7 +55,7 @@ def report_match(path: Path, micrographs: Micrographs, label_maps: list[Path]) -
             path.with_suffix(".png"),
         )
     write_json(path.with_suffix(".json"), known)
-    write_comparison(path.with_suffix(".png"), (micrographs.scenes, scenes), singles)
+    write_comparison(path.with_suffix(".png"), sides, singles)
 
 
 def compare_scenes(

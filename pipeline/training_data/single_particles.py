@@ -4,7 +4,7 @@ Those of micrographs are told by their shape, those of simulated masks by their 
 simulated agglomerates look like single particles more often than real ones. So that two that lie
 close in a micrograph do not count as one, only what is as convex as most of the simulated ones is
 compared (see benchmarks/notebook/masks_of_tio2.md). Each weighs as many as it stands for: of large
-ones more are cut by the image's edge, and left out (Miles-Lantuejoul, as in step 7).
+ones more are cut by the image's edge, and left out (`inclusion_weights`, as in step 7).
 """
 
 from pathlib import Path
@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from pipeline.files.csv_tables import read_table, write_table
-from pipeline.particles.size_distribution import weighted_percentiles
+from pipeline.particles.border_correction import inclusion_weights
+from pipeline.particles.size_distribution import weighted_median
 
 SMALLEST_PARTICLE = 30  # pixels; below that it may be noise
 # Share of its convex hull that a single particle fills at least; or of what stands alone, where
@@ -45,11 +46,11 @@ class Singles(NamedTuple):
     @property
     def median(self) -> float:
         """Return the median diameter by number; NaN where there are none."""
-        if not self.number:
-            return float("nan")
-        order = np.argsort(self.diameters)
-        (median,) = weighted_percentiles(self.diameters[order], self.weights[order], (50,))
-        return float(median)
+        return weighted_median(self.diameters, self.weights)
+
+    def resized(self, scale: float) -> "Singles":
+        """Return them as they are in images resized by a scale."""
+        return self._replace(diameters=self.diameters * scale)
 
     def as_convex(self, least: float) -> "Singles":
         """Return those of at least this convexity."""
@@ -80,9 +81,11 @@ def find_singles(foreground: np.ndarray, labels: np.ndarray | None = None) -> Si
         part = parts[window] == number
         convexity = _convexity(part, area)
         if convexity >= SINGLE if labels is None else _has_one_label(labels[window][part]):
-            weight = 1 / ((1 - columns / width) * (1 - rows / height))
-            found.append((2 * np.sqrt(area / np.pi), weight, convexity))
-    return Singles(*np.reshape(found, (-1, 3)).T)
+            found.append((rows, columns, area, convexity))
+    rows, columns, areas, convexities = np.reshape(found, (-1, 4)).T
+    box = {"bounding_box_height": rows, "bounding_box_width": columns}
+    weights = inclusion_weights(box, mask.shape)
+    return Singles(2 * np.sqrt(areas / np.pi), weights, convexities)
 
 
 def find_singles_in_parts(foreground: np.ndarray) -> Singles:

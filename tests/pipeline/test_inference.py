@@ -1,5 +1,6 @@
 """Whole images and tiles through a network whose answer is known."""
 
+import errno
 import tracemalloc
 import zipfile
 
@@ -165,6 +166,28 @@ def test_a_network_trained_in_bfloat16_computes_in_float32_where_that_is_slow(
         kernels = [layer for layer in loaded.layers if isinstance(layer, layers.Conv2D)]
         assert len(kernels) > 3
         assert {layer.compute_dtype for layer in kernels[:-1]} == {expected}
+
+
+def test_a_network_that_cannot_be_got_at_is_not_called_damaged(halving_network, monkeypatch):
+    """Whoever deleted it, as one of a damaged one is told, would lose it."""
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(inference.zipfile, "ZipFile", refuse)
+    with pytest.raises(PermissionError):
+        load_network(halving_network, use_gpu=False)
+
+
+def test_a_network_for_which_memory_is_short_is_not_called_another_s(halving_network, monkeypatch):
+    """Keras makes an error of its own of what goes wrong with a weight."""
+
+    def fail(path, compile):
+        raise ValueError("A total of 1 objects could not be loaded. ... CUDA out of memory. Tried")
+
+    monkeypatch.setattr(inference.keras.models, "load_model", fail)
+    with pytest.raises(MemoryError, match="CUDA out of memory"):
+        load_network(halving_network, use_gpu=False)
 
 
 def test_a_network_that_is_not_there_is_not_called_damaged(tmp_path):

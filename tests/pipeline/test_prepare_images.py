@@ -464,4 +464,6 @@ def test_particles_that_stand_alone_are_noted_all_over_the_micrographs(folders, 
     for row in noted:
         assert float(row["diameter"]) == pytest.approx(28 * scale, abs=2)  # the blur adds to it
         assert float(row["convexity"]) > 0.93
-        assert float(row["weight"]) == pytest.approx(1 / (1 - 28 / 120) / (1 - 28 / 200), rel=0.1)
+        height, width, side = 120 * scale, 200 * scale, 28 * scale
+        weight = height * width / ((height - side - 1) * (width - side - 1))
+        assert float(row["weight"]) == pytest.approx(weight, rel=0.1)

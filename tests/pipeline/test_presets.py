@@ -55,14 +55,18 @@ def test_auto_looks_for_a_gpu(there, found, value, words, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize(
-    ("use_gpus", "first"), [("all", 0), (2, 0), ([1, 0], 1), ((1,), 1), ([], 0)], ids=str
+    ("use_gpus", "first"), [("all", 0), (2, 0), ([1, 0], 1), ((1,), 1), ([], None)], ids=str
 )
 def test_auto_asks_for_the_gpu_that_is_trained_on(use_gpus, first, monkeypatch):
-    asked = []
+    asked, tried = [], []
     monkeypatch.setattr(presets, "machine_shows_gpu", lambda: True)
-    monkeypatch.setattr(presets, "backend_finds_gpu", lambda index: asked.append(index))
+    monkeypatch.setattr(presets, "backend_finds_gpu", lambda chosen: asked.append(chosen))
     presets.choose_preset({"PRESET": "auto", "USE_GPUS_NO": use_gpus})
-    assert asked == [first]
+    assert asked == ([] if use_gpus == [] else [use_gpus])
+    monkeypatch.setattr(devices, "gpu_names", lambda: ["one", "another"])
+    monkeypatch.setattr(devices, "can_use_gpu", lambda index: tried.append(index) or True)
+    assert [devices.finds_gpu(chosen) for chosen in asked] == [True] * len(asked)
+    assert tried == ([] if first is None else [first])
 
 
 def test_a_process_of_its_own_tells_whether_a_gpu_can_be_used(monkeypatch):
@@ -75,11 +79,11 @@ def test_a_process_of_its_own_tells_whether_a_gpu_can_be_used(monkeypatch):
 
     monkeypatch.setattr(presets.subprocess, "run", run)
     usable = devices.can_use_gpu(0)
-    assert presets.backend_finds_gpu(0) is usable
+    assert presets.backend_finds_gpu("all") is usable
     assert (answers[0].returncode, answers[0].stdout) == (0, f"usable: {usable}\n")
     monkeypatch.setattr(presets, "environment_of_step", lambda: {**os.environ, "PYTHONPATH": ""})
     monkeypatch.setenv("KERAS_BACKEND", "none")
-    assert presets.backend_finds_gpu(0) is False
+    assert presets.backend_finds_gpu("all") is False
 
 
 def test_ctrl_c_while_it_looks_for_a_gpu_ends_the_run_in_words(monkeypatch, caplog):

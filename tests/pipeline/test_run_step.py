@@ -50,6 +50,33 @@ def test_what_the_backend_decides_is_said(job, caplog, monkeypatch, decided):
     assert caplog.messages == ([decided] if decided else [])
 
 
+@pytest.mark.parametrize(
+    ("function", "use_gpus", "has_gpu", "shown", "said"),
+    [
+        ("train_it", "all", False, True, True),
+        ("train_it", 1, False, True, True),
+        ("train_it", 0, False, True, False),
+        ("train_it", "all", True, True, False),
+        ("train_it", "all", False, False, False),
+        ("segment_it", "all", False, True, False),
+    ],
+)
+def test_a_gpu_that_is_not_trained_on_is_told(
+    job, caplog, monkeypatch, function, use_gpus, has_gpu, shown, said
+):
+    """A training on the CPU may take weeks; what comes after it says so by itself."""
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # with torch it would hide TensorFlow
+    monkeypatch.setattr(run_step, "runs_network", lambda function, keywords: True)
+    monkeypatch.setattr(devices, "set_up_devices", lambda **options: None)
+    monkeypatch.setattr("models.backend.has_gpu", lambda: has_gpu)
+    monkeypatch.setattr("pipeline.checks.machine.machine_shows_gpu", lambda: shown)
+    step = job(lambda: None)
+    monkeypatch.setitem(sys.modules, f"pipeline.{function}", type(sys)(function))
+    setattr(sys.modules[f"pipeline.{function}"], function, lambda: None)
+    assert run_step.run_job(step | {"function": function, "devices": {"use_gpus": use_gpus}}) == 0
+    assert ("tensorflow cannot use the GPU that is there" in caplog.text) == said
+
+
 def test_an_interrupted_step_tells_so_by_its_exit_code(job):
     def step():
         raise KeyboardInterrupt

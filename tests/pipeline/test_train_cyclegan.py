@@ -14,7 +14,7 @@ from pipeline.checks.scales import check_scale_of_network
 from pipeline.files.records import write_json
 from pipeline.image_files import list_images, write_image
 from pipeline.running.output_folders import MADE_WITH
-from pipeline.training_data.gan_images import Coding
+from pipeline.training_data.cyclegan_images import Coding
 
 OPTIONS = {
     "batch_size": 2,

@@ -155,6 +155,11 @@ def test_measuring_is_told_what_the_checks_and_the_steps_before_warned_of(
     assert run(measure) == 0
     told = read_json(state / "job.json")["keywords"]["earlier_warnings"]
     assert told == {"checks": ["no bar in a.tif"], "1": ["blurs"]}
+    step_that(monkeypatch, 0)
+    write_json(state / "warnings.json", {"checks": ["no bar in another.tif"]})
+    assert run(measure, selected=["7"]) == 0
+    told = read_json(state / "job.json")["keywords"]["earlier_warnings"]
+    assert told == {"checks": ["no bar in another.tif"], "checks 7": ["no bar in a.tif"]}
 
 
 def test_a_second_run_is_refused_naming_the_first(run, tmp_path, caplog):

@@ -40,4 +40,4 @@ def test_they_compute_the_formula_and_its_gradients(kind, rounding):
 def test_without_a_gpu_they_are_not_chosen():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    assert not triton_normalization.is_available()
+    assert not triton_normalization.is_available(torch.float32)

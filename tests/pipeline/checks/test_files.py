@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 import sys
@@ -8,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from pipeline.checks.earlier_steps import check_named_models
 from pipeline.checks.files import check_images
@@ -296,6 +298,16 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(images, monkeypatch):
     assert "damaged" not in problem
 
 
+def test_a_file_on_a_drive_that_is_gone_is_not_called_damaged(images, monkeypatch):
+    def fail(path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr("pipeline.image_files.decode", fail)
+    problem = problems_of_images(images)[0]
+    assert f"{images / '0.tif'} could not be read (Input/output error). Look at the d" in problem
+    assert "damaged" not in problem
+
+
 def test_hidden_files_and_folders_are_ignored(images):
     (images / ".hidden.tif").write_bytes(b"no image")
     (images / "folder.tif").mkdir()
@@ -370,7 +382,7 @@ def test_enlarged_images_must_not_be_larger_than_any_can_be_read(images, monkeyp
     assert len(problems) == 3 and words in problems[0]
 
 
-@pytest.mark.parametrize("name", ["c.png", "c.tif", "c.jpg", "c.bmp"])
+@pytest.mark.parametrize("name", ["c.png", "c.tif", "c.jpg", "c.bmp", "c.gif"])
 @pytest.mark.parametrize("kind, said", [("grey", False), ("writing", False), ("false", True)])
 def test_false_colours_are_warned_of(images, caplog, name, kind, said):
     grey = cv2.GaussianBlur(micrograph(9), (0, 0), 3)
@@ -380,6 +392,8 @@ def test_false_colours_are_warned_of(images, caplog, name, kind, said):
     elif kind == "false":
         colours = cv2.applyColorMap(grey, cv2.COLORMAP_JET)
     cv2.imwrite(str(images / name), colours)
+    if name == "c.gif":
+        Image.fromarray(colours[..., ::-1]).quantize(256).save(images / name)
     assert problems_of_images(images) == []
     warning = f"1 micrograph is of false colours or with coloured overlays ({name})"
     assert (warning in caplog.text) == said

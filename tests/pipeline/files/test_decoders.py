@@ -96,6 +96,21 @@ def test_compressed_tiffs(tmp_path, compression, image):
 
 
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_pixels_are_not_turned_whatever_the_compression(tmp_path, compression, orientation):
+    """As in ImageJ, and so in the masks; what cannot be read so is refused."""
+    path = tmp_path / "a.tif"
+    save(path, GREY, compression=compression, tiffinfo={274: orientation})
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.pages[0].tags.valueof(274) == orientation
+    if compression == "tiff_lzw" and orientation != 1:
+        with pytest.raises(ValueError, match=rf"Orientation is {orientation}; 1 is read\)"):
+            read_image(path)
+    else:
+        np.testing.assert_array_equal(read_image(path), GREY)
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate"])
 @pytest.mark.parametrize("image", [GREY, GREY_16], ids=["u1", "u2"])
 def test_white_is_zero_is_inverted_whatever_the_compression(tmp_path, compression, image):
     path = save(tmp_path / "a.tif", image, compression=compression)

@@ -126,13 +126,48 @@ def test_a_run_gives_signs_of_life(tmp_path, monkeypatch):
 
 def test_a_run_that_was_taken_for_gone_leaves_the_lock_of_the_other(tmp_path, monkeypatch):
     """As one that was asleep: it neither touches nor removes what is not its own."""
-    monkeypatch.setattr(run_lock, "SECONDS_BETWEEN_SIGNS", 0.05)
+    monkeypatch.setattr(run_lock.os, "_exit", lambda code: None)
     with locked(tmp_path / "lock.json"):
         lock = lock_of_another_computer(tmp_path, 1000)
-        touched = lock.stat().st_mtime
-        time.sleep(0.3)
-        assert lock.stat().st_mtime == touched
     assert read_json(lock)["computer"] == "node7"
+
+
+@pytest.mark.parametrize("how", ["sign of life", "next step"])
+def test_a_run_whose_folder_another_took_over_ends_at_once(tmp_path, how):
+    """With its step, which ends with it: both would write into the same files."""
+    lock = lock_of_another_computer(tmp_path, 1000)
+    content = lock.read_text()
+    lock.unlink()
+    code = f"""
+import logging, os, sys, time
+from pathlib import Path
+from pipeline.running import run_lock
+logging.basicConfig()
+run_lock.SECONDS_BETWEEN_SIGNS = {0.05 if how == "sign of life" else 60}
+lock = Path(sys.argv[1])
+with run_lock.locked(lock) as tell:
+    lock.write_text(sys.argv[2])
+    if {how == "next step"}:
+        tell(os.getpid())
+    time.sleep(60)
+"""
+    command = [sys.executable, "-c", code, str(lock), content]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=50)
+    assert ended.returncode == run_lock.LOST
+    assert "another run goes on in this folder" in ended.stderr
+    assert lock.read_text() == content
+
+
+def test_a_lock_that_cannot_be_read_just_now_ends_no_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_lock, "SECONDS_BETWEEN_SIGNS", 0.05)
+    monkeypatch.setattr(run_lock.os, "_exit", lambda code: pytest.fail("ended"))
+    lock = tmp_path / "lock.json"
+    with locked(lock):
+        whole = lock.read_text()
+        lock.write_text(whole[:20])
+        time.sleep(0.3)
+        lock.write_text(whole)
+    assert not lock.exists()
 
 
 def test_an_ended_process_that_is_still_listed_is_gone(tmp_path):

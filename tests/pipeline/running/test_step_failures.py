@@ -18,7 +18,8 @@ from pipeline.running.step_failures import in_words, less_memory, why_ended
         (BrokenProcessPool("a process"), "most often because memory ran out. End other programs"),
         (OSError(errno.ENOSPC, "No space left", "a.tif"), "the disk is full, or your share of it"),
         (OSError(errno.EDQUOT, "Quota exceeded", "a.tif"), "'a.tif'). Make room, then run StartPr"),
-        (PermissionError(errno.EACCES, "Permission denied", "a.tif"), "Permission denied: 'a.tif'"),
+        (PermissionError(errno.EACCES, "Permission denied", "a.csv"), "Permission denied: 'a.csv'"),
+        (PermissionError(errno.EACCES, "Permission denied", "a.csv"), "such as Excel, has it open"),
     ],
 )
 def test_an_error_is_said_in_words(error, words):
@@ -67,6 +68,9 @@ def test_what_a_backend_says_of_full_memory_is_understood():
             errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
             errors.NotFoundError(None, None, "No algorithm worked!  Error messages: ..."),
             errors.InternalError(None, None, "Failed to allocate 2097152 bytes"),
+            errors.InternalError(
+                None, None, "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"
+            ),
         ):
             assert backend.is_out_of_memory(error)
         assert not backend.is_out_of_memory(errors.NotFoundError(None, None, "no such file"))

@@ -11,7 +11,15 @@ import numpy as np
 from pipeline.files.records import read_json, write_json
 from pipeline.image_files import write_image
 from pipeline.running.run_lock import identity_of
-from pipeline.running.step_warnings import CHECKS, MOST, collected, note_warnings, warnings_before
+from pipeline.running.step_warnings import (
+    CHECKS,
+    MOST,
+    collected,
+    note_checks,
+    note_warnings,
+    place_of,
+    warnings_before,
+)
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -46,6 +54,32 @@ def test_a_step_gets_those_of_the_steps_before_and_a_new_run_replaces_its_own(tm
     assert warnings_before(tmp_path, "7")["0"][-1].startswith("... and 5 more warnings, in ")
     (tmp_path / "warnings.json").write_text('{"0": "damaged", "6b"')
     assert warnings_before(tmp_path, "7") == {}
+
+
+def test_what_is_said_before_named_steps_is_kept_beside_what_was_said_of_all(tmp_path):
+    """Other micrographs may be measured than those that networks were trained with."""
+    note_checks(tmp_path, [], ["colours in a.tif"])
+    note_checks(tmp_path, ["6b", "7"], ["no bar in b.tif"])
+    note_warnings(tmp_path, "6b", ["faint"])
+    note_checks(tmp_path, ["7"], ["no bar in b.tif", "another pixel size"])
+    before = warnings_before(tmp_path, "7")
+    assert list(before.items()) == [
+        ("checks", ["colours in a.tif"]),
+        ("checks 6b", ["no bar in b.tif"]),
+        ("6b", ["faint"]),
+        ("checks 7", ["another pixel size"]),
+    ]
+    assert [place_of(key) for key in before] == [
+        "Before the first step",
+        "Before step 6b, when it was named",
+        "Step 6b, segmenting the micrographs",
+        "Before step 7, when it was named",
+    ]
+    note_checks(tmp_path, ["6b", "7"], [])
+    assert list(warnings_before(tmp_path, "7")) == ["checks", "6b"]
+    note_checks(tmp_path, ["7"], ["b.tif"])
+    note_checks(tmp_path, [], [])
+    assert list(warnings_before(tmp_path, "7")) == ["6b"]
 
 
 def test_a_steps_process_notes_what_it_warned_of(tmp_path):

@@ -9,7 +9,7 @@ from models.cyclegan import build_generator
 from pipeline.image_files import read_image, write_image
 from pipeline.network_failures import describe_translations
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
-from pipeline.training_data.gan_images import Coding
+from pipeline.training_data.cyclegan_images import Coding
 
 PLAIN = Coding(invert_images=False, in_unit_range=False)
 TILES = {"data/testA": 3, "data/testB": 2}

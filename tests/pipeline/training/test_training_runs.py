@@ -80,6 +80,28 @@ def test_a_model_is_flushed_to_the_disk_before_it_has_its_name(tmp_path, flushed
     assert flushed == [(".part_model.keras", size), (".", False)]
 
 
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.EIO, "Input/output error"), OSError),
+        (PermissionError(errno.EACCES, "Permission denied"), PermissionError),
+        (ValueError("A total of 1 objects could not be loaded: CUDA out of memory."), MemoryError),
+    ],
+)
+def test_a_checkpoint_is_not_damaged_by_what_does_not_lie_in_it(
+    tmp_path, monkeypatch, error, expected
+):
+    model, (_, newest) = saved_twice(tmp_path)
+
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr(model, "load_weights", fail)
+    with pytest.raises(expected):
+        training_runs.load_checkpoint(model, tmp_path)
+    assert newest.is_dir()
+
+
 @pytest.mark.parametrize("file", ["model.weights.h5", "state.json"])
 @pytest.mark.parametrize("damage", ["cut", "gone", "noise"])
 def test_of_a_damaged_checkpoint_the_one_before_is_taken(tmp_path, file, damage, caplog):

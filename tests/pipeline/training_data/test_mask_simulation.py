@@ -35,14 +35,19 @@ SCALING = {
 def test_every_option_reaches_the_simulator_and_its_library(monkeypatch):
     options = ARRANGEMENT | SCALING | {"use_random_rotation": "PERLIN", "smoothing": "SQUARE"}
     options |= {"tile_height": 50, "tile_width": 70, "seed": 9}
-    libraries, prepared = [], []
+    square = prepare_particle(np.pad(np.full((12, 12), 255, np.uint8), 4), 1.0, 0.0)
+    prepared = []
 
-    def make_library(*how):
-        libraries.append(how)
+    def prepare(rng, outlines, rotation, smoothing, **scaling):
+        prepared.append((rotation, smoothing, scaling))
         return [[square]]
 
-    square = prepare_particle(np.pad(np.full((12, 12), 255, np.uint8), 4), 1.0, 0.0)
-    simulate = mask_simulation._make_simulator(make_library, np.zeros((3, 20, 24)), options)
+    monkeypatch.setattr(mask_simulation, "prepare_library", prepare)
+    outlines = np.zeros((3, 20, 24), np.uint8)
+    make = mask_simulation._simulator_maker(np.random.default_rng(0), outlines)
+    simulate, library = make(options)
+    assert prepared == [("PERLIN", "SQUARE", SCALING)]
+    assert library == [[square]]
     assert simulate.func is mask_simulation.simulate_label_map
     assert simulate.args == ([[square]], 9)
     assert simulate.keywords == ARRANGEMENT | {
@@ -52,28 +57,22 @@ def test_every_option_reaches_the_simulator_and_its_library(monkeypatch):
         "reach": 6,
     }
 
-    monkeypatch.setattr(
-        mask_simulation, "prepare_library", lambda *how, **scaling: prepared.append((how, scaling))
-    )
-    rng = np.random.default_rng(0)
-    mask_simulation._make_library(rng, "outlines", *libraries[0])
-    ((_, *how), scaling) = prepared[0]
-    assert (how, scaling) == (["outlines", "PERLIN", "SQUARE"], SCALING)
 
-
-def test_libraries_are_drawn_alike_whatever_was_drawn_before():
+def test_libraries_are_drawn_alike_whatever_was_drawn_before(monkeypatch):
     """So that those of two scales can be compared, and one made again is the same."""
-    outlines = np.zeros((3, 32, 32), np.uint8)
-    for index, outline in enumerate(outlines):
-        outline[4 : 28 - 2 * index, 6:26] = 255
+    drawn = []
+
+    def prepare(rng, outlines, rotation, smoothing, **scaling):
+        drawn.append(rng.random(3).tolist())
+        return [[]]
+
+    monkeypatch.setattr(mask_simulation, "prepare_library", prepare)
+    monkeypatch.setattr(mask_simulation, "reach_of", lambda library: 0)
     rng = np.random.default_rng(0)
-
-    def shapes():
-        how = ("RANDOM", "DISK", *SCALING.values())
-        ((*particles,),) = mask_simulation._make_library(rng, outlines, *how)
-        return [(particle.core.shape, particle.area) for particle in particles]
-
-    assert shapes() == shapes()
+    make = mask_simulation._simulator_maker(rng, np.zeros((3, 32, 32), np.uint8))
+    for factor in (1.0, 2.0, 3.0, 1.0):
+        make(OPTIONS | {"scaling_mu": factor})
+    assert drawn == [drawn[0]] * 4  # the first of them was forgotten, and made again
 
 
 OPTIONS = {

@@ -22,12 +22,14 @@ def square(side):
     return labels
 
 
+def simulate(index, coverage):
+    return square(20)
+
+
 def fit(singles):
     found = Singles(np.full(singles, 30.0), *np.ones((2, singles)))
     micrographs = Micrographs([Scene(0.1, 20.0, found)], found)
-    return fit_options(
-        micrographs, lambda tried: lambda index, coverage: square(20), float, OPTIONS
-    )
+    return fit_options(micrographs, lambda tried: (simulate, None), float, OPTIONS)
 
 
 def test_the_scale_of_few_single_particles_is_not_fitted_which_is_said(caplog):

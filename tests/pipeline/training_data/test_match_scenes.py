@@ -22,9 +22,15 @@ STEPS = (0.5, 0.7, 1.0, 1.4, 2.0)
 OPTIONS = {"perlin_noise_frequency": 8.0, "tile_height": 64, "tile_width": 96, "seed": 1}
 
 
-def simulate_sample(tried, number):
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch):
+    """What is simulated here cannot be handed to another one."""
+    monkeypatch.setattr(match_scenes, "number_of_processes", lambda number: 1)
+
+
+def simulate_sample(tried, indices):
     """Return scenes of a mean chord of 80 pixels over the frequency, one of them empty."""
-    assert number == FREQUENCY_SAMPLE
+    assert len(indices) == FREQUENCY_SAMPLE
     mean = 80 / tried["perlin_noise_frequency"]
     chords = [0.5 * mean, np.nan, 1.5 * mean]
     return [SimpleNamespace(chord=chord) for chord in chords]
@@ -44,16 +50,16 @@ def test_no_frequency_has_more_than_a_period_in_two_pixels():
 
 
 def test_a_frequency_of_which_masks_are_empty_is_not_taken():
-    def empty_below_8(tried, number):
-        scenes = simulate_sample(tried, number)
+    def empty_below_8(tried, indices):
+        scenes = simulate_sample(tried, indices)
         return scenes if tried["perlin_noise_frequency"] >= 8 else [scenes[1]]
 
     assert _fit_frequency(empty_below_8, OPTIONS, 20, STEPS)["perlin_noise_frequency"] == 8
 
 
 def test_the_frequency_stays_where_all_masks_are_empty():
-    def empty(tried, number):
-        return simulate_sample(tried, number)[1:2]
+    def empty(tried, indices):
+        return simulate_sample(tried, indices)[1:2]
 
     assert _fit_frequency(empty, OPTIONS, 20, STEPS) == OPTIONS
 
@@ -80,7 +86,7 @@ def fit(monkeypatch, wanted, normal=True, scale=1.0):
             spread = np.random.default_rng(index).uniform(0.9, 1.1)
             return made_of(26 * match_scenes.middle_scale(tried)) * spread
 
-        return simulate
+        return simulate, None
 
     def measure(diameter):
         return Scene(0.2, np.nan, singles([diameter] if diameter else []))
@@ -161,19 +167,6 @@ def test_the_first_images_cover_what_all_tiles_do_from_the_least_to_the_most():
         np.testing.assert_allclose(np.sort(covered), even, atol=0.5 / number)
 
 
-def test_libraries_of_two_scalings_are_made_of_the_same_random_numbers(monkeypatch):
-    def prepare(rng, outlines, rotation, smoothing, **scaling):
-        return rng.random(3).tolist()
-
-    monkeypatch.setattr(mask_simulation, "prepare_library", prepare)
-    rng = np.random.default_rng(0)
-    first, second = (
-        mask_simulation._make_library(rng, None, "RANDOM", "DISK", True, scale, 0.1, 0.7, 1.3)
-        for scale in (1.0, 2.0)
-    )
-    assert first == second
-
-
 def test_typical_are_all_outlines_that_hold_a_particle():
     outlines = np.zeros((5, 60, 60), np.uint8)
     for outline, side in zip(outlines, (50, 0, 20, 5, 24), strict=True):
@@ -181,6 +174,27 @@ def test_typical_are_all_outlines_that_hold_a_particle():
     core_diameter = mask_simulation._make_core_diameter(outlines, 1.0, "SQUARE")
     # Of the square of 24 pixels, which is the middle one, two go off on each side.
     assert core_diameter(1.0) == pytest.approx(2 * 20 / np.sqrt(np.pi))
+
+
+def test_masks_of_one_round_are_not_those_of_another(monkeypatch):
+    """The same ones would show the same single particles once more."""
+    seen = []
+
+    def simulator(tried):
+        def simulate(index, coverage):
+            seen.append(index)
+            return 20.0
+
+        return simulate, None
+
+    monkeypatch.setattr(
+        match_scenes, "measure_labels", lambda size: Scene(0.1, np.nan, singles([size]))
+    )
+    options = dict(zip(SCALING, (True, 1.0, 0.1, 0.75, 1.25), strict=True))
+    options |= {"use_perlin_noise": False, "micrograph_scale": 1.0}
+    scenes = [Scene(0.1, np.nan, None)]
+    fit_options(Micrographs(scenes, singles(np.full(20, 20.0))), simulator, float, options)
+    assert sorted(seen) == list(range(3 * match_scenes.SCALE_SAMPLE))
 
 
 def test_the_scale_fits_what_is_seen_of_particles_without_the_gap_around_them(monkeypatch):
@@ -197,7 +211,7 @@ def test_the_scale_fits_what_is_seen_of_particles_without_the_gap_around_them(mo
     )
     fitted = fit_options(
         Micrographs([Scene(0.1, np.nan, None)], singles(np.full(20, 40.0))),
-        lambda tried: lambda index, coverage: seen(match_scenes.middle_scale(tried)),
+        lambda tried: (lambda index, coverage: seen(match_scenes.middle_scale(tried)), None),
         core,
         options,
     )

@@ -40,14 +40,14 @@ def test_outlines_like_the_given_ones_are_close_and_others_far(caplog):
     given = ellipses(radii)
     alike = compare_outlines(given, ellipses(radii[::2]), seed=0)
     assert all(found["distances"]["drawn"] < 0.3 for found in alike.values())
-    say_how_alike(alike)
+    say_how_alike(alike, 1.0)
     assert "diameter in pixels of your outlines" in caplog.text
     assert "OUTLINE_SOURCE" not in caplog.text
 
     noise = np.random.default_rng(1).random((20, 64, 64)) < 0.55
     ragged = np.where(noise, ellipses(radii[:20] * 1.4), 0)
     far = compare_outlines(given, ragged, seed=0)
-    say_how_alike(far)
+    say_how_alike(far, 1.0)
     assert 'which OUTLINE_SOURCE = "augmented" uses' in caplog.text
 
 
@@ -56,12 +56,12 @@ def test_a_sample_without_particles_is_as_far_as_can_be(caplog):
     given = ellipses(np.full((5, 2), 12))
     found = compare_outlines(given, np.zeros((4, 64, 64), np.uint8), seed=0)
     assert {one["distances"]["drawn"] for one in found.values()} == {1.0}
-    say_how_alike(found)
+    say_how_alike(found, 1.0)
     assert "of the WGAN's unknown" in caplog.text
     lost = ellipses(np.full((5, 2), 3))  # by the smoothing
     none_given = compare_outlines(lost, given, seed=0)
     assert {one["distances"]["drawn"] for one in none_given.values()} == {1.0}
-    say_how_alike(none_given)
+    say_how_alike(none_given, 1.0)
     assert "of your outlines unknown, of the WGAN's 23.9" in caplog.text
 
 
@@ -95,7 +95,7 @@ def test_outlines_as_far_as_by_chance_are_not_warned_of(drawn, warned, caplog):
         "medians": {"given": 20.0, "drawn": 21.0, "augmented": 20.0},
         "distances": {"drawn": drawn, "augmented": 0.2},
     }
-    say_how_alike(dict.fromkeys(SHAPES, found))
+    say_how_alike(dict.fromkeys(SHAPES, found), 1.0)
     assert ("the WGAN's outlines are less like yours" in caplog.text) == warned
 
 

@@ -35,7 +35,8 @@ CUT = np.s_[0:20, 150:170]
 def test_each_weighs_as_many_as_the_edge_cuts_of_its_size():
     found = find_singles(foreground(SQUARE, CUT))
     assert found.diameters == pytest.approx([2 * np.sqrt(400 / np.pi)])
-    assert found.weights == pytest.approx([1 / (0.9 * 0.8)])
+    # 20 x 20 pixels lie off the edge of 100 x 200 in 79 x 179 positions.
+    assert found.weights == pytest.approx([100 * 200 / (79 * 179)])
     assert found.convexities == pytest.approx([1], abs=0.01)
 
 
@@ -56,7 +57,7 @@ def test_a_large_foreground_is_looked_at_part_by_part(monkeypatch):
     monkeypatch.setattr("pipeline.training_data.single_particles.LARGEST_PART", 100)
     found = find_singles_in_parts(mask)  # the third one lies across the middle
     assert found.diameters == pytest.approx([2 * np.sqrt(400 / np.pi)] * 2)
-    assert found.weights == pytest.approx([1 / (0.8 * 0.8)] * 2)
+    assert found.weights == pytest.approx([100 * 100 / (79 * 79)] * 2)
 
 
 def test_of_a_foreground_without_any_there_are_none():

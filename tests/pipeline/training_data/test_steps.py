@@ -6,7 +6,7 @@ import pytest
 from pipeline import train_cyclegan, train_unet, train_wgan
 from pipeline.image_files import images_made_by, write_image
 from pipeline.particles.grow_particles import centrality
-from pipeline.training_data import gan_images, unet_pairs
+from pipeline.training_data import cyclegan_images, unet_pairs
 from pipeline.training_data.outline_sources import load_outlines
 
 MASK, CENTRALITY = unet_pairs.Targets(), unet_pairs.Targets(centrality=True)
@@ -28,7 +28,7 @@ def test_outlines_are_padded_with_background_and_flipped(tmp_path):
 def test_micrographs_and_masks_round_trip():
     image = np.arange(256, dtype=np.uint8).reshape(16, 16)
     for flag in (False, True):
-        coding = gan_images.Coding(flag, flag)
+        coding = cyclegan_images.Coding(flag, flag)
         encoded = coding.encode_micrograph(image)
         assert encoded.min() == -1 and encoded.max() == 1 and encoded.dtype == np.float32
         np.testing.assert_array_equal(coding.decode_micrograph(encoded), image)
@@ -38,7 +38,7 @@ def test_micrographs_and_masks_round_trip():
         np.testing.assert_array_equal(coding.decode_mask(encoded), mask)
         for same in (mask // 255, mask > 0, np.uint16(mask) * 100):  # from another program
             np.testing.assert_array_equal(coding.encode_mask(same), encoded)
-    plain, inverted = (gan_images.Coding(flag, False) for flag in (False, True))
+    plain, inverted = (cyclegan_images.Coding(flag, False) for flag in (False, True))
     wide = plain.encode_micrograph(np.uint16(image) * 257)
     np.testing.assert_array_equal(wide, plain.encode_micrograph(image))
     assert inverted.encode_micrograph(image)[0, 0, 0] == 1.0

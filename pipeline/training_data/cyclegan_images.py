@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.intensities import above_half, stretch_to_uint8
+from pipeline.intensities import above_half, is_flat, stretch_to_uint8
 
 
 def as_tile(image):
@@ -29,6 +29,14 @@ class Coding(NamedTuple):
         image = -image[..., 0] if self.invert_images else image[..., 0]
         return _to_uint8((image + 1.0) * 127.5)
 
+    def stretch_micrograph(self, fake):
+        """Return a fake micrograph, float32 (h, w, 1), with all greys, uint8 (h, w); flat ones 0.
+
+        Stretched, a flat one would be noise, which the steps after take for what particles look
+        like.
+        """
+        return _stretch(-fake[..., 0] if self.invert_images else fake[..., 0], 2.0)
+
     def encode_mask(self, mask):
         """Return a mask (h, w) as the networks see it: float32 (h, w, 1), -1 or 0, and 1.
 
@@ -41,6 +49,16 @@ class Coding(NamedTuple):
         """Undo ``encode_mask``: float32 (h, w, 1) to uint8 (h, w), 0..255."""
         mask = mask[..., 0]
         return _to_uint8((mask if self.in_unit_range else (mask + 1.0) / 2.0) * 255.0)
+
+    def stretch_mask(self, fake):
+        """Return a fake mask, float32 (h, w, 1), stretched to 0..255, uint8 (h, w); 0 if flat."""
+        return _stretch(fake[..., 0], 1.0 if self.in_unit_range else 2.0)
+
+
+def _stretch(output, span):
+    """Return an output, float (h, w), stretched; flat is what varies little in its ``span``."""
+    flat = is_flat(output / np.float32(span))
+    return np.zeros(output.shape, np.uint8) if flat else stretch_to_uint8(output)
 
 
 def _to_uint8(image):
