@@ -21,6 +21,7 @@ from pipeline.files.records import fingerprint, read_json, write_json
 from pipeline.files.written_images import is_as_written
 from pipeline.image_files import image_size, write_image
 from pipeline.particle_shapes import measure_label_map, to_label_map
+from pipeline.particles.border_correction import Field, field_of, inclusion_weights
 from pipeline.particles.contacts import give_back_lines as with_lines_given_back
 from pipeline.particles.label_maps import labels_in_pieces, surrounds_all
 from pipeline.particles.particle_filters import (
@@ -101,17 +102,16 @@ def measure_particles(
     pairs, warnings = find_mask_pairs(Path(masks_dir), Path(images_dir), image_crop)
     calibration, unit, pixel_warnings = calibrate([image for _, image in pairs], pixel_size_nm)
     sizes = [size for size, _ in calibration]
-    check_unit_of_filters(
-        filters, dict(zip((image.name for _, image in pairs), sizes, strict=True))
-    )
+    names = (image.name for _, image in pairs)
     warnings += pixel_warnings
+    warnings += check_unit_of_filters(filters, dict(zip(names, sizes, strict=True)))
     # Under its name a measurement is whole: a run that is killed leaves this.
     folder = _unfinished_folder(Path(results_dir))
     for name in ("overlays", "labels", "rois"):
         (folder / name).mkdir(parents=True)
     write_json(folder / "options.json", options)
 
-    image_rows, tables, inverted, in_pieces = [], [], [], []
+    image_rows, tables, fields, inverted, in_pieces = [], [], [], [], []
     jobs = list(zip(pairs, calibration, strict=True))
     for (mask_path, image_path), (size_nm, source) in progress(jobs, "images measured"):
         mask, micrograph = read_mask_pair(mask_path, image_path, image_crop)
@@ -122,9 +122,12 @@ def measure_particles(
         in_pieces += [mask_path.name] if mask.dtype != bool and labels_in_pieces(labels) else []
         if give_back_lines and mask.dtype == bool:  # in a label map particles may touch as they are
             labels = with_lines_given_back(labels)
-        row, kept, groups = _measure_image(labels, micrograph, pixel_size, exclude_border, filters)
+        row, kept, groups = _measure_image(
+            labels, micrograph, pixel_size, unit, exclude_border, filters
+        )
         _write_pictures(folder, image_path.stem, micrograph, labels, groups, size_nm)
         diameters, weights = kept["equivalent_diameter"], kept["inclusion_weight"]
+        fields.append(field_of(labels, pixel_size))
         tables.append({"image": np.full(len(kept["label"]), image_path.name, object), **kept})
         image_rows.append(
             {"image": image_path.name, "pixel_size_nm": size_nm, "pixel_size_source": source}
@@ -135,6 +138,8 @@ def measure_particles(
             | {f"median_equivalent_diameter_{unit}": weighted_median(diameters, weights)}
         )
     particles = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
+    if exclude_border:
+        particles["inclusion_weight"] = _weights_in_all(tables, fields)
     warnings += doubts_of_masks(image_rows, inverted, in_pieces)
     warnings += doubts_of_particles(image_rows, unit, particles)
     for warning in warnings:
@@ -152,6 +157,17 @@ def measure_particles(
     number = counted(len(particles["label"]), "particle")
     logger.info("%s measured: %s", number, run_folder / "report.html")
     return run_folder
+
+
+def _weights_in_all(tables: list[dict[str, np.ndarray]], fields: list[Field]) -> np.ndarray:
+    """Return the inclusion weights of all images' particles, of all images together."""
+    boxes = [
+        np.concatenate(
+            [table[name] * field.pixel_size for table, field in zip(tables, fields, strict=True)]
+        )
+        for name in ("bounding_box_height", "bounding_box_width")
+    ]
+    return inclusion_weights(*boxes, fields)
 
 
 def _unfinished_folder(results_dir: Path) -> Path:
@@ -173,6 +189,7 @@ def _measure_image(
     labels: np.ndarray,
     micrograph: np.ndarray,
     pixel_size: float,
+    unit: str,
     exclude_border: bool,
     filters: Mapping[str, tuple],
 ) -> tuple[dict[str, object], dict[str, np.ndarray], list[tuple[Outlines, tuple]]]:
@@ -182,7 +199,7 @@ def _measure_image(
     filters, and kept.
     """
     columns, outlines = measure_label_map(labels, micrograph, pixel_size, exclude_border)
-    stays, dropped = choose_particles(columns, exclude_border, filters)
+    stays, dropped = choose_particles(columns, exclude_border, filters, unit)
     kept = {name: values[stays] for name, values in columns.items()}
     row = {
         "height_px": labels.shape[0],
@@ -270,8 +287,8 @@ def _per_area(
 ) -> dict[str, float]:
     """Return an image's area and the number of particles in a unit of it, in µm² or pixels.
 
-    Of particles that the edge may cut, each counts for those of its size that it did cut, so the
-    number is not the less for them.
+    Of particles that the edge may cut, each counts for those of its size that it did cut, by this
+    image alone, so the number is not the less for them.
     """
     name, side = FIELD_UNITS[unit], pixel_size / 1000 if unit == "nm" else 1.0
     area = shape[0] * shape[1] * side**2

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.particle_masks import label_particles
 from pipeline.particles.border_correction import (
-    empty_frame,
+    field_of,
     inclusion_weights,
     labels_at_edge,
 )
@@ -63,11 +63,17 @@ COLUMNS = {
     "min_area_rectangle_centre_y": "pixel",
     "min_area_rectangle_centre_x": "pixel",
 }
+SUFFIXES = {"length": "_{unit}", "area": "_{unit}2", "pixel": "_px", "degree": "_deg", "": ""}
 HULL_COLUMNS = tuple(
     name
     for name in COLUMNS
     if any(part in name for part in ("hull_area", "feret", "rectangle", "bounding_box"))
 )
+
+
+def column_name(quantity: str, unit: str) -> str:
+    """Return a quantity's column name: ``area`` in "nm" is ``area_nm2``."""
+    return quantity + SUFFIXES[COLUMNS[quantity]].format(unit=unit)
 
 
 def to_label_map(mask_or_labels: np.ndarray) -> np.ndarray:
@@ -173,8 +179,8 @@ def measure_label_map(
     columns |= _shape_factors(columns)
     columns["inclusion_weight"] = np.ones(len(columns["label"]))
     if exclude_border:
-        frame = empty_frame(labels)
-        columns["inclusion_weight"] = inclusion_weights(columns, labels.shape, frame)
+        box = columns["bounding_box_height"], columns["bounding_box_width"]
+        columns["inclusion_weight"] = inclusion_weights(*box, [field_of(labels)])
     scale = {"length": pixel_size, "area": pixel_size**2}
     columns = {
         name: columns[name] * scale[kind] if kind in scale else columns[name]

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.checks.step_options import refuses_wrong_options
+from pipeline.files.calibration import differ
+from pipeline.files.csv_tables import read_table
 from pipeline.files.mask_origin import raw_path_of
 from pipeline.files.mask_pairs import list_masks, read_mask_or_labels
 from pipeline.files.records import fingerprint, read_record
@@ -78,6 +80,7 @@ def score_masks(
     run_folder = measured or new_run_folder(results_dir)
     _write_beside_earlier(run_folder / "scores.csv", rows)
     if measured:
+        _warn_of_mixed_scales(measured)
         write_report(measured)
     else:
         logger.warning(
@@ -85,6 +88,15 @@ def score_masks(
             "%s; for a report with them run step 7 before 8",
             results_dir,
             run_folder,
+        )
+
+
+def _warn_of_mixed_scales(measured: Path) -> None:
+    sizes = [row["pixel_size_nm"] for row in read_table(measured / "images.csv")]
+    if differ([float(size) for size in sizes if size]):
+        logger.warning(
+            "the micrographs' pixel sizes differ, and D10, D50 and D90 in scores.csv are in "
+            "pixels: of all images together they mix particles of different scales"
         )
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from models import backend
 from models.fast.process_memory import keep_no_kernels
 from pipeline.checks.step_options import refuses_wrong_options
+from pipeline.files.calibration import warn_of_other_magnification
 from pipeline.files.mask_origin import description_of, raw_path_of
 from pipeline.files.mask_pairs import list_masks
-from pipeline.files.records import fingerprint
+from pipeline.files.records import fingerprint, read_record
 from pipeline.image_files import (
     by_stem,
     image_size,
@@ -30,7 +31,7 @@ from pipeline.particles.unet_output import SMALLEST_PARTICLE, segment_output
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run, training_options
 from pipeline.running.output_folders import open_output_folder
-from pipeline.running.step_table import NETWORKS, deciding
+from pipeline.running.step_table import MICROGRAPHS_RECORD, NETWORKS, deciding
 from pipeline.wording import first_names
 
 logger = logging.getLogger(__name__)
@@ -106,6 +107,8 @@ def segment_images(
         )
         options = {name: value for name, value in options.items() if name not in OF_SPLITTING}
     micrographs = list_micrographs(images_dir)
+    trained_on = read_record(run_folder / MICROGRAPHS_RECORD)
+    warn_of_other_magnification(trained_on.get("pixel_size_nm"), micrographs)
     scale = trained_with.get("micrograph_scale", 1)  # there was none before
     options |= {"unet_model": [run_folder.name, fingerprint([model])], "micrograph_scale": scale}
     options |= {"inputs": fingerprint(micrographs), "backend": backend.BACKEND}
@@ -128,7 +131,7 @@ def segment_images(
     dark_background = trained_with["dark_background"]
     _tell_of_contrast_range(contrast_range, trained_with["contrast_range"])
     contrast = UsualContrast(
-        micrographs if missing and usual_contrast else (),
+        micrographs if usual_contrast else (),
         image_crop,
         contrast_range,
         dark_background,

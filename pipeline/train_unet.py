@@ -11,7 +11,8 @@ from models.multires_unet import build_unet
 from models.precision import computing_in
 from pipeline.checks.scales import check_scale_of_tiles
 from pipeline.checks.step_options import refuses_wrong_options
-from pipeline.files.records import fingerprint
+from pipeline.files.calibration import typical_pixel_size
+from pipeline.files.records import fingerprint, write_json
 from pipeline.image_files import (
     check_equal_sizes,
     list_micrographs,
@@ -21,7 +22,7 @@ from pipeline.image_files import (
 from pipeline.intensities import describe_unclipped
 from pipeline.micrographs.resampling import at_scale
 from pipeline.micrographs.usual_contrast import UsualContrast
-from pipeline.running.step_table import NETWORKS, RUNS
+from pipeline.running.step_table import MICROGRAPHS_RECORD, NETWORKS, RUNS
 from pipeline.training.batches import (
     IMAGING,
     SPLIT,
@@ -127,6 +128,9 @@ def train_unet(
     run_folder, finished = begin_run(Path(unet_dir) / RUNS, options, resume, best=BEST)
     if finished:
         return
+    if vary_imaging:
+        known = {"pixel_size_nm": typical_pixel_size(micrographs)}
+        write_json(run_folder / MICROGRAPHS_RECORD, known)
 
     if words := describe_unclipped(contrast_range):
         logger.info("%s", words)

@@ -1,6 +1,7 @@
 """Whether the images of a run have pixel sizes that go together, and which unit follows."""
 
 import logging
+import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def calibrate(
     if sizes:
         sources = sorted({source for size, source in found if size is not None})
         logger.info("pixel size %s nm, from: %s", _range(sizes), ", ".join(sources))
-    if _differ(sizes):
+    if differ(sizes):
         warnings.append(
             f"The images' pixel sizes differ ({_range(sizes)} nm). Each image is measured with "
             f"its own; small particles are missed where pixels are large."
@@ -84,6 +85,29 @@ def check_pixel_sizes(paths: Iterable[Path]) -> list[str]:
     return problems
 
 
+def typical_pixel_size(paths: Iterable[Path]) -> float | None:
+    """Return the median pixel size of image files in nm, None where none has one."""
+    found = [read_pixel_size(path, logging.DEBUG) for path in paths]
+    sizes = [one[0] for one in found if one]
+    return statistics.median(sizes) if sizes else None
+
+
+def warn_of_other_magnification(trained_with: float | None, paths: Iterable[Path]) -> None:
+    """Warn where micrographs are of another magnification than those a UNet was trained with.
+
+    ``trained_with``: their pixel size in nm, None where it is not known.
+    """
+    now = typical_pixel_size(paths) if trained_with else None
+    if now and not 1 / ONE_MAGNIFICATION <= now / trained_with <= ONE_MAGNIFICATION:
+        logger.warning(
+            "The pixel size is %.3g nm, but %.3g nm in the micrographs that the UNet was trained "
+            "with: it sees particles of one size in nm as others, and may miss or merge them. "
+            "Train a network for this magnification, in a folder of its own.",
+            now,
+            trained_with,
+        )
+
+
 def mixed_scales(pixel_sizes: Mapping[str, float | None]) -> list[str]:
     """Return the problem of images without a pixel size beside others whose sizes differ.
 
@@ -94,7 +118,7 @@ def mixed_scales(pixel_sizes: Mapping[str, float | None]) -> list[str]:
     """
     known = [size for size in pixel_sizes.values() if size is not None]
     without = [name for name, size in pixel_sizes.items() if size is None]
-    if not without or not _differ(known):
+    if not without or not differ(known):
         return []
     return [
         f"{len(without)} of {len(pixel_sizes)} images carry no pixel size "
@@ -111,7 +135,7 @@ def _contradictions(paths: Iterable[Path], pixel_size_nm: float) -> list[str]:
     others = [
         f"{name}: {found[0]:g} nm"
         for name, found in read.items()
-        if found and _differ([found[0], pixel_size_nm])
+        if found and differ([found[0], pixel_size_nm])
     ]
     if not others:
         return []
@@ -152,7 +176,8 @@ def _oblong(paths: Iterable[Path]) -> list[str]:
     ]
 
 
-def _differ(sizes: list[float]) -> bool:
+def differ(sizes: list[float]) -> bool:
+    """Return whether pixel sizes in nm are not all one, but for their last digits."""
     return bool(sizes) and max(sizes) > min(sizes) * (1 + MAX_RELATIVE_DIFFERENCE)
 
 

@@ -35,8 +35,8 @@ class UsualContrast:
 
     Attributes
     ----------
-    faint_files : those whose limits were asked for and that have, all over, less than half of the
-        usual contrast, as where there are hardly any particles.
+    faint_files : those that have, all over, less than half of the usual contrast, as where there
+        are hardly any particles.
     """
 
     def __init__(
@@ -50,8 +50,7 @@ class UsualContrast:
         self._range = contrast_range if clips(contrast_range) else None
         self._dark_background = dark_background
         self._tile_shape = [max(round(side), 1) for side in tile_shape]
-        self.faint_files: list[Path] = []
-        self._own, ranges = {}, defaultdict(list)
+        self._own, ranges, kinds = {}, defaultdict(list), {}
         for file in progress(files if self._range else (), "contrasts measured"):
             micrograph = read_micrograph(file, image_crop)
             ends = (contrast_range[0], 50, contrast_range[1])
@@ -61,9 +60,15 @@ class UsualContrast:
             # Where particles reach to an end, the median, mostly of background, is far from it.
             less, more = sorted((middle - low, high - middle))
             is_of_background = more <= 2 * less and high - low < OF_BACKGROUND * best
+            kinds[file] = micrograph.dtype
             ranges[micrograph.dtype].append(best if is_of_background else high - low)
         # Integers of 8 and of 16 bit are no measure for each other.
         self._usual = {dtype: float(np.median(some)) for dtype, some in ranges.items()}
+        self.faint_files = [
+            file
+            for file, (_, _, best) in self._own.items()
+            if best < FAINT * self._usual[kinds[file]]
+        ]
 
     def as_unet_sees(self, file: Path, micrograph: np.ndarray) -> np.ndarray:
         """Return one of the files, read as ``micrograph``, as the UNet is shown it.
@@ -88,8 +93,7 @@ class UsualContrast:
         usual = self._usual[micrograph.dtype]
         if high - low >= usual:
             return low, high
-        if best < FAINT * usual:
-            self.faint_files.append(file)
+        if file in self.faint_files:
             best = usual
         contrast = min(best, usual)
         return (low, low + contrast) if self._dark_background else (high - contrast, high)

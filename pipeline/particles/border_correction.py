@@ -1,5 +1,8 @@
 """Which particles the image's edge cuts, and the correction for leaving them out."""
 
+from collections import Counter
+from typing import NamedTuple
+
 import numpy as np
 
 NO_FRAME = (0, 0, 0, 0)
@@ -49,26 +52,46 @@ def _turned(labels: np.ndarray) -> tuple[np.ndarray, ...]:
     return labels, labels[::-1], labels.T, labels.T[::-1]
 
 
-def inclusion_weights(
-    columns: dict[str, np.ndarray],
-    shape: tuple[int, int],
-    frame: tuple[int, int, int, int] = NO_FRAME,
-) -> np.ndarray:
+class Field(NamedTuple):
+    """What an image shows: ``height`` x ``width`` pixels of a side of ``pixel_size``.
+
+    As many outermost lines at each side as ``frame`` says hold nothing (`empty_frame`).
+    """
+
+    height: int
+    width: int
+    frame: tuple[int, int, int, int] = NO_FRAME
+    pixel_size: float = 1.0
+
+
+def field_of(labels: np.ndarray, pixel_size: float = 1.0) -> Field:
+    """Return the Field of a label map (height, width)."""
+    return Field(*labels.shape, empty_frame(labels), pixel_size)
+
+
+def inclusion_weights(heights: np.ndarray, widths: np.ndarray, fields: list[Field]) -> np.ndarray:
     """Return for how many particles of its size each one stands that does not touch the edge.
 
     A bounding box of w x h pixels lies inside an image of W x H, and does not touch its outermost
-    rows and columns, in (W - w - 1)(H - h - 1) of W H positions. So leaving out what touches them
-    favours small particles, unless each counts W H / ((W - w - 1)(H - h - 1)).
+    rows and columns, in (W - w - 1)(H - h - 1) of W H positions (of fewer, where outermost lines
+    hold nothing). So leaving out what touches them favours small particles, unless each counts W H
+    / ((W - w - 1)(H - h - 1)); of several images the sum of the former over that of the latter. An
+    image that a particle does not fit into has no position for it; what fits into none counts as if
+    it had a row, or a column, of them.
 
-    ``columns``: ``bounding_box_height`` and ``bounding_box_width`` (n,), in pixels; ``shape``
-    (H, W); ``frame``: as many outermost lines at each side hold nothing (`empty_frame`), so that
-    H and W in the number of positions are the less. What has no such position, as it fills the
-    image in one direction, counts as if it had one.
+    ``heights`` and ``widths`` (n,) are of bounding boxes, in the unit of the fields' pixel sizes.
 
-    Source: ISO 13322-1 (the correction of Miles and Lantuéjoul), counted in pixels.
+    Source: ISO 13322-1 (the correction of Miles and Lantuéjoul), counted in pixels; Horvitz and
+    Thompson, Journal of the American Statistical Association 47 (1952), of images that differ.
     """
-    height, width = shape
-    top, bottom, left, right = frame
-    rows = np.maximum(height - top - bottom - columns["bounding_box_height"] - 1, 1)
-    across = np.maximum(width - left - right - columns["bounding_box_width"] - 1, 1)
-    return height * width / (rows * across)
+    area, positions, at_least = 0.0, np.zeros(len(heights)), np.zeros(len(heights))
+    for field, number in Counter(fields).items():
+        top, bottom, left, right = field.frame
+        of_pixel = field.pixel_size**2
+        rows = field.height - top - bottom - heights / field.pixel_size - 1
+        across = field.width - left - right - widths / field.pixel_size - 1
+        area += number * field.height * field.width * of_pixel
+        positions += number * np.maximum(rows, 0) * np.maximum(across, 0) * of_pixel
+        some = np.maximum(rows, 1) * np.maximum(across, 1) * of_pixel
+        at_least = np.maximum(at_least, number * some)
+    return area / np.where(positions > 0, positions, at_least)

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.particle_shapes import COLUMNS
+from pipeline.particle_shapes import COLUMNS, column_name
 from pipeline.wording import first_names
 
 
 def check_unit_of_filters(
     filters: Mapping[str, tuple], pixel_sizes: Mapping[str, float | None]
-) -> None:
+) -> list[str]:
     """Check that filters of lengths and areas mean nm, or pixels, for all images.
+
+    Returns a warning where they mean pixels.
 
     ``pixel_sizes``: each image's, by its name, in nm; None where it is not known.
 
@@ -29,16 +31,21 @@ def check_unit_of_filters(
             f"{len(pixel_sizes)} images carry no pixel size ({first_names(without)}). Set "
             f"PIXEL_SIZE_NM, or remove these images."
         )
+    if not (of_sizes and without):
+        return []
+    return [
+        f"filters: the ranges of {', '.join(of_sizes)} are in pixels, as no pixel size is known."
+    ]
 
 
 def choose_particles(
-    columns: dict[str, np.ndarray], exclude_border: bool, filters: Mapping[str, tuple]
+    columns: dict[str, np.ndarray], exclude_border: bool, filters: Mapping[str, tuple], unit: str
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Return which particles stay (bool), and how many were dropped for what reason.
 
     ``filters``: quantity -> (smallest, largest), either may be None; in the units of the columns.
     A particle is counted for the first reason that applies: the border, then the filters in
-    their order.
+    their order; ``unit``, "nm" or "px", stands in its name.
     """
     stays = np.ones(len(columns["label"]), bool)
     dropped = {}
@@ -51,6 +58,6 @@ def choose_particles(
             passes &= columns[quantity] >= smallest
         if largest is not None:
             passes &= columns[quantity] <= largest
-        dropped[f"dropped_by_{quantity}"] = int((stays & ~passes).sum())
+        dropped[f"dropped_by_{column_name(quantity, unit)}"] = int((stays & ~passes).sum())
         stays &= passes
     return stays, dropped

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.files.csv_tables import write_rows, write_table
 from pipeline.files.whole_files import whole_file
-from pipeline.particle_shapes import COLUMNS
+from pipeline.particle_shapes import COLUMNS, column_name
 from pipeline.particles.number_density import number_density
 from pipeline.particles.size_distribution import summarise
 from pipeline.results.size_plots import COLOURS, plot_size_distribution
@@ -24,12 +24,6 @@ SUMMARISED = {
 FIGURE_DPI = 200
 # The unit of areas on which particles are counted, by the unit of their sizes.
 FIELD_UNITS = {"nm": "um2", "px": "px2"}
-SUFFIXES = {"length": "_{unit}", "area": "_{unit}2", "pixel": "_px", "degree": "_deg", "": ""}
-
-
-def column_name(quantity: str, unit: str) -> str:
-    """Return a quantity's column name: ``area`` in "nm" is ``area_nm2``."""
-    return quantity + SUFFIXES[COLUMNS[quantity]].format(unit=unit)
 
 
 def write_result_tables(
@@ -52,7 +46,7 @@ def write_result_tables(
     write_rows(run_folder / "images.csv", image_rows)
     summary = summarise(SUMMARISED, particles, seed)
     rows = [row | {"quantity": column_name(row["quantity"], unit)} for row in summary]
-    rows.append(_number_density_row(image_rows, unit, seed))
+    rows.append(_number_density_row(image_rows, particles, unit, seed))
     write_rows(run_folder / "summary.csv", rows)
     for weighting in COLOURS:
         figure = plot_size_distribution(particles, weighting, summary, unit)
@@ -63,12 +57,18 @@ def write_result_tables(
                 figure.savefig(temporary, format=ending, dpi=FIGURE_DPI)
 
 
-def _number_density_row(image_rows: list[dict[str, object]], unit: str, seed: int) -> dict:
+def _number_density_row(
+    image_rows: list[dict[str, object]], particles: dict[str, np.ndarray], unit: str, seed: int
+) -> dict[str, object]:
     """Return the row of summary.csv with the number of particles per area."""
     field = FIELD_UNITS[unit]
     counted = np.array([row["particles_measured"] for row in image_rows])
     areas = np.array([row[f"field_area_{field}"] for row in image_rows], float)
-    weights = np.array([row[f"particles_per_{field}"] for row in image_rows]) * areas
+    in_image = {
+        name: particles["inclusion_weight"][particles["image"] == name].sum()
+        for name in np.unique(particles["image"])
+    }
+    weights = np.array([in_image.get(row["image"], 0.0) for row in image_rows])
     mean, low, high = number_density(counted, weights, areas, seed)
     uncorrected = counted.sum() / areas.sum()
     if not counted.any() and any(row["particles_found"] for row in image_rows):

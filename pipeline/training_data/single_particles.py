@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from pipeline.files.csv_tables import read_table, write_table
-from pipeline.particles.border_correction import inclusion_weights
+from pipeline.particles.border_correction import Field, inclusion_weights
 from pipeline.particles.size_distribution import weighted_median
 
 SMALLEST_PARTICLE = 30  # pixels; below that it may be noise
@@ -83,8 +83,7 @@ def find_singles(foreground: np.ndarray, labels: np.ndarray | None = None) -> Si
         if convexity >= SINGLE if labels is None else _has_one_label(labels[window][part]):
             found.append((rows, columns, area, convexity))
     rows, columns, areas, convexities = np.reshape(found, (-1, 4)).T
-    box = {"bounding_box_height": rows, "bounding_box_width": columns}
-    weights = inclusion_weights(box, mask.shape)
+    weights = inclusion_weights(rows, columns, [Field(height, width)])
     return Singles(2 * np.sqrt(areas / np.pi), weights, convexities)
 
 

@@ -145,7 +145,7 @@ def test_filters_are_in_the_units_of_the_table_and_counted(measure):
     # In nm²: 400, 400 and 36; in pixels all would be dropped.
     folder = measure({"a": mask}, filters={"area": (200, None)})
     (row,) = read_table(folder / "images.csv")
-    assert (row["dropped_by_area"], row["particles_measured"]) == ("1", "2")
+    assert (row["dropped_by_area_nm2"], row["particles_measured"]) == ("1", "2")
 
 
 def test_a_frame_of_empty_pixels_hides_no_cut_particle(measure):
@@ -369,12 +369,17 @@ def test_images_of_different_sizes_and_types(measure):
     assert [first["height_px"], second["height_px"]] == ["120", "40"]
     area = {name: float(row["field_area_um2"]) for name, row in (("a", first), ("b", second))}
     assert area == pytest.approx({"a": 120 * 160 * 4e-6, "b": 40 * 50 * 4e-6})
-    # Each square stands for more where less of the image would have shown it whole.
-    weights = [120 * 160 / ((120 - 11) * (160 - 11)), 40 * 50 / ((40 - 11) * (50 - 11))]
+    # Each square stands for those that both images together would not have shown whole.
+    positions = {"a": (120 - 11) * (160 - 11), "b": (40 - 11) * (50 - 11)}
+    weight = (120 * 160 + 40 * 50) / sum(positions.values())
     rows = read_table(folder / "particles.csv")
-    assert [float(row["inclusion_weight"]) for row in rows] == pytest.approx(weights, rel=1e-5)
+    assert [float(row["inclusion_weight"]) for row in rows] == pytest.approx([weight] * 2, rel=1e-5)
     density = read_table(folder / "summary.csv")[-1]
-    assert float(density["mean"]) == pytest.approx(sum(weights) / sum(area.values()), rel=1e-5)
+    assert float(density["mean"]) == pytest.approx(2 * weight / sum(area.values()), rel=1e-5)
+    for name, row in (("a", first), ("b", second)):  # of each by itself
+        assert float(row["particles_per_um2"]) == pytest.approx(
+            1 / (4e-6 * positions[name]), rel=1e-5
+        )
     low, high = float(density["mean_ci_low"]), float(density["mean_ci_high"])
     assert low < float(density["mean"]) < high
 

@@ -40,7 +40,9 @@ def test_a_cut_particle_that_a_filter_drops_is_marked_as_such(exclude_border, co
     labels = np.zeros((120, 160), np.int32)
     labels[0:5, 20:25], labels[50:70, 60:80] = 1, 2
     micrograph = np.zeros(labels.shape, np.uint8)
-    _, kept, groups = _measure_image(labels, micrograph, 1.0, exclude_border, {"area": (100, None)})
+    _, kept, groups = _measure_image(
+        labels, micrograph, 1.0, "px", exclude_border, {"area": (100, None)}
+    )
     assert kept["label"].tolist() == [2]
     marked = {group_colour: list(outlines) for outlines, group_colour in groups}
     assert marked == {BORDER_COLOUR: [], FILTERED_COLOUR: [], KEPT_COLOUR: [2]} | {colour: [1]}

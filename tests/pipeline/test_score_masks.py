@@ -134,6 +134,22 @@ def test_scores_go_to_the_newest_measurement_and_its_report(tmp_path, monkeypatc
     assert reported == [newest]
 
 
+@pytest.mark.parametrize(("sizes", "said"), [("2 5", True), ("2 2.001", False), ("2", False)])
+def test_sizes_over_images_of_other_magnifications_are_warned_of(
+    tmp_path, monkeypatch, caplog, sizes, said
+):
+    save(tmp_path / "true", MASKS)
+    save(tmp_path / "predicted", MASKS)
+    monkeypatch.setattr(step, "write_report", lambda folder: None)
+    folder = tmp_path / "Results" / "2026-01-01_00-00-00"
+    folder.mkdir(parents=True)
+    about = {"masks": fingerprint((tmp_path / "predicted").iterdir())}
+    write_json(folder / "about.json", about)
+    (folder / "images.csv").write_text("\n".join(["pixel_size_nm", *sizes.split(), '""']))
+    run(tmp_path)
+    assert ("of all images together they mix particles of different" in caplog.text) == said
+
+
 def test_scores_by_other_true_masks_are_kept_beside_the_new_ones(tmp_path, monkeypatch):
     save(tmp_path / "true", MASKS)
     save(tmp_path / "predicted", MASKS)

@@ -5,9 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+import tifffile
 
 from pipeline import segment_images as step
 from pipeline.files.mask_origin import AS_SEGMENTED, CHANGED, origin_of
+from pipeline.files.records import write_json
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
 from pipeline.micrographs.resampling import at_scale, resize
@@ -216,6 +218,28 @@ def test_noise_beside_particles_is_not_stretched(segment, tmp_path, caplog, dark
     assert masks["a"].any() and not masks["blank"].any()
     assert "less than half of the usual contrast everywhere, as where" in caplog.text
     assert "no further than the other micrographs: blank.png. If they" in caplog.text
+    caplog.clear()
+    _, shown, _ = segment(trained_with)  # for the report of those masks, too
+    assert len(shown) == 0 and "micrographs: blank.png. If they" in caplog.text
+
+
+@pytest.mark.parametrize(("now", "said"), [(2.0, False), (2.3, False), (6.0, True), (0.7, True)])
+def test_another_magnification_than_in_the_training_is_warned_of(
+    segment, tmp_path, caplog, now, said
+):
+    for file in [*(tmp_path / "images").iterdir()]:
+        image = read_image(file)
+        file.unlink()
+        calibrated = {"imagej": True, "metadata": {"unit": "nm"}, "resolution": (1 / now,) * 2}
+        tifffile.imwrite(file.with_suffix(".tif"), image, **calibrated)
+    segment()
+    (run_folder,) = (tmp_path / "Models").iterdir()
+    for trained_with in (None, 2.0):
+        write_json(run_folder / "micrographs.json", {"pixel_size_nm": trained_with})
+        caplog.clear()
+        segment()
+        words = f"The pixel size is {now:.3g} nm, but 2 nm in the micrographs that the UNet was"
+        assert (words in caplog.text) == (said and trained_with is not None)
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 
 from pipeline import train_unet
-from pipeline.files.records import fingerprint, write_json
+from pipeline.files.records import fingerprint, read_json, write_json
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
 from pipeline.micrographs.resampling import at_scale
@@ -374,6 +375,14 @@ def test_backgrounds_are_those_of_the_micrographs_at_their_scale(run, monkeypatc
     expected = at_scale(as_unet_sees(MICROGRAPH[:40], (10, 90), True), 1.5)
     (image,) = seen
     np.testing.assert_array_equal(image, expected)
+
+
+def test_their_pixel_size_is_noted_for_those_that_are_segmented(run, folder):
+    (real,) = (folder / "Input_Images").glob("*.tif")
+    for calibrated in ({}, {"imagej": True, "resolution": (0.4, 0.4), "metadata": {"unit": "nm"}}):
+        tifffile.imwrite(real, MICROGRAPH, **calibrated)
+        noted = read_json(run(vary_imaging=True).run_folder / "micrographs.json")
+        assert noted == {"pixel_size_nm": pytest.approx(2.5) if calibrated else None}
 
 
 def test_the_micrographs_that_backgrounds_are_taken_from_decide_the_run(run, folder):

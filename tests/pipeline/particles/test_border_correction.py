@@ -7,6 +7,7 @@ from scipy.stats import norm
 from pipeline.particle_shapes import measure_particles
 from pipeline.particles.border_correction import (
     NO_FRAME,
+    Field,
     empty_frame,
     inclusion_weights,
     labels_at_edge,
@@ -17,22 +18,69 @@ MEDIAN, LOG_SD = 30, 0.3
 HEIGHT, WIDTH = 160, 220
 
 
-def box(height, width):
-    return {"bounding_box_height": np.array([height]), "bounding_box_width": np.array([width])}
+FRAMED = (1, 1, 1, 1)
+CROPPED_BELOW = (1, 0, 1, 1)
+
+
+def weight_of(height, width, *fields):
+    (weight,) = inclusion_weights(np.array([height]), np.array([width]), fields)
+    return weight
 
 
 def test_the_weight_of_a_box():
-    columns = {"bounding_box_height": np.array([30, 1]), "bounding_box_width": np.array([50, 1])}
+    def weights(frame):
+        field = Field(100, 200, frame)
+        return inclusion_weights(np.array([30, 1]), np.array([50, 1]), [field])
+
     expected = [100 * 200 / (69 * 149), 100 * 200 / (98 * 198)]
-    np.testing.assert_allclose(inclusion_weights(columns, (100, 200)), expected)
+    np.testing.assert_allclose(weights(NO_FRAME), expected)
     expected = [100 * 200 / (67 * 147), 100 * 200 / (96 * 196)]
-    np.testing.assert_allclose(inclusion_weights(columns, (100, 200), (1, 1, 1, 1)), expected)
+    np.testing.assert_allclose(weights(FRAMED), expected)
     expected = [100 * 200 / (68 * 147), 100 * 200 / (97 * 196)]
-    np.testing.assert_allclose(inclusion_weights(columns, (100, 200), (1, 0, 1, 1)), expected)
+    np.testing.assert_allclose(weights(CROPPED_BELOW), expected)
 
 
-FRAMED = (1, 1, 1, 1)
-CROPPED_BELOW = (1, 0, 1, 1)
+def test_images_that_are_alike_weigh_as_one():
+    one = Field(100, 200)
+    assert weight_of(30, 50, *[one] * 7) == pytest.approx(weight_of(30, 50, one))
+
+
+def test_images_too_small_for_a_particle_count_with_their_area_alone():
+    small, large = Field(50, 60), Field(200, 300)
+    areas = 3 * 50 * 60 + 200 * 300
+    assert weight_of(80, 20, small, small, small, large) == areas / ((200 - 81) * (300 - 21))
+    both = 3 * (50 - 11) * (60 - 11) + (200 - 11) * (300 - 11)
+    assert weight_of(10, 10, small, small, small, large) == areas / both
+
+
+def test_boxes_and_areas_of_images_of_other_magnification_are_in_one_unit():
+    """Of 20 nm: 10 pixels of 2 nm, 4 of 5 nm."""
+    fine, coarse = Field(100, 100, pixel_size=2.0), Field(100, 100, pixel_size=5.0)
+    positions = (100 - 11) ** 2 * 4 + (100 - 5) ** 2 * 25
+    assert weight_of(20, 20, fine, coarse) == pytest.approx(100**2 * (4 + 25) / positions)
+
+
+def test_disks_in_images_of_two_sizes_are_as_many_as_were_dropped():
+    """Large ones lie whole in the large images alone: weighed by each image they are too few."""
+    random = np.random.default_rng(3)
+    fields = [Field(60, 60)] * 40 + [Field(200, 200)] * 4
+    diameters, of_images = [], []
+    for number, field in enumerate(fields):
+        side = field.height + 80  # of what is round the image, too
+        found = random.choice([10.0, 70.0], random.poisson(side**2 / 500))
+        y, x = random.uniform(-40, field.height + 40, (2, len(found)))
+        inner = found / 2 + 0.5
+        whole = (inner < y) & (y < side - 80 - inner) & (inner < x) & (x < side - 80 - inner)
+        diameters.append(found[whole])
+        of_images.append(np.full(whole.sum(), number))
+    diameters = np.concatenate(diameters)
+    weights = inclusion_weights(diameters, diameters, fields)
+    large = diameters > 20
+    assert weights[large].sum() / weights.sum() == pytest.approx(0.5, abs=0.07)
+    area = 40 * 60**2 + 4 * 200**2
+    assert weights.sum() / area == pytest.approx(1 / 500, rel=0.1)
+    (by_one,) = inclusion_weights(np.array([70.0]), np.array([70.0]), fields[-1:])
+    assert by_one * large.sum() < 0.6 * weights[large].sum()
 
 
 @pytest.mark.parametrize(
@@ -59,13 +107,13 @@ def test_the_weight_is_that_of_the_positions_without_touching_the_edge(frame, si
                 labels[0] = labels[:, [0, -1]] = 0
                 labels[-1] *= not frame[1]
             kept += 1 in labels and 1 not in labels_at_edge(labels)
-    weight = inclusion_weights(box(*size), (height, width), frame)
+    weight = weight_of(*size, Field(height, width, frame))
     assert weight == pytest.approx(height * width / kept)
 
 
 @pytest.mark.parametrize("size", [(10, 20), (9, 19), (8, 18)])
 def test_a_box_as_large_as_the_image_has_a_finite_weight(size):
-    assert inclusion_weights(box(*size), (10, 20)) == [200]
+    assert weight_of(*size, Field(10, 20)) == 200
 
 
 def test_a_frame_is_where_particles_end_one_line_inside():
@@ -124,10 +172,10 @@ def drop_disks(random, number):
     radius = diameter / 2
     inner = radius + 0.5
     whole = (inner < y) & (y < HEIGHT - inner) & (inner < x) & (x < WIDTH - inner)
-    box = {f"bounding_box_{side}": diameter[whole] for side in ("height", "width")}
+    diameter = diameter[whole]
     return {
-        "equivalent_diameter": diameter[whole],
-        "inclusion_weight": inclusion_weights(box, (HEIGHT, WIDTH)),
+        "equivalent_diameter": diameter,
+        "inclusion_weight": inclusion_weights(diameter, diameter, [Field(HEIGHT, WIDTH)]),
         "image": np.zeros(whole.sum()),
     }
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from pipeline.files.csv_tables import read_table, write_table
-from pipeline.particle_shapes import COLUMNS
-from pipeline.results.result_tables import _number_density_row, column_name
+from pipeline.particle_shapes import COLUMNS, column_name
+from pipeline.results.result_tables import _number_density_row
 
 
 def test_units_stand_in_the_column_names():
@@ -38,6 +38,8 @@ def test_a_missing_table_is_empty(tmp_path):
 def test_where_all_particles_were_left_out_their_number_in_the_area_is_not_known():
     row = {"particles_measured": 0, "particles_found": 3}
     row |= {"field_area_um2": 2.0, "particles_per_um2": 0.0}
-    unknown = _number_density_row([row], "nm", 0)
+    row |= {"image": "a.tif"}
+    none = {"image": np.array([], object), "inclusion_weight": np.array([])}
+    unknown = _number_density_row([row], none, "nm", 0)
     assert np.isnan(unknown["mean"]) and np.isnan(unknown["mean_uncorrected"])
-    assert _number_density_row([row | {"particles_found": 0}], "nm", 0)["mean"] == 0
+    assert _number_density_row([row | {"particles_found": 0}], none, "nm", 0)["mean"] == 0
