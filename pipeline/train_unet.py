@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from models import backend
 from models.multires_unet import build_unet
@@ -17,38 +16,31 @@ from pipeline.image_files import (
     check_equal_sizes,
     list_micrographs,
     read_image,
-    read_micrograph,
 )
 from pipeline.intensities import describe_unclipped
-from pipeline.micrographs.resampling import at_scale
-from pipeline.micrographs.usual_contrast import UsualContrast
 from pipeline.running.step_table import MICROGRAPHS_RECORD, NETWORKS, RUNS
-from pipeline.training.batches import (
-    IMAGING,
-    SPLIT,
-    Prefetcher,
-    random_numbers,
-    shuffled_indices,
-)
+from pipeline.training.batches import Prefetcher
 from pipeline.training.training_loop import train
 from pipeline.training.training_runs import begin_run, recorded, save_model
-from pipeline.training_data import imaging_variations
 from pipeline.training_data.pair_fidelity import faithful_pairs
-from pipeline.training_data.unet_pairs import (
+from pipeline.training_data.real_backgrounds import backgrounds_of
+from pipeline.training_data.unet_batches import (
     NUMBER_OF_FLIPS,
+    all_flips,
+    batch_maker,
+    split_pairs,
+)
+from pipeline.training_data.unet_pairs import (
     Targets,
     background_to_particles,
-    flip,
     pair_reader,
     training_pairs,
-    vary_brightness_and_contrast,
 )
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 
 BEST, LAST = NETWORKS["unet"].files
-MICROGRAPHS_MEASURED = 100  # for the unevenness of their background, if there are more
 
 
 @refuses_wrong_options
@@ -134,7 +126,7 @@ def train_unet(
 
     if words := describe_unclipped(contrast_range):
         logger.info("%s", words)
-    training, validation = _split(pairs, validation_share, seed)
+    training, validation = split_pairs(pairs, validation_share, seed)
     particle_weight = background_to_particles(training, targets)
     if largest_particle_weight is not None:
         particle_weight = min(particle_weight, largest_particle_weight)
@@ -170,7 +162,7 @@ def train_unet(
     backgrounds = None
     if vary_imaging:
         tile_shape = read_image(pairs[0][0]).shape
-        backgrounds = _backgrounds(
+        backgrounds = backgrounds_of(
             micrographs, tile_shape, contrast_range, dark_background, image_crop, micrograph_scale
         )
 
@@ -181,7 +173,7 @@ def train_unet(
 
     train(
         model,
-        _batch_maker(
+        batch_maker(
             read, samples, batch_size, seed, use_brightness_and_contrast_augmentation, backgrounds
         ),
         steps_per_epoch=steps,
@@ -197,51 +189,6 @@ def train_unet(
     save_model(model.network, run_folder / LAST)
 
 
-def _split(pairs, validation_share, seed):
-    """Return the pairs to train on and those to validate, at least one of each, drawn anew."""
-    order = random_numbers(seed, 0, stream=SPLIT).permutation(len(pairs))
-    number = min(max(round(len(pairs) * validation_share), 1), len(pairs) - 1)
-    return [pairs[index] for index in order[number:]], [pairs[index] for index in order[:number]]
-
-
-def _batch_maker(read, samples, batch_size, seed, vary_brightness, backgrounds):
-    """Return ``make_batch(epoch, step)`` -> images (b, h, w, 1), targets (b, h, w, 1 to 3).
-
-    ``read(index)`` gives a pair; of each there are `NUMBER_OF_FLIPS` samples. With ``backgrounds``
-    (from `_backgrounds`) the imaging is varied.
-    """
-
-    def make_batch(epoch, step):
-        indices = shuffled_indices(samples, batch_size, seed, epoch, step)
-        chosen = (divmod(index, NUMBER_OF_FLIPS) for index in indices)
-        images, targets = zip(*(flip(read(i), version) for i, version in chosen), strict=True)
-        images = np.stack(images)
-        if vary_brightness:
-            images = vary_brightness_and_contrast(images, random_numbers(seed, epoch, step))
-        if backgrounds is not None:
-            random = random_numbers(seed, epoch, step, stream=IMAGING)
-            images = imaging_variations.vary_imaging(images, backgrounds, random)
-        return images, np.stack(targets)
-
-    return make_batch
-
-
-def _backgrounds(micrographs, tile_shape, contrast_range, dark_background, image_crop, scale):
-    """Return the backgrounds all over the micrographs, float32 (n, 2, 2, 2)."""
-    step = -(-len(micrographs) // MICROGRAPHS_MEASURED)
-    files = micrographs[::step]
-    in_pixels = [side / scale for side in tile_shape]
-    contrast = UsualContrast(files, image_crop, contrast_range, dark_background, in_pixels)
-    backgrounds = []
-    for file in files:  # as in step 6b, where usual_contrast is True
-        seen = contrast.as_unet_sees(file, read_micrograph(file, image_crop))
-        seen = at_scale(seen, scale)
-        backgrounds.append(
-            imaging_variations.measure_backgrounds(seen, *tile_shape, dark_background)
-        )
-    return np.concatenate(backgrounds)
-
-
 def _schedule(learning_rate, schedule, epochs):
     if schedule == "STEP_DECAY":
         return lambda epoch: learning_rate * 0.5 ** (epoch // 10)
@@ -254,14 +201,8 @@ def _validation(model, number, read):
     """Return a function that gives the mean losses over all flips of ``number`` pairs."""
     run_step = backend.compile_step(model.validation_step)
 
-    def make_batch(index):
-        pair = read(index)
-        flipped = (flip(pair, version) for version in range(NUMBER_OF_FLIPS))
-        images, targets = zip(*flipped, strict=True)
-        return np.stack(images), np.stack(targets)
-
     def validate():
-        with Prefetcher(make_batch, zip(range(number))) as batches:
+        with Prefetcher(lambda index: all_flips(read(index)), zip(range(number))) as batches:
             losses = [run_step(backend.to_device(batches.next())) for _ in range(number)]
         return {
             name: sum(float(keras.ops.convert_to_numpy(row[name])) for row in losses) / number

@@ -9,14 +9,14 @@ particles. Source: domain randomisation, Tobin et al., arXiv 1703.06907.
 import cv2
 import numpy as np
 
+from pipeline.training_data.real_backgrounds import background_level
+
 LARGEST_BLUR = 1.5  # sigma in pixels
 LARGEST_GRAIN = 1.5  # sigma in pixels of the blur of the noise
 LEAST_BLUR = 0.3  # below it the kernel is one pixel
 LARGEST_NOISE = 0.05  # standard deviation, as a share of the grey range
 LARGEST_SHADE = 0.5  # share by which the brightness of a place may change
 SHADE_CELLS = (2, 12)  # random places along each side, smoothly joined
-BACKGROUND = 5  # percentile: what is darker than particles, however many there are
-WINDOW = 5  # pixels along each side, over which noise is averaged before
 
 
 def vary_imaging(images: np.ndarray, places: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -36,7 +36,7 @@ def vary_imaging(images: np.ndarray, places: np.ndarray, random: np.random.Gener
 
 
 def _vary_one(image, places, random):
-    own_level = _background_level(image)
+    own_level = background_level(image)
     image = image * _shade(image.shape, random)
     place = places[random.integers(len(places))]
     image = _set_background(image, own_level, place, np.float32(random.uniform()))
@@ -46,47 +46,6 @@ def _vary_one(image, places, random):
     noise *= np.float32(random.uniform(0, LARGEST_NOISE)) / noise.std()
     image = image + noise
     return np.clip(image, 0, 1)
-
-
-def measure_backgrounds(
-    micrograph: np.ndarray, height: int, width: int, dark_background: bool
-) -> np.ndarray:
-    """Return how bright the background of a micrograph is, place by place, and what is above it.
-
-    A tile is stretched to its own range of grey, a micrograph as a whole: where its background is
-    uneven, a network that has learned from tiles meets backgrounds it has never seen.
-
-    Parameters
-    ----------
-    micrograph : (h, w), float32 in [0, 1], as the UNet is shown it: particles are bright.
-    height, width : of a training tile, in pixels.
-    dark_background : True if what makes a background brighter is added to the particles too, and
-        uses up the range of grey for the whole micrograph (charge, stray electrons). False if it
-        is light they take away (transmission), negated, which is less at that place alone.
-
-    Returns
-    -------
-    float32 (n, 2, 2, 2): of each place, in four neighbouring windows, each one to two tiles wide
-    and high, the background's level, and the range that is left for particles above it. An image of
-    one window has one place, of four equal ones.
-    """
-    number = [
-        max(size // side, 1) for size, side in zip(micrograph.shape, (height, width), strict=True)
-    ]
-    levels = np.array(
-        [
-            [_background_level(window) for window in np.array_split(row, number[1], axis=1)]
-            for row in np.array_split(micrograph, number[0])
-        ]
-    )
-    levels = np.pad(levels, [(0, max(2 - count, 0)) for count in levels.shape], mode="edge")
-    ranges = np.full_like(levels, 1 - levels.max()) if dark_background else 1 - levels
-    windows = (np.lib.stride_tricks.sliding_window_view(a, (2, 2)) for a in (levels, ranges))
-    return np.stack([of_places.reshape(-1, 2, 2) for of_places in windows], axis=-1)
-
-
-def _background_level(image):
-    return np.float32(np.percentile(cv2.blur(image, (WINDOW, WINDOW)), BACKGROUND))
 
 
 def _set_background(image, own_level, place, share):

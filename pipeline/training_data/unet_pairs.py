@@ -17,9 +17,6 @@ from pipeline.training_data.fake_micrographs import fake_micrographs_folder
 from pipeline.training_data.kept_targets import KeptTargets
 from pipeline.training_data.narrow_gaps import closeness_of_particles
 
-NUMBER_OF_FLIPS = 4  # none, left-right, up-down, both
-MOST_VARIED = 0.2  # of contrast, and of the range from black to white
-
 
 class Targets(NamedTuple):
     """What the UNet is to say of each pixel, besides whether it is of a particle.
@@ -133,22 +130,6 @@ def pair_reader(pairs, contrast_range, dark_background, targets, keep_in=None):
         return read
     kept = KeptTargets(keep_in, make_target)
     return lambda index: (micrograph(index), kept[index])
-
-
-def flip(pair, version):
-    """Return image and mask flipped: version 0 not, 1 left-right, 2 up-down, 3 both."""
-    rows = slice(None, None, -1 if version & 2 else 1)
-    columns = slice(None, None, -1 if version & 1 else 1)
-    return tuple(array[rows, columns] for array in pair)
-
-
-def vary_brightness_and_contrast(images, random):
-    """Return images (b, h, w, 1) in [0, 1] with contrast and brightness changed by up to
-    `MOST_VARIED`."""
-    contrast, brightness = random.uniform(-MOST_VARIED, MOST_VARIED, (2, len(images), 1, 1, 1))
-    means = images.mean(axis=(1, 2, 3), keepdims=True)
-    varied = (images - means) * (1.0 + contrast) + means + brightness
-    return np.clip(varied, 0.0, 1.0).astype(np.float32)
 
 
 def background_to_particles(pairs, targets):

@@ -15,7 +15,7 @@ from pipeline.intensities import as_unet_sees
 from pipeline.micrographs.resampling import at_scale
 from pipeline.running.output_folders import MADE_WITH
 from pipeline.training.batches import IMAGING, random_numbers
-from pipeline.training_data import imaging_variations, unet_pairs
+from pipeline.training_data import imaging_variations, real_backgrounds, unet_batches
 from pipeline.training_data.narrow_gaps import closeness_of_particles
 
 MASKS, LABELS = "Synthetic_Masks_Filtered", "Synthetic_Labels_Filtered"
@@ -286,7 +286,7 @@ def test_images_are_varied_where_asked_for_each_time_otherwise_and_masks_are_not
     (images, masks), (varied_images, varied_masks) = shown(plain.batches), shown(varied.batches)
     np.testing.assert_array_equal(masks, varied_masks)
     real = as_unet_sees(MICROGRAPH[:40], (10, 90), dark_background)
-    places = imaging_variations.measure_backgrounds(real, SIZE, SIZE, dark_background)
+    places = real_backgrounds.measure_backgrounds(real, SIZE, SIZE, dark_background)
     later, varied_later = shown(plain.later_batches)[0], shown(varied.later_batches)[0]
     for epoch, (own, other) in enumerate(((images, varied_images), (later, varied_later))):
         for step in range(8):
@@ -364,13 +364,13 @@ def test_fakes_of_another_scale_than_the_tiles_are_refused(run, folder):
 
 
 def test_backgrounds_are_those_of_the_micrographs_at_their_scale(run, monkeypatch):
-    seen, measure = [], imaging_variations.measure_backgrounds
+    seen, measure = [], real_backgrounds.measure_backgrounds
 
     def measure_backgrounds(image, *how):
         seen.append(image)
         return measure(image, *how)
 
-    monkeypatch.setattr(imaging_variations, "measure_backgrounds", measure_backgrounds)
+    monkeypatch.setattr(real_backgrounds, "measure_backgrounds", measure_backgrounds)
     run(vary_imaging=True, micrograph_scale=1.5)
     expected = at_scale(as_unet_sees(MICROGRAPH[:40], (10, 90), True), 1.5)
     (image,) = seen
@@ -400,13 +400,13 @@ def test_the_micrographs_that_backgrounds_are_taken_from_decide_the_run(run, fol
 def test_contrast_is_measured_in_parts_of_a_tile_of_the_micrographs_own_pixels(
     run, monkeypatch, scale
 ):
-    measured, contrast = [], train_unet.UsualContrast
+    measured, contrast = [], real_backgrounds.UsualContrast
 
     def usual_contrast(*arguments):
         measured.append(arguments)
         return contrast(*arguments)
 
-    monkeypatch.setattr(train_unet, "UsualContrast", usual_contrast)
+    monkeypatch.setattr(real_backgrounds, "UsualContrast", usual_contrast)
     run(vary_imaging=True, micrograph_scale=scale)
     ((_, *how, tile_shape),) = measured
     assert how == [40, (10, 90), True]
@@ -423,14 +423,14 @@ def test_of_label_maps_every_number_counts_in_the_particle_weight(run, learned):
 def test_of_many_micrographs_backgrounds_are_those_of_some_from_all_over(run, folder, monkeypatch):
     for name in "abcd":
         write_image(folder / "Input_Images" / f"{name}.tif", MICROGRAPH)
-    measured, contrast = [], train_unet.UsualContrast
+    measured, contrast = [], real_backgrounds.UsualContrast
 
     def usual_contrast(files, *arguments):
         measured.extend(file.name for file in files)
         return contrast(files, *arguments)
 
-    monkeypatch.setattr(train_unet, "MICROGRAPHS_MEASURED", 2)
-    monkeypatch.setattr(train_unet, "UsualContrast", usual_contrast)
+    monkeypatch.setattr(real_backgrounds, "MICROGRAPHS_MEASURED", 2)
+    monkeypatch.setattr(real_backgrounds, "UsualContrast", usual_contrast)
     run(vary_imaging=True)
     assert measured == ["a.tif", "d.tif"]
 
@@ -441,5 +441,5 @@ def test_brightness_and_contrast_vary_anew_in_each_step_of_each_epoch(run):
     for epoch, (batches, varied_batches) in enumerate(epochs):
         for step, ((own, _), (other, _)) in enumerate(zip(batches, varied_batches, strict=True)):
             random = random_numbers(5, epoch, step)
-            expected = unet_pairs.vary_brightness_and_contrast(own, random)
+            expected = unet_batches.vary_brightness_and_contrast(own, random)
             np.testing.assert_array_equal(other, expected)

@@ -6,7 +6,7 @@ import pytest
 from pipeline import train_cyclegan, train_unet, train_wgan
 from pipeline.image_files import images_made_by, write_image
 from pipeline.particles.grow_particles import centrality
-from pipeline.training_data import cyclegan_images, unet_pairs
+from pipeline.training_data import cyclegan_images, unet_batches, unet_pairs
 from pipeline.training_data.outline_sources import load_outlines
 
 MASK, CENTRALITY = unet_pairs.Targets(), unet_pairs.Targets(centrality=True)
@@ -65,14 +65,14 @@ def test_flips_move_image_and_mask_alike():
     image = np.arange(12.0).reshape(3, 4, 1)
     expected = (image, image[:, ::-1], image[::-1], image[::-1, ::-1])
     for version, result in enumerate(expected):
-        for flipped in unet_pairs.flip((image, image), version):
+        for flipped in unet_batches.flip((image, image), version):
             np.testing.assert_array_equal(flipped, result)
 
 
 def test_brightness_and_contrast_vary_each_image_within_bounds():
     images = np.full((3, 8, 8, 1), 0.5, np.float32)
     images[:, :4] = 0.3
-    varied = unet_pairs.vary_brightness_and_contrast(images, np.random.default_rng(0))
+    varied = unet_batches.vary_brightness_and_contrast(images, np.random.default_rng(0))
     assert varied.shape == images.shape and varied.dtype == np.float32
     assert varied.min() >= 0 and varied.max() <= 1
     contrast = varied[:, 7, 0, 0] - varied[:, 0, 0, 0]
@@ -139,7 +139,7 @@ def test_training_needs_the_earlier_steps(tmp_path):
 def test_brightness_and_contrast_vary_by_up_to_a_fifth_each_by_itself():
     images = np.full((400, 4, 4, 1), 0.5, np.float32)
     images[:, :2] = 0.4
-    varied = unet_pairs.vary_brightness_and_contrast(images, np.random.default_rng(0))[..., 0]
+    varied = unet_batches.vary_brightness_and_contrast(images, np.random.default_rng(0))[..., 0]
     brightness = varied.mean(axis=(1, 2)) - 0.45
     contrast = (varied[:, 3, 0] - varied[:, 0, 0]) / 0.1 - 1
     for change in (brightness, contrast):
