@@ -77,9 +77,7 @@ def run_workflow(steps, *, options, selected=()):
         if may_skip:
             warn_of_other_backend(calls or [])
         with collected() as warnings:
-            _check_or_exit(
-                options, calls, lambda call: may_skip and _is_done(options, *call), known
-            )
+            _check_or_exit(options, calls, lambda call: may_skip and _is_done(options, call), known)
             warn_of_other_options(calls or [], all_calls or [])
         folder = Path(options["ROOT_DIR"]) / STATE
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,10 +88,8 @@ def run_workflow(steps, *, options, selected=()):
             note_checks(folder, [number for number, *_ in calls] if selected else [], warnings)
             if all_names.get("MICROGRAPH_SCALE") == AUTO:
                 _tell_of_scale(options["MICROGRAPH_SCALE"], calls)
-            for number, function, keywords in calls:
-                _run_unless_finished(
-                    folder, number, function, keywords, options, selected, tell_lock
-                )
+            for call in calls:
+                _run_unless_finished(folder, call, options, selected, tell_lock)
     except BlockingIOError as error:
         logger.error("%s", error)
         sys.exit(3)
@@ -174,8 +170,9 @@ def _select(calls, selected):
     return [call for call in calls if not selected or call[0] in chosen]
 
 
-def _is_done(options, number, _, keywords):
+def _is_done(options, call):
     """Return whether a step is finished, as far as can be said before its keywords are checked."""
+    number, _, keywords = call
     try:
         records = read_records(Path(options["ROOT_DIR"]) / STATE / STEP_RECORDS)
         made_with = what_decides(number, keywords, records)
@@ -184,7 +181,8 @@ def _is_done(options, number, _, keywords):
         return False
 
 
-def _run_unless_finished(folder, number, function, keywords, options, selected, tell_lock):
+def _run_unless_finished(folder, call, options, selected, tell_lock):
+    number, function, keywords = call
     resume = options["RESUME"]
     title = f"Step {number} of {list(STEPS)[-1]}: {STEPS[number].title}"
     records = read_records(folder / STEP_RECORDS)
@@ -213,7 +211,7 @@ def _run_unless_finished(folder, number, function, keywords, options, selected, 
     if records.pop(number, None):
         # If it fails or is stopped, its output is no more what the record says.
         write_json(folder / STEP_RECORDS, records)
-    code, interrupted = run_in_process(folder, number, function, keywords, options, tell_lock)
+    code, interrupted = run_in_process(folder, Call(number, function, keywords), options, tell_lock)
     if code and not interrupted:
         why = why_ended(code, function, keywords)
         logger.error("step %s %s; see %s/log.txt", number, why, folder)

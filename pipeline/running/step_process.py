@@ -41,16 +41,14 @@ def _raise_interrupt(number, frame):
     raise KeyboardInterrupt
 
 
-def run_in_process(folder, number, function, keywords, options, tell_lock):
-    """Run a step; return its exit code and whether the user interrupted it.
+def run_in_process(folder, call, options, tell_lock):
+    """Run a step as it is called; return its exit code and whether the user interrupted it.
 
     ``folder`` is that of the job and the log; ``options`` are those of StartProcess.py;
     ``tell_lock(pid)`` is told the process.
     """
     job = {
-        "number": number,
-        "function": function,
-        "keywords": keywords,
+        **call._asdict(),
         "devices": {
             "use_gpus": options["USE_GPUS_NO"],
             "allow_memory_growth": options["ALLOW_MEMORY_GROWTH"],

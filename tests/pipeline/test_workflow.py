@@ -18,21 +18,21 @@ from pipeline.running.output_folders import EDITED, GOES_ASIDE, MADE_WITH
 from pipeline.running.run_lock import identity_of
 from pipeline.running.step_process import INTERRUPTED
 from pipeline.running.step_records import new_record, what_decides
+from pipeline.running.step_table import Call
 from tests.start_process import device_options
 
 
 def test_whether_a_step_is_done_can_be_asked_before_anything_is_checked(folder):
     keywords = {"images_dir": folder / "images", "tile_height": 64, "cyclegan_dir": folder}
     done = new_record(what_decides("0", keywords, {}), "0", keywords)
-    assert not workflow._is_done({"ROOT_DIR": folder}, "0", "prepare_images", keywords)
+    call = Call("0", "prepare_images", keywords)
+    assert not workflow._is_done({"ROOT_DIR": folder}, call)
     (folder / ".workflow").mkdir()
     write_json(folder / ".workflow" / "steps.json", {"0": done})
-    assert workflow._is_done({"ROOT_DIR": folder}, "0", "prepare_images", keywords)
-    assert not workflow._is_done(
-        {"ROOT_DIR": folder}, "0", "prepare_images", keywords | {"tile_height": 32}
-    )
-    assert not workflow._is_done({"ROOT_DIR": folder}, "0", "prepare_images", {})
-    assert not workflow._is_done({}, "0", "prepare_images", keywords)
+    assert workflow._is_done({"ROOT_DIR": folder}, call)
+    for others in (keywords | {"tile_height": 32}, {}):
+        assert not workflow._is_done({"ROOT_DIR": folder}, call._replace(keywords=others))
+    assert not workflow._is_done({}, call)
 
 
 def steps_of(text):
@@ -429,7 +429,9 @@ def test_the_scale_is_chosen_once_for_all_steps_and_for_the_checks(
     monkeypatch.setattr(workflow, "check_inputs", lambda *given: checked.append(given))
     monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
     monkeypatch.setattr(workflow, "catch_ends_from_outside", lambda: None)
-    monkeypatch.setattr(workflow, "_run_unless_finished", lambda *given: run.append(given[3]))
+    monkeypatch.setattr(
+        workflow, "_run_unless_finished", lambda *given: run.append(given[1].keywords)
+    )
 
     def steps(run_step):
         run_step("0", "prepare_images", micrograph_scale=option, seed=1)

@@ -22,6 +22,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 WAITING = """
 import time
 from pipeline.running.step_process import catch_ends_from_outside
+from pipeline.running.step_table import Call
 catch_ends_from_outside()
 try:
     print("ready", flush=True)
@@ -83,7 +84,7 @@ def what_a_step_sees(tmp_path, monkeypatch):
     )
 
     def see():
-        job = tmp_path, "0", "prepare_images", {}, device_options()
+        job = tmp_path, Call("0", "prepare_images", {}), device_options()
         assert step_process.run_in_process(*job, tell_lock=lambda pid: None) == (0, False)
         return read_json(told)
 
@@ -106,7 +107,7 @@ def test_a_step_is_waited_for_until_it_ends(tmp_path, monkeypatch):
 
     step = SimpleNamespace(pid=os.getpid(), wait=wait)
     monkeypatch.setattr(step_process.subprocess, "Popen", lambda command, **how: step)
-    job = tmp_path, "0", "prepare_images", {}, device_options()
+    job = tmp_path, Call("0", "prepare_images", {}), device_options()
     assert step_process.run_in_process(*job, tell_lock=lambda pid: None) == (3, False)
 
 
