@@ -22,10 +22,11 @@ from pipeline.checks.machine import (
 )
 from pipeline.checks.options import OPTION_CHECKS, check_options, suggest, wrong_values
 from pipeline.checks.outlines import check_masks, largest_scale, smoothing_of
-from pipeline.checks.scales import check_scale, check_tile_size, scale_of_unet, with_scale
+from pipeline.checks.scales import check_scale, check_tile_size, scale_of_unet
 from pipeline.checks.step_options import check_step_options
 from pipeline.checks.true_masks import check_true_masks
 from pipeline.checks.values import UNKNOWN
+from pipeline.chosen_scale import with_scale
 from pipeline.files.calibration import check_pixel_sizes
 from pipeline.running.step_table import AUGMENTED, STEPS, Call, folders_written, runs_network
 from pipeline.wording import as_text

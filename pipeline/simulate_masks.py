@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.checks.scales import check_scale_of_network, check_scale_of_tiles
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint
 from pipeline.image_files import list_images, read_image, write_image, write_missing
@@ -21,6 +20,7 @@ from pipeline.running.cyclegan_folders import (
     TILES,
 )
 from pipeline.running.output_folders import open_output_folder
+from pipeline.running.recorded_scales import check_scale_of_network, check_scale_of_tiles
 from pipeline.running.step_table import AUGMENTED, DECIDED_BY_SCENES, NETWORKS, deciding, named
 from pipeline.training_data.mask_simulation import simulate_label_maps
 from pipeline.training_data.match_scenes import measure_micrographs

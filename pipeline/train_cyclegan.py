@@ -9,7 +9,6 @@ from models.cyclegan import build_cyclegan
 from models.image_pool import draw_pool_choices
 from models.initial_weights import align_contrast
 from models.precision import computing_in
-from pipeline.checks.scales import scale_of_tiles
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint
 from pipeline.image_files import (
@@ -21,6 +20,7 @@ from pipeline.image_files import (
 )
 from pipeline.network_failures import act_on_failure, describe_translations
 from pipeline.running.cyclegan_folders import SHEETS, SIMULATED_MASKS, TEST_MASKS, TEST_TILES, TILES
+from pipeline.running.recorded_scales import scale_of_tiles
 from pipeline.running.step_table import NETWORKS, RUNS, named
 from pipeline.training.batches import random_numbers, shuffled_indices
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles

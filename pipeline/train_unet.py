@@ -8,7 +8,6 @@ import keras
 from models import backend
 from models.multires_unet import build_unet
 from models.precision import computing_in
-from pipeline.checks.scales import check_scale_of_tiles
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.calibration import typical_pixel_size
 from pipeline.files.records import fingerprint, write_json
@@ -18,6 +17,7 @@ from pipeline.image_files import (
     read_image,
 )
 from pipeline.intensities import describe_unclipped
+from pipeline.running.recorded_scales import check_scale_of_tiles
 from pipeline.running.step_table import MICROGRAPHS_RECORD, NETWORKS, RUNS
 from pipeline.training.batches import Prefetcher
 from pipeline.training.training_loop import train

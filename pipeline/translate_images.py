@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from models import backend
-from pipeline.checks.scales import check_scale_of_network
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint
 from pipeline.image_files import (
@@ -24,6 +23,7 @@ from pipeline.progress import progress
 from pipeline.run_folders import newest_run, training_options
 from pipeline.running.cyclegan_folders import FAKE_MICROGRAPHS, RAW_MASKS, SIMULATED_MASKS
 from pipeline.running.output_folders import open_output_folder
+from pipeline.running.recorded_scales import check_scale_of_network
 from pipeline.running.step_table import NETWORKS, named
 from pipeline.training_data.cyclegan_images import Coding
 from pipeline.wording import first_names

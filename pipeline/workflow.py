@@ -13,10 +13,10 @@ from pathlib import Path
 from pipeline.check_inputs import check_inputs
 from pipeline.checks.earlier_steps import warn_of_other_backend, warn_of_other_options
 from pipeline.checks.options import describe_missing_names, describe_names_in_other_case
-from pipeline.checks.scales import with_scale
 from pipeline.checks.values import UNKNOWN, as_plain
+from pipeline.chosen_scale import with_scale
 from pipeline.files.records import read_record, write_json
-from pipeline.micrographs.micrograph_scale import AUTO, OF_STEPS
+from pipeline.micrographs.micrograph_scale import AUTO
 from pipeline.presets import (
     describe_changes,
     describe_switch,
@@ -138,7 +138,7 @@ def _list_calls(steps):
 
 def _tell_of_scale(scale, calls):
     """Log the scale that was chosen by the outlines, where it has a bearing."""
-    if scale != 1 and any(OF_STEPS in keywords for *_, keywords in calls):
+    if scale != 1 and any("micrograph_scale" in keywords for *_, keywords in calls):
         logger.info(
             'MICROGRAPH_SCALE = "auto": your outlines are %s, so the networks see them, and the '
             "micrographs, %s; masks come out in the micrographs' own pixels",

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.checks.values import UNKNOWN, folder_name, run_name
 from pipeline.files.records import as_recorded, read_record
 from pipeline.image_files import list_images
-from pipeline.micrographs.micrograph_scale import AUTO, OF_STEPS
+from pipeline.micrographs.micrograph_scale import AUTO
 from pipeline.run_folders import finished_runs, list_runs
 from pipeline.running.step_table import (
     NETWORKS,
@@ -175,8 +175,8 @@ def _changed_options(run, keywords):
     if not isinstance(options, dict):
         return []
     asked = {name: value for name, value in deciding(keywords).items() if value is not UNKNOWN}
-    if asked.get(OF_STEPS) == AUTO:
-        del asked[OF_STEPS]
+    if asked.get("micrograph_scale") == AUTO:
+        del asked["micrograph_scale"]
     return [
         f"{name} {options[name]!r}, now {value!r}"
         for name, value in as_recorded(asked).items()

@@ -17,7 +17,6 @@ from pipeline.image_files import list_images, read_mask
 from pipeline.particles.components import distance_to_background
 
 AUTO = "auto"
-OF_STEPS = "micrograph_scale"  # as the steps' keywords and records name it
 # Of a compact particle's, its width over the diameter of the circle of equal area. (It is 0.78 of
 # a triangle, 0.63 of a rectangle twice as long as wide.)
 COMPACT = 0.7

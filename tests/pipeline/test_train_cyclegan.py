@@ -10,10 +10,10 @@ from keras import ops
 
 from models.fast import lean_networks
 from pipeline import train_cyclegan
-from pipeline.checks.scales import check_scale_of_network
 from pipeline.files.records import write_json
 from pipeline.image_files import list_images, write_image
 from pipeline.running.output_folders import MADE_WITH
+from pipeline.running.recorded_scales import check_scale_of_network
 from pipeline.training_data.cyclegan_images import Coding
 
 OPTIONS = {

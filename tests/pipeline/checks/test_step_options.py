@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from pipeline.checks import step_options as module
-from pipeline.checks.scales import with_scale
 from pipeline.checks.step_options import (
     KEYWORD_CHECKS,
     KEYWORD_CHECKS_OF_STEP,
@@ -14,6 +13,7 @@ from pipeline.checks.step_options import (
     step_keywords,
     wrong_keywords,
 )
+from pipeline.chosen_scale import with_scale
 from tests.start_process import default_calls, default_options
 
 _, CALLS = with_scale({}, default_calls(default_options()))

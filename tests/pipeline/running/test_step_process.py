@@ -15,6 +15,7 @@ from pipeline import workflow
 from pipeline.files.records import read_json
 from pipeline.running import run_lock, step_process
 from pipeline.running.run_lock import identity_of, locked
+from pipeline.running.step_table import Call
 from tests.start_process import device_options
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -22,7 +23,6 @@ PROJECT = Path(__file__).resolve().parents[3]
 WAITING = """
 import time
 from pipeline.running.step_process import catch_ends_from_outside
-from pipeline.running.step_table import Call
 catch_ends_from_outside()
 try:
     print("ready", flush=True)
