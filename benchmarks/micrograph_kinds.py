@@ -8,8 +8,9 @@ import numpy as np
 
 from benchmarks.particle_layers import grow_rafts, make_rod, make_sphere, spread_particles
 from pipeline.image_files import write_image
-from pipeline.micrographs.resampling import at_scale, mask_at_size
+from pipeline.micrographs.resampling import at_scale
 from pipeline.particle_masks import label_particles, set_apart
+from pipeline.particles.mask_resampling import mask_at_size
 from simulate.examples import (
     EXAMPLES,
     SEED,

@@ -12,7 +12,7 @@ from pipeline.image_files import (
     read_micrograph,
     write_missing,
 )
-from pipeline.micrographs.resampling import as_cyclegan_sees, mask_at_size
+from pipeline.micrographs.resampling import as_cyclegan_sees
 from pipeline.network_failures import act_on_failure, describe_contrast
 from pipeline.particle_masks import (
     as_mask,
@@ -22,6 +22,7 @@ from pipeline.particle_masks import (
     number_of_particles,
     segment_particles,
 )
+from pipeline.particles.mask_resampling import mask_at_size
 from pipeline.progress import progress
 from pipeline.running.cyclegan_folders import (
     BLURRED_FAKES,

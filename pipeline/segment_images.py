@@ -24,9 +24,10 @@ from pipeline.image_files import (
 )
 from pipeline.inference import make_predictor
 from pipeline.intensities import describe_unclipped
-from pipeline.micrographs.resampling import at_scale, mask_at_size, resize
+from pipeline.micrographs.resampling import at_scale, resize
 from pipeline.micrographs.usual_contrast import UsualContrast
 from pipeline.network_failures import act_on_failure, describe_probabilities
+from pipeline.particles.mask_resampling import mask_at_size
 from pipeline.particles.unet_output import SMALLEST_PARTICLE, segment_output
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run, training_options

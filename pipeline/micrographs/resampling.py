@@ -1,22 +1,9 @@
-"""Images and masks at another size: micrographs as the networks see them, masks on the way back."""
+"""Micrographs at another size, as the networks see them."""
 
 import cv2
 import numpy as np
 
 from pipeline.intensities import clip_spikes
-from pipeline.particle_masks import (
-    label_particles,
-    set_apart,
-    to_four_connected,
-    without_specks,
-)
-from pipeline.particles.contacts import particles_and_lines
-
-# By how much a map changes a hundredth of a pixel to the right and seven thousandths below.
-STEP_ASIDE = np.array([[0, -0.0035, 0], [-0.005, 0, 0.005], [0, 0.0035, 0]])
-# Sigma, in pixels of before, of the blur of outlines that are enlarged: without it the corners of
-# pixels stay to be seen, and perimeters are 5 % too long.
-SMOOTHING = 0.8
 
 
 def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
@@ -53,70 +40,6 @@ def as_cyclegan_sees(micrograph: np.ndarray, scale: float) -> np.ndarray:
     return at_scale(clip_spikes(micrograph), scale)
 
 
-def mask_at_size(mask: np.ndarray, size: tuple[int, int], smallest: float = 1) -> np.ndarray:
-    """Return a mask of separate particles, (h, w), at another size: uint8, 0 or 255.
-
-    Outlines stay where they were, to a fraction of a pixel, and are smooth. Particles stay
-    separate: where two would touch, or a line of one pixel was between them before they were
-    enlarged, one of one pixel is left. Those of less than ``smallest`` pixels, at the new size, are
-    left out, and such as are smaller than a pixel was. A mask that has the size already is returned
-    as it is.
-    """
-    if mask.shape == tuple(size):
-        return mask
-    labels = label_particles(mask)
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int)
-        for new, old in zip(size, mask.shape, strict=True)
-    )
-    resized = nearest_particles(labels[rows][:, columns])
-    _clear_outside(resized, labels > 0)
-    if is_larger(size, mask.shape):
-        is_left = np.bincount(resized.ravel(), minlength=labels.max() + 1) > 0
-        labels[~is_left[labels]] = 0
-        resized = nearest_particles(resized)
-        _clear_outside(resized, particles_and_lines(labels))
-    set_apart(resized)
-    pixel_of_before = size[0] * size[1] // mask.size
-    return without_specks(to_four_connected(resized), max(smallest, pixel_of_before))
-
-
 def is_larger(size: tuple[int, int], other: tuple[int, int]) -> bool:
     """Return whether an image of a size, (height, width), has more pixels than another."""
     return size[0] * size[1] > other[0] * other[1]
-
-
-def nearest_particles(labels: np.ndarray) -> np.ndarray:
-    """Return, for each pixel of a label map, int32 (h, w), the particle that is nearest to it."""
-    background = (labels == 0).astype(np.uint8)
-    _, nearest = cv2.distanceTransformWithLabels(
-        background, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    particle_of = np.zeros(nearest.max() + 1, np.int32)
-    particle_of[nearest[labels > 0]] = labels[labels > 0]
-    return particle_of[nearest]
-
-
-def _clear_outside(resized, particle):
-    """Clear, in place, what of a resized label map is outside a mask, bool of the size before."""
-    inside, outside = (
-        cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        for part in (particle, ~particle)
-    )
-    depth = inside - outside
-    if is_larger(resized.shape, particle.shape):
-        depth = _smooth(depth)
-    depth = cv2.resize(depth, resized.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    # Outlines may go right through the middles of pixels, half of them where the scale is 2. Looked
-    # at a little aside, to the right and below, pixels on an outline are a particle's at its left
-    # and upper edge alone, as in computer graphics, so that its size is right; of every second
-    # particle it is the other way round, so that places are right in the mean.
-    aside = cv2.filter2D(depth, -1, STEP_ASIDE, borderType=cv2.BORDER_REPLICATE)
-    np.negative(aside, out=aside, where=resized % 2 == 0)
-    resized[depth + aside < 0] = 0
-
-
-def _smooth(depth):
-    """Return a blur of a map that keeps curved outlines in their place: twicing (Tukey, 1977)."""
-    blurred = cv2.GaussianBlur(depth, (0, 0), SMOOTHING)
-    return 2 * blurred - cv2.GaussianBlur(blurred, (0, 0), SMOOTHING)
