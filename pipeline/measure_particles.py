@@ -1,6 +1,5 @@
 """Step 7: masks and micrographs -> tables, size distribution, overlays, ImageJ ROIs, report."""
 
-import importlib.metadata
 import logging
 import os
 import platform
@@ -12,13 +11,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from pipeline import PROGRAM, VERSION
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.calibration import calibrate
-from pipeline.files.mask_origin import UNKNOWN, origin_of
-from pipeline.files.mask_pairs import find_mask_pairs, list_masks, read_mask_pair
-from pipeline.files.records import fingerprint, read_json, write_json
-from pipeline.files.written_images import is_as_written
+from pipeline.files.mask_origin import origin_of
+from pipeline.files.mask_pairs import find_mask_pairs, read_mask_pair
+from pipeline.files.records import write_json
 from pipeline.image_files import image_size, write_image
 from pipeline.particle_shapes import measure_label_map, to_label_map
 from pipeline.particles.border_correction import Field, field_of, inclusion_weights
@@ -33,6 +30,7 @@ from pipeline.particles.size_distribution import weighted_median
 from pipeline.progress import progress
 from pipeline.report.page import write_report
 from pipeline.report.training import CYCLEGAN, UNET, WGAN
+from pipeline.results.about import what_made, write_about
 from pipeline.results.doubts import (
     BELOW_SMALL,
     SMALL_AREA_PIXELS,
@@ -43,13 +41,10 @@ from pipeline.results.imagej_rois import write_label_map, write_roi_set
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_overlay
 from pipeline.results.result_tables import FIELD_UNITS, write_result_tables
 from pipeline.run_folders import name_new_run
-from pipeline.running.output_folders import MADE_WITH
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
 
-PACKAGES = ("numpy", "scipy", "scikit-image", "opencv-python", "tifffile", "roifile", "matplotlib")
-NETWORK_PACKAGES = ("keras", "tensorflow", "torch")
 UNFINISHED = ".unfinished_"
 
 
@@ -147,11 +142,11 @@ def measure_particles(
     write_result_tables(folder, image_rows, particles, unit, seed)
     networks = {WGAN: wgan_dir, CYCLEGAN: cyclegan_dir, UNET: unet_dir}
     about = {"unit": unit, "warnings": warnings, "seconds": round(time.monotonic() - started, 1)}
-    made_with = _what_made(masks_dir, image_rows)
+    made_with = what_made(masks_dir, image_rows)
     if made_with:
         about["earlier_warnings"] = earlier_warnings or {}
     about["masks_made_with"] = made_with
-    _write_about(folder, masks_dir, networks, about)
+    write_about(folder, masks_dir, networks, about)
     write_report(folder)
     run_folder = name_new_run(folder)
     number = counted(len(particles["label"]), "particle")
@@ -238,48 +233,6 @@ def _write_pictures(
     kept = np.where(np.isin(labels, list(measured)), labels, 0)
     write_label_map(run_folder / "labels" / f"{stem}.tif", kept, pixel_size_nm)
     write_roi_set(run_folder / "rois" / f"{stem}_RoiSet.zip", measured)
-
-
-def _what_made(masks_dir: Path, image_rows: list[dict]) -> object:
-    """Return what the step that made the masks noted; None for masks from elsewhere.
-
-    ``image_rows``: of images.csv. One of the masks that is of a step will do.
-    """
-    masks_dir = Path(masks_dir)
-    noted = read_json(masks_dir / MADE_WITH)
-    of_a_step = noted is not None and any(
-        row["mask_from"] != UNKNOWN or is_as_written(masks_dir / row["mask"]) for row in image_rows
-    )
-    return noted if of_a_step else None
-
-
-def _write_about(
-    run_folder: Path, masks_dir: Path, networks: dict[str, Path], about: dict[str, object]
-) -> None:
-    """Write what the report says about the run itself: ``about``, versions, the masks' folder."""
-    versions = {PROGRAM: VERSION, "python": platform.python_version()}
-    for package in PACKAGES + (NETWORK_PACKAGES if about["masks_made_with"] else ()):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    about = about | {
-        "measured": time.strftime("%Y-%m-%d %H:%M"),
-        "versions": versions,
-        "masks": fingerprint(list_masks(masks_dir)),
-        "masks_folder": "/".join(Path(masks_dir).resolve().parts[-2:]),
-        # Relative, so that the report can be made again where the folders were moved together.
-        "networks": {name: _path_from(run_folder, path) for name, path in networks.items()},
-    }
-    write_json(run_folder / "about.json", about)
-
-
-def _path_from(folder: Path, other: Path) -> str:
-    """Return the path from one folder to another, through links; absolute between drives."""
-    try:
-        return os.path.relpath(os.path.realpath(other), os.path.realpath(folder))
-    except ValueError:
-        return os.path.realpath(other)
 
 
 def _per_area(

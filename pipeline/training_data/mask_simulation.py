@@ -14,17 +14,21 @@ from pipeline.running.worker_processes import number_of_processes, run_in_proces
 from pipeline.training_data.match_scenes import (
     Micrographs,
     coverage_of_image,
-    describe_small_particles,
     fit_options,
     middle_scale,
+)
+from pipeline.training_data.outline_doubts import (
+    TYPICAL_OUTLINES,
+    check_fitted_library,
+    check_library,
+    warn_of_lost_by_turning,
+    warn_of_other_size,
 )
 from pipeline.training_data.outline_sources import draw_from_wgan, load_outlines
 from simulate.augment_outlines import augment_outlines
 from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import (
-    NARROWEST,
     SCALING,
-    Particle,
     prepare_library,
     prepare_particle,
     reach_of,
@@ -49,15 +53,6 @@ ARRANGEMENT = (
 # each image, up to a number beyond which more outlines would not make the masks more diverse.
 OUTLINES_PER_MASK = 128
 MOST_OUTLINES = 1024
-TYPICAL_OUTLINES = 200  # looked at to know what is made of them at a scale
-# From so many times the outlines' size, or its inverse, on it is said that particles are others.
-OTHER_SIZE = 1.3
-MOST_LOST_BY_TURNING = 0.1  # share of the outlines
-# By the smoothing: how wide a particle must be to be turned, and what else helps.
-WIDTHS_TO_TURN = {
-    "DISK": (f"{NARROWEST} pixels wide", ""),
-    "SQUARE": (f"{NARROWEST} pixels wide, and 13 on the slant", "smoothing='DISK', or "),
-}
 # The random numbers of the library; those of image i have the number i.
 LIBRARY_STREAM = 2**63
 # What the first masks show of a wrong option is shown before the others are made.
@@ -98,7 +93,7 @@ def simulate_label_maps(
     )
     make_simulator = _simulator_maker(rng, outlines)
     simulate, library = make_simulator(options)
-    _check_library(library, source, len(outlines))
+    check_library(library, source, len(outlines))
     simulated_with = options
     if micrographs is not None:
         core_diameter = _make_core_diameter(outlines, middle_scale(options), options["smoothing"])
@@ -106,14 +101,14 @@ def simulate_label_maps(
         for name in ("perlin_noise_frequency", *SCALING):
             if fitted[name] != options[name]:
                 logger.info("%s matched to the micrographs: %.3g", name, fitted[name])
-        _warn_of_other_size(middle_scale(fitted) / middle_scale(options))
+        warn_of_other_size(middle_scale(fitted) / middle_scale(options))
         simulate, library = make_simulator(fitted)
-        _check_fitted_library(library, micrographs.singles.median, options["micrograph_scale"])
+        check_fitted_library(library, micrographs.singles.median, options["micrograph_scale"])
         coverages = {index: coverage_of_image(micrographs.scenes, index) for index in indices}
         simulate = partial(_simulate_covered, simulate, coverages)
         simulated_with = fitted
     if options["use_random_rotation"] != "DISABLE":
-        _warn_of_lost_by_turning(outlines, middle_scale(simulated_with), options["smoothing"])
+        warn_of_lost_by_turning(outlines, middle_scale(simulated_with), options["smoothing"])
     label_maps = run_in_processes(simulate, indices, number_of_processes(len(indices)))
     if len(indices) < number:  # some were made before, and checked
         return label_maps
@@ -167,74 +162,6 @@ def _draw_outlines(rng, source: Path, invert: bool, scale: float, number: int) -
         return draw_from_wgan(rng, source, number)
     logger.info("outlines: those in %s, each time deformed a little (OUTLINE_SOURCE)", source)
     return augment_outlines(rng, load_outlines(source, invert, scale), number)
-
-
-def _check_library(library: list[list[Particle]], source: Path, number: int) -> None:
-    """Raise a ValueError if no particle has a core, a warning if many have none."""
-    areas = np.array([particle.area for group in library for particle in group])
-    what_to_do = "Raise MICROGRAPH_SCALE."
-    if source.is_file():
-        sheets = source.parents[2] / "Output_Images" / source.parent.name
-        what_to_do = (
-            f"Look at the sheets in {sheets}: if they show no outlines yet, train step 1 for more "
-            "epochs (WGAN_EPOCHS); if the outlines are too small, raise MICROGRAPH_SCALE."
-        )
-    if not areas.any():
-        raise ValueError(
-            f"None of {number} outlines from {source} holds a particle: after smoothing nothing is "
-            f"left of them (a particle must be about 10 pixels wide). {what_to_do}"
-        )
-    if (empty := np.mean(areas == 0)) > 0.5:
-        logger.warning(
-            "%.0f %% of the outlines from %s hold no particle. %s", 100 * empty, source, what_to_do
-        )
-
-
-def _check_fitted_library(library: list[list[Particle]], diameter: float, scale: float) -> None:
-    """Raise a ValueError if no particle has a core at the scale of the micrographs, where single
-    ones have a median ``diameter`` in pixels, resized by ``scale``."""
-    if not any(particle.area for group in library for particle in group):
-        raise ValueError(
-            "No outline holds a particle at the scale of the micrographs: "
-            f"{describe_small_particles(diameter, scale)}."
-        )
-
-
-def _warn_of_other_size(ratio: float) -> None:
-    """Log a warning where the micrographs' single particles are not of the outlines' size.
-
-    ``ratio`` is theirs over that of the outlines, as the options of step 2 scale them.
-    """
-    if 1 / OTHER_SIZE <= ratio <= OTHER_SIZE:
-        return
-    logger.warning(
-        "single particles in the micrographs measure %.2f times your outlines, and the simulated "
-        "ones with them (MATCH_SCENES). That is right if the outlines were traced at another "
-        "magnification, or show particles of another size. If they show these, the threshold "
-        "finds %s: then set MATCH_SCENES = False, and the sizes you traced stay.",
-        ratio,
-        "only their cores, as of a bright core in a faint shell" if ratio < 1 else "more than them",
-    )
-
-
-def _warn_of_lost_by_turning(outlines: np.ndarray, scale: float, smoothing: str) -> None:
-    """Log a warning where a tenth of the outlines hold a particle as drawn, and none turned by 45
-    degrees: a square that smooths them is half as wide again on that slant."""
-    typical = outlines[:TYPICAL_OUTLINES]
-    areas = np.array(
-        [[prepare_particle(x, scale, angle, smoothing).area for angle in (0, 45)] for x in typical]
-    )
-    held = areas[:, 0] > 0
-    lost = np.count_nonzero(held & (areas[:, 1] == 0)) / max(np.count_nonzero(held), 1)
-    if lost > MOST_LOST_BY_TURNING:
-        logger.warning(
-            "%.0f %% of the outlines are too narrow to be turned by 45 degrees, so simulated "
-            "particles lie mostly along rows and columns: a particle must be about %s. Raise "
-            "MICROGRAPH_SCALE, or set %suse_random_rotation='DISABLE' and give outlines in all "
-            "directions.",
-            100 * lost,
-            *WIDTHS_TO_TURN[smoothing],
-        )
 
 
 def _checked(label_maps: Iterator[np.ndarray], options: dict) -> Iterator:

@@ -23,6 +23,7 @@ from pipeline.running.worker_processes import (
 )
 from pipeline.simulate_masks import simulate_masks
 from pipeline.training_data import mask_simulation
+from pipeline.training_data.outline_doubts import warn_of_other_size
 from pipeline.training_data.single_particles import Singles, write_singles
 from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import SCALING, prepare_library
@@ -378,7 +379,7 @@ def test_outlines_too_small_at_the_scale_of_the_micrographs_are_an_error(
     ],
 )
 def test_particles_of_another_size_than_the_outlines_are_warned_of(ratio, words, caplog):
-    mask_simulation._warn_of_other_size(ratio)
+    warn_of_other_size(ratio)
     assert re.search(words, caplog.text) if words else not caplog.text
 
 

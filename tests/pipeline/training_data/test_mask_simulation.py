@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.image_files import write_image
-from pipeline.training_data import mask_simulation
+from pipeline.training_data import mask_simulation, outline_doubts
 from pipeline.training_data.match_scenes import Micrographs
 from pipeline.training_data.scenes import Scene
 from pipeline.training_data.single_particles import Singles
@@ -140,7 +140,7 @@ def test_outlines_too_narrow_to_be_turned_are_told(
     outline[8:56, 20 : 20 + width] = 255
     write_image(tmp_path / "needle.png", outline)
     options = OPTIONS | {"use_random_rotation": rotation, "smoothing": smoothing}
-    with mock.patch.object(mask_simulation.logger, "warning") as warned:
+    with mock.patch.object(outline_doubts.logger, "warning") as warned:
         list(mask_simulation.simulate_label_maps(tmp_path, 1, [0], options, None))
     words = [call.args[0] % call.args[1:] for call in warned.call_args_list]
     warned_of = [
