@@ -5,6 +5,7 @@ leave some out, and its pairs then teach the UNet wrong. So before anything is s
 tiles are measured: how much of each is covered, in how large agglomerates, by how large particles.
 """
 
+import itertools
 import logging
 import math
 from functools import partial
@@ -32,8 +33,12 @@ from simulate.outlines import GAP, SCALING, scale_limits
 logger = logging.getLogger(__name__)
 
 MOST_TILES = 500  # measured; more would not change the distributions
-# Masks simulated in a round: to try a frequency, and for single particles, which are rare.
-FREQUENCY_SAMPLE, SCALE_SAMPLE = 24, 288
+# Masks simulated to try a frequency, and at a time to find single particles, which are rare.
+FREQUENCY_SAMPLE, SCALE_SAMPLE = 24, 400
+MOST_SAMPLES = 2  # in a round
+# So many single particles are looked for in simulated masks for each in the micrographs: more would
+# not make the ratio of their sizes much more certain.
+SIMULATED_FOR_EACH = 2
 # The agglomerates' size and the particles' depend on each other, so both are fitted in rounds:
 # in each, these factors of the frequency found so far are tried.
 FREQUENCY_STEPS = (
@@ -112,13 +117,17 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
                 found.append(scene.singles._replace(diameters=ratios))
         return sample
 
+    indices = itertools.count()  # the same masks once more would tell nothing new
     rounds = progress(FREQUENCY_STEPS, "rounds of matching masks to the micrographs")
-    for number, steps in enumerate(rounds):
+    for number, steps in enumerate(rounds, start=1):
         if options["use_perlin_noise"] and np.isfinite(chord):
             options = _fit_frequency(simulate_sample, options, chord, steps)
-        # Others in each round: the same ones once more would tell nothing new.
-        simulate_sample(options, range(number * SCALE_SAMPLE, (number + 1) * SCALE_SAMPLE))
-        real, simulated = comparable(singles, joined(found))
+        for _ in range(MOST_SAMPLES):
+            simulate_sample(options, list(itertools.islice(indices, SCALE_SAMPLE)))
+            real, simulated = comparable(singles, joined(found))
+            share = number / len(FREQUENCY_STEPS)
+            if simulated.number >= share * SIMULATED_FOR_EACH * real.number:
+                break
         enough = min(real.number, simulated.number) >= FEWEST_SINGLE
         if enough:
             wanted = (real.median + 2 * GAP) / simulated.median - 2 * GAP

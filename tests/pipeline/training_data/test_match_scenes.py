@@ -194,7 +194,13 @@ def test_masks_of_one_round_are_not_those_of_another(monkeypatch):
     options |= {"use_perlin_noise": False, "micrograph_scale": 1.0}
     scenes = [Scene(0.1, np.nan, None)]
     fit_options(Micrographs(scenes, singles(np.full(20, 20.0))), simulator, float, options)
-    assert sorted(seen) == list(range(3 * match_scenes.SCALE_SAMPLE))
+    number = len(seen)
+    assert number == 3 * match_scenes.SCALE_SAMPLE  # each shows one, so that a sample is enough
+    assert sorted(seen) == list(range(number))
+    seen.clear()
+    monkeypatch.setattr(match_scenes, "SIMULATED_FOR_EACH", 1e6)
+    fit_options(Micrographs(scenes, singles(np.full(20, 20.0))), simulator, float, options)
+    assert sorted(seen) == list(range(match_scenes.MOST_SAMPLES * number))
 
 
 def test_the_scale_fits_what_is_seen_of_particles_without_the_gap_around_them(monkeypatch):
