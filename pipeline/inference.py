@@ -97,6 +97,15 @@ def _check_whole(path):
     )
 
 
+def make_batch_predictor(path):
+    """Return ``predict(batch (b, h, w, 1))`` of the network saved at ``path``.
+
+    On the GPU; on the CPU where there is none, or batches do not fit into its memory. NumPy in and
+    out, float32; errors are those of ``load_network``.
+    """
+    return _fitting_predictor(lambda use_gpu: load_predictor(path, use_gpu), "auto")
+
+
 def make_predictor(
     path,
     *,
@@ -130,11 +139,16 @@ def make_predictor(
         return _magnified(load_predictor(path, use_gpu=use_gpu), magnification)
 
     if whole_image:
-        predict = predict_turned = _whole_image_predictor(load, use_gpu)
+        predict_batch = _fitting_predictor(load, use_gpu)
+
+        def predict(image):
+            return predict_batch(image[None])[0]
+
+        predict_turned = predict
     else:
         by_tiles = functools.partial(
             _predict_by_tiles,
-            load(True),
+            _fitting_predictor(load, "auto"),
             min_overlap=min_overlap,
             manage_overlap_mode=manage_overlap_mode,
         )
@@ -165,13 +179,13 @@ def _averaging_predictor(predict, predict_turned):
     return predict_average
 
 
-def _whole_image_predictor(load, use_gpu):
-    """Return ``predict(image)`` of the network that ``load(use_gpu)`` gives.
+def _fitting_predictor(load, use_gpu):
+    """Return ``predict(batch)`` of the network that ``load(use_gpu)`` gives.
 
     ``use_gpu`` "auto": images that do not fit into the GPU's memory, on the CPU.
     """
     uses_gpu = use_gpu and backend.has_gpu()
-    too_many = math.inf if uses_gpu else 0  # pixels
+    too_many = math.inf if uses_gpu else 0  # pixels of a batch
     predict_on_cpu = None
 
     def must_raise(error):
@@ -187,24 +201,22 @@ def _whole_image_predictor(load, use_gpu):
         logger.info("the GPU's memory is full: images on the CPU")
         too_many, predict_on_cpu = 0, load(False)
 
-    def predict(image):
+    def predict(batch):
         nonlocal predict_on_cpu, too_many
-        height, width = image.shape[:2]
-        if height * width < too_many:
+        if batch.size < too_many:
             try:
-                return predict_batch(image[None])[0]
+                return predict_batch(batch)
             except Exception as error:
                 if must_raise(error):
                     raise
                 logger.info(
                     "%d x %d pixels do not fit into the GPU's memory: such images on the CPU",
-                    height,
-                    width,
+                    *batch.shape[1:3],
                 )
-                too_many = height * width
+                too_many = batch.size
                 predict_on_cpu = predict_on_cpu or load(False)
         with backend.on_cpu():
-            return predict_on_cpu(image[None])[0]
+            return predict_on_cpu(batch)
 
     return predict
 

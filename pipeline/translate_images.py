@@ -16,7 +16,7 @@ from pipeline.image_files import (
     write_image,
     write_missing,
 )
-from pipeline.inference import load_predictor, make_predictor
+from pipeline.inference import make_batch_predictor, make_predictor
 from pipeline.intensities import stretch_to_uint8
 from pipeline.micrographs.resampling import as_cyclegan_sees
 from pipeline.progress import progress
@@ -119,7 +119,7 @@ def _translate_masks(cyclegan_dir, to_image, made_with, coding):
     batches = [batch for batch in batches if not all((folder / f.name).exists() for f in batch)]
     if not batches:
         return
-    predict = load_predictor(to_image, use_gpu=True)
+    predict = make_batch_predictor(to_image)
     for batch in progress(batches, f"batches of {MASKS_AT_A_TIME} masks translated"):
         encoded = np.stack([coding.encode_mask(read_image(file)) for file in batch])
         for file, fake in zip(batch, predict(encoded), strict=True):

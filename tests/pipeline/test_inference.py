@@ -231,6 +231,13 @@ def test_out_of_gpu_memory_falls_back_to_the_cpu_and_says_so(halving_network, mo
     assert used == [True, False, False, True]
 
     tries.clear()
+    used.clear()
+    batches = inference.make_batch_predictor(halving_network)
+    for batch in (np.ones((4, 20, 30, 1), np.float32), np.ones((2, 20, 30, 1), np.float32)):
+        np.testing.assert_allclose(batches(batch), batch / 2)
+    assert used == [True, False, True]  # of the second there are fewer
+
+    tries.clear()
     strict = make_predictor(
         halving_network, whole_image=True, manage_overlap_mode=2, use_gpu=True, **TILING
     )

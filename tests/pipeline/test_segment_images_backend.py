@@ -55,7 +55,7 @@ def make(tmp_path, monkeypatch):
     def make(name, sign):
         monkeypatch.setattr(backend, "BACKEND", name)
         for module in (translate_images, segment_images):
-            for load in ("load_predictor", "make_predictor"):
+            for load in ("make_batch_predictor", "make_predictor"):
                 monkeypatch.setattr(
                     module, load, lambda *how, **options: lambda x: sign * x, raising=False
                 )

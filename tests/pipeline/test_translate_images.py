@@ -35,7 +35,7 @@ def translate(tmp_path, monkeypatch):
         write_image(
             tmp_path / "images" / f"{name}.png", random.integers(0, 256, (20, 30), np.uint8)
         )
-    monkeypatch.setattr(step, "load_predictor", lambda path, use_gpu: lambda x: 0.8 * x)
+    monkeypatch.setattr(step, "make_batch_predictor", lambda path: lambda x: 0.8 * x)
     monkeypatch.setattr(step, "make_predictor", lambda path, **how: lambda image: 0.8 * image)
 
     def translate(**changes):
@@ -100,7 +100,7 @@ def test_each_side_goes_through_its_network_coded_as_in_the_training(
 
         return predict
 
-    monkeypatch.setattr(step, "load_predictor", network)
+    monkeypatch.setattr(step, "make_batch_predictor", network)
     monkeypatch.setattr(step, "make_predictor", network)
     folder = translate()
 
@@ -131,7 +131,7 @@ def test_whether_a_raw_mask_is_flat_goes_by_the_range_it_was_trained_in(
     write_image(tmp_path / "data" / "trainB" / "00000.tif", np.uint8(255) * (ramp > 99))
     trained_with(use_binary_crossentropy=use_binary_crossentropy)
     monkeypatch.setattr(step, "make_predictor", lambda path, **how: lambda image: 0.04 * image)
-    monkeypatch.setattr(step, "load_predictor", lambda path, use_gpu: lambda x: 0.08 * x)
+    monkeypatch.setattr(step, "make_batch_predictor", lambda path: lambda x: 0.08 * x)
     folder = translate()
     assert read_image(folder / "B" / "a.tif").any() == use_binary_crossentropy
     # Fake micrographs go from -1 to 1 in any case: of masks from 0 to 1 these go up to 0.08.
@@ -142,7 +142,7 @@ def test_a_flat_output_is_black_and_not_stretched_noise(translate, monkeypatch, 
     """Noise of 1e-4 around what the network says everywhere, as one gives that learned nothing."""
     noise = np.random.default_rng(1).normal(0, 1e-4, (20, 30, 1)).astype(np.float32)
     images = iter(range(3))
-    monkeypatch.setattr(step, "load_predictor", lambda path, use_gpu: lambda x: 0 * x + 0.3 + noise)
+    monkeypatch.setattr(step, "make_batch_predictor", lambda path: lambda x: 0 * x + 0.3 + noise)
     monkeypatch.setattr(
         step,
         "make_predictor",
@@ -174,12 +174,12 @@ def test_after_a_stop_finished_files_are_left_alone(translate, monkeypatch):
 
         return predict
 
-    monkeypatch.setattr(step, "load_predictor", lambda path, use_gpu: stop_at(2))
+    monkeypatch.setattr(step, "make_batch_predictor", lambda path: stop_at(2))
     with pytest.raises(KeyboardInterrupt):
         translate()
     made = {path: path.stat().st_mtime_ns for path in folder.rglob("*.tif")}
     assert len(made) == 8
-    monkeypatch.setattr(step, "load_predictor", lambda path, use_gpu: lambda x: 0.8 * x)
+    monkeypatch.setattr(step, "make_batch_predictor", lambda path: lambda x: 0.8 * x)
     calls.clear()
     monkeypatch.setattr(step, "make_predictor", lambda path, **how: stop_at(3))
     with pytest.raises(KeyboardInterrupt):
