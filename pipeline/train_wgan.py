@@ -11,7 +11,7 @@ from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint, write_json
 from pipeline.image_files import list_images, write_image
 from pipeline.network_failures import act_on_failure, describe_outlines
-from pipeline.running.step_table import NETWORKS, RUNS
+from pipeline.running.step_table import NETWORKS, OUTLINE_SHEETS, RUNS
 from pipeline.training.batches import COMPARISON, SHEET, random_numbers, shuffled_indices
 from pipeline.training.preview_sheets import contact_sheet
 from pipeline.training.training_loop import train
@@ -69,7 +69,7 @@ def train_wgan(
     options = recorded(locals())
     given = load_outlines(masks_dir, invert_masks, micrograph_scale)
     options["inputs"] = fingerprint(list_images(masks_dir))
-    sheets_dir = Path(wgan_dir) / "Output_Images"
+    sheets_dir = Path(wgan_dir) / OUTLINE_SHEETS
     run_folder, finished = begin_run(Path(wgan_dir) / RUNS, options, resume, sheets_dir=sheets_dir)
     if finished:
         return

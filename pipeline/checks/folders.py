@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.checks.options import OUTPUT_FOLDERS
 from pipeline.running import cyclegan_folders
 from pipeline.running.output_folders import EARLIER_RESULTS
-from pipeline.running.step_table import RUNS, STATE, STATE_FILES, STEPS
+from pipeline.running.step_table import OUTLINE_SHEETS, RUNS, STATE, STATE_FILES, STEPS
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ GO_ASIDE = {"OUTPUT_DIR_CYCLEGAN": "5", "OUTPUT_DIR_UNET": "6b"}
 # What the steps write to below the folders that the options name.
 WRITTEN_BELOW = {
     "ROOT_DIR": (STATE,),
-    "WGAN_DIR": (RUNS, "Output_Images"),
+    "WGAN_DIR": (RUNS, OUTLINE_SHEETS),
     "CYCLEGAN_DIR": (RUNS, *cyclegan_folders.FOLDERS),
     "UNET_DIR": (RUNS,),
 }

@@ -30,7 +30,7 @@ from pipeline.running.cyclegan_folders import (
     TEST_TILES,
 )
 from pipeline.running.output_folders import MADE_WITH
-from pipeline.running.step_table import RUNS
+from pipeline.running.step_table import OUTLINE_SHEETS, RUNS
 from pipeline.training.preview_sheets import contact_sheet
 from pipeline.training_data.fake_micrographs import fake_micrographs_folder
 from pipeline.wording import counted
@@ -39,14 +39,14 @@ logger = logging.getLogger(__name__)
 
 # The networks, as a run of step 7 notes their folders.
 WGAN, CYCLEGAN, UNET = "wgan", "cyclegan", "unet"
-NETWORKS = {
+HEADINGS = {
     "WGAN: outlines of particles": WGAN,
     "CycleGAN: micrographs and masks": CYCLEGAN,
     "MultiRes UNet: segmentation": UNET,
 }
 # What is on the sheets, where they lie, and the pattern of their names.
 PREVIEWS = {
-    "WGAN, outlines": (WGAN, "Output_Images", "Epoch_*.*"),
+    "WGAN, outlines": (WGAN, OUTLINE_SHEETS, "Epoch_*.*"),
     "CycleGAN, micrograph, mask, micrograph again, outline": (
         CYCLEGAN,
         SHEETS,
@@ -97,7 +97,7 @@ def training_section(folders: dict[str, Path], runs: dict[str, str]) -> tuple[st
     with.
     """
     content = []
-    for name, network in NETWORKS.items():
+    for name, network in HEADINGS.items():
         run = _run_to_show(folders[network] / RUNS, "training_log.csv", runs.get(network))
         if run is None:
             continue

@@ -67,6 +67,7 @@ NETWORKS = {
     "unet": Network("UNet", "6a", ("Checkpoint_Lowest_Loss.keras", "model.keras")),
 }
 RUNS = "Models"  # the folder of a network's runs, in its own
+OUTLINE_SHEETS = "Output_Images"  # the folder of the WGAN's preview sheets, in its own
 MICROGRAPHS_RECORD = "micrographs.json"  # in a UNet's run: what is known of those it was trained on
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.running.step_table import OUTLINE_SHEETS
 from pipeline.training_data.match_scenes import describe_small_particles
 from simulate.outlines import NARROWEST, Particle, prepare_particle
 
@@ -26,7 +27,7 @@ def check_library(library: list[list[Particle]], source: Path, number: int) -> N
     areas = np.array([particle.area for group in library for particle in group])
     what_to_do = "Raise MICROGRAPH_SCALE."
     if source.is_file():
-        sheets = source.parents[2] / "Output_Images" / source.parent.name
+        sheets = source.parents[2] / OUTLINE_SHEETS / source.parent.name
         what_to_do = (
             f"Look at the sheets in {sheets}: if they show no outlines yet, train step 1 for more "
             "epochs (WGAN_EPOCHS); if the outlines are too small, raise MICROGRAPH_SCALE."

@@ -17,7 +17,7 @@ from pipeline.files.csv_tables import read_table, write_table
 from pipeline.particles.border_correction import Field, inclusion_weights
 from pipeline.particles.size_distribution import weighted_median
 
-SMALLEST_PARTICLE = 30  # pixels; below that it may be noise
+SMALLEST_SINGLE = 30  # pixels; below that it may be noise
 # Share of its convex hull that a single particle fills at least; or of what stands alone, where
 # labels say which particle is which.
 SINGLE = 0.9
@@ -75,7 +75,7 @@ def find_singles(foreground: np.ndarray, labels: np.ndarray | None = None) -> Si
     found = []
     for number, (left, top, columns, rows, area) in enumerate(statistics[1:].tolist(), start=1):
         at_edge = not (left and top and left + columns < width and top + rows < height)
-        if at_edge or area < SMALLEST_PARTICLE:
+        if at_edge or area < SMALLEST_SINGLE:
             continue
         window = np.s_[top : top + rows, left : left + columns]
         part = parts[window] == number
