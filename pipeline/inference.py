@@ -209,9 +209,10 @@ def _fitting_predictor(load, use_gpu):
             except Exception as error:
                 if must_raise(error):
                     raise
+                number, height, width, _ = batch.shape
                 logger.info(
-                    "%d x %d pixels do not fit into the GPU's memory: such images on the CPU",
-                    *batch.shape[1:3],
+                    "%s%d x %d pixels do not fit into the GPU's memory: such images on the CPU",
+                    *(f"{number} times " if number > 1 else "", height, width),
                 )
                 too_many = batch.size
                 predict_on_cpu = predict_on_cpu or load(False)

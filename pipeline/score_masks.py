@@ -80,7 +80,7 @@ def score_masks(
     run_folder = measured or new_run_folder(results_dir)
     _write_beside_earlier(run_folder / "scores.csv", rows)
     if measured:
-        _warn_of_mixed_scales(measured)
+        _warn_of_mixed_scales(measured, {row["image"] for row in rows})
         write_report(measured)
     else:
         logger.warning(
@@ -91,8 +91,10 @@ def score_masks(
         )
 
 
-def _warn_of_mixed_scales(measured: Path) -> None:
-    sizes = [row["pixel_size_nm"] for row in read_table(measured / "images.csv")]
+def _warn_of_mixed_scales(measured: Path, scored: set[str]) -> None:
+    """Warn where the masks that were ``scored``, by their stems, are of several pixel sizes."""
+    table = read_table(measured / "images.csv")
+    sizes = [row["pixel_size_nm"] for row in table if Path(row["mask"]).stem in scored]
     if differ([float(size) for size in sizes if size]):
         logger.warning(
             "the micrographs' pixel sizes differ, and D10, D50 and D90 in scores.csv are in "

@@ -13,6 +13,7 @@ from pipeline.files.calibration import typical_pixel_size
 from pipeline.files.records import fingerprint, write_json
 from pipeline.image_files import (
     check_equal_sizes,
+    list_images,
     list_micrographs,
     read_image,
 )
@@ -120,8 +121,8 @@ def train_unet(
     run_folder, finished = begin_run(Path(unet_dir) / RUNS, options, resume, best=BEST)
     if finished:
         return
-    if vary_imaging:
-        known = {"pixel_size_nm": typical_pixel_size(micrographs)}
+    if Path(images_dir).is_dir():
+        known = {"pixel_size_nm": typical_pixel_size(list_images(images_dir))}
         write_json(run_folder / MICROGRAPHS_RECORD, known)
 
     if words := describe_unclipped(contrast_range):

@@ -85,7 +85,7 @@ def run_workflow(steps, *, options, selected=()):
         with locked(folder / "lock.json") as tell_lock:
             if not selected:
                 note_preset(all_names, folder)
-            note_checks(folder, [number for number, *_ in calls] if selected else [], warnings)
+            note_checks(folder, [number for number, *_ in calls], warnings)
             if all_names.get("MICROGRAPH_SCALE") == AUTO:
                 _tell_of_scale(options["MICROGRAPH_SCALE"], calls)
             for call in calls:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 # What an OSError says if the disk, one's share of it, or what a file may hold is used up.
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+BYTES_AT_A_TIME = 2**24
 # On Windows a file that another program looks at, such as a virus scanner, cannot be renamed or
 # replaced until that is done.
 SECONDS_TO_WAIT_FOR_OTHERS = 5.0 if os.name == "nt" else 0.0
@@ -23,6 +24,13 @@ def is_of_access(error: Exception) -> bool:
     """
     number = error.errno if isinstance(error, OSError) else None
     return number not in (None, errno.EINVAL, errno.ENOENT)
+
+
+def read_through(path: Path) -> None:
+    """Read a file to its end; an OSError tells that its drive cannot give it just now."""
+    with open(path, "rb") as file:
+        while file.read(BYTES_AT_A_TIME):
+            pass
 
 
 @contextmanager

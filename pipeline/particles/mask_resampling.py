@@ -5,10 +5,10 @@ import numpy as np
 
 from pipeline.micrographs.resampling import is_larger
 from pipeline.particle_masks import (
+    as_mask,
     label_particles,
     set_apart,
     to_four_connected,
-    without_specks,
 )
 from pipeline.particles.contacts import particles_and_lines
 
@@ -17,6 +17,7 @@ STEP_ASIDE = np.array([[0, -0.0035, 0], [-0.005, 0, 0.005], [0, 0.0035, 0]])
 # Sigma, in pixels of before, of the blur of outlines that are enlarged: without it the corners of
 # pixels stay to be seen, and perimeters are 5 % too long.
 SMOOTHING = 0.8
+CRUMB = 9  # pixels, of what is cut off a particle where lines are drawn anew
 
 
 def mask_at_size(mask: np.ndarray, size: tuple[int, int], smallest: float = 1) -> np.ndarray:
@@ -24,9 +25,9 @@ def mask_at_size(mask: np.ndarray, size: tuple[int, int], smallest: float = 1) -
 
     Outlines stay where they were, to a fraction of a pixel, and are smooth. Particles stay
     separate: where two would touch, or a line of one pixel was between them before they were
-    enlarged, one of one pixel is left. Those of less than ``smallest`` pixels, at the new size, are
-    left out, and such as are smaller than a pixel was. A mask that has the size already is returned
-    as it is.
+    enlarged, one of one pixel is left, and crumbs that it cuts off go with it. Those of less than
+    ``smallest`` pixels, at the new size, are left out, and such as are smaller than a pixel was. A
+    mask that has the size already is returned as it is.
     """
     if mask.shape == tuple(size):
         return mask
@@ -44,7 +45,22 @@ def mask_at_size(mask: np.ndarray, size: tuple[int, int], smallest: float = 1) -
         _clear_outside(resized, particles_and_lines(labels))
     set_apart(resized)
     pixel_of_before = size[0] * size[1] // mask.size
-    return without_specks(to_four_connected(resized), max(smallest, pixel_of_before))
+    return _without_crumbs(to_four_connected(resized), max(smallest, pixel_of_before))
+
+
+def _without_crumbs(labels, smallest):
+    """Return the mask of a label map, without particles of less than ``smallest`` pixels, and
+    without parts of less than `CRUMB` that are not the largest of their particle."""
+    parts = label_particles(labels)
+    areas = np.bincount(parts.ravel())
+    particle_of = np.zeros(len(areas), int)
+    particle_of[parts[labels > 0]] = labels[labels > 0]
+    largest = np.zeros(particle_of.max() + 1, int)
+    np.maximum.at(largest, particle_of[1:], areas[1:])
+    is_largest = areas == largest[particle_of]
+    stays = areas >= np.where(is_largest, smallest, max(CRUMB, smallest))
+    stays[0] = False
+    return as_mask(stays[parts])
 
 
 def nearest_particles(labels: np.ndarray) -> np.ndarray:

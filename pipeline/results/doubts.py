@@ -15,7 +15,7 @@ BELOW_SMALL = f"measured_below_{SMALL_AREA_PIXELS}_px2"
 FEWEST_PARTICLES = 30
 # If one particle has more of the volume of all, sizes by volume rest on a few.
 LARGE_VOLUME_SHARE = 0.05
-# A particle of two thirds of its image's height and width counts as 9.
+# In images that are alike a particle of two thirds of their height and width counts as 9.
 LARGE_WEIGHT = 9
 
 
@@ -96,7 +96,7 @@ def doubts_of_particles(
     large = int((particles["inclusion_weight"] > LARGE_WEIGHT).sum())
     if large:
         warnings.append(
-            f"{large} of {measured} particles are so large that their image's edge cuts most of "
+            f"{large} of {measured} particles are so large that the images' edges cut most of "
             f"their size, so each stands for more than {LARGE_WEIGHT}: the sizes rest on these "
             f"few. Take images of a larger field; summary.csv also has the sizes without this "
             f"border correction."

@@ -64,10 +64,9 @@ def _number_density_row(
     field = FIELD_UNITS[unit]
     counted = np.array([row["particles_measured"] for row in image_rows])
     areas = np.array([row[f"field_area_{field}"] for row in image_rows], float)
-    in_image = {
-        name: particles["inclusion_weight"][particles["image"] == name].sum()
-        for name in np.unique(particles["image"])
-    }
+    names, of_particle = np.unique(particles["image"], return_inverse=True)
+    sums = np.bincount(of_particle, particles["inclusion_weight"], minlength=len(names))
+    in_image = dict(zip(names, sums, strict=True))
     weights = np.array([in_image.get(row["image"], 0.0) for row in image_rows])
     mean, low, high = number_density(counted, weights, areas, seed)
     uncorrected = counted.sum() / areas.sum()

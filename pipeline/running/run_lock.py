@@ -19,6 +19,7 @@ SECONDS_TO_WAIT_FOR_A_DYING_STEP = 5.0
 # A run touches its lock so often, for other computers that share the folder: they cannot see its
 # process. Without a sign for so long it is gone; file servers may show one a minute late.
 SECONDS_BETWEEN_SIGNS, SECONDS_WITHOUT_A_SIGN = 10.0, 120.0
+SECONDS_ASIDE = 1.0
 LOST = 4  # exit code of a run whose folder another has taken over
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -59,13 +60,25 @@ def _end_if_lost(path, content):
     At once, as what is done to the end, or saved, would go among what the other one makes.
     """
     held = _read(path)  # nothing where it cannot be read just now
-    if held and not _is_of(held, content):
+    if (held and not _is_of(held, content)) or _is_gone(path):
         logger.error(
-            "another run goes on in this folder, as this one gave no sign of life for %.0f s (the "
+            "another run took this folder over, as this one gave no sign of life for %.0f s (the "
             "computer asleep, or the network gone?), so this one ends here (%s)",
             *(SECONDS_WITHOUT_A_SIGN, path),
         )
         os._exit(LOST)
+
+
+def _is_gone(path):
+    """Return whether there is no lock in a folder that is there: another run took it, and ended.
+
+    It is looked for twice, as one that takes a lock over puts it aside for a moment.
+    """
+    for wait in (SECONDS_ASIDE, 0):
+        if path.exists() or not path.parent.is_dir():
+            return False
+        time.sleep(wait)
+    return True
 
 
 def _is_of(held, content):

@@ -8,9 +8,7 @@ from pathlib import Path
 from pipeline.files.records import read_record, write_json
 from pipeline.running.step_table import LOG, STEPS, WARNINGS
 
-# In a step number's place: what was said before the first step of a run of all. Of a run of steps
-# that were named, the first one's number follows.
-CHECKS = "checks"
+CHECKS = "checks"  # and a step's number: what was said before a run that began with that step
 MOST = 20  # of a step
 
 
@@ -34,15 +32,17 @@ def collected() -> Iterator[list[str]]:
 
 
 def note_checks(state_folder: Path, numbers: Sequence[str], messages: list[str]) -> None:
-    """Note what was said before the first step of a run; ``numbers``: of its steps, none for all.
+    """Note what was said before a run of the steps with these ``numbers``.
 
-    What was said before other steps stays: networks may have been trained with other micrographs.
+    What was said before others stays: networks may have been trained with other micrographs.
     """
+    if not numbers:
+        return
     noted = read_record(state_folder / WARNINGS)
-    earlier = {_checks_before(number) for number in numbers or STEPS}
+    earlier = set(map(_checks_before, numbers))
     left = {key: value for key, value in noted.items() if key not in earlier}
     write_json(state_folder / WARNINGS, left)
-    note_warnings(state_folder, _checks_before(numbers[0]) if numbers else CHECKS, messages)
+    note_warnings(state_folder, _checks_before(numbers[0]), messages)
 
 
 def _checks_before(number):
@@ -54,11 +54,12 @@ def place_of(key: str) -> str:
     if key in STEPS:
         return f"Step {key}, {STEPS[key].title}"
     number = key.removeprefix(CHECKS).strip()
-    return f"Before step {number}, when it was named" if number else "Before the first step"
+    first, *_ = STEPS
+    return "Before the first step" if number == first else f"Before step {number}, run later"
 
 
 def note_warnings(state_folder: Path, number: str, messages: list[str]) -> None:
-    """Note the warnings of a step, or of the `CHECKS`, in place of those of its run before."""
+    """Note the warnings of a step, or of checks, in place of those of its run before."""
     more = len(messages) - MOST
     if more > 0:
         messages = [
@@ -78,10 +79,11 @@ def warnings_before(
     """
     noted = read_record(state_folder / WARNINGS)
     steps = list(STEPS)[: list(STEPS).index(number) + 1]
-    steps = [step for step in steps if step not in unused]
-    keys = [CHECKS, *(key for step in steps for key in (_checks_before(step), step))]
+    keys = [key for step in steps for key in (_checks_before(step), step)]
     told, before = set(), {}
     for key in keys[:-1]:  # the step itself is yet to run
+        if key in unused:
+            continue
         messages = noted.get(key) if isinstance(noted.get(key), list) else []
         if new := [message for message in messages if message not in told]:
             before[key] = new

@@ -16,7 +16,13 @@ from models import backend, devices
 from models.precision import choose_precision
 from pipeline import PROGRAM, VERSION
 from pipeline.files.records import as_recorded, read_json, read_record, write_json
-from pipeline.files.whole_files import DISK_IS_FULL, is_of_access, rename_for_good, whole_file
+from pipeline.files.whole_files import (
+    DISK_IS_FULL,
+    is_of_access,
+    read_through,
+    rename_for_good,
+    whole_file,
+)
 from pipeline.run_folders import list_runs, name_new_run, new_run_folder
 from pipeline.running.step_table import deciding
 
@@ -215,6 +221,7 @@ def load_checkpoint(model, run_folder):
         try:
             if state is None:
                 raise ValueError("state.json cannot be read")
+            read_through(folder / "model.weights.h5")  # Keras' errors do not tell a drive's
             model.load_weights(folder / "model.weights.h5")
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             if is_of_access(error):

@@ -36,9 +36,9 @@ MOST_TILES = 500  # measured; more would not change the distributions
 # Masks simulated to try a frequency, and at a time to find single particles, which are rare.
 FREQUENCY_SAMPLE, SCALE_SAMPLE = 24, 400
 MOST_SAMPLES = 2  # in a round
-# So many single particles are looked for in simulated masks for each in the micrographs: more would
-# not make the ratio of their sizes much more certain.
-SIMULATED_FOR_EACH = 2
+# So many single particles are looked for in simulated masks: for each in the micrographs, and in
+# all. More would not make the ratio of their sizes much more certain.
+SIMULATED_FOR_EACH, MOST_SIMULATED = 2, 400
 # The agglomerates' size and the particles' depend on each other, so both are fitted in rounds:
 # in each, these factors of the frequency found so far are tried.
 FREQUENCY_STEPS = (
@@ -122,11 +122,13 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
     for number, steps in enumerate(rounds, start=1):
         if options["use_perlin_noise"] and np.isfinite(chord):
             options = _fit_frequency(simulate_sample, options, chord, steps)
-        for _ in range(MOST_SAMPLES):
+        real, simulated = comparable(singles, joined(found))
+        share = number / len(FREQUENCY_STEPS)
+        for _ in range(MOST_SAMPLES if real.number >= FEWEST_SINGLE else 0):
             simulate_sample(options, list(itertools.islice(indices, SCALE_SAMPLE)))
             real, simulated = comparable(singles, joined(found))
-            share = number / len(FREQUENCY_STEPS)
-            if simulated.number >= share * SIMULATED_FOR_EACH * real.number:
+            wanted = min(SIMULATED_FOR_EACH * real.number, MOST_SIMULATED)
+            if simulated.number >= share * wanted:
                 break
         enough = min(real.number, simulated.number) >= FEWEST_SINGLE
         if enough:

@@ -301,7 +301,7 @@ def test_warnings_of_the_steps_before_are_told_where_those_made_the_masks(
     if made_here:
         write_json(tmp_path / "masks" / "made_with.json", {"threshold": -1})
     options = OPTIONS | {"masks_dir": tmp_path / "masks", "images_dir": tmp_path / "images"}
-    options["earlier_warnings"] = {"checks": ["no bar in a.tif"], "6b": ["<faint>: a.tif"]}
+    options["earlier_warnings"] = {"checks 0": ["no bar in a.tif"], "6b": ["<faint>: a.tif"]}
     folder = measure_particles(results_dir=tmp_path / "Results", **networks_in(tmp_path), **options)
     page = (folder / "report.html").read_text(encoding="utf-8")
     told = [

@@ -145,7 +145,8 @@ def test_sizes_over_images_of_other_magnifications_are_warned_of(
     folder.mkdir(parents=True)
     about = {"masks": fingerprint((tmp_path / "predicted").iterdir())}
     write_json(folder / "about.json", about)
-    (folder / "images.csv").write_text("\n".join(["pixel_size_nm", *sizes.split(), '""']))
+    rows = [f"{name}.tif,{size}" for name, size in zip("ab", sizes.split(), strict=False)]
+    (folder / "images.csv").write_text("\n".join(["mask,pixel_size_nm", *rows, "other.tif,9"]))
     run(tmp_path)
     assert ("of all images together they mix particles of different" in caplog.text) == said
 

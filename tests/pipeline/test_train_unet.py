@@ -381,8 +381,10 @@ def test_their_pixel_size_is_noted_for_those_that_are_segmented(run, folder):
     (real,) = (folder / "Input_Images").glob("*.tif")
     for calibrated in ({}, {"imagej": True, "resolution": (0.4, 0.4), "metadata": {"unit": "nm"}}):
         tifffile.imwrite(real, MICROGRAPH, **calibrated)
-        noted = read_json(run(vary_imaging=True).run_folder / "micrographs.json")
-        assert noted == {"pixel_size_nm": pytest.approx(2.5) if calibrated else None}
+        for vary_imaging in (True, False):
+            run_folder = run(vary_imaging=vary_imaging).run_folder
+            noted = read_json(run_folder / "micrographs.json")
+            assert noted == {"pixel_size_nm": pytest.approx(2.5) if calibrated else None}
 
 
 def test_the_micrographs_that_backgrounds_are_taken_from_decide_the_run(run, folder):

@@ -144,7 +144,7 @@ def test_measuring_is_told_what_the_checks_and_the_steps_before_warned_of(
     measure = lambda run_step: run_step("7", "measure_particles", **keywords)  # noqa: E731
     assert run(measure, OUTLINE_SOURCE="augmented") == 0  # so the WGAN is not used
     told = read_json(state / "job.json")["keywords"]["earlier_warnings"]
-    assert told == {"checks": ["no bar in a.tif"], "6b": ["faint: a.tif"]}
+    assert told == {"checks 7": ["no bar in a.tif"], "6b": ["faint: a.tif"]}
     step_that(monkeypatch, 0)
     write_json(state / "warnings.json", {"6b": ["nothing of it decides the result"]})
     assert run(measure) == 0
@@ -154,12 +154,12 @@ def test_measuring_is_told_what_the_checks_and_the_steps_before_warned_of(
     write_json(state / "warnings.json", {"1": ["blurs"]})
     assert run(measure) == 0
     told = read_json(state / "job.json")["keywords"]["earlier_warnings"]
-    assert told == {"checks": ["no bar in a.tif"], "1": ["blurs"]}
+    assert told == {"1": ["blurs"], "checks 7": ["no bar in a.tif"]}
     step_that(monkeypatch, 0)
-    write_json(state / "warnings.json", {"checks": ["no bar in another.tif"]})
+    write_json(state / "warnings.json", {"checks 0": ["no bar in another.tif"]})
     assert run(measure, selected=["7"]) == 0
     told = read_json(state / "job.json")["keywords"]["earlier_warnings"]
-    assert told == {"checks": ["no bar in another.tif"], "checks 7": ["no bar in a.tif"]}
+    assert told == {"checks 0": ["no bar in another.tif"], "checks 7": ["no bar in a.tif"]}
 
 
 def test_a_second_run_is_refused_naming_the_first(run, tmp_path, caplog):

@@ -11,6 +11,7 @@ from pipeline.micrographs.resampling import (
     scaled_size,
 )
 from pipeline.particle_masks import label_particles, to_four_connected
+from pipeline.particles import mask_resampling
 from pipeline.particles.mask_resampling import mask_at_size
 
 
@@ -126,3 +127,15 @@ def test_what_is_smaller_than_a_pixel_was_is_left_out(particles, shape, size, le
     mask = np.zeros(shape, np.uint8)
     mask[tuple(np.transpose(particles))] = 255
     assert np.count_nonzero(mask_at_size(mask, size)) == left
+
+
+def test_crumbs_that_a_line_cuts_off_go_and_small_particles_stay():
+    labels = np.zeros((20, 40), np.int32)
+    labels[2:12, 2:12], labels[14:16, 2:5] = 1, 1  # of one particle, six pixels apart from the rest
+    labels[2:12, 20:30], labels[14:18, 20:24] = 2, 2  # 16 pixels are no crumb
+    labels[15:17, 34:37] = 3  # a particle of six pixels
+    expected = labels > 0
+    expected[14:16, 2:5] = False
+    np.testing.assert_array_equal(mask_resampling._without_crumbs(labels, 1) > 0, expected)
+    expected[15:17, 34:37] = False
+    np.testing.assert_array_equal(mask_resampling._without_crumbs(labels, 7) > 0, expected)

@@ -133,7 +133,8 @@ def test_a_run_that_was_taken_for_gone_leaves_the_lock_of_the_other(tmp_path, mo
 
 
 @pytest.mark.parametrize("how", ["sign of life", "next step"])
-def test_a_run_whose_folder_another_took_over_ends_at_once(tmp_path, how):
+@pytest.mark.parametrize("is_on", [True, False])
+def test_a_run_whose_folder_another_took_over_ends_at_once(tmp_path, how, is_on):
     """With its step, which ends with it: both would write into the same files."""
     lock = lock_of_another_computer(tmp_path, 1000)
     content = lock.read_text()
@@ -146,7 +147,9 @@ logging.basicConfig()
 run_lock.SECONDS_BETWEEN_SIGNS = {0.05 if how == "sign of life" else 60}
 lock = Path(sys.argv[1])
 with run_lock.locked(lock) as tell:
-    lock.write_text(sys.argv[2])
+    lock.unlink()
+    if {is_on}:
+        lock.write_text(sys.argv[2])  # else the other one has ended already
     if {how == "next step"}:
         tell(os.getpid())
     time.sleep(60)
@@ -154,8 +157,8 @@ with run_lock.locked(lock) as tell:
     command = [sys.executable, "-c", code, str(lock), content]
     ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=50)
     assert ended.returncode == run_lock.LOST
-    assert "another run goes on in this folder" in ended.stderr
-    assert lock.read_text() == content
+    assert "another run took this folder over" in ended.stderr
+    assert lock.read_text() == content if is_on else not lock.exists()
 
 
 def test_a_lock_that_cannot_be_read_just_now_ends_no_run(tmp_path, monkeypatch):

@@ -11,8 +11,8 @@ import numpy as np
 from pipeline.files.records import read_json, write_json
 from pipeline.image_files import write_image
 from pipeline.running.run_lock import identity_of
+from pipeline.running.step_table import STEPS
 from pipeline.running.step_warnings import (
-    CHECKS,
     MOST,
     collected,
     note_checks,
@@ -40,16 +40,16 @@ def test_a_step_gets_those_of_the_steps_before_and_a_new_run_replaces_its_own(tm
     assert warnings_before(tmp_path, "7") == {}
     note_warnings(tmp_path, "6b", ["faint"])
     note_warnings(tmp_path, "0", ["many tiles"])
-    note_warnings(tmp_path, CHECKS, ["no bar"])
+    note_checks(tmp_path, ["0", "1", "2"], ["no bar"])
     note_warnings(tmp_path, "7", ["few images"])
     note_warnings(tmp_path, "2", [])
     before = warnings_before(tmp_path, "7")
-    assert before == {CHECKS: ["no bar"], "0": ["many tiles"], "6b": ["faint"]}
-    assert list(before) == [CHECKS, "0", "6b"]
-    assert list(warnings_before(tmp_path, "3")) == [CHECKS, "0"]
-    assert list(warnings_before(tmp_path, "7", unused=["0"])) == [CHECKS, "6b"]
+    assert before == {"checks 0": ["no bar"], "0": ["many tiles"], "6b": ["faint"]}
+    assert list(before) == ["checks 0", "0", "6b"]
+    assert list(warnings_before(tmp_path, "3")) == ["checks 0", "0"]
+    assert list(warnings_before(tmp_path, "7", unused=["0"])) == ["checks 0", "6b"]
     note_warnings(tmp_path, "0", [])
-    assert list(warnings_before(tmp_path, "7")) == [CHECKS, "6b"]
+    assert list(warnings_before(tmp_path, "7")) == ["checks 0", "6b"]
     note_warnings(tmp_path, "0", [str(number) for number in range(MOST + 5)])
     assert warnings_before(tmp_path, "7")["0"][-1].startswith("... and 5 more warnings, in ")
     (tmp_path / "warnings.json").write_text('{"0": "damaged", "6b"')
@@ -58,28 +58,36 @@ def test_a_step_gets_those_of_the_steps_before_and_a_new_run_replaces_its_own(tm
 
 def test_what_is_said_before_named_steps_is_kept_beside_what_was_said_of_all(tmp_path):
     """Other micrographs may be measured than those that networks were trained with."""
-    note_checks(tmp_path, [], ["colours in a.tif"])
+    note_checks(tmp_path, list(STEPS), ["colours in a.tif"])
     note_checks(tmp_path, ["6b", "7"], ["no bar in b.tif"])
     note_warnings(tmp_path, "6b", ["faint"])
     note_checks(tmp_path, ["7"], ["no bar in b.tif", "another pixel size"])
     before = warnings_before(tmp_path, "7")
     assert list(before.items()) == [
-        ("checks", ["colours in a.tif"]),
+        ("checks 0", ["colours in a.tif"]),
         ("checks 6b", ["no bar in b.tif"]),
         ("6b", ["faint"]),
         ("checks 7", ["another pixel size"]),
     ]
     assert [place_of(key) for key in before] == [
         "Before the first step",
-        "Before step 6b, when it was named",
+        "Before step 6b, run later",
         "Step 6b, segmenting the micrographs",
-        "Before step 7, when it was named",
+        "Before step 7, run later",
     ]
     note_checks(tmp_path, ["6b", "7"], [])
-    assert list(warnings_before(tmp_path, "7")) == ["checks", "6b"]
+    assert list(warnings_before(tmp_path, "7")) == ["checks 0", "6b"]
     note_checks(tmp_path, ["7"], ["b.tif"])
-    note_checks(tmp_path, [], [])
+    note_checks(tmp_path, [], ["of no step"])
+    assert list(warnings_before(tmp_path, "7")) == ["checks 0", "6b", "checks 7"]
+    note_checks(tmp_path, list(STEPS), [])
     assert list(warnings_before(tmp_path, "7")) == ["6b"]
+
+
+def test_of_a_step_that_is_not_used_the_checks_are_told_all_the_same(tmp_path):
+    note_checks(tmp_path, ["1", "2", "7"], ["no bar"])
+    note_warnings(tmp_path, "1", ["blurs"])
+    assert warnings_before(tmp_path, "7", unused=["1"]) == {"checks 1": ["no bar"]}
 
 
 def test_a_steps_process_notes_what_it_warned_of(tmp_path):

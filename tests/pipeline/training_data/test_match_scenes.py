@@ -198,9 +198,13 @@ def test_masks_of_one_round_are_not_those_of_another(monkeypatch):
     assert number == 3 * match_scenes.SCALE_SAMPLE  # each shows one, so that a sample is enough
     assert sorted(seen) == list(range(number))
     seen.clear()
+    monkeypatch.setattr(match_scenes, "MOST_SIMULATED", 1e6)
     monkeypatch.setattr(match_scenes, "SIMULATED_FOR_EACH", 1e6)
     fit_options(Micrographs(scenes, singles(np.full(20, 20.0))), simulator, float, options)
     assert sorted(seen) == list(range(match_scenes.MOST_SAMPLES * number))
+    seen.clear()
+    fit_options(Micrographs(scenes, singles([20.0] * 9)), simulator, float, options)
+    assert not seen  # so few would not be fitted to
 
 
 def test_the_scale_fits_what_is_seen_of_particles_without_the_gap_around_them(monkeypatch):
