@@ -124,7 +124,7 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
             options = _fit_frequency(simulate_sample, options, chord, steps)
         real, simulated = comparable(singles, joined(found))
         share = number / len(FREQUENCY_STEPS)
-        for _ in range(MOST_SAMPLES if real.number >= FEWEST_SINGLE else 0):
+        for _ in range(MOST_SAMPLES if singles.number >= FEWEST_SINGLE else 0):
             simulate_sample(options, list(itertools.islice(indices, SCALE_SAMPLE)))
             real, simulated = comparable(singles, joined(found))
             wanted = min(SIMULATED_FOR_EACH * real.number, MOST_SIMULATED)
