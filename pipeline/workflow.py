@@ -211,7 +211,7 @@ def _run_unless_finished(folder, call, options, selected, tell_lock):
     if records.pop(number, None):
         # If it fails or is stopped, its output is no more what the record says.
         write_json(folder / STEP_RECORDS, records)
-    code, interrupted = run_in_process(folder, Call(number, function, keywords), options, tell_lock)
+    code, interrupted = run_in_process(folder, call._replace(keywords=keywords), options, tell_lock)
     if code and not interrupted:
         why = why_ended(code, function, keywords)
         logger.error("step %s %s; see %s/log.txt", number, why, folder)

@@ -14,9 +14,8 @@ def scale_of_tiles(cyclegan_dir) -> float | None:
     if cyclegan_dir is None or folder_name(cyclegan_dir):
         return None
     record = read_record(Path(cyclegan_dir) / TILES / MADE_WITH)
-    return (
-        record.get("micrograph_scale", 1.0) if record else None
-    )  # there was no such option before
+    # There was no such option before.
+    return record.get("micrograph_scale", 1.0) if record else None
 
 
 def scale_of_network(run_folder: Path) -> float | None:

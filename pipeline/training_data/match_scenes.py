@@ -118,18 +118,22 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
         return sample
 
     indices = itertools.count()  # the same masks once more would tell nothing new
+
+    def find_singles(tried, share):
+        """Return single particles to compare, real and simulated, the latter of more masks until
+        there are this share of those that are wanted."""
+        for _ in range(MOST_SAMPLES if singles.number >= FEWEST_SINGLE else 0):
+            simulate_sample(tried, list(itertools.islice(indices, SCALE_SAMPLE)))
+            real, simulated = comparable(singles, joined(found))
+            if simulated.number >= share * min(SIMULATED_FOR_EACH * real.number, MOST_SIMULATED):
+                break
+        return comparable(singles, joined(found))
+
     rounds = progress(FREQUENCY_STEPS, "rounds of matching masks to the micrographs")
     for number, steps in enumerate(rounds, start=1):
         if options["use_perlin_noise"] and np.isfinite(chord):
             options = _fit_frequency(simulate_sample, options, chord, steps)
-        real, simulated = comparable(singles, joined(found))
-        share = number / len(FREQUENCY_STEPS)
-        for _ in range(MOST_SAMPLES if singles.number >= FEWEST_SINGLE else 0):
-            simulate_sample(options, list(itertools.islice(indices, SCALE_SAMPLE)))
-            real, simulated = comparable(singles, joined(found))
-            wanted = min(SIMULATED_FOR_EACH * real.number, MOST_SIMULATED)
-            if simulated.number >= share * wanted:
-                break
+        real, simulated = find_singles(options, share=number / len(FREQUENCY_STEPS))
         enough = min(real.number, simulated.number) >= FEWEST_SINGLE
         if enough:
             wanted = (real.median + 2 * GAP) / simulated.median - 2 * GAP

@@ -134,10 +134,9 @@ def test_scores_go_to_the_newest_measurement_and_its_report(tmp_path, monkeypatc
     assert reported == [newest]
 
 
-@pytest.mark.parametrize(("sizes", "said"), [("2 5", True), ("2 2.001", False), ("2", False)])
-def test_sizes_over_images_of_other_magnifications_are_warned_of(
-    tmp_path, monkeypatch, caplog, sizes, said
-):
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """Return the folder of a measurement of predicted masks, which are as the true ones."""
     save(tmp_path / "true", MASKS)
     save(tmp_path / "predicted", MASKS)
     monkeypatch.setattr(step, "write_report", lambda folder: None)
@@ -145,27 +144,27 @@ def test_sizes_over_images_of_other_magnifications_are_warned_of(
     folder.mkdir(parents=True)
     about = {"masks": fingerprint((tmp_path / "predicted").iterdir())}
     write_json(folder / "about.json", about)
+    return folder
+
+
+@pytest.mark.parametrize(("sizes", "said"), [("2 5", True), ("2 2.001", False), ("2", False)])
+def test_sizes_over_images_of_other_magnifications_are_warned_of(
+    tmp_path, measured, caplog, sizes, said
+):
     rows = [f"{name}.tif,{size}" for name, size in zip("ab", sizes.split(), strict=False)]
-    (folder / "images.csv").write_text("\n".join(["mask,pixel_size_nm", *rows, "other.tif,9"]))
+    (measured / "images.csv").write_text("\n".join(["mask,pixel_size_nm", *rows, "other.tif,9"]))
     run(tmp_path)
     assert ("of all images together they mix particles of different" in caplog.text) == said
 
 
-def test_scores_by_other_true_masks_are_kept_beside_the_new_ones(tmp_path, monkeypatch):
-    save(tmp_path / "true", MASKS)
-    save(tmp_path / "predicted", MASKS)
-    monkeypatch.setattr(step, "write_report", lambda folder: None)
-    folder = tmp_path / "Results" / "2026-01-01_00-00-00"
-    folder.mkdir(parents=True)
-    about = {"masks": fingerprint((tmp_path / "predicted").iterdir())}
-    write_json(folder / "about.json", about)
+def test_scores_by_other_true_masks_are_kept_beside_the_new_ones(tmp_path, measured):
     for _ in range(2):
         run(tmp_path)
-        (path,) = folder.glob("scores*.csv")  # none for the same again
+        (path,) = measured.glob("scores*.csv")  # none for the same again
     first = path.read_bytes()
     save(tmp_path / "true", {"a": MASKS["b"]})
     run(tmp_path)
-    (earlier,) = folder.glob("scores_*.csv")
+    (earlier,) = measured.glob("scores_*.csv")
     assert earlier.read_bytes() == first != path.read_bytes()
 
 

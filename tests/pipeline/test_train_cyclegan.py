@@ -196,6 +196,11 @@ def test_batches_hold_micrographs_and_masks_as_the_options_code_them(
     assert sorted(known[mask.tobytes()] for mask in masks) == TILES["B"]
     found = [known[image.tobytes()] for image in micrographs]
     assert len(found) == 4 and set(found) == set(TILES["A"])
+    repeated = set()
+    for epoch in range(10):
+        shown = [image.tobytes() for step in range(2) for image in make_batch(epoch, step)[0]]
+        repeated |= {image for image in shown if shown.count(image) == 2}
+    assert len(repeated) == len(TILES["A"])
 
 
 def test_micrographs_and_masks_are_not_shown_in_the_same_pairs_every_epoch(tmp_path):

@@ -126,9 +126,17 @@ def test_a_run_gives_signs_of_life(tmp_path, monkeypatch):
 
 def test_a_run_that_was_taken_for_gone_leaves_the_lock_of_the_other(tmp_path, monkeypatch):
     """As one that was asleep: it neither touches nor removes what is not its own."""
-    monkeypatch.setattr(run_lock.os, "_exit", lambda code: None)
+    monkeypatch.setattr(run_lock, "SECONDS_BETWEEN_SIGNS", 0.05)
+
+    def end(code):
+        raise BlockingIOError  # in place of the process' end
+
+    monkeypatch.setattr(run_lock.os, "_exit", end)
     with locked(tmp_path / "lock.json"):
         lock = lock_of_another_computer(tmp_path, 1000)
+        touched = lock.stat().st_mtime
+        time.sleep(0.3)
+        assert lock.stat().st_mtime == touched
     assert read_json(lock)["computer"] == "node7"
 
 

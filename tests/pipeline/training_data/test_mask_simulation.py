@@ -39,14 +39,15 @@ def test_every_option_reaches_the_simulator_and_its_library(monkeypatch):
     prepared = []
 
     def prepare(rng, outlines, rotation, smoothing, **scaling):
-        prepared.append((rotation, smoothing, scaling))
+        prepared.append((outlines, rotation, smoothing, scaling))
         return [[square]]
 
     monkeypatch.setattr(mask_simulation, "prepare_library", prepare)
     outlines = np.zeros((3, 20, 24), np.uint8)
     make = mask_simulation._simulator_maker(np.random.default_rng(0), outlines)
     simulate, library = make(options)
-    assert prepared == [("PERLIN", "SQUARE", SCALING)]
+    ((used, *how),) = prepared
+    assert used is outlines and how == ["PERLIN", "SQUARE", SCALING]
     assert library == [[square]]
     assert simulate.func is mask_simulation.simulate_label_map
     assert simulate.args == ([[square]], 9)
