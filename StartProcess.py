@@ -245,7 +245,9 @@ def steps(run_step):
         perlin_noise_threshold=preset(published=0.5, quick=0.62),
         perlin_noise_frequency=preset(published=4, quick=6),  # periods over the canvas
         use_normal_distribution=True,  # of particle scales; False: uniform between the limits
-        scaling_mu=1.0,  # MATCH_SCENES looks for the scale from here on; the ratios stay
+        # MATCH_SCENES looks for the scale from here on; the ratios stay. Without it particles lose
+        # 2 pixels all round: (d + 4) / d makes up for it, where they are d pixels across
+        scaling_mu=1.0,
         scaling_sigma=0.10,  # of the normal distribution
         min_scaling=0.75,  # with the normal distribution the limits are mu -+ 3 sigma
         max_scaling=1.25,  # these are the uniform distribution's
@@ -349,7 +351,8 @@ def steps(run_step):
         least_fidelity=0.0,
         validation_share=0.2,  # of the pairs, not trained on, to find the best epoch by
         learning_rate=1e-3,  # Adam's, at the start; lower it if the losses jump
-        # "STEP_DECAY", "LINEAR_DECAY", or a weight decay such as 1e-4
+        # "STEP_DECAY": halved every 10 epochs. "LINEAR_DECAY": to 0 at the end. A number such as
+        # 1e-4: the weights decay by it instead
         learning_rate_schedule=preset(published="STEP_DECAY", quick="LINEAR_DECAY"),
         batch_norm_momentum=preset(published=0.99, quick=0.9),  # smaller for short trainings
         checkpoint_minutes=CHECKPOINT_MINUTES,

@@ -1,9 +1,10 @@
 """Outlines from ImageJ's ROI Manager, or of a label map, one file each, for Input_Masks.
 
-``python -m pipeline.import_outlines FILE [FILE ...] [--into FOLDER]``
+``python -m pipeline.import_outlines FILE [FILE ...] [--invert] [--into FOLDER]``
 """
 
 import argparse
+import glob
 import logging
 import sys
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ MARGIN = 3  # pixels of background around a particle
 LARGEST_SIDE = round(LARGEST_OUTLINE / ALLOWED_SCALES[0])  # more is no outline at any scale
 
 
-def import_outlines(files: list[Path], folder: Path) -> list[Path]:
+def import_outlines(files: list[Path], folder: Path, invert: bool = False) -> list[Path]:
     """Write an outline mask for every particle in files, and return the new files.
 
     Each is a PNG, white on black, named after its file and number. What is no outline of a single
@@ -41,6 +42,7 @@ def import_outlines(files: list[Path], folder: Path) -> list[Path]:
     files : ROI sets (.zip) or single regions (.roi) of ImageJ; or label maps and masks, in which
         each number, or each white part, is a particle. They must have the micrographs' scale.
     folder : gets the outlines; what is there stays.
+    invert : whether in masks each black part is a particle.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def import_outlines(files: list[Path], folder: Path) -> list[Path]:
         raise FileExistsError(f"{folder} is a file; give a folder (--into). Nothing was written.")
     outlines: dict[Path, np.ndarray] = {}
     for file in map(Path, files):
-        found, left_out = _outlines_in(file)
+        found, left_out = _outlines_in(file, invert)
         named = {
             Path(folder) / f"{file.stem}_{number:03d}.png": outline
             for number, outline in enumerate(found, start=1)
@@ -81,10 +83,10 @@ def import_outlines(files: list[Path], folder: Path) -> list[Path]:
     return list(outlines)
 
 
-def _outlines_in(file: Path) -> tuple[list[np.ndarray], list[str]]:
+def _outlines_in(file: Path, invert: bool) -> tuple[list[np.ndarray], list[str]]:
     """Return the outlines in a file, uint8 (h, w), and the words on what else it holds."""
     is_of_imagej = file.suffix.lower() in ROI_ENDINGS
-    by_name = _masks_of_rois(file) if is_of_imagej else _masks_of_image(file)
+    by_name = _masks_of_rois(file) if is_of_imagej else _masks_of_image(file, invert)
     found, left_out = [], []
     for name, mask in by_name:
         problem = mask if isinstance(mask, str) else describe_outline(mask)
@@ -131,7 +133,7 @@ def _fill(polygons: list[np.ndarray]) -> np.ndarray | str:
     return inside
 
 
-def _masks_of_image(file: Path) -> Iterator[tuple[str, np.ndarray | str]]:
+def _masks_of_image(file: Path, invert: bool) -> Iterator[tuple[str, np.ndarray | str]]:
     """Yield the number of each particle of a label map or a mask, as `_masks_of_rois` does."""
     image = read_image(file)
     if problem := describe_colours(file):
@@ -139,7 +141,14 @@ def _masks_of_image(file: Path) -> Iterator[tuple[str, np.ndarray | str]]:
     if is_label_map(image):
         labels = image.astype(np.int64)
     elif len(np.unique(image)) <= 2:
-        _, labels = cv2.connectedComponents((image > image.min()).astype(np.uint8))
+        mask = (image > image.min()) ^ invert
+        frame = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
+        if frame.mean() > 0.5:
+            raise ValueError(
+                f"{file} is {'white on black' if invert else 'black on white'}: run it "
+                f"{'without' if invert else 'with'} --invert. Nothing was written."
+            )
+        _, labels = cv2.connectedComponents(mask.astype(np.uint8))
     else:
         raise ValueError(
             f"{file} is neither a label map, of whole numbers from 0, nor a mask of two values. "
@@ -162,15 +171,18 @@ def main() -> None:
         "outline masks, a file each.",
     )
     parser.add_argument(
-        "files", nargs="+", type=Path, help="RoiSet.zip, a .roi, or an image: a label map, a mask"
+        "files", nargs="+", help="RoiSet.zip, a .roi, or an image: a label map, a mask"
     )
+    parser.add_argument("--invert", action="store_true", help="masks are black on white")
     parser.add_argument(
         "--into", type=Path, default="Input_Masks", metavar="FOLDER", help="default: Input_Masks"
     )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        written = import_outlines(options.files, options.into)
+        # Shells of Windows do not expand patterns such as masks/*.tif.
+        files = [name for file in options.files for name in sorted(glob.glob(file)) or [file]]
+        written = import_outlines(list(map(Path, files)), options.into, options.invert)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     logger.info("wrote %s into %s", counted(len(written), "outline"), options.into)

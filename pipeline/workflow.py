@@ -22,6 +22,7 @@ from pipeline.presets import (
     describe_switch,
     describe_wrong_calls,
     note_preset,
+    warn_of_first_look,
 )
 from pipeline.running.logs import set_up_logging
 from pipeline.running.output_folders import EDITED, GOES_ASIDE, MADE_WITH
@@ -79,6 +80,7 @@ def run_workflow(steps, *, options, selected=()):
         with collected() as warnings:
             _check_or_exit(options, calls, lambda call: may_skip and _is_done(options, call), known)
             warn_of_other_options(calls or [], all_calls or [])
+            warn_of_first_look(all_names, calls)
         folder = Path(options["ROOT_DIR"]) / STATE
         folder.mkdir(parents=True, exist_ok=True)
         set_up_logging(folder / LOG)

@@ -25,10 +25,15 @@ def check_backend(name: str | None) -> list[str]:
             "whose value wins."
         ]
     other = BACKENDS[1 - BACKENDS.index(name)]
-    ways_out = {name: f'`pip install {name}`, or choose "{other}"', "keras": "`pip install keras`"}
+    install = "run `pip install -r requirements.txt`, or `pip install {}`"
+    ways_out = {name: install.format(name), "keras": install.format("keras")}
+    if importlib.util.find_spec(other):
+        ways_out[name] = (
+            f'{other} is: set KERAS_BACKEND to "{other}" in the environment, or in the line '
+            f"os.environ.setdefault of StartProcess.py. Or {ways_out[name]}"
+        )
     return [
-        f'KERAS_BACKEND is "{name}", but the package {package} is not installed here. Run '
-        f"`pip install -r requirements.txt` or {way_out}."
+        f'KERAS_BACKEND is "{name}", but the package {package} is not installed here; {way_out}.'
         for package, way_out in ways_out.items()
         if importlib.util.find_spec(package) is None
     ]

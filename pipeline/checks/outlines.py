@@ -220,8 +220,9 @@ def _describe_size(shape: Size, scale: float) -> str | None:
     at = words_of(scale)
     return (
         f"has {shape[0]} x {shape[1]} pixels. Allowed are up to {largest} x {largest}{at}: crop it "
-        "to the particle, with some pixels of background all round (in ImageJ: Image > Crop); if "
-        "the particle itself is larger, lower MICROGRAPH_SCALE."
+        "to the particle, with some pixels of background all round (in ImageJ: Image > Crop; or by "
+        "python -m pipeline.import_outlines, into another folder); if the particle itself is "
+        "larger, lower MICROGRAPH_SCALE."
     )
 
 

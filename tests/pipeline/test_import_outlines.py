@@ -10,7 +10,7 @@ import roifile
 from skimage.draw import disk
 
 from pipeline.image_files import list_images, read_image, write_image
-from pipeline.import_outlines import MARGIN, import_outlines
+from pipeline.import_outlines import MARGIN, import_outlines, main
 from pipeline.particles.pixel_outlines import outline_polygons, walk_edges
 from pipeline.results.imagej_rois import write_roi_set
 
@@ -65,6 +65,19 @@ def test_white_parts_of_a_mask_are_particles(tmp_path):
     written = import_outlines([tmp_path / "mask.png"], tmp_path / "masks")
     areas = [np.count_nonzero(particle(path)) for path in written]
     assert sorted(areas) == sorted([50, 50, np.count_nonzero(scene() == 1)])
+
+
+def test_a_mask_that_is_black_on_white_is_told_of_and_inverted_where_that_is_asked(tmp_path):
+    mask = np.where(scene() == 1, np.uint8(0), np.uint8(255))
+    write_image(tmp_path / "black.png", mask)
+    write_image(tmp_path / "white.png", 255 - mask)
+    with pytest.raises(ValueError, match=r"black\.png is black on white: run it with --invert"):
+        import_outlines([tmp_path / "black.png"], tmp_path / "masks")
+    with pytest.raises(ValueError, match=r"white\.png is white on black: run it without --inv"):
+        import_outlines([tmp_path / "white.png"], tmp_path / "masks", invert=True)
+    assert not (tmp_path / "masks").exists()
+    (path,) = import_outlines([tmp_path / "black.png"], tmp_path / "masks", invert=True)
+    np.testing.assert_array_equal(particle(path), cropped(scene() == 1))
 
 
 def write_regions(path, regions):
@@ -177,3 +190,20 @@ def test_the_command(tmp_path):
     assert first.returncode == 0 and "wrote 4 outlines into" in first.stderr
     assert second.returncode == 1 and "RoiSet_001.png, RoiSet_002.png" in second.stderr
     assert "Traceback" not in second.stderr
+
+
+def test_the_command_takes_patterns_and_masks_to_invert(tmp_path, monkeypatch):
+    for name in "ab":
+        mask = np.where(scene() == 1, np.uint8(0), np.uint8(255))
+        write_image(tmp_path / f"[{name}] 1.png", mask)
+    arguments = [str(tmp_path / "* 1.png"), str(tmp_path / "[a] 1.png"), "--invert"]
+    monkeypatch.setattr(sys, "argv", ["import_outlines", *arguments[:1], *arguments[2:]])
+    monkeypatch.chdir(tmp_path)
+    main()
+    assert [path.name for path in list_images(tmp_path / "Input_Masks")] == [
+        "[a] 1_001.png",
+        "[b] 1_001.png",
+    ]
+    monkeypatch.setattr(sys, "argv", ["import_outlines", *arguments[1:], "--into", "other"])
+    main()  # a file whose name looks like a pattern
+    assert [path.name for path in list_images(tmp_path / "other")] == ["[a] 1_001.png"]

@@ -10,6 +10,23 @@ from pipeline import presets
 from pipeline.checks.options import check_options
 from pipeline.files.records import write_json
 from pipeline.run_folders import new_run_folder
+from pipeline.running.step_table import Call
+
+
+@pytest.mark.parametrize(
+    ("chosen", "numbers", "warned"),
+    [
+        ("quick", ["0", "1", "7"], True),
+        ("quick", ["6a"], True),
+        ("quick", ["6b", "7"], False),
+        ("published", ["1", "3", "6a"], False),
+    ],
+)
+def test_networks_of_the_quick_preset_are_warned_of(chosen, numbers, warned, caplog):
+    options = {"preset": presets.choose_preset({"PRESET": chosen})}
+    presets.warn_of_first_look(options, [Call(number, "", {}) for number in numbers])
+    assert ("networks of the quick preset give a first look" in caplog.text) == warned
+    presets.warn_of_first_look({}, [Call("1", "", {})])
 
 
 def test_named_presets_pick_their_value():

@@ -28,7 +28,17 @@ def test_a_backend_that_is_not_installed(monkeypatch, name, other):
     (problem,) = check_backend(name)
     assert f'KERAS_BACKEND is "{name}", but the package {name} is not installed here' in problem
     assert "`pip install -r requirements.txt`" in problem
-    assert f'choose "{other}"' in problem
+    assert f'not installed here; {other} is: set KERAS_BACKEND to "{other}" in the' in problem
+
+
+def test_no_backend_is_installed(monkeypatch):
+    monkeypatch.setattr(
+        check_machine.importlib.util, "find_spec", lambda name: name if name == "keras" else None
+    )
+    (problem,) = check_backend("torch")
+    assert "not installed here; run `pip install -r requirements.txt`, or `pip install torch`" in (
+        problem
+    )
 
 
 def test_a_backend_without_keras(monkeypatch):
