@@ -15,7 +15,7 @@ from pipeline.micrographs.foreground import find_particles
 from pipeline.micrographs.micrograph_scale import words_of
 from pipeline.micrographs.resampling import at_scale, scaled_size
 from pipeline.progress import progress
-from pipeline.running.cyclegan_folders import SINGLES, TEST_TILES, TILES
+from pipeline.running.cyclegan_folders import COVERED_SHARES, SINGLES, TEST_TILES, TILES
 from pipeline.running.output_folders import open_output_folder
 from pipeline.training_data.real_tiles import (
     TRIES_PER_TILE,
@@ -24,6 +24,7 @@ from pipeline.training_data.real_tiles import (
     try_crops,
     write_crops,
     write_grid_tiles,
+    write_shares,
 )
 from pipeline.training_data.single_particles import find_singles_in_parts, write_singles
 from pipeline.wording import counted, first_names
@@ -57,7 +58,8 @@ def prepare_images(
     Tiles that are mainly background are left out; random crops fill up to ``num_tiles``. Each is
     stretched to 0..255, uint8; spikes of the micrograph are clipped before (`clip_spikes`). One
     micrograph is in memory at a time. ``data/single_particles.csv`` gets the particles that stand
-    alone in them (`find_singles_in_parts`), for step 2.
+    alone in them (`find_singles_in_parts`), and ``data/covered_shares.csv`` how much of each tile
+    particles cover, both for step 2.
 
     Parameters
     ----------
@@ -91,8 +93,11 @@ def prepare_images(
         open_output_folder(Path(cyclegan_dir) / name, made_with) for name in (TILES, TEST_TILES)
     )
 
+    singles_file, shares_file = (Path(cyclegan_dir) / name for name in (SINGLES, COVERED_SHARES))
+    for file in singles_file, shares_file:  # of other tiles, if this step is stopped
+        file.unlink(missing_ok=True)
     tries = math.ceil(TRIES_PER_TILE * num_tiles / len(paths))
-    names, crops, with_spikes, confused, singles = [], [], [], [], {}
+    shares, crops, with_spikes, confused, singles = {}, [], [], [], {}
     for index, path in enumerate(progress(paths, "micrographs cut into tiles")):
         as_read = read_micrograph(path, image_crop)
         image = clip_spikes(as_read)
@@ -104,9 +109,9 @@ def prepare_images(
             confused.append(path.name)
         singles[path.name] = find_singles_in_parts(covered)
         grid = (tile_size, min_overlap, dark_background)
-        names += write_grid_tiles(image, covered, *grid, train_dir, path.stem)
+        shares |= write_grid_tiles(image, covered, *grid, train_dir, path.stem)
         crops.append(try_crops(image, covered, index, tile_size, dark_background, tries, seed))
-    write_singles(Path(cyclegan_dir) / SINGLES, singles)
+    write_singles(singles_file, singles)
     if with_spikes:
         logger.info(
             "single pixels far outside the range of all others, as of X-rays, were clipped in %s "
@@ -123,19 +128,21 @@ def prepare_images(
             *(len(confused), len(paths), first_names(confused), dark_background),
             *(not dark_background, "darker" if dark_background else "brighter"),
         )
-    shown = counted(len(names), "tile shows", "tiles show")
+    shown = counted(len(shares), "tile shows", "tiles show")
     logger.info("%s particles; wanted: %d", shown, num_tiles)
-    if len(names) > MANY_TILES * num_tiles:
+    if len(shares) > MANY_TILES * num_tiles:
         logger.warning(
             "that is %.1f times NUM_SIMULATED_MASKS, which is the least number: step 2 makes as "
             "many masks, and steps 2 to 6a take that much longer. To save time, train on a "
             "selection of the micrographs (and segment all after: python StartProcess.py 6b 7), "
             "or on larger tiles.",
-            len(names) / max(num_tiles, 1),
+            len(shares) / max(num_tiles, 1),
         )
-    number, rng = max(num_tiles - len(names), 0), numbers_of_stream(seed, len(paths))
+    number, rng = max(num_tiles - len(shares), 0), numbers_of_stream(seed, len(paths))
     chosen = choose_crops(np.concatenate(crops), number, rng)
-    names += write_crops(chosen, paths, image_crop, micrograph_scale, tile_size, train_dir)
+    shares |= write_crops(chosen, paths, image_crop, micrograph_scale, tile_size, train_dir)
+    write_shares(shares_file, shares)
+    names = list(shares)
     for name in numbers_of_stream(seed, len(paths) + 1).permutation(names)[:NUMBER_OF_TEST_TILES]:
         _copy(train_dir / name, test_dir / name)
 

@@ -12,6 +12,7 @@ from pipeline.particle_masks import as_mask
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run
 from pipeline.running.cyclegan_folders import (
+    COVERED_SHARES,
     SCENES,
     SIMULATED_LABELS,
     SIMULATED_MASKS,
@@ -91,7 +92,8 @@ def simulate_masks(
         check_scale_of_network("wgan", run_folder, micrograph_scale)
         source = run_folder / NETWORKS["wgan"].files[-1]
     cyclegan_dir = Path(cyclegan_dir)
-    tiles_dir, singles_file = cyclegan_dir / TILES, cyclegan_dir / SINGLES
+    tiles_dir = cyclegan_dir / TILES
+    of_micrographs = cyclegan_dir / SINGLES, cyclegan_dir / COVERED_SHARES
     tiles = list_images(tiles_dir) if tiles_dir.is_dir() else []
     number = max(num_masks, len(tiles))
     made_with = _made_with(options, source, number)
@@ -106,7 +108,7 @@ def simulate_masks(
             "have no effect",
             *DECIDED_BY_SCENES,
         )
-        noted = [singles_file] if singles_file.is_file() else []
+        noted = [file for file in of_micrographs if file.is_file()]
         made_with["tiles"] = fingerprint([*tiles, *noted])
     masks_dir, labels_dir, test_dir = (
         open_output_folder(cyclegan_dir / name, made_with)
@@ -116,7 +118,7 @@ def simulate_masks(
     finished = {path.name for path in list_images(masks_dir)}
     finished &= {path.name for path in list_images(labels_dir)}
     missing = [index for index, name in enumerate(names) if name not in finished]
-    micrographs = measure_micrographs(tiles, singles_file, dark_background)
+    micrographs = measure_micrographs(tiles, *of_micrographs, dark_background)
     to_match = micrographs if match_scenes else None
     label_maps = iter(())
     if missing:
@@ -128,7 +130,7 @@ def simulate_masks(
         write_image(test_dir / name, read_image(masks_dir / name))
     if tiles:
         label_maps = [labels_dir / name for name in names]
-        report_match(cyclegan_dir / SCENES, micrographs, label_maps, micrograph_scale)
+        report_match(cyclegan_dir / SCENES, micrographs, label_maps, micrograph_scale, match_scenes)
 
 
 def _write_mask(mask_path: Path, labels_path: Path, labels: np.ndarray) -> None:

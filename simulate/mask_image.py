@@ -83,7 +83,12 @@ def simulate_label_map(
             "max_no_of_particles": enough,
         }
     positions = find_positions(rng, noise, outline_shape, **arrangement)
-    groups = _nearest_direction(noise[tuple(positions.T)]) if len(library) > 1 else None
+    groups = None
+    if len(library) > 1:
+        groups = _nearest_direction(noise[tuple(positions.T)])
+        if coverage is not None:
+            # What is covered are the places of the highest noise, which would have like directions.
+            groups = (groups + rng.integers(len(library) - 1)) % (len(library) - 1)
     particles = _draw_particles(rng, library, len(positions), groups)
     top = left = extent + half
 

@@ -8,7 +8,8 @@ DATA = "data"
 TILES, TEST_TILES = f"{DATA}/trainA", f"{DATA}/testA"
 SIMULATED_MASKS, TEST_MASKS = f"{DATA}/trainB", f"{DATA}/testB"
 SIMULATED_LABELS = f"{DATA}/labelsB"
-SINGLES = f"{DATA}/single_particles.csv"  # of step 0
+# Of step 0: single particles of the micrographs, and how much of each tile particles cover.
+SINGLES, COVERED_SHARES = f"{DATA}/single_particles.csv", f"{DATA}/covered_shares.csv"
 SCENES = f"{DATA}/scenes"  # .json and .png
 # Step 3, beside its networks.
 SHEETS = "images"

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from pipeline.running.cyclegan_folders import (
     BLURRED_FAKES,
+    COVERED_SHARES,
     FAKE_MICROGRAPHS,
     FILTERED_LABELS,
     FILTERED_MASKS,
@@ -85,7 +86,7 @@ STEPS = {
         "folders and real tiles",
         user_folders=("images_dir",),
         reads={},
-        leaves=tuple(map(_in_cyclegan, (TILES, TEST_TILES, SINGLES))),
+        leaves=tuple(map(_in_cyclegan, (TILES, TEST_TILES, SINGLES, COVERED_SHARES))),
         runs_network=False,
     ),
     "1": Step(

@@ -20,6 +20,7 @@ from pipeline.micrographs.micrograph_scale import LARGEST_SCALE, SMALL_DIAMETER,
 from pipeline.progress import progress
 from pipeline.running.worker_processes import number_of_processes, run_in_processes
 from pipeline.training_data.cyclegan_images import as_tile
+from pipeline.training_data.real_tiles import read_shares
 from pipeline.training_data.scenes import (
     Scene,
     mean_chord,
@@ -61,17 +62,23 @@ class Micrographs(NamedTuple):
     singles: Singles
 
 
-def measure_micrographs(tiles: list[Path], singles: Path, dark_background: bool) -> Micrographs:
+def measure_micrographs(
+    tiles: list[Path], singles: Path, shares: Path, dark_background: bool
+) -> Micrographs:
     """Return what micrographs show, by their tiles (500 of them, if there are more).
 
-    ``singles`` is the file in which step 0 notes their single particles; without it, those of the
-    tiles count, which are few.
+    ``singles`` and ``shares`` are the files in which step 0 notes their single particles, and how
+    much of each tile is covered. Without the first, those of the tiles count, which are few.
+    Without the second, a tile that shows nothing but particles counts as empty.
     """
     chosen = np.linspace(0, len(tiles) - 1, min(len(tiles), MOST_TILES), dtype=int).tolist()
-    scenes = [
-        measure_scene(foreground_of_micrograph(as_tile(read_image(tiles[index])), dark_background))
-        for index in progress(chosen, "tiles measured")
-    ]
+    noted, scenes = read_shares(shares), []
+    for tile in progress([tiles[index] for index in chosen], "tiles measured"):
+        foreground = foreground_of_micrograph(as_tile(read_image(tile)), dark_background)
+        scene = measure_scene(foreground)
+        if not foreground.any():  # all alike: the parts of the micrograph beside it told which
+            scene = scene._replace(coverage=noted.get(tile.name, 0.0))
+        scenes.append(scene)
     found = read_singles(singles) if singles.is_file() else joined([one.singles for one in scenes])
     return Micrographs(scenes, found)
 
@@ -117,7 +124,8 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
                 found.append(scene.singles._replace(diameters=ratios))
         return sample
 
-    indices = itertools.count()  # the same masks once more would tell nothing new
+    # Those of the sample for the frequency once more would tell nothing new.
+    indices, is_fitted = itertools.count(FREQUENCY_SAMPLE), False
 
     def find_singles(tried, share):
         """Return single particles to compare, real and simulated, the latter of more masks until
@@ -134,13 +142,13 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
         if options["use_perlin_noise"] and np.isfinite(chord):
             options = _fit_frequency(simulate_sample, options, chord, steps)
         real, simulated = find_singles(options, share=number / len(FREQUENCY_STEPS))
-        enough = min(real.number, simulated.number) >= FEWEST_SINGLE
-        if enough:
+        if min(real.number, simulated.number) >= FEWEST_SINGLE:
+            is_fitted = True
             wanted = (real.median + 2 * GAP) / simulated.median - 2 * GAP
             scale = middle_scale(options)
             factor = _scale_for(core_diameter, wanted, scale) / scale
             options = options | {name: float(options[name] * factor) for name in SCALES}
-    if not enough:
+    if not is_fitted:
         logger.warning(
             "%s in the micrographs, %d in the simulated masks: too few to fit the scale, so "
             "simulated particles are as large as your outlines less %d px all round (the gap "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.files.csv_tables import read_table, write_table
 from pipeline.image_files import read_micrograph, write_image
 from pipeline.intensities import stretch_to_uint8
 from pipeline.micrographs.resampling import as_cyclegan_sees
@@ -29,7 +30,8 @@ EVENLY = 0.9
 LEAST_COVERED = 0.01  # of a tile, by particles: less may be a speck
 TRIES_PER_TILE = 50  # random crops looked at, for each tile wanted
 
-# A random crop: which micrograph, its upper left pixel, its flips, how far above mere background.
+# A random crop: which micrograph, its upper left pixel, its flips, how far above mere background,
+# which share of it is covered.
 CROP = np.dtype(
     [
         ("image", np.int32),
@@ -38,6 +40,7 @@ CROP = np.dtype(
         ("flip_up_down", bool),
         ("flip_left_right", bool),
         ("contrast", np.float64),
+        ("covered", np.float64),
     ]
 )
 PLACE = ["image", "row", "column", "flip_up_down", "flip_left_right"]
@@ -113,21 +116,23 @@ def write_grid_tiles(
     dark_background: bool,
     folder: Path,
     stem: str,
-) -> list[str]:
-    """Write the tiles of a grid over a micrograph that show particles; return their names.
+) -> dict[str, float]:
+    """Write the tiles of a grid over a micrograph that show particles; return their names, and
+    which share of each is covered.
 
     ``covered``: where it does, see `foreground.find_particles`. Each is stretched to 0..255, uint8.
     Those that are there stay as they are.
     """
     rows, columns = np.transpose(tile_positions(*image.shape, *tile_size, min_overlap))
-    contrast, _ = _contrast(image, covered, dark_background, rows, columns, tile_size)
-    names = []
+    contrast, shares = _contrast(image, covered, dark_background, rows, columns, tile_size)
+    shares_of_names = {}
     for number in np.flatnonzero(contrast >= 0):
-        names.append(f"{stem}-{number}.tif")
-        if not (folder / names[-1]).exists():
+        name = f"{stem}-{number}.tif"
+        shares_of_names[name] = float(shares[number])
+        if not (folder / name).exists():
             tile = _part(image, rows[number], columns[number], tile_size)
-            write_image(folder / names[-1], stretch_to_uint8(tile))
-    return names
+            write_image(folder / name, stretch_to_uint8(tile))
+    return shares_of_names
 
 
 def try_crops(
@@ -154,6 +159,7 @@ def try_crops(
     crops["flip_up_down"], crops["flip_left_right"] = rng.integers(2, size=(2, tries))
     place = (crops["row"], crops["column"], tile_size)
     crops["contrast"], shares = _contrast(image, covered, dark_background, *place)
+    crops["covered"] = shares
     if np.count_nonzero(crops["contrast"] >= 0) * TRIES_PER_TILE < tries:
         enough = max(EVENLY * covered.mean(), LEAST_COVERED)
         shows = (crops["contrast"] >= 0) | (shares >= enough)
@@ -202,8 +208,11 @@ def write_crops(
     micrograph_scale: float,
     tile_size: tuple[int, int],
     folder: Path,
-) -> list[str]:
-    """Write the chosen crops, micrograph by micrograph, so that each is read once."""
+) -> dict[str, float]:
+    """Write the chosen crops, micrograph by micrograph, so that each is read once.
+
+    Return their names, and which share of each is covered.
+    """
     names = [f"{paths[crop['image']].stem}-aug_{i}.tif" for i, crop in enumerate(chosen)]
     missing = [i for i, name in enumerate(names) if not (folder / name).exists()]
     image, image_index = None, None
@@ -217,4 +226,14 @@ def write_crops(
         tile = tile[::-1] if crop["flip_up_down"] else tile
         tile = tile[:, ::-1] if crop["flip_left_right"] else tile
         write_image(folder / names[i], stretch_to_uint8(tile))
-    return names
+    return dict(zip(names, chosen["covered"].tolist(), strict=True))
+
+
+def write_shares(path: Path, shares: dict[str, float]) -> None:
+    """Write which share of each tile is covered, by their names, as a CSV file."""
+    write_table(path, ("tile", "covered"), shares.items())
+
+
+def read_shares(path: Path) -> dict[str, float]:
+    """Return what `write_shares` wrote; nothing where there is no file."""
+    return {row["tile"]: float(row["covered"]) for row in read_table(path)}

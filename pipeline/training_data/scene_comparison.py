@@ -8,19 +8,27 @@ import numpy as np
 from pipeline.files.records import write_json
 from pipeline.files.whole_files import whole_file
 from pipeline.image_files import read_image
-from pipeline.training_data.match_scenes import Micrographs
+from pipeline.training_data.match_scenes import Micrographs, coverage_of_image
 from pipeline.training_data.scenes import Scene, ks_distance, mean_chord, measure_labels
 from pipeline.training_data.single_particles import Singles, comparable, joined
 
 logger = logging.getLogger(__name__)
 
 FAR_APART = 0.4  # Kolmogorov-Smirnov distance of the coverages from which on it is said
+# How much less of a mask is covered than is to be, and of which share of them, for that to be said.
+SHORT, OFTEN_SHORT = 0.05, 0.1
 
 
 def report_match(
-    path: Path, micrographs: Micrographs, label_maps: list[Path], micrograph_scale: float
+    path: Path,
+    micrographs: Micrographs,
+    label_maps: list[Path],
+    micrograph_scale: float,
+    is_matched: bool,
 ) -> None:
     """Compare simulated masks with micrographs: in the log, as JSON and as a plot.
+
+    ``is_matched``: whether the masks were to be like the micrographs (MATCH_SCENES).
 
     All lengths are in the micrographs' own pixels; what is compared was resized by
     ``micrograph_scale``.
@@ -54,8 +62,27 @@ def report_match(
             "change perlin_noise_threshold; with it, look whether DARK_BACKGROUND is right",
             path.with_suffix(".png"),
         )
+    if is_matched:
+        _warn_of_uncovered(micrographs.scenes, scenes)
     write_json(path.with_suffix(".json"), known)
     write_comparison(path.with_suffix(".png"), sides, singles)
+
+
+def _warn_of_uncovered(real: list[Scene], simulated: list[Scene]) -> None:
+    """Log a warning where many simulated masks have no room for as much as they are to cover."""
+    short = sum(
+        scene.coverage < coverage_of_image(real, index) - SHORT
+        for index, scene in enumerate(simulated)
+    )
+    if short > OFTEN_SHORT * len(simulated):
+        logger.warning(
+            "%d of %d simulated masks cover less than the micrographs' tiles, since no more "
+            "particles find room: places are as far apart as the outlines' images are wide. Crop "
+            "those in Input_Masks closely (python -m pipeline.import_outlines does), or lower "
+            "grid_spacing_factor in step 2; a larger MAX_PARTICLE_OVERLAP makes room, too",
+            short,
+            len(simulated),
+        )
 
 
 def compare_scenes(

@@ -110,7 +110,8 @@ def _has_one_label(labels):
 def comparable(real: Singles, simulated: Singles) -> tuple[Singles, Singles]:
     """Return those of both that are as convex as three quarters of the simulated ones are.
 
-    Or as half of the real ones, if that is less: their outlines may be rougher.
+    Or as half of the real ones, if that is less: their outlines may be rougher. At least as convex
+    as all of the real ones have to be, to be told as single.
     """
     if not (real.number and simulated.number):
         return real, simulated
@@ -118,6 +119,7 @@ def comparable(real: Singles, simulated: Singles) -> tuple[Singles, Singles]:
         np.percentile(simulated.convexities, SIMULATED_LEFT_OUT),
         np.percentile(real.convexities, REAL_LEFT_OUT),
     )
+    least = max(least, SINGLE)
     return real.as_convex(least), simulated.as_convex(least)
 
 

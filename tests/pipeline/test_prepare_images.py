@@ -467,3 +467,26 @@ def test_particles_that_stand_alone_are_noted_all_over_the_micrographs(folders, 
         height, width, side = 120 * scale, 200 * scale, 28 * scale
         weight = height * width / ((height - side - 1) * (width - side - 1))
         assert float(row["weight"]) == pytest.approx(weight, rel=0.1)
+
+
+def test_how_much_of_each_tile_is_covered_is_noted(folders):
+    _, cyclegan = folders
+    prepare(folders)
+    noted = read_table(cyclegan / "data" / "covered_shares.csv")
+    tiles = [path.name for path in list_images(cyclegan / "data" / "trainA")]
+    assert sorted(row["tile"] for row in noted) == sorted(tiles)
+    shares = np.array([float(row["covered"]) for row in noted])
+    assert ((shares >= 0) & (shares <= 1)).all() and np.median(shares) > 0.2
+    means = [read_image(cyclegan / "data" / "trainA" / row["tile"]).mean() for row in noted]
+    assert np.corrcoef(shares, means)[0, 1] > 0.5
+
+
+def test_what_is_noted_of_other_micrographs_does_not_stay_where_the_step_fails(folders):
+    images, cyclegan = folders
+    prepare(folders)
+    noted = [cyclegan / "data" / f"{name}.csv" for name in ("single_particles", "covered_shares")]
+    assert all(path.is_file() for path in noted)
+    write_image(images / "small.tif", np.zeros((8, 8), np.uint8))
+    with pytest.raises(ValueError, match=r"small\.tif"):
+        prepare(folders)
+    assert not any(path.exists() for path in noted)

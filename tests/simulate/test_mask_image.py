@@ -167,9 +167,9 @@ def test_sizes_coverage_and_count_are_distributed_as_the_plain_twins(rotation):
             random_rotation=rotation == "RANDOM",
             **options,
         )
-        for index in range(10)
+        for index in range(40)
     ]
-    library = prepare_library(random_generator(0, 2**63), OUTLINES, rotation, **SCALING)
+    library = prepare_library(random_generator(0, 2**63), OUTLINES, rotation, "SQUARE", **SCALING)
     fast = [simulate(index, library, (80, 80), grid_spacing_factor=0.375) for index in range(100)]
     for of_fast, of_plain in zip(
         sizes_coverage_count(fast), sizes_coverage_count(plain), strict=True
@@ -328,3 +328,22 @@ def test_perlin_rotation_turns_neighbours_alike():
     assert abs(likeness("RANDOM", 0, 25)) < 0.2
     assert likeness("PERLIN", 0, 25) > 0.4
     assert likeness("PERLIN", 0, 25) > likeness("PERLIN", 100, 300) + 0.3
+
+
+def test_perlin_rotation_leaves_out_no_direction_where_little_is_to_be_covered():
+    """Particles lie where the noise is high, which alone would turn them all alike."""
+    bar = np.zeros((1, 32, 32), np.uint8)
+    bar[0, 10:22, 1:31] = 255
+    library = prepare_library(random_generator(0, 1), bar, "PERLIN", **SCALING)
+    angles = []
+    for index in range(40):
+        labels = simulate(
+            index, library, (160, 160), perlin_noise_frequency=3, max_overlap=0.0, coverage=0.1
+        )
+        for label in range(1, labels.max() + 1):
+            rows, columns = np.nonzero(labels == label)
+            if len(rows) > 150:
+                cov = np.cov(columns, -rows)
+                angles.append(np.degrees(np.arctan2(2 * cov[0, 1], cov[0, 0] - cov[1, 1]) / 2))
+    quarters, _ = np.histogram(np.mod(angles, 180), bins=4, range=(0, 180))
+    assert quarters.min() > 0.12 * len(angles), quarters

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.image_files import write_image
+from pipeline.intensities import stretch_to_uint8
 from pipeline.training_data import mask_simulation, match_scenes
 from pipeline.training_data.match_scenes import (
     FREQUENCY_SAMPLE,
@@ -14,6 +15,7 @@ from pipeline.training_data.match_scenes import (
     _fit_frequency,
     fit_options,
 )
+from pipeline.training_data.real_tiles import write_shares
 from pipeline.training_data.scenes import Scene
 from pipeline.training_data.single_particles import Singles
 from simulate.outlines import SCALING
@@ -145,7 +147,8 @@ def test_of_many_tiles_those_measured_are_spread_over_all(tmp_path, monkeypatch)
         tile[: 10 * rows] = 200
         tiles.append(tmp_path / f"{rows}.png")
         write_image(tiles[-1], tile)
-    scenes, _ = match_scenes.measure_micrographs(tiles, tmp_path / "none.csv", dark_background=True)
+    none = tmp_path / "none.csv"
+    scenes, _ = match_scenes.measure_micrographs(tiles, none, none, dark_background=True)
     assert [scene.coverage for scene in scenes] == pytest.approx([0, 4 / 9, 8 / 9], abs=0.02)
 
 
@@ -153,10 +156,23 @@ def test_a_tile_of_16_bit_is_measured_as_the_networks_see_it(tmp_path):
     tile = np.full((90, 90), 4000, np.uint16)
     tile[:30] = 20000
     write_image(tmp_path / "tile.tif", tile)
-    (scene,), _ = match_scenes.measure_micrographs(
-        [tmp_path / "tile.tif"], tmp_path / "none.csv", dark_background=True
-    )
+    none = tmp_path / "none.csv"
+    (scene,), _ = match_scenes.measure_micrographs([tmp_path / "tile.tif"], none, none, True)
     assert scene.coverage == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_of_a_tile_that_shows_nothing_but_particles_step_0_knows_how_much_they_cover(tmp_path):
+    random, none = np.random.default_rng(0), tmp_path / "none.csv"
+    inside = random.normal(150, 4, (90, 90))
+    edge = np.where(np.arange(90) < 45, inside, inside - 100)
+    tiles = [tmp_path / "edge.tif", tmp_path / "inside.tif"]
+    for path, tile in zip(tiles, (edge, inside), strict=True):
+        write_image(path, stretch_to_uint8(tile))
+    write_shares(tmp_path / "shares.csv", {"inside.tif": 0.98, "edge.tif": 0.7, "other.tif": 0.1})
+    for shares, wanted in ((none, 0), (tmp_path / "shares.csv", 0.98)):
+        (cut, full), _ = match_scenes.measure_micrographs(tiles, none, shares, True)
+        assert cut.coverage == pytest.approx(0.5, abs=0.02)
+        assert full.coverage == wanted
 
 
 def test_the_first_images_cover_what_all_tiles_do_from_the_least_to_the_most():
@@ -196,12 +212,13 @@ def test_masks_of_one_round_are_not_those_of_another(monkeypatch):
     fit_options(Micrographs(scenes, singles(np.full(20, 20.0))), simulator, float, options)
     number = len(seen)
     assert number == 3 * match_scenes.SCALE_SAMPLE  # each shows one, so that a sample is enough
-    assert sorted(seen) == list(range(number))
+    first = FREQUENCY_SAMPLE  # those before are of the sample for the frequency
+    assert sorted(seen) == list(range(first, first + number))
     seen.clear()
     monkeypatch.setattr(match_scenes, "MOST_SIMULATED", 1e6)
     monkeypatch.setattr(match_scenes, "SIMULATED_FOR_EACH", 1e6)
     fit_options(Micrographs(scenes, singles(np.full(20, 20.0))), simulator, float, options)
-    assert sorted(seen) == list(range(match_scenes.MOST_SAMPLES * number))
+    assert sorted(seen) == list(range(first, first + match_scenes.MOST_SAMPLES * number))
     seen.clear()
     fit_options(Micrographs(scenes, singles([20.0] * 9)), simulator, float, options)
     assert not seen  # so few would not be fitted to
@@ -226,3 +243,28 @@ def test_the_scale_fits_what_is_seen_of_particles_without_the_gap_around_them(mo
         options,
     )
     assert seen(fitted["scaling_mu"]) == pytest.approx(40, rel=0.005)
+
+
+def test_a_scale_that_an_early_round_has_fitted_is_not_said_to_be_none(monkeypatch, caplog):
+    """Later rounds, which know more convex simulated ones, may find too few to compare."""
+    first_round = range(FREQUENCY_SAMPLE, FREQUENCY_SAMPLE + match_scenes.SCALE_SAMPLE)
+
+    def measured(index):
+        if index not in first_round:
+            found = Singles(*np.array([[20.0], [1], [0.99]]))
+        else:  # a few alone
+            found = Singles(*np.array([[20.0], [1], [0.905]])[:, : index < first_round[20]])
+        return Scene(0.1, np.nan, found)
+
+    monkeypatch.setattr(match_scenes, "measure_labels", measured)
+    options = dict(zip(SCALING, (True, 1.0, 0.1, 0.75, 1.25), strict=True))
+    options |= {"use_perlin_noise": False, "micrograph_scale": 1.0}
+    real = Singles(np.full(12, 40.0), np.ones(12), np.repeat([0.91, 0.95], 6))
+    fitted = fit_options(
+        Micrographs([Scene(0.1, np.nan, None)], real),
+        lambda tried: (lambda index, coverage: index, None),
+        lambda scale: 20 * scale,
+        options,
+    )
+    assert fitted["scaling_mu"] == pytest.approx(2, rel=0.2)
+    assert "too few to fit the scale" not in caplog.text

@@ -39,7 +39,7 @@ def test_masks_far_from_the_micrographs_are_warned_of(label_maps, tmp_path, capl
     scenes = [measure_labels(read_image(path)) for path in label_maps]
     # Of so many of eight tiles three quarters are covered.
     scenes[:others] = [Scene(0.75, 60.0, singles(40.0))] * others
-    report_match(tmp_path / "scenes", micrographs(scenes), label_maps, 1.0)
+    report_match(tmp_path / "scenes", micrographs(scenes), label_maps, 1.0, False)
     assert ("the simulated masks do not look like the micrographs" in caplog.text) == warned
     assert (str(tmp_path / "scenes.png") in caplog.text) == warned
     found = json.loads((tmp_path / "scenes.json").read_text())
@@ -48,7 +48,7 @@ def test_masks_far_from_the_micrographs_are_warned_of(label_maps, tmp_path, capl
 
 def test_sizes_of_micrographs_and_masks_are_told_apart(label_maps, tmp_path):
     scenes = [Scene(0.2, 50.0, singles(30.0, 40.0, 44.0))]
-    report_match(tmp_path / "scenes", micrographs(scenes), label_maps, 1.0)
+    report_match(tmp_path / "scenes", micrographs(scenes), label_maps, 1.0, False)
     found = json.loads((tmp_path / "scenes.json").read_text())
     assert found["d50_single_micrographs_px"] == 40
     # Larger ones count a little more, as the edge cuts more of them.
@@ -63,8 +63,20 @@ def test_sizes_are_those_in_the_micrographs_own_pixels(label_maps, tmp_path, cap
     found = {}
     for scale in (1.0, 0.5):
         scenes = [Scene(0.2, 50.0, singles(30.0, 40.0, 44.0))]
-        report_match(tmp_path / "scenes", micrographs(scenes), label_maps, scale)
+        report_match(tmp_path / "scenes", micrographs(scenes), label_maps, scale, False)
         found[scale] = json.loads((tmp_path / "scenes.json").read_text())
     assert "in pixels: 80.0 (of 3) and 53.9 (of 8)" in caplog.text
     for name, value in found[1.0].items():
         assert found[0.5][name] == pytest.approx(value * (2 if name.endswith("_px") else 1))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "matched", "warned"), [(0.3, True, True), (0.3, False, False), (0.14, True, False)]
+)
+def test_masks_without_room_for_what_they_are_to_cover_are_warned_of(
+    label_maps, tmp_path, caplog, wanted, matched, warned
+):
+    scenes = [Scene(wanted, 50.0, singles(30.0))] * 3  # the masks cover 0.10 to 0.18
+    report_match(tmp_path / "scenes", micrographs(scenes), label_maps, 1.0, matched)
+    words = "8 of 8 simulated masks cover less than the micrographs' tiles, since no more particles"
+    assert (words in caplog.text) == warned

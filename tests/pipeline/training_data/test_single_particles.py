@@ -94,6 +94,14 @@ def test_of_rough_outlines_half_are_compared():
     assert simulated_ones.number == 8
 
 
+def test_of_simulated_ones_that_are_ragged_only_those_as_convex_as_real_ones_are_compared():
+    simulated = singles([40, 41, 42, 20, 21], [0.7, 0.75, 0.85, 0.92, 0.95])
+    real = singles([20, 21, 22], [0.91, 0.93, 0.95])  # others are not told as single
+    real_ones, simulated_ones = comparable(real, simulated)
+    assert simulated_ones.diameters.tolist() == [20, 21]
+    assert real_ones.number == 3
+
+
 def test_where_one_side_has_none_all_stay():
     some, none = singles([20, 30], [0.9, 1]), joined([])
     assert comparable(some, none) == (some, none)
