@@ -21,6 +21,17 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def threads_within_quota() -> dict[str, str]:
+    """Return the environment variables that keep libraries to the cores that a container grants.
+
+    By themselves they start a thread for each core there is. None where no fewer are granted.
+    """
+    if not hasattr(os, "sched_getaffinity") or available_cores() == len(os.sched_getaffinity(0)):
+        return {}
+    cores = str(available_cores())
+    return {"OMP_NUM_THREADS": cores, "TF_NUM_INTRAOP_THREADS": cores}
+
+
 def _quota() -> float:
     """Return how many cores' time the process gets, rounded up; infinite without a limit."""
     try:

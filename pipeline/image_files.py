@@ -252,7 +252,7 @@ def _readable(path: Path) -> Iterator[None]:
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist. It may have been moved or renamed since the run began: bring "
-            "it back, or run StartProcess.py again."
+            "it back."
         )
     try:
         yield
@@ -271,7 +271,7 @@ def _readable(path: Path) -> Iterator[None]:
         if is_of_access(error):
             raise ValueError(
                 f"{path} could not be read ({error.strerror}). Look at the disk or network drive "
-                "it is on, then run StartProcess.py again: it goes on here."
+                "it is on."
             ) from error
         raise ValueError(
             f"{path} cannot be read as an image ({error}). It may be damaged, incomplete or of "

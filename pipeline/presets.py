@@ -132,7 +132,7 @@ def warn_of_first_look(options, calls):
 
 
 def note_preset(options, state_folder):
-    """Note the preset of a run of all steps for `describe_switch`, if there is one."""
+    """Note the preset that a network is trained with, for `describe_switch`, if there is one."""
     if chosen := getattr(options.get("preset"), "chosen", None):
         write_json(state_folder / PRESET_RECORD, {"preset": chosen})
 

@@ -67,9 +67,10 @@ def main():
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     set_up_logging(job["log_file"])
     if os.name == "posix":
-        # Shutdowns and batch systems send it to all processes; the run passes it on as SIGINT.
+        # Shutdowns and batch systems send them to all processes; the run passes them on as SIGINT.
         # Not SIG_IGN, which the processes of this one would inherit.
-        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        for number in signal.SIGTERM, signal.SIGHUP:
+            signal.signal(number, lambda number, frame: None)
         # Shells start what runs in the background with SIGINT ignored, and Python leaves it so.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     else:
@@ -78,9 +79,10 @@ def main():
     end_with(job["parent"])
     with collected() as warnings:
         code = run_job(job)
-    if code == 0:
+    if code in (0, INTERRUPTED):
         with contextlib.suppress(OSError):  # the step is done, and the log holds them
-            note_warnings(Path(sys.argv[1]).parent, job["number"], warnings)
+            state_folder = Path(sys.argv[1]).parent
+            note_warnings(state_folder, job["number"], warnings, job.get("made_with"))
     sys.exit(code)
 
 

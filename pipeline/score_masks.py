@@ -80,8 +80,8 @@ def score_masks(
     run_folder = measured or new_run_folder(results_dir)
     _write_beside_earlier(run_folder / "scores.csv", rows)
     if measured:
+        write_report(measured)  # which finds out whether the tables can be read
         _warn_of_mixed_scales(measured, {row["image"] for row in rows})
-        write_report(measured)
     else:
         logger.warning(
             "no measurement of these masks is in %s (renamed ones do not count): the scores are in "

@@ -31,7 +31,7 @@ from pipeline.particles.mask_resampling import mask_at_size
 from pipeline.particles.unet_output import SMALLEST_PARTICLE, segment_output
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run, training_options
-from pipeline.running.output_folders import open_output_folder
+from pipeline.running.output_folders import as_noted, open_output_folder
 from pipeline.running.step_table import MICROGRAPHS_RECORD, NETWORKS, deciding
 from pipeline.wording import first_names
 
@@ -111,7 +111,8 @@ def segment_images(
     trained_on = read_record(run_folder / MICROGRAPHS_RECORD)
     warn_of_other_magnification(trained_on.get("pixel_size_nm"), micrographs)
     scale = trained_with.get("micrograph_scale", 1)  # there was none before
-    options |= {"unet_model": [run_folder.name, fingerprint([model])], "micrograph_scale": scale}
+    used = as_noted(output_dir, "unet_model", [run_folder.name, fingerprint([model])])
+    options |= {"unet_model": used, "micrograph_scale": scale}
     options |= {"inputs": fingerprint(micrographs), "backend": backend.BACKEND}
     folder = open_output_folder(Path(output_dir), options, keep_earlier=True)
     files = _files_to_make(folder, micrographs)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.checks.step_options import refuses_wrong_options
-from pipeline.files.records import fingerprint
+from pipeline.files.records import fingerprint, read_record
 from pipeline.image_files import list_images, read_image, write_image, write_missing
 from pipeline.particle_masks import as_mask
 from pipeline.progress import progress
@@ -20,7 +20,7 @@ from pipeline.running.cyclegan_folders import (
     TEST_MASKS,
     TILES,
 )
-from pipeline.running.output_folders import open_output_folder
+from pipeline.running.output_folders import MADE_WITH, open_output_folder
 from pipeline.running.recorded_scales import check_scale_of_network, check_scale_of_tiles
 from pipeline.running.step_table import AUGMENTED, DECIDED_BY_SCENES, NETWORKS, deciding, named
 from pipeline.training_data.mask_simulation import simulate_label_maps
@@ -97,6 +97,9 @@ def simulate_masks(
     tiles = list_images(tiles_dir) if tiles_dir.is_dir() else []
     number = max(num_masks, len(tiles))
     made_with = _made_with(options, source, number)
+    noted = read_record(cyclegan_dir / SIMULATED_MASKS / MADE_WITH)
+    if noted.get("outlines_fingerprint") == made_with["outlines_fingerprint"]:
+        made_with["outlines"] = noted.get("outlines")  # a copy of that run is the same network
     if match_scenes:
         if not tiles:
             raise FileNotFoundError(

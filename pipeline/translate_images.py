@@ -22,7 +22,7 @@ from pipeline.micrographs.resampling import as_cyclegan_sees
 from pipeline.progress import progress
 from pipeline.run_folders import newest_run, training_options
 from pipeline.running.cyclegan_folders import FAKE_MICROGRAPHS, RAW_MASKS, SIMULATED_MASKS
-from pipeline.running.output_folders import open_output_folder
+from pipeline.running.output_folders import as_noted, open_output_folder
 from pipeline.running.recorded_scales import check_scale_of_network
 from pipeline.running.step_table import NETWORKS, named
 from pipeline.training_data.cyclegan_images import Coding
@@ -88,6 +88,7 @@ def translate_images(
         "manage_overlap_mode": manage_overlap_mode,
     }
     made_with |= {"image_crop": image_crop, "micrograph_scale": micrograph_scale}
+    made_with["model"] = as_noted(cyclegan_dir / RAW_MASKS, "model", model)
     folder = open_output_folder(
         cyclegan_dir / RAW_MASKS,
         {**made_with, **tiling, "inputs": fingerprint(micrographs)},
@@ -110,9 +111,9 @@ def translate_images(
 
 def _translate_masks(cyclegan_dir, to_image, made_with, coding):
     masks = images_made_by(named("2"), cyclegan_dir / SIMULATED_MASKS)
-    folder = open_output_folder(
-        cyclegan_dir / FAKE_MICROGRAPHS, {**made_with, "inputs": fingerprint(masks)}
-    )
+    made_with = {**made_with, "inputs": fingerprint(masks)}
+    made_with["model"] = as_noted(cyclegan_dir / FAKE_MICROGRAPHS, "model", made_with["model"])
+    folder = open_output_folder(cyclegan_dir / FAKE_MICROGRAPHS, made_with)
     # Batches are fixed: after a stop, what is missing is computed as it would have been.
     starts = range(0, len(masks), MASKS_AT_A_TIME)
     batches = [masks[start : start + MASKS_AT_A_TIME] for start in starts]

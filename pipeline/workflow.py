@@ -34,6 +34,7 @@ from pipeline.running.step_process import (
     run_in_process,
 )
 from pipeline.running.step_records import (
+    digest_of,
     is_as_left,
     new_record,
     read_records,
@@ -85,18 +86,17 @@ def run_workflow(steps, *, options, selected=()):
         folder.mkdir(parents=True, exist_ok=True)
         set_up_logging(folder / LOG)
         with locked(folder / "lock.json") as tell_lock:
-            if not selected:
-                note_preset(all_names, folder)
             note_checks(folder, [number for number, *_ in calls], warnings)
             if all_names.get("MICROGRAPH_SCALE") == AUTO:
                 _tell_of_scale(options["MICROGRAPH_SCALE"], calls)
             for call in calls:
-                _run_unless_finished(folder, call, options, selected, tell_lock)
+                _run_unless_finished(folder, call, options, selected, tell_lock, all_names)
     except BlockingIOError as error:
         logger.error("%s", error)
         sys.exit(3)
     except (OSError, MemoryError) as error:
         logger.error("%s", in_words(error))
+        _tell_how_to_go_on(options.get("RESUME"), selected)
         sys.exit(1)
     except KeyboardInterrupt:
         _exit_interrupted(options.get("RESUME"), selected)
@@ -183,7 +183,7 @@ def _is_done(options, call):
         return False
 
 
-def _run_unless_finished(folder, call, options, selected, tell_lock):
+def _run_unless_finished(folder, call, options, selected, tell_lock, all_names):
     number, function, keywords = call
     resume = options["RESUME"]
     title = f"Step {number} of {list(STEPS)[-1]}: {STEPS[number].title}"
@@ -203,6 +203,7 @@ def _run_unless_finished(folder, call, options, selected, tell_lock):
     keywords = dict(keywords)
     if function.startswith("train_"):
         keywords.setdefault("resume", resume)
+        note_preset(all_names, folder)
     if function == "measure_particles":
         unused = ["1"] if options.get("OUTLINE_SOURCE") == AUGMENTED else []
         keywords.setdefault("earlier_warnings", warnings_before(folder, number, unused))
@@ -213,10 +214,13 @@ def _run_unless_finished(folder, call, options, selected, tell_lock):
     if records.pop(number, None):
         # If it fails or is stopped, its output is no more what the record says.
         write_json(folder / STEP_RECORDS, records)
-    code, interrupted = run_in_process(folder, call._replace(keywords=keywords), options, tell_lock)
+    call = call._replace(keywords=keywords)
+    of_warnings = digest_of(made_with) if resume else None
+    code, interrupted = run_in_process(folder, call, options, tell_lock, of_warnings)
     if code and not interrupted:
         why = why_ended(code, function, keywords)
         logger.error("step %s %s; see %s/log.txt", number, why, folder)
+        _tell_how_to_go_on(resume, selected)
         sys.exit(code if code > 0 else 1)
     if code:
         _exit_interrupted(resume, selected)
@@ -240,7 +244,13 @@ def _mark_output(number, keywords, how):
 
 
 def _exit_interrupted(resume, selected):
+    logger.info("interrupted")
+    _tell_how_to_go_on(resume, selected)
+    sys.exit(INTERRUPTED)
+
+
+def _tell_how_to_go_on(resume, selected):
+    # With RESUME = False, or all steps instead of some, networks would be trained anew.
     first = "" if resume else "set RESUME = True and "
     command = " ".join(["python StartProcess.py", *selected])
-    logger.info("interrupted; %srun `%s` again to go on here", first, command)
-    sys.exit(INTERRUPTED)
+    logger.info("to go on here, %srun `%s` again", first, command)

@@ -34,6 +34,19 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def column_of_numbers(rows: list[dict[str, str]], name: str) -> np.ndarray:
+    """Return a column of what `read_table` gave, float (n,): NaN where a cell is no number, or
+    missing, as where another program has saved the file in its own way."""
+
+    def number(text: str | None) -> float:
+        try:
+            return float(text or "nan")
+        except ValueError:
+            return np.nan
+
+    return np.array([number(row.get(name)) for row in rows])
+
+
 def _cell(value) -> str:
     if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
         return ""

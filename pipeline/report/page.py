@@ -58,10 +58,11 @@ def write_report(run_folder: Path) -> Path:
     about = read_json(run_folder / "about.json")
     images, summary = read_table(run_folder / "images.csv"), read_table(run_folder / "summary.csv")
     whole = about is not None and "networks" in about and images and summary
-    if not whole or "mean_is" not in summary[0]:
+    if not whole or "mean_is" not in summary[0] or "pixel_size_nm" not in images[0]:
         raise FileNotFoundError(
             f"{run_folder} holds no finished measurement of this version (about.json, images.csv, "
-            f"summary.csv). Run step 7 (measure_particles) first."
+            "summary.csv), or another program, such as Excel, has saved a table in its own way. "
+            "Run step 7 (measure_particles) first."
         )
     folders = {name: run_folder / path for name, path in about["networks"].items()}
     sections = [
@@ -97,7 +98,7 @@ def _network_sections(folders: dict[str, Path], masks_made_with: dict | None) ->
         return []
     runs = runs_of_masks(folders, masks_made_with)
     return [
-        scene_section(folders[CYCLEGAN]),
+        scene_section(folders[CYCLEGAN], runs),
         training_section(folders, runs),
         preview_section(folders, runs),
     ]

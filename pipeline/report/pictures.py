@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.files.csv_tables import read_table
+from pipeline.files.csv_tables import column_of_numbers, read_table
 
 # Tried in order until a picture fits its share of the page: longest side in pixels, JPEG quality.
 JPEG_STEPS = ((1500, 88), (1500, 78), (1300, 75), (1100, 72), (900, 70), (700, 65), (500, 60))
@@ -51,14 +51,7 @@ def _uri(kind: str, content: bytes) -> str:
 def read_training_log(path: Path) -> dict[str, np.ndarray]:
     """Return the columns of a training log; cells that are no numbers are NaN."""
     rows = read_table(path)
-
-    def number(text: str | None) -> float:
-        try:
-            return float(text or "nan")
-        except ValueError:
-            return np.nan
-
-    return {name: np.array([number(row[name]) for row in rows]) for name in (rows or [{}])[0]}
+    return {name: column_of_numbers(rows, name) for name in (rows or [{}])[0]}
 
 
 def plot_training_curves(log: dict[str, np.ndarray]) -> bytes | None:

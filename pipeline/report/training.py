@@ -2,13 +2,12 @@
 and how far fake micrographs show their masks."""
 
 import logging
-import math
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.files.csv_tables import read_table
+from pipeline.files.csv_tables import column_of_numbers, read_table
 from pipeline.files.records import fingerprint, read_record
 from pipeline.image_files import list_images, read_image
 from pipeline.report.parts import options_list, picture, plot, section
@@ -66,10 +65,10 @@ LARGEST_SHEET_BYTES = 350_000
 def runs_of_masks(folders: dict[str, Path], masks_made_with: dict | None) -> dict[str, str]:
     """Return the runs of the networks behind masks, by `WGAN`, `CYCLEGAN` and `UNET`.
 
-    That is what the records of the steps in the networks' ``folders``, by the same names, say, as
-    long as the fake micrographs that are there are those the UNet learned from; a network that none
-    names is left out. "" is one that was not used: the WGAN, where the given outlines were deformed
-    instead.
+    That is what the records of the steps in the networks' ``folders``, by the same names, say; a
+    network that none names is left out. "" is one that is not to be shown: the WGAN, where the
+    given outlines were deformed instead, and both GANs where the fake micrographs that are there
+    are not those the UNet learned from.
     """
     unet = masks_made_with.get("unet_model") if isinstance(masks_made_with, dict) else None
     if not unet:
@@ -78,7 +77,9 @@ def runs_of_masks(folders: dict[str, Path], masks_made_with: dict | None) -> dic
     learned_from = (options.get("inputs") if isinstance(options, dict) else None) or [None]
     fakes = fake_micrographs_folder(folders[CYCLEGAN])
     runs = {UNET: unet[0]}
-    if fakes.is_dir() and learned_from[0] == fingerprint(list_images(fakes)):
+    if learned_from[0] and fakes.is_dir():
+        if learned_from[0] != fingerprint(list_images(fakes)):
+            return runs | {CYCLEGAN: "", WGAN: ""}
         translated, simulated = (
             read_record(folders[CYCLEGAN] / name / MADE_WITH)
             for name in (FAKE_MICROGRAPHS, SIMULATED_MASKS)
@@ -89,12 +90,17 @@ def runs_of_masks(folders: dict[str, Path], masks_made_with: dict | None) -> dic
     return runs
 
 
+def are_made_anew(runs: dict[str, str]) -> bool:
+    """Return whether the pairs that are there are others than those the UNet learned from."""
+    return runs.get(CYCLEGAN) == ""
+
+
 def training_section(folders: dict[str, Path], runs: dict[str, str]) -> tuple[str, str]:
     """Return the section with options and curves of the networks' ``runs`` (`runs_of_masks`).
 
     ``folders`` are the networks', by the same names. Of a network without an entry in ``runs``, the
     newest run is taken. Last come the options of the simulated masks that the networks were trained
-    with.
+    with, unless those that are there are others.
     """
     content = []
     for name, network in HEADINGS.items():
@@ -111,7 +117,8 @@ def training_section(folders: dict[str, Path], runs: dict[str, str]) -> tuple[st
         ]
         if options := read_record(run / "options.json"):
             content.append(options_list(_one_level(options)))
-    if simulated := read_record(folders[CYCLEGAN] / SIMULATED_MASKS / MADE_WITH):
+    simulated = read_record(folders[CYCLEGAN] / SIMULATED_MASKS / MADE_WITH)
+    if simulated and not are_made_anew(runs):
         content += ["<h3>Simulated masks</h3>", options_list(_one_level(simulated))]
     return section("Training", *content)
 
@@ -141,12 +148,15 @@ def preview_section(folders: dict[str, Path], runs: dict[str, str]) -> tuple[str
     return section("Preview sheets", *content)
 
 
-def scene_section(cyclegan_dir: Path) -> tuple[str, str]:
+def scene_section(cyclegan_dir: Path, runs: dict[str, str]) -> tuple[str, str]:
     """Return the section that compares the simulated masks with real and fake micrographs.
 
     It shows a few of both sides, how their scenes are distributed, and how faithful the fakes are.
     """
     content = []
+    if are_made_anew(runs):
+        words = "The pairs of fake micrograph and mask were made anew since the UNet learned."
+        return section("Simulated and real scenes", f'<p class="note">{words}</p>')
     drawn = cyclegan_dir / f"{SCENES}.png"
     if drawn.is_file():
         uri = png_uri(drawn.read_bytes())
@@ -156,9 +166,9 @@ def scene_section(cyclegan_dir: Path) -> tuple[str, str]:
     sheets = [_example_sheet(name, cyclegan_dir / folder) for name, folder in EXAMPLES.items()]
     if any(sheets):
         content.append(f'<div class="pair">{"".join(sheets)}</div>')
-    fidelities = [float(row["fidelity"] or "nan") for row in read_table(cyclegan_dir / PAIRS_TABLE)]
-    known = [value for value in fidelities if not math.isnan(value)]
-    if known:
+    fidelities = column_of_numbers(read_table(cyclegan_dir / PAIRS_TABLE), "fidelity")
+    known = fidelities[~np.isnan(fidelities)]
+    if len(known):
         low, high = np.percentile(known, (5, 95))
         content.append(
             f'<p class="note">Fidelity of {len(known)} fake micrographs to their masks: '

@@ -32,6 +32,15 @@ def check_made_from(folder: Path, inputs: str, again: str) -> None:
         )
 
 
+def as_noted(folder: Path, name: str, run: list[str]) -> list[str]:
+    """Return a network's run, its name and a fingerprint, as a folder's record has it by ``name``.
+
+    That is where it is the same network: one that is used again may be a copy of another name.
+    """
+    noted = read_record(Path(folder) / MADE_WITH).get(name)
+    return noted if isinstance(noted, list) and noted[1:] == run[1:] else run
+
+
 def is_of_the_system(path: Path) -> bool:
     """Return whether a file was put there by the desktop, or is a rest of a stopped run."""
     hidden = path.name.startswith(".")

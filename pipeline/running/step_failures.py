@@ -28,13 +28,13 @@ def in_words(error, function=None, keywords=None):
         return f"one of its processes was ended, most often because memory ran out. {advice}"
     if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
         return (
-            f"the disk is full, or your share of it used up ({error}). Make room, then run "
-            "StartProcess.py again: it goes on here, with all that is finished."
+            f"the disk is full, or your share of it used up ({error}). Make room; all that is "
+            "finished is kept."
         )
     if isinstance(error, PermissionError) and error.filename:
         return (
             f"{error}. Close it where another program, such as Excel, has it open, or change its "
-            "permission, then run StartProcess.py again: it goes on here."
+            "permission."
         )
     if isinstance(error, ValueError | OSError):
         return str(error)
@@ -74,4 +74,4 @@ def why_ended(code, function=None, keywords=None):
     if code == -9:  # what a system that runs out of memory does
         advice = less_memory(function, keywords or {}).rstrip(".")
         why = f", most often because memory ran out. {advice}"
-    return f"was ended {by}{why}. Run StartProcess.py again to go on where it was"
+    return f"was ended {by}{why}"

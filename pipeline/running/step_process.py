@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from models.processor import threads_within_quota
 from pipeline.files.records import write_json
 from pipeline.running.run_lock import identity_of
 from pipeline.running.step_table import LOG
@@ -38,17 +39,29 @@ def catch_ends_from_outside():
 
 
 def _raise_interrupt(number, frame):
+    _end_once()
     raise KeyboardInterrupt
 
 
-def run_in_process(folder, call, options, tell_lock):
+def _end_once():
+    """Take no notice of further signals that end this process: shutdowns and lost sessions send
+    several, and a second interrupt would not let the step save its state."""
+    for name in ENDS:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
+
+
+def run_in_process(folder, call, options, tell_lock, made_with=None):
     """Run a step as it is called; return its exit code and whether the user interrupted it.
 
     ``folder`` is that of the job and the log; ``options`` are those of StartProcess.py;
-    ``tell_lock(pid)`` is told the process.
+    ``tell_lock(pid)`` is told the process; ``made_with`` is a digest of what decides the step's
+    output, None where all of it is made anew (see `note_warnings`).
     """
     job = {
         **call._asdict(),
+        "made_with": made_with,
         "devices": {
             "use_gpus": options["USE_GPUS_NO"],
             "allow_memory_growth": options["ALLOW_MEMORY_GROWTH"],
@@ -70,6 +83,7 @@ def run_in_process(folder, call, options, tell_lock):
     try:
         return _wait(process), False
     except KeyboardInterrupt:
+        _end_once()
         logger.info("stopping when the state is saved; press Ctrl-C again to stop at once")
         if os.name == "posix":
             process.send_signal(signal.SIGINT)
@@ -95,6 +109,7 @@ def environment_of_step():
         "TF_CPP_MIN_LOG_LEVEL": "3",
         # Some file servers cannot lock, and then HDF5 opens no file; a run has a lock of its own.
         "HDF5_USE_FILE_LOCKING": "FALSE",
+        **threads_within_quota(),
         **REPEATABLE,
         **GPU_NUMBERS,
         **os.environ,

@@ -2,13 +2,15 @@
 
 ``made_with`` is what decides the step's output; the records of the steps before are in it, by a
 digest. ``left`` is a digest of the output's names and contents. ``seen``, of its names, sizes and
-times, tells without reading thousands of images that nothing has changed.
+times, tells without reading thousands of images that nothing has changed. ``read`` and
+``read_seen`` are the same of what the steps before had left, by these: the user may change some of
+it, and not run those again.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline import VERSION
@@ -22,6 +24,8 @@ from pipeline.wording import first_names
 
 # The parts of what a step was made with that are by name, and the word for one of them.
 PARTS = {"keywords": "option", "inputs": "input", "upstream": "step"}
+# What makes the steps after a step run again.
+OF_OUTPUT = ("made_with", "left")
 
 
 def read_records(path: Path) -> dict[str, dict]:
@@ -45,7 +49,7 @@ def what_decides(number: str, keywords: dict, records: dict[str, dict]) -> dict:
         inputs[name] = fingerprint(_files_read(number, path)) if path.is_dir() else None
     inputs |= _named_networks(keywords)
     earlier = reads_of(number, keywords.get("outline_source"))
-    upstream = {step: _digest(_without_times(records.get(step))) for step in earlier}
+    upstream = {step: digest_of(_of_output(records.get(step))) for step in earlier}
     backend = os.environ.get("KERAS_BACKEND")
     content = {
         "keywords": deciding(keywords),
@@ -80,9 +84,15 @@ def _named_networks(keywords):
 
 def new_record(made_with: dict, number: str, keywords: dict) -> dict:
     """Return the record of a step that has just finished."""
-    files = _output_files(number, keywords)
+    files, read = _output_files(number, keywords), _files_read_of_steps(number, keywords)
     seen = _listing(files, _size_and_time)  # first: what changes from here on is noticed
-    return {"made_with": made_with, "left": _listing(files, _content), "seen": seen}
+    return {
+        "made_with": made_with,
+        "left": _listing(files, _content),
+        "seen": seen,
+        "read_seen": _listings(read, _size_and_time),
+        "read": _listings(read, _content),
+    }
 
 
 def with_times_of_now(record: dict, number: str, keywords: dict) -> dict:
@@ -90,7 +100,10 @@ def with_times_of_now(record: dict, number: str, keywords: dict) -> dict:
 
     In a folder that was copied all files have other times than those in the record.
     """
-    return record | {"seen": _listing(_output_files(number, keywords), _size_and_time)}
+    times = {"seen": _listing(_output_files(number, keywords), _size_and_time)}
+    if "read" in record:  # not in those of earlier versions
+        times["read_seen"] = _listings(_files_read_of_steps(number, keywords), _size_and_time)
+    return record | times
 
 
 def why_run(record: dict | None, made_with: dict, number: str, keywords: dict) -> str | None:
@@ -109,9 +122,30 @@ def why_run(record: dict | None, made_with: dict, number: str, keywords: dict) -
     for part, word in whole:
         if before.get(part) != made_with[part]:
             return f"{word} changed"
+    if changed := _changed_since_read(record, number, keywords):
+        return f"what step {first_names(changed)} made was changed"
     if not is_as_left(record, number, keywords):
         return "its output is not as it was left: what is missing is made"
     return None
+
+
+def _changed_since_read(record: dict, number: str, keywords: dict) -> list[str]:
+    """Return the steps of which something was changed that this step had read."""
+    if not isinstance(record.get("read"), dict):  # of an earlier version
+        return []
+    files = _files_read_of_steps(number, keywords)
+    if record.get("read_seen") == _listings(files, _size_and_time):
+        return []
+    now = _listings(files, _content)
+    return [step for step, listing in now.items() if record["read"].get(step) != listing]
+
+
+def _files_read_of_steps(number: str, keywords: dict) -> dict[str, list[Path]]:
+    """Return the files that a step reads of those before, by these; the user's own folders, such as
+    that of the masks, are among the inputs."""
+    own = {f"{{{name}}}" for name in STEPS[number].user_folders}
+    reads = reads_of(number, keywords.get("outline_source"))
+    return {step: _files([path], keywords) for step, path in reads.items() if path not in own}
 
 
 def is_as_left(record: dict, number: str, keywords: dict) -> bool:
@@ -125,8 +159,12 @@ def is_as_left(record: dict, number: str, keywords: dict) -> bool:
 
 def _output_files(number: str, keywords: dict) -> list[Path]:
     """Return a step's output files, of those in run folders the latest."""
+    return _files(STEPS[number].leaves, keywords)
+
+
+def _files(patterns: Iterable[str], keywords: dict) -> list[Path]:
     files = []
-    for pattern in STEPS[number].leaves:
+    for pattern in patterns:
         path = Path(pattern.format(**keywords))
         if "*" in pattern:
             files += [run / path.name for run in list_runs(path.parents[1], path.name)[-1:]]
@@ -139,9 +177,13 @@ def _output_files(number: str, keywords: dict) -> list[Path]:
 
 def _listing(files: list[Path], describe: Callable[[Path], object]) -> str:
     """Return a digest of the files' names and of what ``describe`` tells of each."""
-    return _digest(
+    return digest_of(
         sorted((file.parent.name, composed(file).name, describe(file)) for file in files)
     )
+
+
+def _listings(by_step: dict[str, list[Path]], describe) -> dict[str, str]:
+    return {step: _listing(files, describe) for step, files in by_step.items()}
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:
@@ -153,9 +195,10 @@ def _content(path: Path) -> str:
     return fingerprint([path]) if path.is_file() else ""  # nothing for a folder of the user's
 
 
-def _without_times(record: dict | None) -> dict | None:
-    return record and {name: value for name, value in record.items() if name != "seen"}
+def _of_output(record: dict | None) -> dict | None:
+    return record and {name: record[name] for name in OF_OUTPUT}
 
 
-def _digest(content) -> str:
+def digest_of(content) -> str:
+    """Return a digest of JSON values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,6 +9,7 @@ from pipeline.files.records import read_record, write_json
 from pipeline.running.step_table import LOG, STEPS, WARNINGS
 
 CHECKS = "checks"  # and a step's number: what was said before a run that began with that step
+MADE_WITH = "made with"  # by a step's number: what its warnings are of
 MOST = 20  # of a step
 
 
@@ -58,16 +59,30 @@ def place_of(key: str) -> str:
     return "Before the first step" if number == first else f"Before step {number}, run later"
 
 
-def note_warnings(state_folder: Path, number: str, messages: list[str]) -> None:
-    """Note the warnings of a step, or of checks, in place of those of its run before."""
+def note_warnings(
+    state_folder: Path, number: str, messages: list[str], made_with: str | None = None
+) -> None:
+    """Note the warnings of a step, or of checks, in place of those of its run before.
+
+    Those stay where ``made_with``, a digest of what decides the step's output, is that of the run
+    before: what is finished already is not looked at, and warned of, again.
+    """
+    noted = read_record(state_folder / WARNINGS)
+    of_before = noted.get(MADE_WITH) if isinstance(noted.get(MADE_WITH), dict) else {}
+    if made_with is not None and of_before.get(number) == made_with:
+        messages = list(dict.fromkeys([*_noted_of(noted, number), *messages]))
     more = len(messages) - MOST
     if more > 0:
         messages = [
             *messages[:MOST],
             f"... and {more} more warnings, in {state_folder / LOG}",
         ]
-    noted = read_record(state_folder / WARNINGS)
-    write_json(state_folder / WARNINGS, noted | {number: messages})
+    noted |= {number: messages, MADE_WITH: of_before | {number: made_with}}
+    write_json(state_folder / WARNINGS, noted)
+
+
+def _noted_of(noted: dict, key: str) -> list[str]:
+    return noted[key] if isinstance(noted.get(key), list) else []
 
 
 def warnings_before(
@@ -84,8 +99,7 @@ def warnings_before(
     for key in keys[:-1]:  # the step itself is yet to run
         if key in unused:
             continue
-        messages = noted.get(key) if isinstance(noted.get(key), list) else []
-        if new := [message for message in messages if message not in told]:
+        if new := [message for message in _noted_of(noted, key) if message not in told]:
             before[key] = new
         told.update(new)
     return before

@@ -15,6 +15,7 @@ import numpy as np
 from models import backend, devices
 from models.precision import choose_precision
 from pipeline import PROGRAM, VERSION
+from pipeline.files.csv_tables import read_table
 from pipeline.files.records import as_recorded, read_json, read_record, write_json
 from pipeline.files.whole_files import (
     DISK_IS_FULL,
@@ -53,7 +54,7 @@ def begin_run(
     before that, finished or not, the new one begins as its copy. A run is finished if it holds its
     ``models`` and ``best`` too: one that lost a model makes it again from its last checkpoint.
     ``best`` is the model of the best epoch, which the last checkpoint does not hold: without it the
-    training begins anew.
+    training begins anew, and so it does where a run that had learned has no checkpoints any more.
 
     ``sheets_dir`` holds a folder of preview sheets for each run, which go with a copy.
 
@@ -74,9 +75,10 @@ def begin_run(
         if not _is_of(folder, record):
             newer = newer or (folder if finished else None)
             continue
-        if best in lost and _epochs_done(folder):
+        if gone := _lost_for_good(folder, lost, models, best):
+            names = " and ".join(gone)
             logger.warning(
-                "run %s has lost %s, which no checkpoint holds: training anew", folder.name, best
+                "run %s has lost %s, which no checkpoint holds: training anew", folder.name, names
             )
             break
         if newer and not finished and not _epochs_done(folder):
@@ -91,6 +93,18 @@ def begin_run(
     folder = new_run_folder(models_dir)
     write_json(folder / "options.json", record)
     return folder, False
+
+
+def _lost_for_good(run_folder, lost, models, best):
+    """Return which of the ``lost`` models cannot be made from a run's checkpoints.
+
+    Without checkpoints none can be; a run that is still in its first epoch has lost nothing.
+    """
+    if _epochs_done(run_folder):
+        return [name for name in lost if name == best]
+    has_learned = any(name not in lost for name in models)
+    has_learned |= len(read_table(run_folder / "training_log.csv")) > 1
+    return lost if has_learned else []
 
 
 def _is_of(run_folder, record):

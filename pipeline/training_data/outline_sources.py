@@ -58,14 +58,18 @@ def load_outlines(masks_dir: Path, invert: bool = False, scale: float = 1.0) -> 
 
 
 def draw_from_wgan(rng: np.random.Generator, model: Path, number: int) -> np.ndarray:
-    """Return outlines drawn by the WGAN's generator saved at ``model``."""
+    """Return outlines drawn by the WGAN's generator saved at ``model``, on the CPU.
+
+    They are so few that it takes seconds there, and so step 2 needs no GPU that is free.
+    """
     # Keras takes seconds to import, which steps that draw none need not wait for.
-    from models import wgan_gp
+    from models import backend, wgan_gp
     from pipeline.inference import load_network
 
-    generator = load_network(model, use_gpu=True)
+    generator = load_network(model, use_gpu=False)
     latent = wgan_gp.draw_latent(rng, number, generator.input_shape[-1])
-    return wgan_gp.sample_outlines(generator, latent)
+    with backend.on_cpu():
+        return wgan_gp.sample_outlines(generator, latent)
 
 
 def shapes_of(outlines: np.ndarray) -> dict[str, np.ndarray]:

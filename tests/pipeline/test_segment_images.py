@@ -9,7 +9,7 @@ import tifffile
 
 from pipeline import segment_images as step
 from pipeline.files.mask_origin import AS_SEGMENTED, CHANGED, origin_of
-from pipeline.files.records import write_json
+from pipeline.files.records import read_json, write_json
 from pipeline.image_files import read_image, write_image
 from pipeline.intensities import as_unet_sees
 from pipeline.micrographs.resampling import at_scale, resize
@@ -106,6 +106,22 @@ def test_a_network_without_a_record_of_its_training_is_refused(segment, tmp_path
     """Nobody knows then whether it wants to see bright particles."""
     with pytest.raises(ValueError, match=r"options\.json is gone or damaged.*run step 6a"):
         segment(record=record)
+
+
+def test_masks_of_a_network_stay_where_it_is_used_again_as_a_copy(segment, tmp_path):
+    """Its run is begun as a copy where other options were tried in between."""
+    segment()
+    corrected = np.zeros(SHAPE, np.uint8)
+    write_image(tmp_path / "masks" / "a.tif", corrected)
+    copy = shutil.copytree(tmp_path / "Models" / RUN, tmp_path / "Models" / "2026-02-01_12-00-00")
+    step.segment_images(**step_options(tmp_path))
+    assert not (tmp_path / "Earlier_Results").exists()
+    assert read_json(tmp_path / "masks" / "made_with.json")["unet_model"][0] == RUN
+    np.testing.assert_array_equal(read_image(tmp_path / "masks" / "a.tif"), corrected)
+    (copy / "Checkpoint_Lowest_Loss.keras").write_bytes(b"another network")
+    with pytest.raises(AssertionError):  # of the stand-in, which is asked for another network
+        step.segment_images(**step_options(tmp_path))
+    assert (tmp_path / "Earlier_Results").exists()
 
 
 @pytest.mark.parametrize("lost", ["a", "a_raw"])

@@ -74,7 +74,12 @@ def run(tmp_path, monkeypatch):
     model.parent.mkdir(parents=True)
     model.write_bytes(b"a model")
     generator = SimpleNamespace(input_shape=(None, 2))
-    monkeypatch.setattr(inference, "load_network", lambda path, use_gpu: generator)
+
+    def load_network(path, use_gpu):
+        assert not use_gpu  # of which another program may have taken the memory
+        return generator
+
+    monkeypatch.setattr(inference, "load_network", load_network)
     monkeypatch.setattr(wgan_gp, "sample_outlines", draw_ellipses)
     monkeypatch.setattr("simulate.outlines.LIBRARY_SIZE", 256)
 

@@ -13,6 +13,7 @@ from pipeline import workflow
 from pipeline.checks.values import UNKNOWN
 from pipeline.files.records import read_json, write_json
 from pipeline.image_files import write_image
+from pipeline.presets import choose_preset
 from pipeline.running import step_process
 from pipeline.running.output_folders import EDITED, GOES_ASIDE, MADE_WITH
 from pipeline.running.run_lock import identity_of
@@ -177,9 +178,27 @@ def test_ctrl_c_lets_the_step_save_and_says_how_to_go_on(run, folder, monkeypatc
     assert run(one_step(folder)) == INTERRUPTED
     assert process.told == [signal.SIGINT]
     assert "stopping when the state is saved; press Ctrl-C again to stop at once" in caplog.text
-    assert caplog.messages[-1] == "interrupted; run `python StartProcess.py` again to go on here"
+    assert caplog.messages[-2] == "interrupted"
+    assert caplog.messages[-1] == "to go on here, run `python StartProcess.py` again"
     assert read_json(folder / ".workflow" / "steps.json") is None
     assert not (folder / ".workflow" / "lock.json").exists()
+
+
+@pytest.mark.parametrize("selected", [None, ("1",)])
+def test_the_preset_is_noted_where_a_network_is_trained(run, folder, monkeypatch, selected):
+    """Of all steps or named ones, and not before: see `describe_switch`."""
+    preset = choose_preset({"PRESET": "quick"})
+    record = folder / ".workflow" / "preset.json"
+    step_that(monkeypatch, 0, 0)
+    assert run(one_step(folder), preset=preset) == 0
+    assert not record.exists()
+
+    def steps(run_step):
+        run_step("1", "train_wgan", masks_dir=str(folder / "images"), wgan_dir=str(folder))
+
+    step_that(monkeypatch, 0)
+    assert run(steps, selected=selected, preset=preset) == 0
+    assert read_json(record) == {"preset": "quick"}
 
 
 def test_a_second_ctrl_c_stops_at_once(run, folder, monkeypatch):
@@ -198,7 +217,10 @@ def test_how_to_go_on_names_the_steps_that_were_asked_for(caplog):
     caplog.set_level(logging.INFO)
     with pytest.raises(SystemExit):
         workflow._exit_interrupted(True, ("3", "4"))
-    assert caplog.messages == ["interrupted; run `python StartProcess.py 3 4` again to go on here"]
+    assert caplog.messages == [
+        "interrupted",
+        "to go on here, run `python StartProcess.py 3 4` again",
+    ]
 
 
 def test_ctrl_c_between_the_steps_says_how_to_go_on(run, monkeypatch, caplog):
@@ -207,7 +229,7 @@ def test_ctrl_c_between_the_steps_says_how_to_go_on(run, monkeypatch, caplog):
 
     monkeypatch.setattr(workflow, "check_inputs", interrupted)
     assert run() == INTERRUPTED
-    assert caplog.messages == ["interrupted; run `python StartProcess.py` again to go on here"]
+    assert caplog.messages == ["interrupted", "to go on here, run `python StartProcess.py` again"]
 
 
 def test_a_killed_step_is_said_and_not_recorded(run, folder, monkeypatch, caplog):
@@ -236,8 +258,24 @@ def test_stopped_without_resume_the_way_on_is_with_it(run, folder, monkeypatch, 
     step_that(monkeypatch, KeyboardInterrupt, INTERRUPTED)
     assert run(one_step(folder), resume=False) == INTERRUPTED
     assert caplog.messages[-1] == (
-        "interrupted; set RESUME = True and run `python StartProcess.py` again to go on here"
+        "to go on here, set RESUME = True and run `python StartProcess.py` again"
     )
+
+
+@pytest.mark.parametrize(
+    ("resume", "selected", "words"),
+    [
+        (True, ("0",), "to go on here, run `python StartProcess.py 0` again"),
+        (False, (), "to go on here, set RESUME = True and run `python StartProcess.py` again"),
+    ],
+)
+def test_after_a_failure_the_way_on_is_told_as_after_ctrl_c(
+    run, folder, monkeypatch, caplog, resume, selected, words
+):
+    """All steps instead of one, or RESUME = False again, would train networks anew."""
+    step_that(monkeypatch, 1)
+    assert run(one_step(folder), resume=resume, selected=selected) == 1
+    assert caplog.messages[-1] == words
 
 
 def test_full_memory_is_said_in_words(run, monkeypatch, caplog):
@@ -256,7 +294,8 @@ def test_a_full_disk_is_said_in_words(run, folder, monkeypatch, caplog):
     monkeypatch.setattr(step_process, "write_json", full)
     assert run(one_step(folder)) == 1
     assert "the disk is full" in caplog.text
-    assert "job.json'). Make room, then run StartProcess.py again" in caplog.text
+    assert "job.json'). Make room; all that is finished is kept" in caplog.text
+    assert "to go on here, run `python StartProcess.py` again" in caplog.text
 
 
 def test_a_step_that_runs_again_says_why(run, folder, monkeypatch, caplog):

@@ -276,7 +276,8 @@ def test_the_training_runs_that_made_the_masks_are_shown(run_folder, tmp_path):
     cv2.imencode(".png", np.zeros((40, 40), np.uint8))[1].tofile(sheets / "Epoch_00001.png")
     assert "WGAN, outlines" in read_page(run_folder)
     for folder, record in (
-        ("data/trainB", {"outlines": ""}),  # the user's own, deformed
+        # the user's own, deformed
+        ("data/trainB", {"outlines": "", "options": {"grid_type": "CUBIC"}}),
         ("generate_images/A", {"model": ["2026-01-01_00-00-00", "x"]}),
     ):
         (tmp_path / "gan" / folder).mkdir(parents=True)
@@ -292,10 +293,12 @@ def test_the_training_runs_that_made_the_masks_are_shown(run_folder, tmp_path):
     text = read_page(run_folder)
     assert text.count("Run 2026-01-01_00-00-00, 1 epoch.") == 2
     assert "Run 2026-01-02_00-00-00" not in text and "WGAN, outlines" not in text
+    assert "grid type" in text and "made anew" not in text
     fake.write_text("of another CycleGAN, trained since")
     text = read_page(run_folder)
     assert text.count("Run 2026-01-01_00-00-00, 1 epoch.") == 1
-    assert text.count("Run 2026-01-02_00-00-00, 2 epochs") == 2
+    assert "Run 2026-01-02_00-00-00" not in text and "grid type" not in text
+    assert "pairs of fake micrograph and mask were made anew since the UNet learned" in text
 
 
 def test_options_are_listed_one_by_one(run_folder, tmp_path):
@@ -380,6 +383,9 @@ def test_the_fidelity_of_the_pairs_is_told(run_folder, tmp_path):
     write_table(table, ["mask", "parts", "kept", "fidelity"], rows)
     text = read_page(run_folder)
     assert "Fidelity of 2 fake micrographs to their masks: 0.70 in the mean, 0.52 to 0.88" in text
+    for saved in ("mask;parts;kept;fidelity\n1.tif;3;3;0,9\n", "mask,fidelity\n1.tif,'0,9'\n"):
+        table.write_text(saved, encoding="utf-8")  # by Excel where decimals have a comma
+        assert "Fidelity of" not in read_page(run_folder)
 
 
 def test_a_report_of_many_images_stays_small(run_folder, monkeypatch):
@@ -413,6 +419,12 @@ def test_an_unfinished_run_is_refused(tmp_path):
 def test_a_measurement_of_an_earlier_version_is_refused(run_folder):
     (run_folder / "summary.csv").write_text("quantity,D50_nm\nequivalent_diameter,3\n", "utf-8")
     with pytest.raises(FileNotFoundError, match="of this version"):
+        write_report(run_folder)
+
+
+def test_a_table_that_excel_has_saved_is_told_of(run_folder):
+    (run_folder / "images.csv").write_text("image;pixel_size_nm\na.tif;2,5\n", "utf-8")
+    with pytest.raises(FileNotFoundError, match="such as Excel, has saved a table in its own way"):
         write_report(run_folder)
 
 

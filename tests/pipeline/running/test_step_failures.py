@@ -17,7 +17,7 @@ from pipeline.running.step_failures import in_words, less_memory, why_ended
         (MemoryError("11 GiB"), "out of memory. End other programs, or cut the largest"),
         (BrokenProcessPool("a process"), "most often because memory ran out. End other programs"),
         (OSError(errno.ENOSPC, "No space left", "a.tif"), "the disk is full, or your share of it"),
-        (OSError(errno.EDQUOT, "Quota exceeded", "a.tif"), "'a.tif'). Make room, then run StartPr"),
+        (OSError(errno.EDQUOT, "Quota exceeded", "a.tif"), "'a.tif'). Make room; all that is fin"),
         (PermissionError(errno.EACCES, "Permission denied", "a.csv"), "Permission denied: 'a.csv'"),
         (PermissionError(errno.EACCES, "Permission denied", "a.csv"), "such as Excel, has it open"),
     ],
@@ -82,8 +82,8 @@ def test_what_a_backend_says_of_full_memory_is_understood():
     [
         (1, "stopped with exit code 1"),
         (-9, "ended by signal 9, most often because memory ran out. End other programs"),
-        (-11, "ended by signal 11. Run StartProcess.py again to go on where it was"),
-        (0xC0000005, "ended by Windows (0xC0000005). Run StartProcess.py again to go on where"),
+        (-11, "ended by signal 11"),
+        (0xC0000005, "ended by Windows (0xC0000005)"),
     ],
 )
 def test_an_exit_code_is_said_in_words(code, words):

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from models import processor
 from pipeline import workflow
 from pipeline.files.records import read_json
 from pipeline.running import run_lock, step_process
@@ -50,6 +51,46 @@ def test_a_batch_system_s_end_and_a_lost_session_are_like_ctrl_c(name):
     process.send_signal(getattr(signal, name))
     assert process.communicate() == ("interrupted\n", None)
     assert process.returncode == 0
+
+
+@needs_signals
+@pytest.mark.parametrize(
+    "names", [("SIGTERM", "SIGHUP"), ("SIGHUP", "SIGHUP"), ("SIGTERM", "SIGTERM")], ids=str
+)
+def test_several_signals_that_end_a_run_are_one(names):
+    """Shutdowns and lost sessions send two; the second would not let the step save its state."""
+    code = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL){WAITING}"
+    code = code.replace('print("interrupted")', 'print("saving", flush=True)\n    time.sleep(1)')
+    process = started(code + '\n    print("saved")')
+    process.send_signal(getattr(signal, names[0]))
+    assert process.stdout.readline() == "saving\n"
+    process.send_signal(getattr(signal, names[1]))
+    assert process.communicate() == ("saved\n", None)
+    assert process.returncode == 0
+
+
+@needs_signals
+def test_after_ctrl_c_only_another_one_stops_a_step_at_once(tmp_path, monkeypatch):
+    """As batch systems do that send SIGINT first, and SIGTERM then."""
+    told = []
+
+    def wait(timeout):
+        if not told:
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    step = SimpleNamespace(pid=os.getpid(), wait=wait, send_signal=told.append)
+    monkeypatch.setattr(step_process.subprocess, "Popen", lambda command, **how: step)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        step_process.catch_ends_from_outside()
+        job = tmp_path, Call("0", "prepare_images", {}), device_options()
+        assert step_process.run_in_process(*job, tell_lock=lambda pid: None) == (0, True)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert told == [signal.SIGINT]
 
 
 @needs_signals
@@ -120,6 +161,22 @@ def test_a_step_repeats_itself_to_the_last_bit(what_a_step_sees, monkeypatch):
     wanted["PYTHONHASHSEED"] = "0"
     environment = what_a_step_sees()["environment"]
     assert {name: environment.get(name) for name in wanted} == wanted
+
+
+def test_libraries_start_no_more_threads_than_a_container_grants(
+    what_a_step_sees, monkeypatch, tmp_path
+):
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
+    monkeypatch.setattr(processor, "QUOTA_FILE", tmp_path / "cpu.max")
+    for written, threads in (("max 100000", None), ("200000 100000", "2")):
+        (tmp_path / "cpu.max").write_text(written)
+        environment = what_a_step_sees()["environment"]
+        assert [environment.get(name) for name in names] == [threads] * 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the user's choice
+    assert what_a_step_sees()["environment"]["OMP_NUM_THREADS"] == "1"
 
 
 def test_how_mkl_computes_is_the_user_s_choice(what_a_step_sees, monkeypatch):

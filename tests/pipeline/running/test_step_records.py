@@ -227,7 +227,7 @@ def test_a_training_step_runs_again_when_any_of_its_models_is_gone(step, keyword
     folder.mkdir(parents=True)
     for name in models:
         (folder / name).write_text("a network")
-    keywords = {keyword: str(tmp_path)}
+    keywords = {"cyclegan_dir": str(tmp_path / "gan"), keyword: str(tmp_path)}
     whole = left(step, keywords)
     for name in models:
         (folder / name).rename(tmp_path / "away")
@@ -263,3 +263,47 @@ def test_the_table_of_pairs_is_output_too(folder):
     without = left("5", keywords)
     table.write_text("mask,fidelity\n")
     assert left("5", keywords) != without
+
+
+def test_what_was_changed_of_an_earlier_step_s_files_makes_the_next_run_again(folder):
+    """That step may be commented out, so that nobody else looks at them."""
+    keywords = {"cyclegan_dir": str(folder), "seed": 1}
+    made_with = step_records.what_decides("3", keywords, {})
+
+    def why_now():
+        return step_records.why_run(done, made_with, "3", keywords)
+
+    tile = folder / "data" / "trainA" / "a-0.tif"
+    (tile.parent / "bad.tif").write_bytes(b"bad")
+    done = step_records.new_record(made_with, "3", keywords)
+    assert why_now() is None
+    (tile.parent / "bad.tif").unlink()
+    assert why_now() == "what step 0 made was changed"
+    done = step_records.new_record(made_with, "3", keywords)
+    os.utime(tile, ns=(1, 1))  # as in a folder that was copied
+    assert why_now() is None
+    done = step_records.with_times_of_now(done, "3", keywords)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step_records, "_content", None)  # the times tell
+        assert step_records._changed_since_read(done, "3", keywords) == []
+    tile.write_bytes(b"TILE")
+    assert why_now() == "what step 0 made was changed"
+
+
+def test_records_of_before_tell_nothing_of_what_was_read(folder):
+    keywords = {"cyclegan_dir": str(folder), "seed": 1}
+    made_with = step_records.what_decides("3", keywords, {})
+    done = step_records.new_record(made_with, "3", keywords)
+    old = {name: done[name] for name in ("made_with", "left", "seen")}
+    (folder / "data" / "trainA" / "a-0.tif").write_bytes(b"TILE")
+    assert step_records.why_run(old, made_with, "3", keywords) is None
+    assert step_records.with_times_of_now(old, "3", keywords).keys() == old.keys()
+
+
+def test_what_a_step_read_makes_no_later_step_run_again(folder):
+    """What came of it does."""
+    keywords = {"cyclegan_dir": str(folder), "images_dir": folder / "images"}
+    before = {"3": {"made_with": {}, "left": "x", "seen": "y", "read": {"0": "a"}}}
+    after = {"3": before["3"] | {"read": {"0": "b"}, "read_seen": {"0": "c"}}}
+    first, second = (step_records.what_decides("4", keywords, one) for one in (before, after))
+    assert first == second

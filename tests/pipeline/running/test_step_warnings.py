@@ -56,6 +56,21 @@ def test_a_step_gets_those_of_the_steps_before_and_a_new_run_replaces_its_own(tm
     assert warnings_before(tmp_path, "7") == {}
 
 
+def test_warnings_stay_where_a_step_is_run_again_with_the_same(tmp_path):
+    """Of what is finished already it says nothing, though it is as doubtful as before."""
+    note_warnings(tmp_path, "3", ["the contrast is inverted", "slow"], "same")
+    note_warnings(tmp_path, "3", ["slow", "another"], "same")
+    said = ["the contrast is inverted", "slow", "another"]
+    assert warnings_before(tmp_path, "7") == {"3": said}
+    note_warnings(tmp_path, "3", [], "same")
+    assert warnings_before(tmp_path, "7") == {"3": said}
+    note_warnings(tmp_path, "3", ["new"], "of other options")
+    assert warnings_before(tmp_path, "7") == {"3": ["new"]}
+    for of_all_anew in (None, None):
+        note_warnings(tmp_path, "3", ["newer"], of_all_anew)
+        assert warnings_before(tmp_path, "7") == {"3": ["newer"]}
+
+
 def test_what_is_said_before_named_steps_is_kept_beside_what_was_said_of_all(tmp_path):
     """Other micrographs may be measured than those that networks were trained with."""
     note_checks(tmp_path, list(STEPS), ["colours in a.tif"])

@@ -337,6 +337,7 @@ def test_a_number_of_numpy_is_as_good_as_pythons(tmp_path):
 def test_a_finished_run_that_lost_a_model_makes_it_again_from_its_checkpoint(tmp_path):
     models = ("one.keras", "other.keras")
     run, _ = begin_run(tmp_path, {"a": 1}, models=models)
+    saved_twice(run)
     finish(run, *models)
     assert begin_run(tmp_path, {"a": 1}, models=models) == (run, True)
     for name in models:
@@ -344,6 +345,26 @@ def test_a_finished_run_that_lost_a_model_makes_it_again_from_its_checkpoint(tmp
         assert begin_run(tmp_path, {"a": 1}, models=models) == (run, False)
         finish(run, *models)
     assert begin_run(tmp_path, {"a": 1}, models=models) == (run, True)
+
+
+@pytest.mark.parametrize("lost", ["model.keras", "best.keras"])
+def test_a_run_that_lost_a_model_and_its_checkpoints_is_not_written_into(tmp_path, caplog, lost):
+    """Its other network would be overwritten after the first epoch."""
+    run, _ = begin_run(tmp_path, {"a": 1}, best="best.keras")
+    finish(run, "model.keras", "best.keras")
+    (run / "training_log.csv").write_text("epoch,loss\n1,0.5\n2,0.4\n")
+    (run / lost).unlink()
+    again, finished = begin_run(tmp_path, {"a": 1}, best="best.keras")
+    assert again.name > run.name and not finished
+    assert f"run {run.name} has lost {lost}, which no checkpoint holds" in caplog.text
+
+
+def test_a_run_killed_before_its_first_checkpoint_goes_on_in_its_folder(tmp_path, caplog):
+    run, _ = begin_run(tmp_path, {"a": 1}, best="best.keras")
+    finish(run, "best.keras")
+    (run / "training_log.csv").write_text("epoch,loss\n1,0.5\n")
+    assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (run, False)
+    assert not caplog.text
 
 
 def test_a_run_that_lost_its_best_model_is_begun_anew(tmp_path, caplog):
