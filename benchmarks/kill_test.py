@@ -169,7 +169,9 @@ def _equal(file, other):
 def main() -> None:
     """Run, print the table and the line of JSON; exit with 1 if anything was lost."""
     options = parser.parse_args()
-    os.environ |= {"KERAS_BACKEND": options.backend, "OMP_NUM_THREADS": str(options.threads)}
+    threads = str(options.threads)
+    os.environ |= {"KERAS_BACKEND": options.backend, "OMP_NUM_THREADS": threads}
+    os.environ |= {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": threads}
     moments = random.Random(options.seed)
     kills, runs, broken, different = 0, 0, [], []
     with tempfile.TemporaryDirectory() as temporary:

@@ -52,7 +52,8 @@ def time_fast(masks: int, size: int, processes: int, coverage: float | None) -> 
     latent = wgan_gp.draw_latent(rng, number, 128)
     wgan_gp.sample_outlines(GENERATOR, latent)
     sampled = time.perf_counter()
-    library = prepare_library(rng, OUTLINES[:number], "DISABLE", **SCALING_OPTIONS)
+    # Smoothed as published, and as the plain simulator does.
+    library = prepare_library(rng, OUTLINES[:number], "DISABLE", "SQUARE", **SCALING_OPTIONS)
     prepared = time.perf_counter()
     simulate = partial(
         simulate_label_map,

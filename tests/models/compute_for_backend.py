@@ -66,13 +66,16 @@ def main():
         (*tiles, *image_pool.draw_pool_choices(random, 3, 2, 2 * step)) for step in range(STEPS)
     ]
     result |= {f"loss cyclegan {k}": v for k, v in losses_of(gan, batches).items()}
+    gan = cyclegan.build_cyclegan(4, (52, 60, 1), seed=3, **options, use_resize_convolution=True)
+    result["cyclegan by resizing"] = lean_networks.predict(gan.gen_b, image)
 
     unet = multires_unet.build_unet(4, seed=3)
     result["unet of masks"] = lean_networks.predict(unet.network, image)
-    unet = multires_unet.build_unet(4, particle_weight=3.0, seed=3, with_centrality=True)
+    weights = {"particle_weight": 3.0, "gap_weight": 10.0}
+    unet = multires_unet.build_unet(4, **weights, seed=3, with_centrality=True)
     unet.set_up(RATE)
     result["unet"] = lean_networks.predict(unet.network, image)
-    target = np.abs(noise(random, 2, 52, 60, 2))
+    target = np.abs(noise(random, 2, 52, 60, 3))
     target[..., 0] = target[..., 0] > 0.7
     batch = np.abs(noise(random, 2, 52, 60, 1)), target
     losses = losses_of(unet, [batch] * STEPS)

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import score_masks as step
 from pipeline.files.records import fingerprint, write_json
-from pipeline.image_files import write_image
+from pipeline.image_files import read_image, write_image
 from pipeline.running.output_folders import MADE_WITH
 from pipeline.score_masks import main, score_folders, score_masks
 from pipeline.scoring.score_table import log_scores
@@ -271,6 +271,50 @@ def test_probabilities_of_another_range_are_refused(tmp_path):
     save(tmp_path / "predicted", {**MASKS, "a_raw": MASKS["a"], "b_raw": MASKS["b"]})
     with pytest.raises(ValueError, match=r"a_raw\.tif holds uint8 values from 0 to 255"):
         run(tmp_path)
+
+
+def test_masks_saved_as_jpeg_are_cut_at_half_of_their_range(tmp_path):
+    """Compression leaves greys at their edges, which are refused in files without loss."""
+    save(tmp_path / "true", MASKS)
+    save(tmp_path / "predicted", {})
+    for name, mask in MASKS.items():
+        cv2.imencode(".jpg", mask, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tofile(
+            tmp_path / "predicted" / f"{name}.jpg"
+        )
+    assert len(np.unique(read_image(tmp_path / "predicted" / "a.jpg"))) > 2
+    run(tmp_path)
+    (scores,) = (tmp_path / "Results").glob("*/scores.csv")
+    assert float(read_csv(scores)[0]["iou"]) > 0.97
+    for folder in "true", "predicted":
+        grey = read_image(tmp_path / "predicted" / "a.jpg")
+        write_image(tmp_path / folder / "a.png", grey)
+        (tmp_path / folder / ("a.tif" if folder == "true" else "a.jpg")).unlink()
+        with pytest.raises(ValueError, match=r"a\.png has \d+ different values; expected a mask"):
+            run(tmp_path)
+        write_image(tmp_path / folder / "a.tif", MASKS["a"])
+        (tmp_path / folder / "a.png").unlink()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "predicted"),
+    [([], "2"), (["--no-watershed-lines"], "1"), (["--min-distance", "30"], "1")],
+)
+def test_on_the_command_line_probabilities_are_split_as_it_says(
+    tmp_path, monkeypatch, arguments, predicted
+):
+    touching = disks((40, 50), (40, 70))
+    save(tmp_path / "true", {"a": touching})
+    save(tmp_path / "predicted", {"a": touching, "a_raw": probability(touching)})
+    folders = [str(tmp_path / name) for name in ("predicted", "true")]
+    monkeypatch.setattr(sys, "argv", ["score_masks", *folders, *arguments])
+    monkeypatch.setattr(logging, "basicConfig", lambda **options: None)
+    main()
+    (row,) = (
+        row
+        for row in read_csv(tmp_path / "predicted-scores.csv")
+        if (row["segmentation"], row["image"]) == ("threshold 0.5", "all images")
+    )
+    assert row["n_predicted"] == predicted
 
 
 def test_command_line_shows_the_table_and_writes_beside_the_folder(tmp_path, monkeypatch, capsys):
