@@ -34,7 +34,7 @@ def build_step(options: argparse.Namespace):
     tiles = random.uniform(-1, 1, (2, options.batch, *shape)).astype(np.float32)
     model = cyclegan.build_cyclegan(options.filters, shape, pool_size=POOL_SIZE, **LOSSES)
     model.set_up(2e-4, 0.5)
-    step = backend.compile_step(model.train_step)
+    step = compiled_steps.compile_step(model.train_step)
     images_seen = itertools.count(0, options.batch)
 
     def run():
@@ -65,6 +65,7 @@ if __name__ == "__main__":
     import numpy as np
 
     from models import backend, cyclegan, image_pool
+    from models.fast import compiled_steps
 
     report_training(
         f"CycleGAN step, {chosen.filters} filters", build_step, least_passes(chosen), chosen

@@ -25,7 +25,7 @@ def build_step(options: argparse.Namespace):
     masks = (images > 0.5).astype(np.float32)
     model = multires_unet.build_unet(options.filters, particle_weight=2.0, seed=0)
     model.set_up(1e-3)
-    step = backend.compile_step(model.train_step)
+    step = compiled_steps.compile_step(model.train_step)
     return lambda: step(backend.to_device((images, masks)))
 
 
@@ -42,6 +42,7 @@ if __name__ == "__main__":
     import numpy as np
 
     from models import backend, multires_unet
+    from models.fast import compiled_steps
 
     report_training(
         f"UNet step, {chosen.filters} filters", build_step, least_passes(chosen), chosen

@@ -29,7 +29,7 @@ def build_step(options: argparse.Namespace):
     alpha = random.random((CRITIC_STEPS, batch, 1, 1, 1), dtype=np.float32)
     model = wgan_gp.build_wgan((size, size), LATENT_SIZE, gradient_penalty_weight=10.0)
     model.set_up(2e-4, 0.5, 0.9)
-    step = backend.compile_step(model.train_step)
+    step = compiled_steps.compile_step(model.train_step)
     return lambda: step(backend.to_device((real, latent, alpha)))
 
 
@@ -58,5 +58,6 @@ if __name__ == "__main__":
     import numpy as np
 
     from models import backend, wgan_gp
+    from models.fast import compiled_steps
 
     report_training("WGAN step", build_step, least_passes(chosen), chosen)

@@ -6,6 +6,7 @@ import os
 
 from models import backend
 from models.backend import BACKEND, keras, tf, torch
+from models.fast import compiled_steps
 from models.fast.process_memory import keep_freed_memory
 from models.processor import available_cores
 
@@ -51,7 +52,7 @@ def set_up_devices(
         )
     global is_deterministic
     is_deterministic = deterministic
-    backend.xla_for_steps = False if use_xla == "auto" and deterministic else use_xla
+    compiled_steps.xla_for_steps = False if use_xla == "auto" and deterministic else use_xla
     keep_freed_memory()
     chosen = _chosen_gpus(use_gpus)
     if BACKEND == "tensorflow":

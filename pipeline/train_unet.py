@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 
 from models import backend
+from models.fast import compiled_steps
 from models.multires_unet import build_unet
 from models.precision import computing_in
 from pipeline.checks.step_options import refuses_wrong_options
@@ -200,7 +201,7 @@ def _schedule(learning_rate, schedule, epochs):
 
 def _validation(model, number, read):
     """Return a function that gives the mean losses over all flips of ``number`` pairs."""
-    run_step = backend.compile_step(model.validation_step)
+    run_step = compiled_steps.compile_step(model.validation_step)
 
     def validate():
         with Prefetcher(lambda index: all_flips(read(index)), zip(range(number))) as batches:

@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 
 from models import backend
+from models.fast import compiled_steps
 from pipeline.files.csv_tables import write_rows
 from pipeline.progress import live_line
 from pipeline.training.batches import Prefetcher
@@ -74,7 +75,7 @@ def train(
     state = load_checkpoint(model, run_folder) or {"epoch": 0, "step": 0, "sums": {}, "rows": []}
     if state["epoch"] or state["step"]:
         logger.info("going on with epoch %d, step %d", state["epoch"] + 1, state["step"] + 1)
-    run_step = backend.compile_step(model.train_step)
+    run_step = compiled_steps.compile_step(model.train_step)
     save = _saver(model, run_folder, state)
     begun, all_steps = state["epoch"] * steps_per_epoch + state["step"], epochs * steps_per_epoch
     numbers = (divmod(number, steps_per_epoch) for number in range(begun, all_steps))

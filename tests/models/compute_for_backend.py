@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from models import backend, cyclegan, image_pool, multires_unet, wgan_gp
-from models.fast import lean_networks
+from models.fast import compiled_steps, lean_networks
 from tests.models.tiny_steps import CYCLEGAN, WGAN
 
 STEPS = 3
@@ -32,8 +32,8 @@ def noise(random, *shape):
 
 def losses_of(model, batches):
     """Return the losses of one training step a batch, by name."""
-    backend.xla_for_steps = False  # which rounds otherwise
-    step = backend.compile_step(model.train_step)
+    compiled_steps.xla_for_steps = False  # which rounds otherwise
+    step = compiled_steps.compile_step(model.train_step)
     rows = [step(backend.to_device(batch)) for batch in batches]
     return {name: [float(row[name]) for row in rows] for name in rows[0]}
 

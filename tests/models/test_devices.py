@@ -6,6 +6,7 @@ import pytest
 
 from models import backend, devices, precision
 from models.devices import can_use_gpu
+from models.fast import compiled_steps
 
 TENSORFLOW = backend.BACKEND == "tensorflow"
 GPUS = [SimpleNamespace(name=f"GPU:{index}") for index in range(2)]
@@ -23,7 +24,7 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(devices, "keep_freed_memory", lambda: None)
     monkeypatch.setattr(devices, "can_use_gpu", lambda index: True)
-    monkeypatch.setattr(backend, "xla_for_steps", "auto")
+    monkeypatch.setattr(compiled_steps, "xla_for_steps", "auto")
     monkeypatch.setattr(devices, "is_deterministic", False)
     monkeypatch.setattr(devices, "available_cores", lambda: 8)
     if TENSORFLOW:
@@ -148,18 +149,18 @@ def test_steps_are_compiled_by_xla_where_asked(
         backend.tf, "function", lambda step, **options: lambda batch: options["jit_compile"]
     )
     devices.set_up_devices(1, deterministic=deterministic, use_xla=use_xla)
-    assert backend.compile_step(None)(()) is compiled
+    assert compiled_steps.compile_step(None)(()) is compiled
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="XLA is TensorFlow's")
 def test_what_xla_cannot_compile_is_computed_without_it(monkeypatch, caplog):
-    monkeypatch.setattr(backend, "xla_for_steps", True)
+    monkeypatch.setattr(compiled_steps, "xla_for_steps", True)
 
     def step(batch):
         doubled = backend.tf.py_function(lambda x: 2 * x, [batch[0]], "float32")
         return {"doubled": doubled}
 
-    run = backend.compile_step(step)
+    run = compiled_steps.compile_step(step)
     assert [float(run((backend.tf.constant(x),))["doubled"]) for x in (3.0, 4.0)] == [6.0, 8.0]
     (warning,) = caplog.messages
     assert warning.startswith("XLA cannot compile this step here, so it takes longer: ")
@@ -172,10 +173,10 @@ def test_what_does_not_fit_into_memory_is_not_tried_without_xla(monkeypatch):
     def full(batch):
         raise errors.ResourceExhaustedError(None, None, "full")
 
-    monkeypatch.setattr(backend, "xla_for_steps", True)
+    monkeypatch.setattr(compiled_steps, "xla_for_steps", True)
     monkeypatch.setattr(backend.tf, "function", lambda step, **options: full)
     with pytest.raises(errors.ResourceExhaustedError):
-        backend.compile_step(None)(())
+        compiled_steps.compile_step(None)(())
 
 
 @pytest.mark.skipif(TENSORFLOW, reason="TensorFlow does not list GPUs that its driver cannot use")
@@ -254,5 +255,5 @@ def test_the_fastest_kernels_are_looked_for_unless_they_are_to_repeat(determinis
     torch = backend.torch
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: deterministic)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", deterministic)
-    backend.compile_step(None)
+    compiled_steps.compile_step(None)
     assert torch.backends.cudnn.benchmark is not deterministic

@@ -5,6 +5,7 @@ import pytest
 from keras import ops
 
 from models import backend, image_pool
+from models.fast import compiled_steps
 from models.image_pool import draw_pool_choices
 
 
@@ -38,10 +39,10 @@ def test_pool_equals_its_twin(pool_size, batch_size):
 
 @pytest.mark.skipif(backend.BACKEND == "torch", reason="XLA is TensorFlow's")
 def test_pool_compiled_with_xla_gives_the_same(monkeypatch):
-    monkeypatch.setattr(backend, "xla_for_steps", True)
+    monkeypatch.setattr(compiled_steps, "xla_for_steps", True)
     random = np.random.default_rng(3)
     pools = [image_pool.ImagePool(3, (2, 2, 1)) for _ in range(2)]
-    compiled = backend.compile_step(lambda *batch: {"shown": pools[0].query(*batch)})
+    compiled = compiled_steps.compile_step(lambda *batch: {"shown": pools[0].query(*batch)})
     for step in range(8):
         choices = [part[0] for part in draw_pool_choices(random, 3, 2, 2 * step)]
         batch = backend.to_device((random.random((2, 2, 2, 1), dtype=np.float32), *choices))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models import backend, cyclegan, image_pool, multires_unet, wgan_gp
-from models.fast import lean_networks
+from models.fast import compiled_steps, lean_networks
 from tests.models.tiny_steps import CYCLEGAN, WGAN
 
 pytestmark = pytest.mark.usefixtures("short_networks")
@@ -53,12 +53,12 @@ def weights_of(network):
 
 @pytest.mark.parametrize("builder", [wgan, gan, unet])
 def test_a_training_step(builder, set_precision, monkeypatch):
-    monkeypatch.setattr(backend, "xla_for_steps", False)
+    monkeypatch.setattr(compiled_steps, "xla_for_steps", False)
     set_precision("mixed_bfloat16")
     model, names, batch = builder(np.random.default_rng(4))
     networks = [getattr(model, name) for name in names]
     before = [weights_of(network) for network in networks]
-    losses = backend.compile_step(model.train_step)(backend.to_device(batch))
+    losses = compiled_steps.compile_step(model.train_step)(backend.to_device(batch))
     values = {name: float(value) for name, value in losses.items()}
     assert all(np.isfinite(value) for value in values.values()), values
     assert all(keras.backend.standardize_dtype(v.dtype) == "float32" for v in losses.values())

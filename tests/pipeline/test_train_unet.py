@@ -123,7 +123,7 @@ def run(folder, monkeypatch):
 
         monkeypatch.setattr(train_unet, "build_unet", build_unet)
         monkeypatch.setattr(train_unet, "train", train)
-        monkeypatch.setattr(train_unet.backend, "compile_step", lambda step: step)
+        monkeypatch.setattr(train_unet.compiled_steps, "compile_step", lambda step: step)
         monkeypatch.setattr(train_unet.backend, "to_device", lambda batch: batch)
         options = OPTIONS | changes
         train_unet.train_unet(

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from models import backend
-from models.fast import recorded_steps
+from models.fast import compiled_steps, recorded_steps
 
 torch = backend.torch
 pytestmark = pytest.mark.skipif(torch is None, reason="TensorFlow compiles its steps")
@@ -110,6 +110,6 @@ def test_steps_are_recorded_on_a_gpu_only(on_gpu, recorded, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(backend, "has_gpu", lambda: on_gpu)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
-    step = backend.compile_step(len)
+    step = compiled_steps.compile_step(len)
     assert isinstance(step, recorded_steps.RecordedStep) is on_gpu
     assert on_gpu or step is len

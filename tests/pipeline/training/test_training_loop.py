@@ -197,7 +197,7 @@ def test_after_ctrl_c_in_any_step_training_goes_on(steps, tmp_path):
         model.train_step = interrupt
         options = {"steps_per_epoch": steps, "epochs": 3, "run_folder": folder}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training_loop.backend, "compile_step", lambda step: step)
+            patch.setattr(training_loop.compiled_steps, "compile_step", lambda step: step)
             with pytest.raises(KeyboardInterrupt):
                 train(model, make_batch, **options)
             assert len(calls) == kill_at + 1
@@ -329,7 +329,7 @@ def test_where_steps_are_slow_each_tells_the_time_left_and_checkpoints_are_kept(
 ):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(training_loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr(training_loop.backend, "compile_step", lambda step: step)
+    monkeypatch.setattr(training_loop.compiled_steps, "compile_step", lambda step: step)
     live, written = [], []
     monkeypatch.setattr(training_loop, "live_line", live.append)
     monkeypatch.setattr(
@@ -360,7 +360,7 @@ def test_every_epoch_tells_its_losses_and_the_time_left(tmp_path, monkeypatch, c
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(training_loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
     monkeypatch.setattr(training_loop, "STEPS_BETWEEN_FETCHES", 1)
-    monkeypatch.setattr(training_loop.backend, "compile_step", lambda step: step)
+    monkeypatch.setattr(training_loop.compiled_steps, "compile_step", lambda step: step)
     live = []
     monkeypatch.setattr(training_loop, "live_line", live.append)
     caplog.set_level(logging.INFO)
