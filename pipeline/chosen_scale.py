@@ -31,7 +31,8 @@ def with_scale(options: dict, calls: list[Call] | None) -> tuple[dict, list[Call
     if AUTO not in asked:
         return options, calls
     cuts_tiles = calls is None or any(number == "0" for number, *_ in calls)
-    of_tiles = scale_of_tiles(options.get("CYCLEGAN_DIR"))
+    cyclegan_dir = options.get("CYCLEGAN_DIR")
+    of_tiles = None if folder_name(cyclegan_dir) else scale_of_tiles(cyclegan_dir)
     scale = None if of_tiles and not cuts_tiles else _scale_of_outlines(options)
     scale = scale or of_tiles or 1.0
     if calls is not None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint
-from pipeline.files.whole_files import whole_file
+from pipeline.files.whole_files import copy_whole
 from pipeline.image_files import by_stem, list_micrographs, read_micrograph
 from pipeline.intensities import clip_spikes
 from pipeline.micrographs.foreground import find_particles
@@ -144,7 +144,7 @@ def prepare_images(
     write_shares(shares_file, shares)
     names = list(shares)
     for name in numbers_of_stream(seed, len(paths) + 1).permutation(names)[:NUMBER_OF_TEST_TILES]:
-        _copy(train_dir / name, test_dir / name)
+        copy_whole(train_dir / name, test_dir / name)
 
 
 def _seems_confused(covered, image, dark_background, tile_size) -> bool:
@@ -155,12 +155,6 @@ def _seems_confused(covered, image, dark_background, tile_size) -> bool:
     if covered.mean() < NEARLY_ALL:
         return False
     return find_particles(image, not dark_background, *tile_size).mean() < HALF
-
-
-def _copy(source: Path, target: Path) -> None:
-    content = source.read_bytes()
-    with whole_file(target) as temporary:
-        temporary.write_bytes(content)
 
 
 def _check_tile_fits(image, tile_size, path, paths, image_crop, scale) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint, read_record
+from pipeline.files.whole_files import copy_whole
 from pipeline.image_files import list_images, read_image, write_image, write_missing
 from pipeline.particle_masks import as_mask
 from pipeline.progress import progress
@@ -130,7 +131,7 @@ def simulate_masks(
     for index, labels in zip(missing, label_maps, strict=True):
         _write_mask(masks_dir / names[index], labels_dir / names[index], labels)
     for name in names[:NUMBER_OF_TEST_MASKS]:
-        write_image(test_dir / name, read_image(masks_dir / name))
+        copy_whole(masks_dir / name, test_dir / name)
     if tiles:
         label_maps = [labels_dir / name for name in names]
         report_match(cyclegan_dir / SCENES, micrographs, label_maps, micrograph_scale, match_scenes)

@@ -61,6 +61,11 @@ def scale_limits(
     return min_scaling, max_scaling
 
 
+def scaling_of(options: dict) -> dict:
+    """Return those of the options that `scale_limits` takes."""
+    return {name: options[name] for name in SCALING}
+
+
 def draw_scales(rng: np.random.Generator, number: int, **scaling) -> np.ndarray:
     """Return ``number`` scales, float64, normal or uniform, clipped to ``scale_limits``.
 

@@ -63,7 +63,7 @@ def _scales_before(number, keywords, running):
     """Yield what a step works with that none of those ``running`` makes: the step that made it,
     what it is in words, and its scale, None where that is not known."""
     cyclegan_dir = keywords.get("cyclegan_dir")
-    if "0" not in running:
+    if "0" not in running and not folder_name(cyclegan_dir):
         yield "0", "made its tiles", scale_of_tiles(cyclegan_dir)
     from_wgan = "1" in reads_of(number, keywords.get("outline_source"))
     if from_wgan and ("1" not in running or keywords.get("wgan_model")):

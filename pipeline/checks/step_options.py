@@ -53,7 +53,7 @@ STEPS_FOLDER = Path(__file__).parents[1]
 
 OVERLAP = whole_number(0)
 DECAY_RATE = number(0, 1, below=True)
-SCALING = number(0, 10, above=True)
+FACTOR = number(0, 10, above=True)
 
 # Every keyword of the step calls and what it may be. A new keyword gets its line here.
 KEYWORD_CHECKS: dict[str, Check] = {
@@ -130,7 +130,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "outline_source": OUTLINE_SOURCE,
     "num_masks": IMAGE_COUNT,
     "grid_type": one_of(*GRID_TYPES),
-    "grid_spacing_factor": SCALING,
+    "grid_spacing_factor": FACTOR,
     "grid_noise_factor": number(0, 10),
     "min_no_of_particles": POSITIVE,
     "max_no_of_particles": POSITIVE,
@@ -138,10 +138,10 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "perlin_noise_threshold": SHARE,
     "perlin_noise_frequency": number(0, above=True),
     "use_normal_distribution": YES_NO,
-    "scaling_mu": SCALING,
+    "scaling_mu": FACTOR,
     "scaling_sigma": number(0, 10),
-    "min_scaling": SCALING,
-    "max_scaling": SCALING,
+    "min_scaling": FACTOR,
+    "max_scaling": FACTOR,
     "use_random_rotation": one_of(*ROTATIONS),
     "smoothing": one_of(*SMOOTHINGS),
     "max_overlap": SHARE,

@@ -12,6 +12,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from pipeline.particles.quantities import COLUMNS
+
 LARGEST = 10**9  # of whole numbers without a limit of their own
 REFUSED_BY_WINDOWS = {*'<>:"|?*'}
 
@@ -161,12 +163,9 @@ def run_name(value) -> str | None:
     return None if is_allowed else 'None, or a run folder such as "2026-01-31_12-00-00"'
 
 
-def ranges(value) -> str | None:
-    """Check a dict of (lowest, highest) by the name of a quantity; None leaves a side open."""
-    words = (
-        'ranges by the name of a quantity, such as {"area": (50, None)}: the lowest and the '
-        "highest value, None for an open side"
-    )
+def measured_ranges(value) -> str | None:
+    """Check a dict of (lowest, highest) by the name of a quantity that step 7 measures; None leaves
+    a side open."""
 
     def is_range(limits) -> bool:
         if not isinstance(limits, list | tuple) or len(limits) != 2:
@@ -174,18 +173,12 @@ def ranges(value) -> str | None:
         given = [limit for limit in limits if limit is not None]
         return not any(math.isnan(_as_float(limit)) for limit in given) and given == sorted(given)
 
-    if not isinstance(value, dict):
-        return words
-    return None if all(isinstance(k, str) and is_range(v) for k, v in value.items()) else words
-
-
-def measured_ranges(value) -> str | None:
-    """Check ranges by the name of a quantity that step 7 measures."""
-    words = ranges(value)
-    if words is not None or not value:
-        return words
-    from pipeline.particle_shapes import COLUMNS  # takes long to import
-
+    is_dict = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+    if not is_dict or not all(map(is_range, value.values())):
+        return (
+            'ranges by the name of a quantity, such as {"area": (50, None)}: the lowest and the '
+            "highest value, None for an open side"
+        )
     allowed = [name for name in COLUMNS if name != "label"]
     is_known = value.keys() <= set(allowed)
     return None if is_known else f"ranges of what is measured: {', '.join(allowed)}"

@@ -286,14 +286,9 @@ def colours_in(path: Path) -> int:
 
     0 for JPEGs, too, in which colours run into each other.
     """
-    # What Pillow does not read, or only with warnings, `decode` has read before.
-    with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
-        with Image.open(path, formats=("PNG", "BMP", "GIF", "TIFF")) as image:
-            if image.mode not in ("RGB", "RGBA", "P", "PA"):
-                return 0
-            colours = image.convert("RGB").getcolors() or []
-        return sum(len(set(colour)) > 1 for _, colour in colours)
-    return 0
+    image = _in_colours(path, "PNG", "BMP", "GIF", "TIFF")
+    colours = image.getcolors() or [] if image else []
+    return sum(len(set(colour)) > 1 for _, colour in colours)
 
 
 def coloured_share(path: Path) -> float:
@@ -302,10 +297,22 @@ def coloured_share(path: Path) -> float:
 
     What has no more than a tint, or a JPEG's blur of colours, counts as grey.
     """
-    with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
-        with Image.open(path, formats=("PNG", "BMP", "GIF", "TIFF", "JPEG")) as image:
-            if image.mode not in ("RGB", "RGBA", "P", "PA"):
-                return 0.0
-            colours = np.asarray(image.convert("RGB"))[::4, ::4]  # enough to tell
-        return float((np.ptp(colours, axis=-1) > TINT).mean())
-    return 0.0
+    image = _in_colours(path, "PNG", "BMP", "GIF", "TIFF", "JPEG")
+    if image is None:
+        return 0.0
+    colours = np.asarray(image)[::4, ::4]  # enough to tell
+    return float((np.ptp(colours, axis=-1) > TINT).mean())
+
+
+def _in_colours(path, *formats):
+    """Return an image of red, green and blue, or with a palette of such colours; of others None.
+
+    What Pillow does not read, or only with warnings, `decode` has read before.
+    """
+    with (
+        contextlib.suppress(Exception),
+        warnings.catch_warnings(action="ignore"),
+        Image.open(path, formats=formats) as image,
+    ):
+        return image.convert("RGB") if image.mode in ("RGB", "RGBA", "P", "PA") else None
+    return None

@@ -1,5 +1,7 @@
 """Micrographs at another size, as the networks see them."""
 
+import math
+
 import cv2
 import numpy as np
 
@@ -22,7 +24,7 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     if image.dtype not in (np.uint8, np.uint16, np.float32):
         image = image.astype(np.float64)
-    interpolation = cv2.INTER_CUBIC if is_larger(size, image.shape) else cv2.INTER_AREA
+    interpolation = cv2.INTER_CUBIC if math.prod(size) > image.size else cv2.INTER_AREA
     resized = cv2.resize(image, size[::-1], interpolation=interpolation)
     return np.clip(resized, image.min(), image.max(), out=resized)
 
@@ -38,8 +40,3 @@ def as_cyclegan_sees(micrograph: np.ndarray, scale: float) -> np.ndarray:
     So the CycleGAN does, which stretches its greys after; the UNet's contrast is set before.
     """
     return at_scale(clip_spikes(micrograph), scale)
-
-
-def is_larger(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Return whether an image of a size, (height, width), has more pixels than another."""
-    return size[0] * size[1] > other[0] * other[1]

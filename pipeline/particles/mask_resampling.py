@@ -1,9 +1,10 @@
 """Masks at another size: on the way back from what the networks see to the micrographs' pixels."""
 
+import math
+
 import cv2
 import numpy as np
 
-from pipeline.micrographs.resampling import is_larger
 from pipeline.particle_masks import (
     as_mask,
     label_particles,
@@ -38,13 +39,13 @@ def mask_at_size(mask: np.ndarray, size: tuple[int, int], smallest: float = 1) -
     )
     resized = nearest_particles(labels[rows][:, columns])
     _clear_outside(resized, labels > 0)
-    if is_larger(size, mask.shape):
+    if math.prod(size) > mask.size:
         is_left = np.bincount(resized.ravel(), minlength=labels.max() + 1) > 0
         labels[~is_left[labels]] = 0
         resized = nearest_particles(resized)
         _clear_outside(resized, particles_and_lines(labels))
     set_apart(resized)
-    pixel_of_before = size[0] * size[1] // mask.size
+    pixel_of_before = math.prod(size) // mask.size
     return _without_crumbs(to_four_connected(resized), max(smallest, pixel_of_before))
 
 
@@ -81,7 +82,7 @@ def _clear_outside(resized, particle):
         for part in (particle, ~particle)
     )
     depth = inside - outside
-    if is_larger(resized.shape, particle.shape):
+    if resized.size > particle.size:
         depth = _smooth(depth)
     depth = cv2.resize(depth, resized.shape[::-1], interpolation=cv2.INTER_LINEAR)
     # Outlines may go right through the middles of pixels, half of them where the scale is 2. Looked

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.particle_shapes import COLUMNS, column_name
+from pipeline.particles.quantities import COLUMNS, column_name
 from pipeline.wording import first_names
 
 

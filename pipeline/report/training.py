@@ -31,7 +31,7 @@ from pipeline.running.cyclegan_folders import (
 from pipeline.running.output_folders import MADE_WITH
 from pipeline.running.step_table import OUTLINE_SHEETS, RUNS
 from pipeline.training.preview_sheets import contact_sheet
-from pipeline.training_data.fake_micrographs import fake_micrographs_folder
+from pipeline.training_data.filtered_pairs import fake_micrographs_folder
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)

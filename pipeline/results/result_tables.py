@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.files.csv_tables import write_rows, write_table
 from pipeline.files.whole_files import whole_file
-from pipeline.particle_shapes import COLUMNS, column_name
 from pipeline.particles.number_density import number_density
+from pipeline.particles.quantities import COLUMNS, column_name
 from pipeline.particles.size_distribution import summarise
 from pipeline.results.size_plots import COLOURS, plot_size_distribution
 

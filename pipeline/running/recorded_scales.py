@@ -2,17 +2,14 @@
 
 from pathlib import Path
 
-from pipeline.checks.values import folder_name
 from pipeline.files.records import read_record
 from pipeline.running.cyclegan_folders import TILES
 from pipeline.running.output_folders import MADE_WITH
 from pipeline.running.step_table import NETWORKS, named
 
 
-def scale_of_tiles(cyclegan_dir) -> float | None:
+def scale_of_tiles(cyclegan_dir: Path) -> float | None:
     """Return the scale at which step 0 cut the tiles that are there, None where it is not known."""
-    if cyclegan_dir is None or folder_name(cyclegan_dir):
-        return None
     record = read_record(Path(cyclegan_dir) / TILES / MADE_WITH)
     # There was no such option before.
     return record.get("micrograph_scale", 1.0) if record else None

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from skimage.util import montage
 
 GAP = 4  # pixels of white between the pictures
 
@@ -9,15 +10,9 @@ GAP = 4  # pixels of white between the pictures
 def contact_sheet(images, columns):
     """Return uint8 images (h, w) or (h, w, 3) of one size side by side, (H, W, 3), RGB."""
     images = [np.dstack([image] * 3) if image.ndim == 2 else image for image in images]
-    height, width = images[0].shape[:2]
     rows = -(-len(images) // columns)
-    shape = (rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3)
-    sheet = np.full(shape, 255, np.uint8)
-    for number, image in enumerate(images):
-        row, column = divmod(number, columns)
-        top, left = GAP + row * (height + GAP), GAP + column * (width + GAP)
-        sheet[top : top + height, left : left + width] = image
-    return sheet
+    how = {"fill": (255,) * 3, "padding_width": GAP, "channel_axis": -1}
+    return montage(images, grid_shape=(rows, columns), **how)
 
 
 def outline_overlay(micrograph, mask):

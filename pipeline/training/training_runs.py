@@ -19,6 +19,7 @@ from pipeline.files.csv_tables import read_table
 from pipeline.files.records import as_recorded, read_json, read_record, write_json
 from pipeline.files.whole_files import (
     DISK_IS_FULL,
+    copy_whole,
     is_of_access,
     read_through,
     rename_for_good,
@@ -135,8 +136,7 @@ def _copy(folder, copy):
             try:
                 os.link(path, target)
             except OSError:  # not on every file system
-                with whole_file(target) as temporary:
-                    shutil.copyfile(path, temporary)
+                copy_whole(path, target)
     except OSError:
         shutil.rmtree(copy, ignore_errors=True)
         raise

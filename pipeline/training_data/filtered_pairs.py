@@ -30,6 +30,8 @@ from pipeline.particle_masks import (
 )
 from pipeline.progress import progress
 from pipeline.running.cyclegan_folders import (
+    BLURRED_FAKES,
+    FAKE_MICROGRAPHS,
     FILTERED_LABELS,
     FILTERED_MASKS,
     PAIRS_TABLE,
@@ -55,6 +57,12 @@ class Visibility(NamedTuple):
     kept: int
     fidelity: float
     correlation: float
+
+
+def fake_micrographs_folder(cyclegan_dir: Path) -> Path:
+    """Return the folder of the fake micrographs to train on: blurred ones where there are any."""
+    blurred = Path(cyclegan_dir) / BLURRED_FAKES
+    return blurred if (blurred / MADE_WITH).is_file() else Path(cyclegan_dir) / FAKE_MICROGRAPHS
 
 
 def pairs_made_by(step: str, first: list[Path], second: list[Path]) -> list[tuple[Path, Path]]:

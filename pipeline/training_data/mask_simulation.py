@@ -33,6 +33,7 @@ from simulate.outlines import (
     prepare_particle,
     reach_of,
     scale_limits,
+    scaling_of,
     typical_core_diameter,
 )
 
@@ -136,7 +137,7 @@ def _simulator_maker(rng, outlines: np.ndarray):
             options["seed"],
             image_shape=(options["tile_height"], options["tile_width"]),
             outline_shape=outlines.shape[1:],
-            largest_scale=scale_limits(**{name: options[name] for name in SCALING})[1],
+            largest_scale=scale_limits(**scaling_of(options))[1],
             reach=reach_of(library),
             **{name: options[name] for name in ARRANGEMENT},
         )

@@ -29,7 +29,7 @@ from pipeline.training_data.scenes import (
 )
 from pipeline.training_data.single_particles import Singles, comparable, joined, read_singles
 from pipeline.wording import counted
-from simulate.outlines import GAP, SCALING, scale_limits
+from simulate.outlines import GAP, SCALING, scale_limits, scaling_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,6 @@ FREQUENCY_STEPS = (
     (0.5, 0.7, 1.0, 1.4, 2.0),
     (0.75, 0.87, 1.0, 1.15, 1.33),
 )
-SCALES = ("scaling_mu", "scaling_sigma", "min_scaling", "max_scaling")
 FEWEST_SINGLE = 10  # single particles, below which their size says little
 WIDEST, HALVINGS = 16, 12  # how far a fitted scale is looked for, and how often it is halved
 # Pixels; the simulation's opening leaves cores of 9 at least (8 became 9, 10 were met).
@@ -147,7 +146,7 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
             wanted = (real.median + 2 * GAP) / simulated.median - 2 * GAP
             scale = middle_scale(options)
             factor = _scale_for(core_diameter, wanted, scale) / scale
-            options = options | {name: float(options[name] * factor) for name in SCALES}
+            options = options | {name: float(options[name] * factor) for name in SCALING[1:]}
     if not is_fitted:
         logger.warning(
             "%s in the micrographs, %d in the simulated masks: too few to fit the scale, so "
@@ -199,7 +198,7 @@ def _enlarge(factor: float, scale: float) -> str:
 
 def middle_scale(options: dict) -> float:
     """Return the scale in the middle of those that the options of step 2 allow."""
-    return sum(scale_limits(**{name: options[name] for name in SCALING})) / 2
+    return sum(scale_limits(**scaling_of(options))) / 2
 
 
 def _scale_for(core_diameter, wanted: float, scale: float) -> float:

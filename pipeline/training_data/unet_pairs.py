@@ -13,7 +13,7 @@ from pipeline.particles.grow_particles import centrality
 from pipeline.running.cyclegan_folders import FAKE_MICROGRAPHS, FILTERED_LABELS, FILTERED_MASKS
 from pipeline.running.output_folders import check_made_from
 from pipeline.running.step_table import named
-from pipeline.training_data.fake_micrographs import fake_micrographs_folder
+from pipeline.training_data.filtered_pairs import fake_micrographs_folder
 from pipeline.training_data.kept_targets import KeptTargets
 from pipeline.training_data.narrow_gaps import closeness_of_particles
 

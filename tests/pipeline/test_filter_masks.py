@@ -14,8 +14,7 @@ from pipeline.image_files import list_images, read_image, write_image
 from pipeline.micrographs.resampling import at_scale
 from pipeline.particle_masks import label_particles
 from pipeline.training_data import unet_pairs
-from pipeline.training_data.fake_micrographs import fake_micrographs_folder
-from pipeline.training_data.filtered_pairs import mean_of_known
+from pipeline.training_data.filtered_pairs import fake_micrographs_folder, mean_of_known
 
 STEMS = ("00000", "00001", "00002")
 VISIBLE, HIDDEN = (8, 8), (8, 30)  # upper left pixels of two squares, in rows and columns

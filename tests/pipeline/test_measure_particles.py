@@ -18,8 +18,8 @@ from pipeline.files.mask_origin import description_of
 from pipeline.files.records import read_json, write_json
 from pipeline.image_files import read_image, write_image
 from pipeline.measure_particles import measure_particles
-from pipeline.particle_shapes import COLUMNS
 from pipeline.particles import size_distribution
+from pipeline.particles.quantities import COLUMNS
 from pipeline.results import doubts, result_tables
 
 MICROGRAPH = np.random.default_rng(0).integers(0, 255, (120, 160)).astype(np.uint8)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from skimage.measure import regionprops_table
 
-from pipeline.particle_shapes import COLUMNS, measure_particles, to_label_map
+from pipeline.particle_shapes import measure_particles, to_label_map
+from pipeline.particles.quantities import COLUMNS
 
 Y, X = np.mgrid[:160, :200]
 

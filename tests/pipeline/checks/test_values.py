@@ -47,7 +47,7 @@ from pipeline.checks import values
         (values.folder_name, ["a", "./"], ["", None, 3, "a\0b"], "the name of a folder"),
         (values.run_name, [None, "2026-01-31_12-00-00"], ["", "..", "a/b", 3], "a run folder"),
         (
-            values.ranges,
+            values.measured_ranges,
             [{}, {"area": (50, None)}, {"convexity": [0.8, 1.0]}],
             [
                 None,
@@ -88,7 +88,7 @@ def test_no_value_at_all_breaks_a_check(value):
     from pipeline.checks.options import OPTION_CHECKS
     from pipeline.checks.step_options import KEYWORD_CHECKS
 
-    for check in [*OPTION_CHECKS.values(), *KEYWORD_CHECKS.values(), values.ranges]:
+    for check in [*OPTION_CHECKS.values(), *KEYWORD_CHECKS.values(), values.measured_ranges]:
         answer = check(value)
         assert answer is None or answer
 

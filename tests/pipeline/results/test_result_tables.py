@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.files.csv_tables import read_table, write_table
-from pipeline.particle_shapes import COLUMNS, column_name
+from pipeline.particles.quantities import COLUMNS, column_name
 from pipeline.results.result_tables import _number_density_row
 
 
