@@ -11,7 +11,7 @@ from pipeline.files.records import fingerprint
 from pipeline.files.whole_files import copy_whole
 from pipeline.image_files import by_stem, list_micrographs, read_micrograph
 from pipeline.intensities import clip_spikes
-from pipeline.micrographs.foreground import find_particles
+from pipeline.micrographs.foreground import foreground_by_parts
 from pipeline.micrographs.micrograph_scale import words_of
 from pipeline.micrographs.resampling import at_scale, scaled_size
 from pipeline.progress import progress
@@ -104,7 +104,7 @@ def prepare_images(
         with_spikes += [] if image is as_read else [path.name]
         image = at_scale(image, micrograph_scale)
         _check_tile_fits(image, tile_size, path, paths, image_crop, micrograph_scale)
-        covered = find_particles(image, dark_background, *tile_size)
+        covered = foreground_by_parts(image, dark_background, *tile_size)
         if _seems_confused(covered, image, dark_background, tile_size):
             confused.append(path.name)
         singles[path.name] = find_singles_in_parts(covered)
@@ -154,7 +154,7 @@ def _seems_confused(covered, image, dark_background, tile_size) -> bool:
     """
     if covered.mean() < NEARLY_ALL:
         return False
-    return find_particles(image, not dark_background, *tile_size).mean() < HALF
+    return foreground_by_parts(image, not dark_background, *tile_size).mean() < HALF
 
 
 def _check_tile_fits(image, tile_size, path, paths, image_crop, scale) -> None:

@@ -25,7 +25,7 @@ from pipeline.running.step_table import NETWORKS, RUNS, named
 from pipeline.training.batches import random_numbers, shuffled_indices
 from pipeline.training.cyclegan_previews import preview_sheets, translate_test_tiles
 from pipeline.training.training_loop import train
-from pipeline.training.training_runs import begin_run, recorded, save_model
+from pipeline.training.training_runs import begin_run, options_to_record, save_model
 from pipeline.training_data.cyclegan_images import Coding
 from pipeline.wording import counted
 
@@ -83,7 +83,7 @@ def train_cyclegan(
         If these are not of one size, an option is wrong, a loss is not finite, or the fakes are of
         no use and ``when_failed`` is "stop".
     """
-    options = recorded(locals())
+    options = options_to_record(locals())
     cyclegan_dir = Path(cyclegan_dir)
     options["micrograph_scale"] = scale_of_tiles(cyclegan_dir)  # for step 4 to compare
     files_a, files_b = _training_files(cyclegan_dir)

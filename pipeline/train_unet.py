@@ -23,7 +23,7 @@ from pipeline.running.recorded_scales import check_scale_of_tiles
 from pipeline.running.step_table import MICROGRAPHS_RECORD, NETWORKS, RUNS
 from pipeline.training.batches import Prefetcher
 from pipeline.training.training_loop import train
-from pipeline.training.training_runs import begin_run, recorded, save_model
+from pipeline.training.training_runs import begin_run, options_to_record, save_model
 from pipeline.training_data.pair_fidelity import faithful_pairs
 from pipeline.training_data.real_backgrounds import backgrounds_of
 from pipeline.training_data.unet_batches import (
@@ -107,7 +107,7 @@ def train_unet(
         If pairs are not of one size or a file lacks its partner, an option is wrong, or a loss is
         not finite.
     """
-    options = recorded(locals())
+    options = options_to_record(locals())
     check_scale_of_tiles(cyclegan_dir, micrograph_scale)
     targets = Targets(centrality=target == "instances", closeness=gap_weight > 0)
     pairs = training_pairs(Path(cyclegan_dir), targets)

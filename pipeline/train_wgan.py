@@ -15,7 +15,7 @@ from pipeline.running.step_table import NETWORKS, OUTLINE_SHEETS, RUNS
 from pipeline.training.batches import COMPARISON, SHEET, random_numbers, shuffled_indices
 from pipeline.training.preview_sheets import contact_sheet
 from pipeline.training.training_loop import train
-from pipeline.training.training_runs import begin_run, recorded, save_model
+from pipeline.training.training_runs import begin_run, options_to_record, save_model
 from pipeline.training_data.outline_sources import compare_outlines, load_outlines, say_how_alike
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def train_wgan(
         the samples show no outlines and ``when_failed`` is "stop". That each is a single particle
         is for `pipeline.check_inputs` to see.
     """
-    options = recorded(locals())
+    options = options_to_record(locals())
     given = load_outlines(masks_dir, invert_masks, micrograph_scale)
     options["inputs"] = fingerprint(list_images(masks_dir))
     sheets_dir = Path(wgan_dir) / OUTLINE_SHEETS

@@ -38,7 +38,7 @@ def foreground_of_micrograph(micrograph: np.ndarray, dark_background: bool) -> n
     return _foreground(smooth, _threshold(smooth).level)
 
 
-def find_particles(
+def foreground_by_parts(
     micrograph: np.ndarray, dark_background: bool, height: int, width: int
 ) -> np.ndarray:
     """Return where a micrograph shows particles: bool (h, w), each part by a threshold of its own.

@@ -37,7 +37,7 @@ DAMAGED = "damaged_"  # before the names of checkpoints that could not be read
 BYTES_BESIDE_WEIGHTS = 16_384
 
 
-def recorded(keywords):
+def options_to_record(keywords):
     """Return those of a step's keyword arguments that decide what a network learns, to be recorded.
 
     That is all but where it is to be found, and whether a run may be gone on with.

@@ -65,7 +65,7 @@ def _contrast(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return by how much tiles differ from mere background, and how much of each is covered.
 
-    From 0 on they show particles. Where ``covered`` (see `foreground.find_particles`) holds any, a
+    From 0 on they show particles. Where ``covered`` (see `foreground_by_parts`) holds any, a
     tile of a brighter part of the background does not.
     """
     shares = _mean_of_parts(covered, rows, columns, tile_size)
@@ -120,7 +120,7 @@ def write_grid_tiles(
     """Write the tiles of a grid over a micrograph that show particles; return their names, and
     which share of each is covered.
 
-    ``covered``: where it does, see `foreground.find_particles`. Each is stretched to 0..255, uint8.
+    ``covered``: where it does, see `foreground_by_parts`. Each is stretched to 0..255, uint8.
     Those that are there stay as they are.
     """
     rows, columns = np.transpose(tile_positions(*image.shape, *tile_size, min_overlap))
@@ -146,7 +146,7 @@ def try_crops(
 ) -> np.ndarray:
     """Return ``tries`` random crops of image number ``index`` (dtype `CROP`).
 
-    ``covered``: where it shows particles, see `foreground.find_particles`.
+    ``covered``: where it shows particles, see `foreground_by_parts`.
     Particles that cover all of a micrograph alike make no crop brighter than the others. So where
     fewer crops show particles than are wanted of the image, those count, too, that are covered
     nearly as much as the whole.

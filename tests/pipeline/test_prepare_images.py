@@ -297,7 +297,7 @@ def test_relaxed_rule_takes_those_that_come_nearest_and_not_the_others(
 ):
     """The brighter half has another grain than the darker one, which its tiles show, stretched."""
     nothing = lambda image, *how: np.zeros(image.shape, bool)  # noqa: E731
-    monkeypatch.setattr("pipeline.prepare_images.find_particles", nothing)
+    monkeypatch.setattr("pipeline.prepare_images.foreground_by_parts", nothing)
     (tmp_path / "images").mkdir()
     image = np.full((64, 64), 40, np.uint8)
     image[:, :32] = 46

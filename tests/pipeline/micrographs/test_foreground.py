@@ -6,7 +6,7 @@ import pytest
 from skimage.filters import threshold_li
 
 from pipeline.intensities import stretch_to_uint8
-from pipeline.micrographs.foreground import find_particles, foreground_of_micrograph
+from pipeline.micrographs.foreground import foreground_by_parts, foreground_of_micrograph
 from pipeline.tiles import iterate_tiles
 from simulate.examples import make_examples
 from simulate.mask_image import foreground_of_labels
@@ -77,7 +77,7 @@ def sparse(dark_background):
 @pytest.mark.parametrize("dark_background", [True, False])
 def test_few_particles_are_found_in_a_large_micrograph_part_by_part(dark_background):
     true, image = sparse(dark_background)
-    found = find_particles(image, dark_background, 120, 160)
+    found = foreground_by_parts(image, dark_background, 120, 160)
     assert np.count_nonzero(found & true) > 0.8 * np.count_nonzero(found | true)
 
 
@@ -87,7 +87,7 @@ def test_parts_with_nothing_but_particles_are_known_from_those_beside_them(dark_
     true[:, 100:] = True  # the second part is full
     image = np.where(true, 150, 60) + np.random.default_rng(0).normal(0, 5, true.shape)
     image = np.rint(image if dark_background else 255 - image).astype(np.uint8)
-    found = find_particles(image, dark_background, 120, 120)
+    found = foreground_by_parts(image, dark_background, 120, 120)
     assert np.mean(found != true) < 0.01
 
 
@@ -102,7 +102,7 @@ def domes(shape=(128, 128)):
 
 def test_where_no_part_is_sure_each_is_cut_by_itself():
     image = np.clip(np.rint(domes((128, 300))), 0, 255).astype(np.uint8)
-    assert find_particles(image, True, 128, 128).mean() > 0.6
+    assert foreground_by_parts(image, True, 128, 128).mean() > 0.6
 
 
 @pytest.mark.parametrize("dark_background", [True, False])
@@ -112,7 +112,7 @@ def test_one_place_that_is_brighter_than_all_hides_no_particles(dark_background)
     image = 1000 + 250 * true + np.random.default_rng(0).normal(0, 12, true.shape)
     image[170:190, 170:190] = 65000
     image = image if dark_background else 65535 - image
-    found = find_particles(np.rint(image).astype(np.uint16), dark_background, 120, 120)
+    found = foreground_by_parts(np.rint(image).astype(np.uint16), dark_background, 120, 120)
     found[165:195, 165:195] = False
     assert np.count_nonzero(found & true) > 0.8 * np.count_nonzero(found | true)
 
