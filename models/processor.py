@@ -22,14 +22,15 @@ def available_cores() -> int:
 
 
 def threads_within_quota() -> dict[str, str]:
-    """Return the environment variables that keep libraries to the cores that a container grants.
+    """Return the environment variables that keep both backends to the cores a container grants.
 
     By themselves they start a thread for each core there is. None where no fewer are granted.
     """
     if not hasattr(os, "sched_getaffinity") or available_cores() == len(os.sched_getaffinity(0)):
         return {}
     cores = str(available_cores())
-    return {"OMP_NUM_THREADS": cores, "TF_NUM_INTRAOP_THREADS": cores}
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    return dict.fromkeys(names, cores)
 
 
 def _quota() -> float:

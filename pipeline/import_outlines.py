@@ -20,7 +20,7 @@ from pipeline.checks.outlines import LARGEST_OUTLINE, ROI_ENDINGS, describe_outl
 from pipeline.files.mask_pairs import describe_colours
 from pipeline.image_files import list_images, read_image, write_image
 from pipeline.micrographs.micrograph_scale import ALLOWED_SCALES
-from pipeline.particles.label_maps import is_label_map
+from pipeline.particles.label_maps import is_label_map, surrounds_all
 from pipeline.wording import counted, first_names
 
 logger = logging.getLogger(__name__)
@@ -141,14 +141,12 @@ def _masks_of_image(file: Path, invert: bool) -> Iterator[tuple[str, np.ndarray 
     if is_label_map(image):
         labels = image.astype(np.int64)
     elif len(np.unique(image)) <= 2:
-        mask = (image > image.min()) ^ invert
-        frame = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
-        if frame.mean() > 0.5:
+        _, labels = cv2.connectedComponents(((image > image.min()) ^ invert).astype(np.uint8))
+        if surrounds_all(labels):
             raise ValueError(
                 f"{file} is {'white on black' if invert else 'black on white'}: run it "
                 f"{'without' if invert else 'with'} --invert. Nothing was written."
             )
-        _, labels = cv2.connectedComponents(mask.astype(np.uint8))
     else:
         raise ValueError(
             f"{file} is neither a label map, of whole numbers from 0, nor a mask of two values. "
@@ -162,6 +160,13 @@ def _masks_of_image(file: Path, invert: bool) -> Iterator[tuple[str, np.ndarray 
             yield name, "is cut off by the edge"
         else:
             yield name, np.pad(region.image, MARGIN)
+
+
+def _expanded(name: str) -> list[Path]:
+    """Return the file of a name, or those of a pattern such as masks/*.tif, which shells of Windows
+    do not expand."""
+    found = [] if Path(name).exists() else sorted(glob.glob(name))
+    return [Path(one) for one in found or [name]]
 
 
 def main() -> None:
@@ -180,9 +185,8 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        # Shells of Windows do not expand patterns such as masks/*.tif.
-        files = [name for file in options.files for name in sorted(glob.glob(file)) or [file]]
-        written = import_outlines(list(map(Path, files)), options.into, options.invert)
+        files = [file for name in options.files for file in _expanded(name)]
+        written = import_outlines(files, options.into, options.invert)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     logger.info("wrote %s into %s", counted(len(written), "outline"), options.into)

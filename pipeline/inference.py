@@ -92,8 +92,8 @@ def _check_whole(path):
             return
         found = f"wrong checksum of {damaged}" if damaged else f"no {min(missing)} in it"
     raise ValueError(
-        f"{path} is damaged ({found}). Delete it, then run StartProcess.py again: the step that "
-        "made it makes it again, from its last checkpoint where that holds it."
+        f"{path} is damaged ({found}). Delete it, and run the step that made it (1, 3 or 6a) "
+        "by its number: it makes it again, from its last checkpoint where that holds it."
     )
 
 

@@ -219,7 +219,8 @@ def _needs(number, keywords):
     """Return the steps and paths without whose output a step cannot work, as far as is known."""
     if number == NEEDS_NOTHING:
         return []
-    needs = reads_of(number, keywords.get("outline_source"))
+    reads = reads_of(number, keywords.get("outline_source"))
+    needs = {earlier: patterns[-1] for earlier, patterns in reads.items()}
     if number == "2" and not keywords.get("match_scenes"):
         del needs["0"]
     # Of a network that is named, `check_named_models` tells.

@@ -27,11 +27,17 @@ def write_rows(path: Path, rows: list[dict]) -> None:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file by column name; an empty list where there is no file."""
+    """Return the rows of a CSV file by column name; an empty list where there is no file.
+
+    What rows have beyond the last column, as where another program wrote decimal commas, is left.
+    """
     if not path.is_file():
         return []
     with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row.pop(None, None)
+    return rows
 
 
 def column_of_numbers(rows: list[dict[str, str]], name: str) -> np.ndarray:

@@ -62,7 +62,7 @@ def write_report(run_folder: Path) -> Path:
         raise FileNotFoundError(
             f"{run_folder} holds no finished measurement of this version (about.json, images.csv, "
             "summary.csv), or another program, such as Excel, has saved a table in its own way. "
-            "Run step 7 (measure_particles) first."
+            "Run `python StartProcess.py 7 8`."
         )
     folders = {name: run_folder / path for name, path in about["networks"].items()}
     sections = [

@@ -90,8 +90,8 @@ def runs_of_masks(folders: dict[str, Path], masks_made_with: dict | None) -> dic
     return runs
 
 
-def are_made_anew(runs: dict[str, str]) -> bool:
-    """Return whether the pairs that are there are others than those the UNet learned from."""
+def are_others(runs: dict[str, str]) -> bool:
+    """Return whether the fakes that are there are others than those the UNet learned from."""
     return runs.get(CYCLEGAN) == ""
 
 
@@ -118,7 +118,7 @@ def training_section(folders: dict[str, Path], runs: dict[str, str]) -> tuple[st
         if options := read_record(run / "options.json"):
             content.append(options_list(_one_level(options)))
     simulated = read_record(folders[CYCLEGAN] / SIMULATED_MASKS / MADE_WITH)
-    if simulated and not are_made_anew(runs):
+    if simulated and not are_others(runs):
         content += ["<h3>Simulated masks</h3>", options_list(_one_level(simulated))]
     return section("Training", *content)
 
@@ -154,8 +154,8 @@ def scene_section(cyclegan_dir: Path, runs: dict[str, str]) -> tuple[str, str]:
     It shows a few of both sides, how their scenes are distributed, and how faithful the fakes are.
     """
     content = []
-    if are_made_anew(runs):
-        words = "The pairs of fake micrograph and mask were made anew since the UNet learned."
+    if are_others(runs):
+        words = "The fake micrographs that are there are others than those the UNet learned from."
         return section("Simulated and real scenes", f'<p class="note">{words}</p>')
     drawn = cyclegan_dir / f"{SCENES}.png"
     if drawn.is_file():

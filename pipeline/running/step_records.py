@@ -82,17 +82,18 @@ def _named_networks(keywords):
     return networks
 
 
-def new_record(made_with: dict, number: str, keywords: dict) -> dict:
-    """Return the record of a step that has just finished."""
-    files, read = _output_files(number, keywords), _files_read_of_steps(number, keywords)
-    seen = _listing(files, _size_and_time)  # first: what changes from here on is noticed
-    return {
-        "made_with": made_with,
-        "left": _listing(files, _content),
-        "seen": seen,
-        "read_seen": _listings(read, _size_and_time),
-        "read": _listings(read, _content),
-    }
+def what_is_read(number: str, keywords: dict) -> dict[str, dict[str, str]]:
+    """Return the part of a step's record on what it is about to read of the steps before."""
+    files = _files_read_of_steps(number, keywords)
+    seen = _listings(files, _size_and_time)  # first: what changes from here on is noticed
+    return {"read_seen": seen, "read": _listings(files, _content)}
+
+
+def new_record(made_with: dict, read: dict, number: str, keywords: dict) -> dict:
+    """Return the record of a step that has just finished; ``read`` is by `what_is_read`, before."""
+    files = _output_files(number, keywords)
+    seen = _listing(files, _size_and_time)
+    return {"made_with": made_with, "left": _listing(files, _content), "seen": seen, **read}
 
 
 def with_times_of_now(record: dict, number: str, keywords: dict) -> dict:
@@ -145,7 +146,7 @@ def _files_read_of_steps(number: str, keywords: dict) -> dict[str, list[Path]]:
     that of the masks, are among the inputs."""
     own = {f"{{{name}}}" for name in STEPS[number].user_folders}
     reads = reads_of(number, keywords.get("outline_source"))
-    return {step: _files([path], keywords) for step, path in reads.items() if path not in own}
+    return {step: _files(set(paths) - own, keywords) for step, paths in reads.items()}
 
 
 def is_as_left(record: dict, number: str, keywords: dict) -> bool:

@@ -30,14 +30,14 @@ class Step(NamedTuple):
     """A step: its function and title, and what it reads and leaves.
 
     user_folders: the keyword arguments that name the user's own folders. reads: by the step that
-    makes it, of a network, or of several folders, what is made last. leaves: of files in run
-    folders (*) those in the latest. runs_network: whether it imports Keras and its backend.
+    makes it; without the last of them, the step cannot begin. leaves: of files in run folders (*),
+    as of what is read, those in the latest. runs_network: whether it imports Keras and its backend.
     """
 
     function: str
     title: str
     user_folders: tuple[str, ...]
-    reads: dict[str, str]
+    reads: dict[str, tuple[str, ...]]
     leaves: tuple[str, ...]
     runs_network: bool
 
@@ -76,8 +76,8 @@ def _in_runs(network):
     return tuple(f"{{{network}_dir}}/{RUNS}/*/{file}" for file in NETWORKS[network].files)
 
 
-def _in_cyclegan(path):
-    return f"{{cyclegan_dir}}/{path}"
+def _in_cyclegan(*paths):
+    return tuple(f"{{cyclegan_dir}}/{path}" for path in paths)
 
 
 STEPS = {
@@ -86,7 +86,7 @@ STEPS = {
         "folders and real tiles",
         user_folders=("images_dir",),
         reads={},
-        leaves=tuple(map(_in_cyclegan, (TILES, TEST_TILES, SINGLES, COVERED_SHARES))),
+        leaves=_in_cyclegan(TILES, TEST_TILES, SINGLES, COVERED_SHARES),
         runs_network=False,
     ),
     "1": Step(
@@ -101,8 +101,8 @@ STEPS = {
         "simulate_masks",
         "simulating masks",
         user_folders=("masks_dir",),
-        reads={"0": _in_cyclegan(TILES), "1": _in_runs("wgan")[-1]},
-        leaves=tuple(map(_in_cyclegan, (SIMULATED_MASKS, SIMULATED_LABELS, TEST_MASKS))),
+        reads={"0": _in_cyclegan(SINGLES, COVERED_SHARES, TILES), "1": _in_runs("wgan")},
+        leaves=_in_cyclegan(SIMULATED_MASKS, SIMULATED_LABELS, TEST_MASKS),
         runs_network=True,
     ),
     "3": Step(
@@ -117,17 +117,20 @@ STEPS = {
         "translate_images",
         "translating masks and micrographs",
         user_folders=("images_dir",),
-        reads={"2": _in_cyclegan(SIMULATED_MASKS), "3": _in_runs("cyclegan")[-1]},
-        leaves=(_in_cyclegan(FAKE_MICROGRAPHS), _in_cyclegan(RAW_MASKS)),
+        reads={"2": _in_cyclegan(SIMULATED_MASKS), "3": _in_runs("cyclegan")},
+        leaves=_in_cyclegan(FAKE_MICROGRAPHS, RAW_MASKS),
         runs_network=True,
     ),
     "5": Step(
         "filter_masks",
         "filtering masks",
         user_folders=("images_dir",),
-        reads={"2": _in_cyclegan(SIMULATED_MASKS), "4": _in_cyclegan(RAW_MASKS)},
+        reads={
+            "2": _in_cyclegan(SIMULATED_LABELS, SIMULATED_MASKS),
+            "4": _in_cyclegan(FAKE_MICROGRAPHS, RAW_MASKS),
+        },
         leaves=(
-            *map(_in_cyclegan, (BLURRED_FAKES, FILTERED_MASKS, FILTERED_LABELS, PAIRS_TABLE)),
+            *_in_cyclegan(BLURRED_FAKES, FILTERED_MASKS, FILTERED_LABELS, PAIRS_TABLE),
             "{output_dir}",
         ),
         runs_network=False,
@@ -136,7 +139,10 @@ STEPS = {
         "train_unet",
         "training the UNet",
         user_folders=("images_dir",),
-        reads={"4": _in_cyclegan(FAKE_MICROGRAPHS), "5": _in_cyclegan(FILTERED_MASKS)},
+        reads={
+            "4": _in_cyclegan(FAKE_MICROGRAPHS),
+            "5": _in_cyclegan(BLURRED_FAKES, FILTERED_LABELS, FILTERED_MASKS),
+        },
         leaves=_in_runs("unet"),
         runs_network=True,
     ),
@@ -144,7 +150,7 @@ STEPS = {
         "segment_images",
         "segmenting the micrographs",
         user_folders=("images_dir",),
-        reads={"6a": _in_runs("unet")[-1]},
+        reads={"6a": _in_runs("unet")},
         leaves=("{output_dir}",),
         runs_network=True,
     ),
@@ -152,7 +158,7 @@ STEPS = {
         "measure_particles",
         "measuring particles",
         user_folders=("images_dir", "masks_dir"),
-        reads={"6b": "{masks_dir}"},
+        reads={"6b": ("{masks_dir}",)},
         leaves=("{results_dir}/*/particles.csv",),
         runs_network=False,
     ),
@@ -160,7 +166,7 @@ STEPS = {
         "score_masks",
         "scoring masks",
         user_folders=("true_masks_dir", "masks_dir"),
-        reads={"6b": "{masks_dir}", "7": "{results_dir}/*/particles.csv"},
+        reads={"6b": ("{masks_dir}",), "7": ("{results_dir}/*/particles.csv",)},
         leaves=("{results_dir}/*/scores.csv",),
         runs_network=False,
     ),
@@ -177,11 +183,11 @@ WITHOUT_EFFECT = (
 DECIDED_BY_SCENES = ("perlin_noise_threshold", "min_no_of_particles", "max_no_of_particles")
 
 
-def reads_of(number: str, outline_source: str | None) -> dict[str, str]:
+def reads_of(number: str, outline_source: str | None) -> dict[str, tuple[str, ...]]:
     """Return what a step reads, by the step that makes it: augmented outlines need no WGAN."""
     reads = STEPS[number].reads if number in STEPS else {}
     unused = "1" if outline_source == AUGMENTED else None
-    return {earlier: path for earlier, path in reads.items() if earlier != unused}
+    return {earlier: paths for earlier, paths in reads.items() if earlier != unused}
 
 
 def runs_network(function: str, keywords: dict) -> bool:

@@ -71,12 +71,6 @@ def note_warnings(
     of_before = noted.get(MADE_WITH) if isinstance(noted.get(MADE_WITH), dict) else {}
     if made_with is not None and of_before.get(number) == made_with:
         messages = list(dict.fromkeys([*_noted_of(noted, number), *messages]))
-    more = len(messages) - MOST
-    if more > 0:
-        messages = [
-            *messages[:MOST],
-            f"... and {more} more warnings, in {state_folder / LOG}",
-        ]
     noted |= {number: messages, MADE_WITH: of_before | {number: made_with}}
     write_json(state_folder / WARNINGS, noted)
 
@@ -99,7 +93,10 @@ def warnings_before(
     for key in keys[:-1]:  # the step itself is yet to run
         if key in unused:
             continue
-        if new := [message for message in _noted_of(noted, key) if message not in told]:
-            before[key] = new
+        new = [message for message in _noted_of(noted, key) if message not in told]
         told.update(new)
+        if more := new[MOST:]:
+            new[MOST:] = [f"... and {len(more)} more warnings, in {state_folder / LOG}"]
+        if new:
+            before[key] = new
     return before

@@ -74,10 +74,11 @@ def measure_micrographs(
     noted, scenes = read_shares(shares), []
     for tile in progress([tiles[index] for index in chosen], "tiles measured"):
         foreground = foreground_of_micrograph(as_tile(read_image(tile)), dark_background)
-        scene = measure_scene(foreground)
-        if not foreground.any():  # all alike: the parts of the micrograph beside it told which
-            scene = scene._replace(coverage=noted.get(tile.name, 0.0))
-        scenes.append(scene)
+        share = noted.get(tile.name, 0.0)
+        if not foreground.any() and share > 0.5:  # all alike: the micrograph beside it told which
+            scenes.append(measure_scene(~foreground)._replace(coverage=share))
+        else:
+            scenes.append(measure_scene(foreground))
     found = read_singles(singles) if singles.is_file() else joined([one.singles for one in scenes])
     return Micrographs(scenes, found)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.files.csv_tables import read_table, write_table
+from pipeline.files.csv_tables import column_of_numbers, read_table, write_table
 from pipeline.image_files import read_micrograph, write_image
 from pipeline.intensities import stretch_to_uint8
 from pipeline.micrographs.resampling import as_cyclegan_sees
@@ -236,4 +236,6 @@ def write_shares(path: Path, shares: dict[str, float]) -> None:
 
 def read_shares(path: Path) -> dict[str, float]:
     """Return what `write_shares` wrote; nothing where there is no file."""
-    return {row["tile"]: float(row["covered"]) for row in read_table(path)}
+    rows = read_table(path)
+    shares = column_of_numbers(rows, "covered").tolist()
+    return {row.get("tile"): share for row, share in zip(rows, shares, strict=True)}

@@ -70,16 +70,17 @@ def report_match(
 
 def _warn_of_uncovered(real: list[Scene], simulated: list[Scene]) -> None:
     """Log a warning where many simulated masks have no room for as much as they are to cover."""
-    short = sum(
-        scene.coverage < coverage_of_image(real, index) - SHORT
-        for index, scene in enumerate(simulated)
-    )
-    if short > OFTEN_SHORT * len(simulated):
+    wanted = [coverage_of_image(real, index) for index in range(len(simulated))]
+    too_much = np.array([scene.coverage for scene in simulated]) - wanted
+    short = np.count_nonzero(too_much < -SHORT)
+    # Of few large particles as many cover too much by chance.
+    if short - np.count_nonzero(too_much > SHORT) > OFTEN_SHORT * len(simulated):
         logger.warning(
             "%d of %d simulated masks cover less than the micrographs' tiles, since no more "
-            "particles find room: places are as far apart as the outlines' images are wide. Crop "
-            "those in Input_Masks closely (python -m pipeline.import_outlines does), or lower "
-            "grid_spacing_factor in step 2; a larger MAX_PARTICLE_OVERLAP makes room, too",
+            "particles find room. On a grid places are the farther apart, the wider the outlines' "
+            "images are: crop those in Input_Masks closely (python -m pipeline.import_outlines "
+            "does), or lower grid_spacing_factor in step 2; a larger MAX_PARTICLE_OVERLAP makes "
+            "room, too",
             short,
             len(simulated),
         )

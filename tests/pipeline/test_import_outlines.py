@@ -80,6 +80,16 @@ def test_a_mask_that_is_black_on_white_is_told_of_and_inverted_where_that_is_ask
     np.testing.assert_array_equal(particle(path), cropped(scene() == 1))
 
 
+def test_a_mask_of_which_particles_cover_most_of_the_edge_is_read_as_it_is(tmp_path):
+    mask = np.full((60, 60), 255, np.uint8)
+    mask[20], mask[:, 30], mask[40] = 0, 0, 0  # lines between particles
+    mask[24:36, 4:16] = 0
+    mask[26:34, 6:14] = 255
+    write_image(tmp_path / "dense.png", mask)
+    (path,) = import_outlines([tmp_path / "dense.png"], tmp_path / "masks")
+    assert particle(path).shape == (8, 8)
+
+
 def write_regions(path, regions):
     with zipfile.ZipFile(path, "w") as archive:
         for number, region in enumerate(regions):
@@ -205,5 +215,6 @@ def test_the_command_takes_patterns_and_masks_to_invert(tmp_path, monkeypatch):
         "[b] 1_001.png",
     ]
     monkeypatch.setattr(sys, "argv", ["import_outlines", *arguments[1:], "--into", "other"])
+    write_image(tmp_path / "a 1.png", np.zeros((9, 9), np.uint8))  # which the pattern means
     main()  # a file whose name looks like a pattern
     assert [path.name for path in list_images(tmp_path / "other")] == ["[a] 1_001.png"]

@@ -151,7 +151,7 @@ def test_a_damaged_network_is_named_with_what_to_do(halving_network, tmp_path, d
     with pytest.raises(ValueError) as error:
         load_network(path, use_gpu=False)
     assert str(error.value).startswith(f"{path} is damaged (")
-    assert "Delete it, then run StartProcess.py again" in str(error.value)
+    assert "Delete it, and run the step that made it (1, 3 or 6a) by its number" in str(error.value)
 
 
 def test_a_network_trained_in_bfloat16_computes_in_float32_where_that_is_slow(

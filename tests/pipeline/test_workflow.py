@@ -25,7 +25,7 @@ from tests.start_process import device_options
 
 def test_whether_a_step_is_done_can_be_asked_before_anything_is_checked(folder):
     keywords = {"images_dir": folder / "images", "tile_height": 64, "cyclegan_dir": folder}
-    done = new_record(what_decides("0", keywords, {}), "0", keywords)
+    done = new_record(what_decides("0", keywords, {}), {}, "0", keywords)
     call = Call("0", "prepare_images", keywords)
     assert not workflow._is_done({"ROOT_DIR": folder}, call)
     (folder / ".workflow").mkdir()
@@ -199,6 +199,26 @@ def test_the_preset_is_noted_where_a_network_is_trained(run, folder, monkeypatch
     step_that(monkeypatch, 0)
     assert run(steps, selected=selected, preset=preset) == 0
     assert read_json(record) == {"preset": "quick"}
+
+
+def test_warnings_of_before_stay_only_where_nothing_was_changed(run, folder, monkeypatch):
+    """The step is given a digest for that: see `note_warnings`."""
+    job, given = folder / ".workflow" / "job.json", []
+
+    def run_it(**how):
+        step_that(monkeypatch, 0)
+        assert run(one_step(folder), selected=("0",), **how) == 0
+        given.append(read_json(job)["made_with"])
+
+    run_it()
+    run_it()
+    (folder / "data" / "trainA" / "a-0.tif").write_bytes(b"by hand")
+    run_it()
+    run_it(resume=False)
+    (folder / "images" / "a.tif").write_bytes(b"other")
+    run_it()
+    assert given[0] == given[1] and given[2] is None and given[3] is None
+    assert given[4] not in (None, given[0])
 
 
 def test_a_second_ctrl_c_stops_at_once(run, folder, monkeypatch):

@@ -166,7 +166,7 @@ def test_a_step_repeats_itself_to_the_last_bit(what_a_step_sees, monkeypatch):
 def test_libraries_start_no_more_threads_than_a_container_grants(
     what_a_step_sees, monkeypatch, tmp_path
 ):
-    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     for name in names:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
@@ -174,7 +174,7 @@ def test_libraries_start_no_more_threads_than_a_container_grants(
     for written, threads in (("max 100000", None), ("200000 100000", "2")):
         (tmp_path / "cpu.max").write_text(written)
         environment = what_a_step_sees()["environment"]
-        assert [environment.get(name) for name in names] == [threads] * 2
+        assert [environment.get(name) for name in names] == [threads] * 3
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the user's choice
     assert what_a_step_sees()["environment"]["OMP_NUM_THREADS"] == "1"
 

@@ -23,11 +23,17 @@ def keywords_of(folder, changes):
 def record(folder, **changes):
     keywords = keywords_of(folder, changes)
     made_with = step_records.what_decides("0", keywords, {})
-    return step_records.new_record(made_with, "0", keywords)
+    return finished(made_with, "0", keywords)
+
+
+def finished(made_with, number, keywords):
+    """Return the record of a step that found what is there, and left it so."""
+    read = step_records.what_is_read(number, keywords)
+    return step_records.new_record(made_with, read, number, keywords)
 
 
 def left(number, keywords):
-    return step_records.new_record({}, number, keywords)["left"]
+    return step_records.new_record({}, {}, number, keywords)["left"]
 
 
 def why(folder, done, **changes):
@@ -59,7 +65,7 @@ def test_another_backend_counts_where_a_network_is_run(folder, monkeypatch, numb
     keywords |= {name: folder for name in ("wgan_dir", "cyclegan_dir", "results_dir")}
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     made_with = step_records.what_decides(number, keywords, {})
-    done = step_records.new_record(made_with, number, keywords)
+    done = finished(made_with, number, keywords)
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     made_with = step_records.what_decides(number, keywords, {})
     expected = "the backend changed" if again else None
@@ -242,9 +248,7 @@ def test_a_network_that_is_named_counts_though_it_is_not_the_newest(tmp_path, nu
     keywords |= {"output_dir": tmp_path, f"{network}_dir": tmp_path, f"{network}_model": "best"}
     (tmp_path / "Models" / "best").mkdir(parents=True)
     (tmp_path / "Models" / "best" / "model.keras").write_bytes(b"one network")
-    done = step_records.new_record(
-        step_records.what_decides(number, keywords, {}), number, keywords
-    )
+    done = finished(step_records.what_decides(number, keywords, {}), number, keywords)
     (tmp_path / "Models" / "best" / "state.npz").write_bytes(b"of its training")
     made_with = step_records.what_decides(number, keywords, {})
     assert step_records.why_run(done, made_with, number, keywords) is None
@@ -275,11 +279,11 @@ def test_what_was_changed_of_an_earlier_step_s_files_makes_the_next_run_again(fo
 
     tile = folder / "data" / "trainA" / "a-0.tif"
     (tile.parent / "bad.tif").write_bytes(b"bad")
-    done = step_records.new_record(made_with, "3", keywords)
+    done = finished(made_with, "3", keywords)
     assert why_now() is None
     (tile.parent / "bad.tif").unlink()
     assert why_now() == "what step 0 made was changed"
-    done = step_records.new_record(made_with, "3", keywords)
+    done = finished(made_with, "3", keywords)
     os.utime(tile, ns=(1, 1))  # as in a folder that was copied
     assert why_now() is None
     done = step_records.with_times_of_now(done, "3", keywords)
@@ -293,7 +297,7 @@ def test_what_was_changed_of_an_earlier_step_s_files_makes_the_next_run_again(fo
 def test_records_of_before_tell_nothing_of_what_was_read(folder):
     keywords = {"cyclegan_dir": str(folder), "seed": 1}
     made_with = step_records.what_decides("3", keywords, {})
-    done = step_records.new_record(made_with, "3", keywords)
+    done = finished(made_with, "3", keywords)
     old = {name: done[name] for name in ("made_with", "left", "seen")}
     (folder / "data" / "trainA" / "a-0.tif").write_bytes(b"TILE")
     assert step_records.why_run(old, made_with, "3", keywords) is None
@@ -307,3 +311,36 @@ def test_what_a_step_read_makes_no_later_step_run_again(folder):
     after = {"3": before["3"] | {"read": {"0": "b"}, "read_seen": {"0": "c"}}}
     first, second = (step_records.what_decides("4", keywords, one) for one in (before, after))
     assert first == second
+
+
+def test_what_is_changed_while_a_step_works_is_not_what_it_read(folder):
+    """A training takes hours, of which the first minute reads the tiles."""
+    keywords = {"cyclegan_dir": str(folder), "seed": 1}
+    made_with = step_records.what_decides("3", keywords, {})
+    read = step_records.what_is_read("3", keywords)
+    (folder / "data" / "trainA" / "a-0.tif").write_bytes(b"TILE")
+    done = step_records.new_record(made_with, read, "3", keywords)
+    assert step_records.why_run(done, made_with, "3", keywords) == "what step 0 made was changed"
+
+
+@pytest.mark.parametrize(
+    ("number", "changed", "earlier"),
+    [
+        ("2", "data/covered_shares.csv", "0"),
+        ("5", "generate_images/A", "4"),
+        ("5", "data/labelsB", "2"),
+        ("6a", "generate_images/Synthetic_Labels_Filtered", "5"),
+    ],
+)
+def test_all_that_a_step_reads_counts(tmp_path, number, changed, earlier):
+    """Else the step after it would find that it does not fit."""
+    keywords = {name: str(tmp_path) for name in ("cyclegan_dir", "images_dir", "masks_dir")}
+    keywords |= {name: str(tmp_path / "none") for name in ("wgan_dir", "unet_dir", "output_dir")}
+    path = tmp_path / changed
+    path = path if path.suffix else path / "00000.tif"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"one")
+    made_with = step_records.what_decides(number, keywords, {})
+    done = finished(made_with, number, keywords)
+    path.write_bytes(b"two")
+    assert step_records._changed_since_read(done, number, keywords) == [earlier]

@@ -55,7 +55,7 @@ def finished(tmp_path):
             if name in keywords:
                 Path(keywords[name]).mkdir(parents=True)
                 (Path(keywords[name]) / "a.png").write_bytes(b"one")
-        done = new_record(what_decides(number, keywords, RECORDS), number, keywords)
+        done = new_record(what_decides(number, keywords, RECORDS), {}, number, keywords)
         assert why(done, number, keywords) is None
         return keywords, done
 

@@ -64,6 +64,11 @@ def test_warnings_stay_where_a_step_is_run_again_with_the_same(tmp_path):
     assert warnings_before(tmp_path, "7") == {"3": said}
     note_warnings(tmp_path, "3", [], "same")
     assert warnings_before(tmp_path, "7") == {"3": said}
+    many = [str(number) for number in range(MOST + 2)]
+    for _ in range(2):  # those that are not told are no message of their own
+        note_warnings(tmp_path, "3", many, "same")
+        left_out = len(said) + len(many) - MOST
+        assert warnings_before(tmp_path, "7")["3"][MOST].startswith(f"... and {left_out} more")
     note_warnings(tmp_path, "3", ["new"], "of other options")
     assert warnings_before(tmp_path, "7") == {"3": ["new"]}
     for of_all_anew in (None, None):

@@ -364,6 +364,9 @@ def test_a_run_killed_before_its_first_checkpoint_goes_on_in_its_folder(tmp_path
     finish(run, "best.keras")
     (run / "training_log.csv").write_text("epoch,loss\n1,0.5\n")
     assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (run, False)
+    (run / "best.keras").unlink()
+    (run / "training_log.csv").write_text("epoch,loss\n1,0.5\n2,0.4\n")  # of short epochs
+    assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (run, False)
     assert not caplog.text
 
 

@@ -173,6 +173,8 @@ def test_of_a_tile_that_shows_nothing_but_particles_step_0_knows_how_much_they_c
         (cut, full), _ = match_scenes.measure_micrographs(tiles, none, shares, True)
         assert cut.coverage == pytest.approx(0.5, abs=0.02)
         assert full.coverage == wanted
+        assert np.isfinite(full.chord) == bool(wanted)  # as that of a simulated mask that is full
+        assert full.singles.number == 0
 
 
 def test_the_first_images_cover_what_all_tiles_do_from_the_least_to_the_most():

@@ -80,3 +80,11 @@ def test_masks_without_room_for_what_they_are_to_cover_are_warned_of(
     report_match(tmp_path / "scenes", micrographs(scenes), label_maps, 1.0, matched)
     words = "8 of 8 simulated masks cover less than the micrographs' tiles, since no more particles"
     assert (words in caplog.text) == warned
+
+
+def test_of_few_large_particles_as_many_masks_cover_too_much_as_too_little(
+    label_maps, tmp_path, caplog
+):
+    scenes = [Scene(share, 50.0, singles(30.0)) for share in (0.02, 0.26)]
+    report_match(tmp_path / "scenes", micrographs(scenes), label_maps, 1.0, True)
+    assert "find room" not in caplog.text
