@@ -25,14 +25,16 @@ from pipeline.checks.outlines import check_masks, largest_scale, smoothing_of
 from pipeline.checks.scales import check_scale, check_tile_size, scale_of_unet
 from pipeline.checks.step_options import check_step_options
 from pipeline.checks.true_masks import check_true_masks
-from pipeline.checks.values import UNKNOWN
+from pipeline.checks.values import UNKNOWN, measured_ranges
 from pipeline.chosen_scale import with_scale
-from pipeline.files.calibration import check_pixel_sizes
+from pipeline.files.calibration import check_pixel_sizes, read_pixel_sizes
+from pipeline.particles.particle_filters import check_unit_of_filters
 from pipeline.running.step_table import AUGMENTED, STEPS, Call, folders_written, runs_network
 from pipeline.wording import as_text
 
 logger = logging.getLogger(__name__)
 
+MEASURING = STEPS["7"].function
 STEPS_WITH_IMAGES = {step.function for step in STEPS.values() if "images_dir" in step.user_folders}
 
 
@@ -167,7 +169,7 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         )
         problems += found
         if _measures_all_by_metadata(calls or []):
-            problems += check_pixel_sizes(sizes)
+            problems += check_pixel_sizes(sizes) or _check_filters(calls, sizes)
     augmented = options.get("OUTLINE_SOURCE") == AUGMENTED
     if is_needed("INPUT_DIR_MASKS", {"train_wgan", *(["simulate_masks"] if augmented else [])}):
         found, outline = check_masks(
@@ -212,11 +214,22 @@ def _partners_of_true_masks(options: dict[str, object], calls: list[Call]) -> tu
     return masks_dir, "mask"
 
 
+def _check_filters(calls: list[Call], paths: Iterable[Path]) -> list[str]:
+    """Return the problem that filters of step 7 have with the micrographs' pixel sizes."""
+    filters = next(keywords.get("filters") for _, name, keywords in calls if name == MEASURING)
+    try:
+        if filters and measured_ranges(filters) is None:
+            check_unit_of_filters(filters, read_pixel_sizes(paths))
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
 def _measures_all_by_metadata(calls: list[Call]) -> bool:
     """Return whether every micrograph gets a mask and is measured with its file's pixel size.
 
     Where masks are there already, they may be of some of the micrographs only: step 7 looks.
     """
     keywords = {step_name: keywords for _, step_name, keywords in calls}
-    measuring = keywords.get("measure_particles", {})
+    measuring = keywords.get(MEASURING, {})
     return "segment_images" in keywords and measuring.get("pixel_size_nm", 0) is None

@@ -25,6 +25,7 @@ from pipeline.wording import counted, first_names
 
 logger = logging.getLogger(__name__)
 
+NO_OUTLINE = (roifile.ROI_SUBTYPE.TEXT, roifile.ROI_SUBTYPE.IMAGE)
 NO_AREA = ("LINE", "FREELINE", "POLYLINE", "ANGLE", "POINT", "NOROI")
 MARGIN = 3  # pixels of background around a particle
 LARGEST_SIDE = round(LARGEST_OUTLINE / ALLOWED_SCALES[0])  # more is no outline at any scale
@@ -103,7 +104,7 @@ def _masks_of_rois(file: Path) -> Iterator[tuple[str, np.ndarray | str]]:
         rois = roifile.roiread(file)
         rois = rois if isinstance(rois, list) else [rois]
         by_name = [
-            (roi.name or f"{number:04d}", roi.roitype.name in NO_AREA, roi.coordinates(multi=True))
+            (roi.name or f"{number:04d}", _describe_roi(roi), roi.coordinates(multi=True))
             for number, roi in enumerate(rois, start=1)
         ]
     except FileNotFoundError:
@@ -113,9 +114,21 @@ def _masks_of_rois(file: Path) -> Iterator[tuple[str, np.ndarray | str]]:
             f"{file} cannot be read as a region, or a set of them, of ImageJ: {error}. Save it "
             "again in the ROI Manager (More > Save)."
         ) from error
-    for name, is_line, polygons in by_name:
+    for name, problem, polygons in by_name:
         polygons = [polygon for polygon in polygons if len(polygon) > 2]
-        yield name, "is no area" if is_line or not polygons else _fill(polygons)
+        yield name, problem or (_fill(polygons) if polygons else "is no area")
+
+
+def _describe_roi(roi: roifile.ImagejRoi) -> str | None:
+    """Return the words on why a region is no outline as it stands in its file."""
+    if roi.roitype.name in NO_AREA or roi.subtype in NO_OUTLINE:
+        return "is no area"
+    if roi.options & roifile.ROI_OPTIONS.SPLINE_FIT:
+        return (
+            "is fitted by a spline, of which the file has the knots alone (in ImageJ: Edit > "
+            "Selection > Interpolate, then Update in the ROI Manager)"
+        )
+    return None
 
 
 def _fill(polygons: list[np.ndarray]) -> np.ndarray | str:

@@ -149,11 +149,13 @@ def list_and_check_names(
     fewest: int,
     what: str,
     list_files: Callable[[Path], list[Path]] = list_images,
+    names_results: bool = True,
 ) -> tuple[list[Path], list[str]]:
     """Return the images in a folder, and the problems that their number and names tell.
 
     ``option`` gives the folder, ``fewest`` are needed of ``what``; both for the messages.
-    ``list_files`` tells which files of the folder are read.
+    ``list_files`` tells which files of the folder are read, ``names_results`` whether results are
+    named after them.
     """
     folder = Path(folder)
     try:
@@ -166,7 +168,7 @@ def list_and_check_names(
             f"{option}: the folder {folder} cannot be read ({error.strerror}). Allowed is a folder "
             "you may read: change its permission or the option."
         ]
-    named = [path for path in paths if _is_text(path.name)]
+    named = [path for path in paths if _is_text(path.name) or not names_results]
     problems = [
         f"{folder} holds a file named {path.name!a}, which is not UTF-8, so that no result can be "
         "named after it. Rename the file."
@@ -174,7 +176,7 @@ def list_and_check_names(
         if path not in named
     ]
     problems += _check_links(folder)
-    problems += _check_names(named)
+    problems += _check_names(named) if names_results else []
     others = Counter(
         path.suffix.lower() or "no ending"
         for path in folder.iterdir()

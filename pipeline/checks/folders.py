@@ -14,7 +14,7 @@ from pipeline.running.step_table import OUTLINE_SHEETS, RUNS, STATE, STATE_FILES
 logger = logging.getLogger(__name__)
 
 # Folders whose content a step moves to `EARLIER_RESULTS` beside them, and its number.
-GO_ASIDE = {"OUTPUT_DIR_CYCLEGAN": "5", "OUTPUT_DIR_UNET": "6b"}
+MAKERS = {"OUTPUT_DIR_CYCLEGAN": "5", "OUTPUT_DIR_UNET": "6b"}
 # What the steps write to below the folders that the options name.
 WRITTEN_BELOW = {
     "ROOT_DIR": (STATE,),
@@ -53,18 +53,20 @@ def check_write_permission(
 ) -> list[str]:
     """Return which of the folders that a run writes cannot be written.
 
-    Networks whose folders none of the steps with these numbers writes may lie in folders without
-    permission.
+    Those that none of the steps with these numbers writes may lie in folders without permission.
     """
     written = {output for number in STEPS.keys() & numbers for output in STEPS[number].leaves}
     problems = []
     for name in ("ROOT_DIR", *OUTPUT_FOLDERS):
         if name not in options:
             continue
-        is_network = name in WRITTEN_BELOW and name != "ROOT_DIR"
-        is_written = not is_network or any(f"{{{name.lower()}}}" in output for output in written)
+        is_written = name == "ROOT_DIR" or (
+            MAKERS[name] in numbers
+            if name in MAKERS
+            else any(f"{{{name.lower()}}}" in output for output in written)
+        )
         below = [Path(options[name]) / inner for inner in WRITTEN_BELOW.get(name, ()) if is_written]
-        if GO_ASIDE.get(name) in numbers:
+        if MAKERS.get(name) in numbers:
             _warn_of_masks_that_stay(name, Path(options[name]))
         for place in (existing_parent(options[name]), *filter(os.path.exists, below)):
             if not os.path.exists(place):

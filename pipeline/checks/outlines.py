@@ -64,7 +64,7 @@ def check_masks(
     smoothing : by which step 2 smooths them.
     """
     paths, problems = list_and_check_names(
-        option, folder, FEWEST_OUTLINES, "outlines of single particles"
+        option, folder, FEWEST_OUTLINES, "outlines of single particles", names_results=False
     )
     if sets := _sets_of_regions(folder):
         logger.warning(
@@ -113,7 +113,8 @@ def _quoted(path: Path) -> str:
 def _sets_of_regions(folder: Path) -> list[Path]:
     if not Path(folder).is_dir():
         return []
-    return sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in ROI_ENDINGS)
+    visible = (path for path in Path(folder).iterdir() if not path.name.startswith("."))
+    return sorted(path for path in visible if path.suffix.lower() in ROI_ENDINGS)
 
 
 def _warn_of_few_and_large(

@@ -179,6 +179,7 @@ def measured_ranges(value) -> str | None:
             'ranges by the name of a quantity, such as {"area": (50, None)}: the lowest and the '
             "highest value, None for an open side"
         )
-    allowed = [name for name in COLUMNS if name != "label"]
+    # The weight follows from which particles stay.
+    allowed = [name for name in COLUMNS if name not in ("label", "inclusion_weight")]
     is_known = value.keys() <= set(allowed)
     return None if is_known else f"ranges of what is measured: {', '.join(allowed)}"

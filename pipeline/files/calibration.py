@@ -62,6 +62,12 @@ def calibrate(
     return found, "px" if without else "nm", warnings
 
 
+def read_pixel_sizes(paths: Iterable[Path]) -> dict[str, float | None]:
+    """Return the pixel sizes of image files in nm, by their names, None where there is none."""
+    found = {path.name: read_pixel_size(path, logging.DEBUG) for path in paths}
+    return {name: one and one[0] for name, one in found.items()}
+
+
 def check_pixel_sizes(paths: Iterable[Path]) -> list[str]:
     """Return the problem of `mixed_scales`, from the metadata of image files.
 
@@ -70,8 +76,7 @@ def check_pixel_sizes(paths: Iterable[Path]) -> list[str]:
     paths = list(paths)
     for warning in _oblong(paths):
         logger.warning("%s", warning)
-    found = {path.name: read_pixel_size(path, logging.DEBUG) for path in paths}
-    sizes = {name: one and one[0] for name, one in found.items()}
+    sizes = read_pixel_sizes(paths)
     problems = mixed_scales(sizes)
     known = [size for size in sizes.values() if size is not None]
     if known and max(known) > ONE_MAGNIFICATION * min(known) and not problems:
@@ -87,8 +92,7 @@ def check_pixel_sizes(paths: Iterable[Path]) -> list[str]:
 
 def typical_pixel_size(paths: Iterable[Path]) -> float | None:
     """Return the median pixel size of image files in nm, None where none has one."""
-    found = [read_pixel_size(path, logging.DEBUG) for path in paths]
-    sizes = [one[0] for one in found if one]
+    sizes = [size for size in read_pixel_sizes(paths).values() if size is not None]
     return statistics.median(sizes) if sizes else None
 
 

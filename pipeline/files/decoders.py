@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipeline.files.inflated_sizes import check_inflated_sizes
 from pipeline.files.png_pixels import check_png_is_whole
+from pipeline.files.whole_files import is_of_access
 
 TIFF_ENDINGS = (".tif", ".tiff")
 # Pillow tells its formats from each other by itself.
@@ -184,23 +185,44 @@ def _read_tiff(path: Path) -> np.ndarray:
             if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
                 raise
             _refuse_turned(page, path)
-            if (str(page.dtype), page.samplesperpixel) not in PILLOW_READS_WHOLE:
-                return _to_grey(_decode_with_opencv(path), path)
-            # Pillow stops at pixels that cannot be decoded, OpenCV passes over them.
-            with Image.open(path, formats=("TIFF",)) as pillow_image:
-                image = np.asarray(pillow_image)
-            is_inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-            if is_inverted and image.dtype == np.uint16:  # Pillow inverts up to 8 bit
-                image = ~image
+            image = _decompressed(tiff, page, path)
             if page.colormap is None:
                 return _to_grey(image, path)
         if page.colormap is not None:
             return _apply_palette(image.reshape(page.shape), page.colormap)
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and image.dtype.kind in "ub":
-            image = ~image
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            image = _inverted(image)
         if page.axes.startswith("S"):  # one plane per colour
             image = np.moveaxis(image, 0, -1)
     return _to_grey(image, path)
+
+
+def _decompressed(tiff: tifffile.TiffFile, page: tifffile.TiffPage, path: Path) -> np.ndarray:
+    """Return the pixels of a compressed TIFF as they are meant, by Pillow or OpenCV."""
+    by_pillow = (str(page.dtype), page.samplesperpixel) in PILLOW_READS_WHOLE
+    if page.dtype == np.float32 and tiff.byteorder == ">":
+        by_pillow = False  # it swaps the bytes of what is in order already
+    try:
+        if not by_pillow:
+            image = _decode_with_opencv(path)
+        else:  # it stops at pixels that cannot be decoded, OpenCV passes over them
+            with Image.open(path, formats=("TIFF",)) as pillow_image:
+                image = np.asarray(pillow_image)
+    except (OSError, ValueError) as error:
+        if is_of_access(error):
+            raise
+        raise ValueError(
+            f"{path} cannot be read as an image: it is compressed by {page.compression.name}, and "
+            f"that failed ({error}). Save it uncompressed, or with LZW or ZIP."
+        ) from error
+    # Both invert up to 8 bit.
+    is_inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+    return _inverted(image) if is_inverted and image.dtype.itemsize > 1 else image
+
+
+def _inverted(image: np.ndarray) -> np.ndarray:
+    """Return what is stored white-is-zero as it is seen."""
+    return -image if image.dtype.kind == "f" else ~image
 
 
 def _refuse_turned(page: tifffile.TiffPage, path: Path) -> None:
@@ -256,6 +278,8 @@ def _apply_palette(index: np.ndarray, palette: np.ndarray) -> np.ndarray:
     A quarter of the ramp may be missing: Zeiss microscopes reserve every ninth entry for the
     colours of annotations.
     """
+    if index.dtype == bool:
+        index = index.astype(np.uint8)
     one_of_256 = 257
     ramp = np.linspace(0, 65535, palette.shape[1])
     on_ramp = (np.abs(palette - ramp) <= one_of_256).all(axis=0)

@@ -44,7 +44,9 @@ def find_mask_pairs(
     """
     mask_files, image_files = list_masks(masks_dir), list_images(images_dir)
     masks, images = ({stem_of(path) for path in files} for files in (mask_files, image_files))
-    paired, lonely, unmasked = masks & images, sorted(masks - images), sorted(images - masks)
+    paired, unmasked = masks & images, sorted(images - masks)
+    # Probabilities may be left of a mask that was deleted.
+    lonely = sorted(masks - images - {f"{stem}_raw" for stem in images})
     if not paired:
         raise FileNotFoundError(
             f"No mask in {masks_dir} has a micrograph of the same name in {images_dir}. Run the "

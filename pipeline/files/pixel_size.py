@@ -1,5 +1,6 @@
 """The size of a pixel, from what the microscope or a program wrote into the image or beside it."""
 
+import contextlib
 import logging
 import os
 import re
@@ -11,6 +12,8 @@ from pathlib import Path
 import tifffile
 
 logger = logging.getLogger(__name__)
+
+HITACHI = "[SemImageFile]"  # in Hitachi's text files
 
 # By the unit's name in lower case, in the singular.
 NM_PER_UNIT = {
@@ -121,13 +124,8 @@ def _sources(path: Path, level: int) -> Iterator[tuple[str, str, Callable]]:
         except METADATA_ERRORS as error:
             logger.log(level, "%s: the metadata cannot be read (%s).", path.name, error)
     for text_path in texts_beside(path):
-        try:
-            with open(text_path, "rb") as file:
-                text = file.read(MAX_TEXT_BYTES).decode("latin-1")
-        except OSError:
-            continue
         source, read_sides = TEXT_SOURCES[text_path.suffix]
-        yield source, text_path.name, partial(read_sides, text)
+        yield source, text_path.name, partial(read_sides, _text_of(text_path))
 
 
 def texts_beside(path: Path) -> list[Path]:
@@ -140,22 +138,33 @@ def texts_beside(path: Path) -> list[Path]:
 def read_stored_width(path: Path) -> int | None:
     """Return how many pixels wide the microscope says it stored the image; None if it does not say.
 
-    Zeiss, FEI and Thermo Fisher do. If the image has another width, it was cropped, or it was
-    resized: then the pixel size that the file still names is wrong.
+    Zeiss, FEI and Thermo Fisher do, and Hitachi in the text beside it. If the image has another
+    width, it was cropped, or it was resized: then the pixel size that is still named is wrong.
     """
-    if Path(path).suffix.lower() not in (".tif", ".tiff"):
-        return None
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            tags = tiff.pages.first.tags
-            if isinstance(zeiss := tags.valueof(34118), dict) and "dp_image_store" in zeiss:
-                return int(zeiss["dp_image_store"][1].split("*")[0])
-            for tag in (34680, 34682):
-                if isinstance(fei := tags.valueof(tag), dict) and "Image" in fei:
-                    return int(fei["Image"]["ResolutionX"])
-    except METADATA_ERRORS:
-        return None
+    path = Path(path)
+    with contextlib.suppress(*METADATA_ERRORS):
+        if path.suffix.lower() in (".tif", ".tiff"):
+            with tifffile.TiffFile(path) as tiff:
+                tags = tiff.pages.first.tags
+                if isinstance(zeiss := tags.valueof(34118), dict) and "dp_image_store" in zeiss:
+                    return int(zeiss["dp_image_store"][1].split("*")[0])
+                for tag in (34680, 34682):
+                    if isinstance(fei := tags.valueof(tag), dict) and "Image" in fei:
+                        return int(fei["Image"]["ResolutionX"])
+    for text_path in texts_beside(path):
+        stored = re.search(r"^DataSize=(\d+)x", _text_of(text_path), re.MULTILINE)
+        if stored and HITACHI in _text_of(text_path):
+            return int(stored[1])
     return None
+
+
+def _text_of(path: Path) -> str:
+    """Return the beginning of a text file, "" where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(MAX_TEXT_BYTES).decode("latin-1")
+    except OSError:
+        return ""
 
 
 def _to_nm(value: float, unit: str) -> float:
@@ -263,7 +272,7 @@ def _centimetres(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
 
 def _hitachi(text: str) -> tuple[float, float] | None:
     size = re.search(r"^PixelSize=(\S+)", text, re.MULTILINE)  # in nm
-    if size is None or "[SemImageFile]" not in text:
+    if size is None or HITACHI not in text:
         return None
     return float(size[1]), float(size[1])
 

@@ -66,7 +66,7 @@ def write_report(run_folder: Path) -> Path:
         )
     folders = {name: run_folder / path for name, path in about["networks"].items()}
     sections = [
-        size_section(run_folder, summary),
+        size_section(run_folder, summary, about["unit"]),
         score_section(run_folder),
         section("Overlays", _gallery(run_folder, images)),
         section("Images", _plain_table(images)),
@@ -154,7 +154,8 @@ def _warnings(about: dict) -> str:
     for step, messages in about.get("earlier_warnings", {}).items():
         items += [f"<b>{place_of(step)}</b>: {escape(message)}" for message in messages]
     entries = "".join(f"<li>{item}</li>" for item in items)
-    return f'<ul class="warnings">{entries}</ul>' if items else ""
+    heading = '<h2 id="warnings">Warnings</h2>'
+    return f'<section class="warnings">{heading}<ul>{entries}</ul></section>' if items else ""
 
 
 def _plain_table(rows: list[dict]) -> str:

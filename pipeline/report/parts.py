@@ -46,7 +46,10 @@ def _rounded(column: list[str]) -> list[str]:
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """Return a table from ready markup; wide ones scroll on their own."""
     head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
-    body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "\n".join(
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>'
+        for first, *others in rows
+    )
     return (
         f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody></table></div>"

@@ -28,24 +28,26 @@ counts more than once (ISO 13322-1, after Miles and Lantuéjoul; inclusion_weigh
 n is the number that was measured.</p>"""
 
 
-def size_section(run_folder: Path, summary: list[dict[str, str]]) -> tuple[str, str]:
+def size_section(run_folder: Path, summary: list[dict[str, str]], unit: str) -> tuple[str, str]:
     """Return the section with the plots in the folder, and the rows of summary.csv."""
-    return section("Size distribution", _distribution(run_folder, summary), _summary(summary))
+    plots = _distribution(run_folder, summary, unit)
+    return section("Size distribution", plots, _summary(summary))
 
 
-def _distribution(run_folder: Path, summary: list[dict]) -> str:
+def _distribution(run_folder: Path, summary: list[dict], unit: str) -> str:
     plots = [
-        plot(png_uri(path.read_bytes()), _in_words(path.stem, summary))
+        plot(png_uri(path.read_bytes()), _in_words(path.stem, summary, unit))
         for path in sorted(run_folder.glob("size_distribution_by_*.png"))
     ]
     return f'<div class="pair">{"".join(plots)}</div>' if plots else ""
 
 
-def _in_words(stem: str, summary: list[dict]) -> str:
+def _in_words(stem: str, summary: list[dict], unit: str) -> str:
     """Return what a plot of this name shows, for those who do not see it."""
     weighting = stem.rsplit("_", 1)[-1]
     row = next((row for row in summary if row["weighting"] == weighting), None)
-    sizes = [f"{name} {number(row[name])}" for name in ("D10", "D50", "D90")] if row else []
+    names = ("D10", "D50", "D90")
+    sizes = [f"{name} {number(row[name])} {unit}" for name in names if row and row[name]]
     return ", ".join([stem.replace("_", " "), *sizes])
 
 
@@ -73,7 +75,7 @@ def _summary(summary: list[dict]) -> str:
 def _summary_table(summary: list[dict], cell: Callable[[dict, str], str]) -> str:
     names = sorted(STATISTICS, key=lambda name: not name.startswith("D"))  # D10, D50, D90 first
     return table(
-        ["", "by", "n", *map(words, names)],
+        ["quantity", "by", "n", *map(words, names)],
         [
             [words(row["quantity"]), row["weighting"], row["n"], *(cell(row, one) for one in names)]
             for row in summary

@@ -244,6 +244,25 @@ def test_scales_that_cannot_be_measured_together_are_said_before_the_run(options
     check_inputs(options, default_calls(options | {"PIXEL_SIZE_NM": 3.0}))
 
 
+def test_filters_that_would_be_in_pixels_for_some_are_said_before_the_run(options):
+    image = np.random.default_rng(0).integers(0, 255, (60, 80), np.uint8)
+    path = Path(options["INPUT_DIR_IMAGES"]) / "2_nm.tif"
+    tifffile.imwrite(path, image, imagej=True, resolution=(0.5, 0.5), metadata={"unit": "nm"})
+
+    def calls(filters, **changes):
+        return [
+            (number, step, keywords | ({"filters": filters} if number == "7" else {}))
+            for number, step, keywords in default_calls(options | changes)
+        ]
+
+    (problem,) = problems_of(options, calls({"area": (1000, None)}))
+    assert "filters: area would be in pixels, because 3 of 4 images carry no pixel size" in problem
+    check_inputs(options, calls({"convexity": (0.9, None)}))
+    check_inputs(options, calls({"area": (1000, None)}, PIXEL_SIZE_NM=3.0))
+    (problem,) = problems_of(options, calls({"aera": (1000, None)}))  # is wrong by itself
+    assert "aera" in problem
+
+
 def test_micrographs_that_perhaps_have_no_mask_may_differ_in_scale(options):
     write_scales(options)
     (step_7,) = (call for call in default_calls(options) if call[0] == "7")

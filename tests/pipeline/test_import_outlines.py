@@ -119,6 +119,19 @@ def test_every_kind_of_region_that_is_an_area(tmp_path, caplog):
     assert "left out are a line, which is no area" in caplog.text
 
 
+def test_regions_that_are_more_than_their_points_are_left_out(tmp_path, caplog):
+    """Of a spline the file has the knots, of a text the box around it."""
+    knots = roifile.ImagejRoi.frompoints([[10, 0], [20, 10], [10, 20], [0, 10]])
+    knots.roitype, knots.name = roifile.ROI_TYPE.POLYGON, "knots"
+    knots.options |= roifile.ROI_OPTIONS.SPLINE_FIT
+    text = region("RECT", 5, 8, 15, 30)
+    text.subtype, text.name = roifile.ROI_SUBTYPE.TEXT, "text"
+    write_regions(tmp_path / "set.zip", [region("OVAL", 10, 10, 40, 60), knots, text])
+    assert len(import_outlines([tmp_path / "set.zip"], tmp_path / "masks")) == 1
+    assert "left out are knots, which is fitted by a spline, of which" in caplog.text
+    assert "Interpolate, then Update in the ROI Manager); text, which is no area" in caplog.text
+
+
 def test_a_single_region(tmp_path):
     (tmp_path / "one.roi").write_bytes(region("RECT", 5, 8, 15, 30).tobytes())
     (path,) = import_outlines([tmp_path / "one.roi"], tmp_path / "masks")

@@ -54,6 +54,16 @@ def test_where_earlier_masks_cannot_go_is_warned_of(tmp_path, monkeypatch, caplo
     assert f"no permission to write in {shared}, where" in caplog.text
 
 
+def test_masks_of_others_may_lie_where_nothing_can_be_written(tmp_path, monkeypatch):
+    (tmp_path / "shared").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: "shared" not in str(path))
+    for name, maker in (("OUTPUT_DIR_UNET", "6b"), ("OUTPUT_DIR_CYCLEGAN", "5")):
+        options = default_options(tmp_path) | {name: str(tmp_path / "shared")}
+        assert check_write_permission(options, ["7", "8"]) == []
+        (problem,) = check_write_permission(options, [maker])
+        assert problem.startswith(f"{name} is {tmp_path / 'shared'}, but there is no permission")
+
+
 def test_a_file_where_a_folder_should_be(tmp_path):
     (tmp_path / "Results").write_text("a file")
     (problem,) = check_write_permission(default_options(tmp_path))

@@ -264,3 +264,21 @@ def test_outlines_are_checked_as_large_as_they_are_enlarged(masks, caplog):
     problems, _ = check_masks("INPUT_DIR_MASKS", masks, None, micrograph_scale=10.0)
     words = "Allowed are up to 51 x 51, at MICROGRAPH_SCALE = 10: crop it"
     assert len(problems) == 20 and words in problems[0]
+
+
+def test_sets_of_regions_that_macos_made_beside_real_ones_are_not_named(tmp_path, caplog):
+    for name in ("._RoiSet.zip", "RoiSet.zip"):
+        (tmp_path / name).touch()
+    check_masks("INPUT_DIR_MASKS", tmp_path, None)
+    assert "1 set of regions of ImageJ" in caplog.text
+    assert "._RoiSet" not in caplog.text
+
+
+def test_outlines_may_have_names_that_results_could_not(tmp_path):
+    """No file is named after them."""
+    outline = np.zeros((40, 40), np.uint8)
+    outline[10:30, 10:30] = 255
+    for name in ("a.png", "a.tif", "a_raw.png", "A.png", "b" * 240 + ".png"):
+        cv2.imencode(name[-4:], outline)[1].tofile(tmp_path / name)
+    problems, _ = check_masks("INPUT_DIR_MASKS", tmp_path, None)
+    assert problems == []

@@ -62,7 +62,11 @@ from pipeline.checks import values
         (
             values.measured_ranges,
             [{}, {"area": (50, None)}, {"convexity": [0.8, 1.0]}],
-            [{"aera": (50, None)}, {"area": (1, 2), "label": (1, 2)}],
+            [
+                {"aera": (50, None)},
+                {"area": (1, 2), "label": (1, 2)},
+                {"inclusion_weight": (None, 9)},
+            ],
             "ranges of what is measured: centroid_y, centroid_x, area,",
         ),
     ],

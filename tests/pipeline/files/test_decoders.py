@@ -123,6 +123,81 @@ def test_white_is_zero_is_inverted_whatever_the_compression(tmp_path, compressio
     np.testing.assert_array_equal(read_image(path), ~image)
 
 
+def lzw(content):
+    """Return bytes as LZW codes of 9 bits, a byte each, the table cleared before it grows."""
+    codes = []
+    for start in range(0, len(content), 200):
+        codes += [256, *content[start : start + 200]]
+    bits = "".join(f"{code:09b}" for code in [*codes, 257])
+    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+
+
+def write_compressed(path, image, compression, content, **how):
+    """Write a TIFF whose only strip is ``content``, by the number of a compression."""
+    tifffile.imwrite(path, image, rowsperstrip=image.shape[0], metadata=None, **how)
+    file = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        tags, order = tiff.pages.first.tags, "little" if tiff.byteorder == "<" else "big"
+        values = {"Compression": compression, "StripOffsets": len(file)}
+        values["StripByteCounts"] = len(content)
+        for name, value in values.items():
+            tag = tags[name]
+            assert tag.count == 1
+            size = {3: 2, 4: 4}[tag.dtype]
+            file[tag.valueoffset : tag.valueoffset + size] = value.to_bytes(size, order)
+    path.write_bytes(bytes(file) + content)
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+@pytest.mark.parametrize("byteorder", "<>")
+@pytest.mark.parametrize("kind", ["f4", "i2", "u2", "u4", "f8"])
+def test_compressed_numbers_of_each_kind_and_byte_order_are_what_they_were(
+    tmp_path, kind, byteorder, photometric
+):
+    """Or the file is refused: greys that are others go unnoticed."""
+    image = (100 * RNG.normal(size=(7, 9)) + 1000).astype(kind)
+    stored = lzw(image.astype(byteorder + kind).tobytes())
+    path = tmp_path / "a.tif"
+    write_compressed(path, image, 5, stored, byteorder=byteorder, photometric=photometric)
+    try:
+        found = read_image(path)
+    except ValueError as error:
+        assert kind == "u2" and byteorder == ">" and photometric == "miniswhite"
+        assert "cannot be read as an image: it is compressed by LZW" in str(error)
+        return
+    seen = image if photometric == "minisblack" else -image if kind[0] == "f" else ~image
+    np.testing.assert_array_equal(found, seen)
+
+
+@pytest.mark.parametrize("kind", ["f4", "i2", "u1"])
+def test_white_is_zero_is_inverted_whatever_the_kind_of_number(tmp_path, kind):
+    """As ImageJ writes what is shown with an inverted look-up table."""
+    image = (10 * RNG.normal(size=(7, 9)) + 100).astype(kind)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="miniswhite")
+    found = read_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found, -image if kind == "f4" else ~image)
+
+
+def test_a_palette_of_two_colours(tmp_path):
+    mask = np.zeros((8, 16), bool)
+    mask[2:5, 3:9] = True
+    white_and_black = (320, "H", 6, (65535, 0) * 3, True)
+    how = {"photometric": "minisblack", "extratags": [white_and_black], "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", mask, **how)
+    content = (tmp_path / "a.tif").read_bytes()
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        place = tiff.pages.first.tags["PhotometricInterpretation"].valueoffset
+    (tmp_path / "a.tif").write_bytes(content[:place] + b"\3\0" + content[place + 2 :])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.where(mask, 0, 255))
+
+
+def test_a_compression_that_is_not_known_is_named(tmp_path):
+    image = np.zeros((7, 9), np.uint8)
+    write_compressed(tmp_path / "a.tif", image, 34712, b"no such codes", photometric="minisblack")
+    with pytest.raises(ValueError, match=r"by JPEG2000, and that failed .* uncompressed, or"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_16_bit_png_stays_16_bit(tmp_path):
     for name, image in (("grey.png", GREY_16), ("colour.png", np.dstack([GREY_16] * 3))):
         (tmp_path / name).write_bytes(cv2.imencode(".png", image)[1])

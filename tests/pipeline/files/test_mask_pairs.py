@@ -45,6 +45,15 @@ def test_a_mask_that_is_called_raw_is_a_mask_where_there_is_no_other(folders):
     assert len(find_mask_pairs(masks, images, None)[0]) == 3
 
 
+def test_probabilities_of_a_mask_that_was_deleted_are_none(folders):
+    masks, images = folders
+    (deleted,) = (path for path in masks.iterdir() if path.stem == "a")
+    write_image(masks / "a_raw.tif", np.zeros(MASK.shape, np.float32))
+    deleted.unlink()
+    pairs, (warning,) = find_mask_pairs(masks, images, None)
+    assert len(pairs) == 1 and "not measured" in warning
+
+
 def test_masks_without_a_micrograph_are_warned_of(folders):
     masks, images = folders
     write_image(masks / "z.tif", MASK)

@@ -131,6 +131,17 @@ def test_the_width_that_the_microscope_stored(tmp_path, tag, text):
     assert read_stored_width(write(tmp_path / "a.tif", (tag, text))) == 1024
 
 
+@pytest.mark.parametrize("name", ["a.tif", "b.png"])
+def test_the_width_that_hitachi_stored_stands_in_the_text_beside(tmp_path, name):
+    write(tmp_path / name)
+    assert read_stored_width(tmp_path / name) is None
+    text = (tmp_path / name).with_suffix(".txt")
+    text.write_text("DataSize=1280x960", encoding="utf-8")  # of another program
+    assert read_stored_width(tmp_path / name) is None
+    text.write_bytes(HITACHI.encode())
+    assert read_stored_width(tmp_path / name) == 1280
+
+
 def test_a_stored_width_that_is_not_there_or_cannot_be_read(tmp_path):
     damaged = (34680, "[User]\r\nDate=1\r\n[Image]\r\nResolutionX=wide\r\n")
     without = (34118, zeiss())

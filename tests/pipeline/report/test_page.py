@@ -148,9 +148,8 @@ def test_a_median_that_the_border_correction_makes_is_told_with_that_without(
 def test_plots_are_described_by_what_they_show(run_folder):
     picture = np.zeros((4, 4, 3), np.uint8)
     cv2.imencode(".png", picture)[1].tofile(run_folder / "size_distribution_by_number.png")
-    assert 'alt="size distribution by number, D10 109.0, D50 113.0, D90 117.0"' in read_page(
-        run_folder
-    )
+    words = "size distribution by number, D10 109.0 nm, D50 113.0 nm, D90 117.0 nm"
+    assert f'alt="{words}"' in read_page(run_folder)
 
 
 def test_sizes_stand_with_and_without_the_border_correction(run_folder):
