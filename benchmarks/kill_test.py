@@ -34,6 +34,12 @@ from tests.tiny_project import make_project, run_script, start_script
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
 parser.add_argument("--backend", default="tensorflow", choices=("tensorflow", "torch"))
+parser.add_argument(
+    "--ways",
+    default="default",
+    choices=("default", "published"),
+    help="through the steps: of the defaults, or of the published workflow (tests/tiny_project.py)",
+)
 parser.add_argument("--kills", type=int, default=30)
 parser.add_argument("--seed", type=int, default=0, help="of the moments")
 parser.add_argument("--threads", type=int, default=1, help="of the networks' library")
@@ -175,7 +181,8 @@ def main() -> None:
     moments = random.Random(options.seed)
     kills, runs, broken, different = 0, 0, [], []
     with tempfile.TemporaryDirectory() as temporary:
-        undisturbed = make_project(Path(temporary) / "undisturbed")
+        how = {"as_published": options.ways == "published"}
+        undisturbed = make_project(Path(temporary) / "undisturbed", **how)
         start = time.monotonic()
         code, said = run_script(undisturbed)
         if code:
@@ -183,7 +190,7 @@ def main() -> None:
         whole = time.monotonic() - start
         print(f"undisturbed: {whole:.0f} s")
         while kills < options.kills:
-            folder = make_project(Path(temporary) / f"run_{runs}")
+            folder = make_project(Path(temporary) / f"run_{runs}", **how)
             runs += 1
             while kills < options.kills and kill_after(
                 folder, moments.uniform(0, LONGEST_SHARE * whole), step_only=kills % 2 == 1
@@ -202,6 +209,7 @@ def main() -> None:
     print_json(
         {
             "backend": options.backend,
+            "ways": options.ways,
             "kills": kills,
             "kills_of_the_step_only": kills // 2,
             "runs": runs,

@@ -60,7 +60,9 @@ def import_outlines(files: list[Path], folder: Path, invert: bool = False) -> li
             Path(folder) / f"{file.stem}_{number:03d}.png": outline
             for number, outline in enumerate(found, start=1)
         }
-        if twice := outlines.keys() & named.keys():
+        # On Windows and macOS, upper and lower case are one.
+        there = {str(path).casefold() for path in outlines}
+        if twice := [path for path in named if str(path).casefold() in there]:
             raise ValueError(
                 f"Two of the files would make {min(twice)}. Rename one. Nothing was written."
             )

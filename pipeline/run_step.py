@@ -18,7 +18,7 @@ from pipeline.checks.machine import warn_of_gpu_left_out
 from pipeline.running.logs import set_up_logging
 from pipeline.running.run_lock import end_with
 from pipeline.running.step_failures import in_words
-from pipeline.running.step_process import INTERRUPTED
+from pipeline.running.step_process import ENDS, INTERRUPTED
 from pipeline.running.step_table import runs_network
 from pipeline.running.step_warnings import collected, note_warnings
 
@@ -69,8 +69,9 @@ def main():
     if os.name == "posix":
         # Shutdowns and batch systems send them to all processes; the run passes them on as SIGINT.
         # Not SIG_IGN, which the processes of this one would inherit.
-        for number in signal.SIGTERM, signal.SIGHUP:
-            signal.signal(number, lambda number, frame: None)
+        for name in ENDS:
+            if number := getattr(signal, name, None):
+                signal.signal(number, lambda number, frame: None)
         # Shells start what runs in the background with SIGINT ignored, and Python leaves it so.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     else:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 
 import pytest
 from hypothesis import settings
@@ -9,6 +10,9 @@ from hypothesis import settings
 # With one thread torch repeats itself to the last bit, which tests of resuming ask for; with more,
 # sums may differ in their last bits from run to run.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Keras would take Apple's GPU by itself, which no step does.
+if sys.platform == "darwin":
+    os.environ.setdefault("KERAS_TORCH_DEVICE", "cpu")
 # TensorFlow's kernels are those that training steps run on, on every processor.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 

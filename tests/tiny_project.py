@@ -55,7 +55,7 @@ MICROGRAPHS = (
 )
 
 
-def micrograph(dtype, channels, height, width, seed):
+def micrograph(dtype, channels, height, width, seed, dark):
     """Return bright disks on a dark, noisy ground, or its negative if particles are to be dark."""
     random = np.random.default_rng(seed)
     image = random.normal(60, 8, (height, width)).astype(np.float32)
@@ -63,28 +63,31 @@ def micrograph(dtype, channels, height, width, seed):
         centre = (int(random.integers(width)), int(random.integers(height)))
         cv2.circle(image, centre, int(random.integers(6, 11)), 170.0, -1)
     image = np.clip(cv2.GaussianBlur(image, None, 1.0), 0, 255)
-    image = 255 - image if AS_PUBLISHED else image
+    image = 255 - image if dark else image
     image = image * (257 if dtype == np.uint16 else 1)
     image = image.astype(dtype)
     return image if channels == 1 else np.dstack([image] * channels)
 
 
-def make_project(folder, options=TINY):
-    """Fill ``folder`` with micrographs, outlines, and StartProcess.py edited as a user does."""
+def make_project(folder, options=TINY, as_published=AS_PUBLISHED):
+    """Fill ``folder`` with micrographs, outlines, and StartProcess.py edited as a user does.
+
+    ``as_published``: whether it goes the published ways, `PUBLISHED`, or those of the defaults.
+    """
     (folder / "Input_Images").mkdir(parents=True)
     (folder / "Input_Masks").mkdir()
     for seed, (name, *kind) in enumerate(MICROGRAPHS):
-        write_image(folder / "Input_Images" / name, micrograph(*kind, seed))
+        write_image(folder / "Input_Images" / name, micrograph(*kind, seed, as_published))
     for number in range(8):
         outline = np.zeros((32, 32), np.uint8)
         axes = (9 + number % 4, 9 + number // 4)
         cv2.ellipse(outline, (16, 16), axes, 20 * number, 0, 360, 255, -1)
         write_image(folder / "Input_Masks" / f"outline_{number}.png", outline)
     text = (PROJECT / "StartProcess.py").read_text(encoding="utf-8")
-    for name, value in (options | (PUBLISHED if AS_PUBLISHED else {})).items():
+    for name, value in (options | (PUBLISHED if as_published else {})).items():
         text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value!r}", text)
         assert count == 1, name
-    for name, value in PUBLISHED_ADVANCED.items() if AS_PUBLISHED else ():
+    for name, value in PUBLISHED_ADVANCED.items() if as_published else ():
         text, count = re.subn(rf"(?m)^( +{name}=)[^#\n]*,", rf"\g<1>{value!r},", text)
         assert count == 1, name
     (folder / "StartProcess.py").write_text(text, encoding="utf-8")

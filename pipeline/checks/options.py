@@ -3,6 +3,7 @@
 import difflib
 import itertools
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -222,7 +223,10 @@ def _check_folders(options: dict[str, object]) -> list[str]:
     def folders(names) -> dict[str, Path]:
         given = {name: options[name] for name in names if name in options}
         # Through links: what is written to one of two names would be gone from the other.
-        return {name: Path(os.path.realpath(os.fspath(value))) for name, value in given.items()}
+        paths = {name: os.path.realpath(os.fspath(value)) for name, value in given.items()}
+        # On macOS upper and lower case are one, as Path knows of Windows.
+        fold = str.casefold if sys.platform == "darwin" else str
+        return {name: Path(fold(path)) for name, path in paths.items()}
 
     inputs, outputs = folders(INPUT_FOLDERS), folders(OUTPUT_FOLDERS)
     everything = inputs | outputs

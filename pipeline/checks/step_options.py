@@ -147,7 +147,7 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "max_overlap": SHARE,
     # masks and measurements
     "gaussian_blur_amount": BLUR,
-    "threshold": number(-1, 255),
+    "threshold": number(-255, 255),
     "watershed_lines": YES_NO,
     "min_distance": POSITIVE,
     "pixel_size_nm": PIXEL_SIZE,

@@ -52,8 +52,12 @@ def write_about(
 
 
 def _path_from(folder: Path, other: Path) -> str:
-    """Return the path from one folder to another, through links; absolute between drives."""
+    """Return the path from one folder to another, through links; absolute between drives.
+
+    With slashes on Windows, too, so that other systems find it.
+    """
     try:
-        return os.path.relpath(os.path.realpath(other), os.path.realpath(folder))
+        path = os.path.relpath(os.path.realpath(other), os.path.realpath(folder))
     except ValueError:
-        return os.path.realpath(other)
+        path = os.path.realpath(other)
+    return Path(path).as_posix()

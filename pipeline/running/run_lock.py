@@ -20,6 +20,7 @@ SECONDS_TO_WAIT_FOR_A_DYING_STEP = 5.0
 # process. Without a sign for so long it is gone; file servers may show one a minute late.
 SECONDS_BETWEEN_SIGNS, SECONDS_WITHOUT_A_SIGN = 10.0, 120.0
 SECONDS_ASIDE = 1.0
+SECONDS_BETWEEN_LOOKS = 0.5  # for a sign
 LOST = 4  # exit code of a run whose folder another has taken over
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -171,12 +172,21 @@ def is_alive(identity):
     return bool(identity) and identity_of(identity[0]) == list(identity)
 
 
+def _is_still(process, identity):
+    """Return whether a process that is watched is still there, though the clock may be set."""
+    if BOOT_ID.is_file():
+        return is_alive(identity)
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
 def end_with(parent):
     """End this process when another, [pid, start], is gone: no step goes on by itself."""
 
     def watch():
-        while is_alive(parent):
-            time.sleep(0.2)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(parent[0])
+            while _is_still(process, parent):
+                time.sleep(0.2)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -207,7 +217,7 @@ def _wait_for_a_sign(path, computer, process):
     """Return once the lock of a run on another computer was left alone for long enough; raise a
     BlockingIOError if it is touched."""
     try:
-        touched = path.stat().st_mtime
+        touched = _last_sign(path)
         left = SECONDS_WITHOUT_A_SIGN - (_now_on_the_disk(path) - touched)
         if left > 0:
             logger.info(
@@ -217,8 +227,8 @@ def _wait_for_a_sign(path, computer, process):
             )
         end = time.monotonic() + left
         while time.monotonic() < end:
-            time.sleep(0.2)
-            if path.stat().st_mtime != touched:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            if _last_sign(path) != touched:
                 raise BlockingIOError(
                     f"A run on the computer {computer}, process {process}, is on in this folder "
                     f"({path}). Wait for it, stop it there, or set another ROOT_DIR."
@@ -226,6 +236,12 @@ def _wait_for_a_sign(path, computer, process):
     except FileNotFoundError:  # it ended
         return
     logger.warning("the run on the computer %s, process %s, is gone", computer, process)
+
+
+def _last_sign(path):
+    """Return when a lock was touched; opened, as a network drive may tell what it knew before."""
+    with open(path, "rb") as file:
+        return os.fstat(file.fileno()).st_mtime
 
 
 def _now_on_the_disk(path):

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 # and a checkpoint considered. So many steps, or so long where steps are slow.
 STEPS_BETWEEN_FETCHES = 20
 SECONDS_BETWEEN_FETCHES = 5.0
+SECONDS_OF_ONE_END = 2.0  # signals that come in these are one
 SECONDS_BETWEEN_EPOCH_CHECKPOINTS = 15.0  # for epochs that take less than that
 LARGEST_SHARE_OF_CHECKPOINTS = 0.05  # of the time, where writing one takes long
 
@@ -188,7 +189,9 @@ def _time_left(done_before, total):
 def _interrupt_flag():
     """Yield a list that Ctrl-C makes non-empty, so that a step is finished before we stop.
 
-    A second Ctrl-C acts as ever. Outside the main thread signals cannot be caught: no flag then.
+    Another Ctrl-C a while later acts as ever; at once it is the same, as systems that end a job
+    send it to all processes, and the run passes it on to its step. Outside the main thread signals
+    cannot be caught: no flag then.
     """
     flag = []
     if threading.current_thread() is not threading.main_thread():
@@ -196,8 +199,10 @@ def _interrupt_flag():
         return
 
     def raise_flag(number, frame):
-        flag.append(number)
-        signal.signal(signal.SIGINT, before)
+        flag.append(time.monotonic())
+        if flag[-1] - flag[0] > SECONDS_OF_ONE_END:
+            signal.signal(signal.SIGINT, before)
+            signal.raise_signal(signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, raise_flag)
     try:

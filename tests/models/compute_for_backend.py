@@ -69,8 +69,12 @@ def main():
     gan = cyclegan.build_cyclegan(4, (52, 60, 1), seed=3, **options, use_resize_convolution=True)
     result["cyclegan by resizing"] = lean_networks.predict(gan.gen_b, image)
 
-    unet = multires_unet.build_unet(4, seed=3)
+    unet = multires_unet.build_unet(4, particle_weight=3.0, seed=3)
+    unet.set_up(RATE)
     result["unet of masks"] = lean_networks.predict(unet.network, image)
+    masks = (noise(random, 2, 52, 60, 1) > 0.7).astype(np.float32)
+    losses = losses_of(unet, [(np.abs(image), masks)] * STEPS)
+    result |= {f"loss unet of masks {name}": losses[name] for name in ("loss", "mae")}
     weights = {"particle_weight": 3.0, "gap_weight": 10.0}
     unet = multires_unet.build_unet(4, **weights, seed=3, with_centrality=True)
     unet.set_up(RATE)

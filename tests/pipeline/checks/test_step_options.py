@@ -115,7 +115,7 @@ def test_the_default_calls_are_allowed(step_name):
         ("train_cyclegan", "invert_images", 1, "True or False"),
         ("translate_images", "manage_overlap_mode", 3, "0, 1 or 2"),
         ("translate_images", "use_gpu_for_whole_image", "no", '"auto", True or False'),
-        ("filter_masks", "threshold", 256, "from -1 to 255"),
+        ("filter_masks", "threshold", 256, "from -255 to 255"),
         ("filter_masks", "min_distance", 0, "of at least 1"),
         ("train_unet", "filters", 2, "from 4 to 1,024"),
         ("train_unet", "contrast_range", (5, 101), "the lower one first"),

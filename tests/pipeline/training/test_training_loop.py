@@ -179,6 +179,21 @@ def test_ctrl_c_finishes_the_step_and_saves(tmp_path, caplog):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.parametrize(("seconds", "stopped"), [(60, False), (0, True)])
+def test_a_second_ctrl_c_stops_at_once_unless_it_is_the_same(monkeypatch, seconds, stopped):
+    """A system that ends a job sends it to the run, which passes it on, and to the step."""
+    monkeypatch.setattr(training_loop, "SECONDS_OF_ONE_END", seconds)
+    before, was_stopped = signal.getsignal(signal.SIGINT), False
+    with training_loop._interrupt_flag() as flag:
+        try:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            was_stopped = True
+    assert len(flag) == 2 and was_stopped == stopped
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 @pytest.mark.parametrize("steps", [1, 3])
 def test_after_ctrl_c_in_any_step_training_goes_on(steps, tmp_path):
     """Also in the last step of an epoch: batches are made ahead, so the flag falls anywhere."""
