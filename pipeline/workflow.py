@@ -208,18 +208,17 @@ def _run_unless_finished(folder, call, options, selected, tell_lock, all_names):
     if function == "measure_particles":
         unused = ["1"] if options.get("OUTLINE_SOURCE") == AUGMENTED else []
         keywords.setdefault("earlier_warnings", warnings_before(folder, number, unused))
-    read, is_edited = what_is_read(number, keywords), False
+    read = what_is_read(number, keywords)
     if not resume:
         _mark_output(number, keywords, GOES_ASIDE)
     elif number in records and not is_as_left(records[number], number, keywords):
-        is_edited = True
         _mark_output(number, keywords, EDITED)
     if records.pop(number, None):
         # If it fails or is stopped, its output is no more what the record says.
         write_json(folder / STEP_RECORDS, records)
     call = call._replace(keywords=keywords)
-    # What the step warned of stays where it makes nothing anew.
-    of_warnings = digest_of([made_with, read["read"]]) if resume and not is_edited else None
+    # What the step warned of stays where it makes the same, of which much may be there.
+    of_warnings = digest_of([made_with, read["read"]]) if resume else None
     code, interrupted = run_in_process(folder, call, options, tell_lock, of_warnings)
     if code and not interrupted:
         why = why_ended(code, function, keywords)

@@ -223,10 +223,12 @@ def _check_folders(options: dict[str, object]) -> list[str]:
     def folders(names) -> dict[str, Path]:
         given = {name: options[name] for name in names if name in options}
         # Through links: what is written to one of two names would be gone from the other.
-        paths = {name: os.path.realpath(os.fspath(value)) for name, value in given.items()}
-        # On macOS upper and lower case are one, as Path knows of Windows.
-        fold = str.casefold if sys.platform == "darwin" else str
-        return {name: Path(fold(path)) for name, path in paths.items()}
+        return {name: Path(os.path.realpath(os.fspath(value))) for name, value in given.items()}
+
+    def known(folder) -> Path:
+        """Return a folder as the system knows it: on macOS, as Path knows of Windows, upper and
+        lower case are one."""
+        return Path(str(folder).casefold()) if sys.platform == "darwin" else folder
 
     inputs, outputs = folders(INPUT_FOLDERS), folders(OUTPUT_FOLDERS)
     everything = inputs | outputs
@@ -234,7 +236,7 @@ def _check_folders(options: dict[str, object]) -> list[str]:
         f"{first} and {second} are both {folder}: each needs a folder of its own. Change one of "
         "them."
         for (first, folder), (second, other) in itertools.combinations(everything.items(), 2)
-        if folder == other
+        if known(folder) == known(other)
     ]
     emptied = "which a run empties before it writes there"
     problems += [
@@ -243,6 +245,6 @@ def _check_folders(options: dict[str, object]) -> list[str]:
         "any folder outside of it: change one of the two."
         for output, output_folder in outputs.items()
         for name, folder in everything.items()
-        if output_folder in folder.parents
+        if known(output_folder) in known(folder).parents
     ]
     return problems

@@ -213,7 +213,7 @@ def _decompressed(tiff: tifffile.TiffFile, page: tifffile.TiffPage, path: Path) 
             raise
         raise ValueError(
             f"{path} cannot be read as an image: it is compressed by {page.compression.name}, and "
-            f"that failed ({error}). Save it uncompressed, or with LZW or ZIP."
+            f"that failed ({error}). It may be damaged: export it again, uncompressed."
         ) from error
     # Both invert up to 8 bit.
     is_inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE

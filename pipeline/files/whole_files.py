@@ -15,8 +15,8 @@ BYTES_AT_A_TIME = 2**24
 # On Windows a file that another program looks at, such as a virus scanner, cannot be renamed or
 # replaced until that is done.
 SECONDS_TO_WAIT_FOR_OTHERS = 5.0 if os.name == "nt" else 0.0
-# A folder cannot as long as any of its files is looked at, which may take longer.
-SECONDS_TO_WAIT_FOR_A_FOLDER = 12 * SECONDS_TO_WAIT_FOR_OTHERS
+# A folder cannot as long as any of its files is looked at: so many times as long is waited for it.
+TIMES_FOR_A_FOLDER = 12
 
 
 def is_of_access(error: Exception) -> bool:
@@ -91,10 +91,8 @@ def rename_for_good(temporary: Path, path: Path) -> None:
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    is_folder = temporary.is_dir()
-    end = time.monotonic() + (
-        SECONDS_TO_WAIT_FOR_A_FOLDER if is_folder else SECONDS_TO_WAIT_FOR_OTHERS
-    )
+    times = TIMES_FOR_A_FOLDER if temporary.is_dir() else 1
+    end = time.monotonic() + times * SECONDS_TO_WAIT_FOR_OTHERS
     while True:
         try:
             os.replace(temporary, path)

@@ -23,7 +23,7 @@ REPEATABLE = {"MKL_CBWR": "AUTO,STRICT", "MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": 
 GPU_NUMBERS = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 # What ends a run from outside: batch systems and shutdowns, and a terminal or ssh session lost
 # (on Windows, a console window closed).
-ENDS = ("SIGTERM", "SIGHUP", "SIGBREAK", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+ENDS = ("SIGTERM", "SIGHUP", "SIGBREAK", "SIGUSR1", "SIGUSR2")
 SECONDS_BETWEEN_LOOKS = 0.5
 
 

@@ -141,7 +141,7 @@ STEPS = {
         user_folders=("images_dir",),
         reads={
             "4": _in_cyclegan(FAKE_MICROGRAPHS),
-            "5": _in_cyclegan(BLURRED_FAKES, FILTERED_LABELS, FILTERED_MASKS),
+            "5": _in_cyclegan(PAIRS_TABLE, BLURRED_FAKES, FILTERED_LABELS, FILTERED_MASKS),
         },
         leaves=_in_runs("unet"),
         runs_network=True,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.files.records import read_record, write_json
 from pipeline.running.step_table import LOG, STEPS, WARNINGS
+from pipeline.wording import as_text
 
 CHECKS = "checks"  # and a step's number: what was said before a run that began with that step
 MADE_WITH = "made with"  # by a step's number: what its warnings are of
@@ -20,7 +21,7 @@ def collected() -> Iterator[list[str]]:
 
     class Collector(logging.Handler):
         def emit(self, record):
-            message = record.getMessage()
+            message = as_text(record.getMessage())  # for the report
             if record.levelno == logging.WARNING and message not in messages:
                 messages.append(message)
 

@@ -101,7 +101,8 @@ def train(
             _write_log(run_folder / "training_log.csv", state["rows"])
             if after_epoch:
                 after_epoch(epoch, state["rows"])
-            at_once = interrupted or epoch + 1 == epochs
+            # After the first epoch, too: a run without a checkpoint has not learned for longer.
+            at_once = interrupted or epoch + 1 in (1, epochs)
             save(0 if at_once else SECONDS_BETWEEN_EPOCH_CHECKPOINTS, sparing=not at_once)
             if epoch + 1 < epochs:
                 _stop_if(interrupted)

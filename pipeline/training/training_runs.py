@@ -99,15 +99,13 @@ def begin_run(
 def _lost_for_good(run_folder, lost, models, best):
     """Return which of the ``lost`` models cannot be made from a run's checkpoints.
 
-    Without checkpoints none can be; a run that has none of the models has lost nothing, nor has one
-    that is still in its first epoch.
+    Without checkpoints none can be; a run that is still in its first epoch has lost nothing.
     """
     if _epochs_done(run_folder):
         return [name for name in lost if name == best]
-    has_any = any(name not in lost for name in models)
-    has_best = bool(best) and best not in lost
-    has_best &= len(read_table(run_folder / "training_log.csv")) > 1
-    return lost if has_any or has_best else []
+    has_learned = any(name not in lost for name in models)
+    has_learned |= len(read_table(run_folder / "training_log.csv")) > 1
+    return lost if has_learned else []
 
 
 def _is_of(run_folder, record):

@@ -201,7 +201,7 @@ def test_the_preset_is_noted_where_a_network_is_trained(run, folder, monkeypatch
     assert read_json(record) == {"preset": "quick"}
 
 
-def test_warnings_of_before_stay_only_where_nothing_was_changed(run, folder, monkeypatch):
+def test_warnings_of_before_stay_where_a_step_makes_the_same(run, folder, monkeypatch):
     """The step is given a digest for that: see `note_warnings`."""
     job, given = folder / ".workflow" / "job.json", []
 
@@ -217,7 +217,7 @@ def test_warnings_of_before_stay_only_where_nothing_was_changed(run, folder, mon
     run_it(resume=False)
     (folder / "images" / "a.tif").write_bytes(b"other")
     run_it()
-    assert given[0] == given[1] and given[2] is None and given[3] is None
+    assert given[0] == given[1] == given[2] and given[3] is None
     assert given[4] not in (None, given[0])
 
 

@@ -83,6 +83,28 @@ def test_a_file_that_another_program_looks_at_is_waited_for(tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_folder_is_waited_for_for_longer(tmp_path, monkeypatch):
+    """A scanner looks at its files one after the other."""
+    tries, replace = [], os.replace
+
+    def held(source, target):
+        tries.append(source)
+        if len(tries) <= 3:
+            raise PermissionError(13, "The process cannot access the file", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", held)
+    monkeypatch.setattr(whole_files, "SECONDS_TO_WAIT_FOR_OTHERS", 1e-9)
+    monkeypatch.setattr(whole_files, "TIMES_FOR_A_FOLDER", 1e12)
+    (tmp_path / "a").touch()
+    with pytest.raises(PermissionError):
+        whole_files.rename_for_good(tmp_path / "a", tmp_path / "b")
+    tries.clear()
+    (tmp_path / ".part").mkdir()
+    whole_files.rename_for_good(tmp_path / ".part", tmp_path / "000001_000000")
+    assert (tmp_path / "000001_000000").is_dir() and len(tries) == 4
+
+
 def test_a_file_system_that_cannot_flush_a_folder_is_no_error(tmp_path, monkeypatch):
     def fsync(file):
         if stat.S_ISDIR(os.fstat(file).st_mode):

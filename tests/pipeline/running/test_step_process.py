@@ -44,7 +44,7 @@ def started(code):
 
 
 @needs_signals
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"])
 def test_a_batch_system_s_end_and_a_lost_session_are_like_ctrl_c(name):
     # The tests themselves may run under nohup.
     process = started(f"import signal; signal.signal(signal.{name}, signal.SIG_DFL)" + WAITING)

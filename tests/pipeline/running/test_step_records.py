@@ -330,6 +330,7 @@ def test_what_is_changed_while_a_step_works_is_not_what_it_read(folder):
         ("5", "generate_images/A", "4"),
         ("5", "data/labelsB", "2"),
         ("6a", "generate_images/Synthetic_Labels_Filtered", "5"),
+        ("6a", "generate_images/pairs.csv", "5"),
     ],
 )
 def test_all_that_a_step_reads_counts(tmp_path, number, changed, earlier):

@@ -34,6 +34,9 @@ def test_warnings_are_collected_once_each_and_nothing_else(caplog):
         logger.error("failed")
     logger.warning("afterwards")
     assert messages == ["mind 1", "mind 2"]
+    with collected() as messages:
+        logger.warning("mind %s", "part\udcff.png")  # a name that is no UTF-8
+    assert messages == ["mind part\\udcff.png"]
 
 
 def test_a_step_gets_those_of_the_steps_before_and_a_new_run_replaces_its_own(tmp_path):

@@ -366,10 +366,15 @@ def test_a_run_killed_before_its_first_checkpoint_goes_on_in_its_folder(tmp_path
     finish(run, "best.keras")
     (run / "training_log.csv").write_text("epoch,loss\n1,0.5\n")
     assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (run, False)
-    (run / "best.keras").unlink()
-    (run / "training_log.csv").write_text("epoch,loss\n1,0.5\n2,0.4\n")  # of short epochs
-    assert begin_run(tmp_path, {"a": 1}, best="best.keras") == (run, False)
     assert not caplog.text
+
+
+def test_a_finished_run_that_lost_all_is_not_written_into(tmp_path, caplog):
+    run, _ = begin_run(tmp_path, {"a": 1})
+    (run / "training_log.csv").write_text("epoch,loss\n1,0.5\n2,0.4\n")
+    again, finished = begin_run(tmp_path, {"a": 1})
+    assert again.name > run.name and not finished
+    assert f"run {run.name} has lost model.keras, which no checkpoint holds" in caplog.text
 
 
 def test_a_run_that_lost_its_best_model_is_begun_anew(tmp_path, caplog):
