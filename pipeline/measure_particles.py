@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.calibration import calibrate
@@ -41,6 +40,7 @@ from pipeline.results.imagej_rois import write_label_map, write_roi_set
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_overlay
 from pipeline.results.result_tables import FIELD_UNITS, write_result_tables
 from pipeline.run_folders import name_new_run
+from pipeline.running.run_lock import identity_of
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -175,7 +175,8 @@ def _unfinished_folder(results_dir: Path) -> Path:
     for folder in results_dir.glob(f"{UNFINISHED}*"):
         owner = folder.name.removeprefix(prefix)
         is_ours = owner.isdigit()
-        if is_ours and (int(owner) == os.getpid() or not psutil.pid_exists(int(owner))):
+        # One that was killed may stay listed, as `identity_of` knows.
+        if is_ours and (int(owner) == os.getpid() or identity_of(int(owner)) is None):
             shutil.rmtree(folder, ignore_errors=True)
     return results_dir / f"{prefix}{os.getpid()}"
 

@@ -429,12 +429,16 @@ def test_a_measurement_that_is_stopped_leaves_nothing_under_a_final_name(
             measure({"a": squares((20, 20)), "b": squares((40, 40))})
     results = tmp_path / "Results"
     assert [path.name for path in results.iterdir()] == [unfinished(os.getpid())]
-    gone, at_work = (
+    gone, listed, at_work = (
         subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
-        for code in ("pass", "input()")
+        for code in ("pass", "pass", "input()")
     )
     gone.communicate()
-    for process in (gone, at_work):
+    if hasattr(os, "waitid"):  # so that it has ended, and is listed still
+        os.waitid(os.P_PID, listed.pid, os.WEXITED | os.WNOWAIT)
+    else:
+        listed.wait()
+    for process in (gone, listed, at_work):
         (results / unfinished(process.pid)).mkdir()
     elsewhere = results / f".unfinished_another computer_{gone.pid}"
     elsewhere.mkdir()
@@ -443,6 +447,7 @@ def test_a_measurement_that_is_stopped_leaves_nothing_under_a_final_name(
     run_folder = measure_particles(results_dir=results, **networks_in(tmp_path), **options)
     assert set(results.iterdir()) == {run_folder, results / unfinished(at_work.pid), elsewhere}
     at_work.communicate(b"\n")
+    listed.communicate()
     assert [path.name for path in (run_folder / "labels").iterdir()] == ["a.tif"]
 
 
