@@ -13,6 +13,8 @@ SMALLEST_PARTICLE = 9  # pixels; what is smaller is noise
 LEAST_CONTRAST = 1 / 3
 # The same where no cut of all has that much.
 LEAST_OF_ALL = 1 / 4
+# How central the darker of two parts is at least, over the brighter, if it shows particles, too.
+LEAST_AS_CENTRAL = 1 / 2
 
 
 def segment_output(
@@ -30,7 +32,7 @@ def segment_output(
         return np.zeros(probability.shape, np.uint8)
     stretched = stretch_to_uint8(probability)
     if threshold < 0:
-        threshold = _otsu_or_half(probability, stretched)
+        threshold = _otsu_or_half(output, stretched)
     if output.shape[-1] == 1:
         return segment_particles(stretched, threshold, watershed_lines, min_distance)
     labels = grow_particles(stretched, output[..., 1], threshold)
@@ -48,18 +50,23 @@ def shows_no_particle(probability: np.ndarray, threshold: float) -> bool:
     return few or is_flat(probability)
 
 
-def _otsu_or_half(probability: np.ndarray, stretched: np.ndarray) -> float:
+def _otsu_or_half(output: np.ndarray, stretched: np.ndarray) -> float:
     """Return `otsu_of_few_particles` of the stretched probability, or where that is a half.
 
     It is a half where particles leave hardly any background: Otsu's threshold then cuts them in
-    two, or has nothing above it. Both sides are then likely particles, and nearly equally so.
+    two, or has nothing above it. Both sides are then likely particles, nearly equally so, and, as
+    far as the network tells (`segment_output`), hardly less inside of them: a background may be
+    more likely than a half, too, where a training was short.
     """
     threshold = otsu_of_few_particles(stretched)
     above = stretched > threshold
     # Without a copy of either side, as images may be large.
-    darker = probability.mean(where=~above, dtype=np.float64)
-    brighter = probability.mean(where=above, dtype=np.float64) if above.any() else darker
-    if darker <= 0.5 or brighter - darker >= LEAST_CONTRAST:
+    darker = output.mean(axis=(0, 1), where=~above[..., None], dtype=np.float64)
+    brighter = darker
+    if above.any():
+        brighter = output.mean(axis=(0, 1), where=above[..., None], dtype=np.float64)
+    probability, alike = output[..., 0], darker[1:] >= LEAST_AS_CENTRAL * brighter[1:]
+    if darker[0] <= 0.5 or brighter[0] - darker[0] >= LEAST_CONTRAST or not alike.all():
         return threshold
     lowest, highest = float(probability.min()), float(probability.max())
     return max(255 * (0.5 - lowest) / (highest - lowest), 0.0)

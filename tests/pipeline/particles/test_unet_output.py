@@ -171,10 +171,28 @@ def test_where_particles_leave_hardly_any_background_the_threshold_is_a_half():
     probability = np.random.default_rng(0).uniform(0.85, 0.95, (100, 100)).astype(np.float32)
     probability[0, :3] = 0.02
     low, high = float(probability.min()), float(probability.max())
-    found = unet_output._otsu_or_half(probability, stretch_to_uint8(probability))
+    found = unet_output._otsu_or_half(probability[..., None], stretch_to_uint8(probability))
     assert found == pytest.approx(255 * (0.5 - low) / (high - low))
     # Particles of two brightnesses are not cut into these either.
     probability = np.repeat(np.array([[0.02, 0.6, 0.85]], np.float32), (3, 5000, 5000), axis=1)
     stretched = stretch_to_uint8(probability)
-    above = stretched > unet_output._otsu_or_half(probability, stretched)
+    above = stretched > unet_output._otsu_or_half(probability[..., None], stretched)
     assert np.count_nonzero(above) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("of_darker", "level"),
+    [(0.05, "between"), (0.3, "half")],  # a background, and particles that are darker
+)
+def test_a_background_likelier_than_a_half_is_told_by_its_centrality(of_darker, level):
+    """As a UNet says of it after a short training: of one such image all was taken for particle."""
+    random = np.random.default_rng(0)
+    output = np.empty((100, 100, 2), np.float32)
+    output[..., 0], output[..., 1] = 0.55, of_darker
+    output[30:60, 30:70] = 0.85, 0.4
+    output[..., 0] += random.normal(0, 0.01, (100, 100))
+    output[0, 0, 0] = 0.1  # so that Otsu's two sides differ by less than a third of the range
+    stretched = stretch_to_uint8(output[..., 0])
+    above = stretched > unet_output._otsu_or_half(output, stretched)
+    wanted = 30 * 40 if level == "between" else 100 * 100 - 1
+    assert abs(np.count_nonzero(above) - wanted) < 50
