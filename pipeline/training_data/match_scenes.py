@@ -39,7 +39,7 @@ FREQUENCY_SAMPLE, SCALE_SAMPLE = 24, 400
 MOST_SAMPLES = 2  # in a round
 # So many single particles are looked for in simulated masks: for each in the micrographs, and in
 # all. More would not make the ratio of their sizes much more certain.
-SIMULATED_FOR_EACH, MOST_SIMULATED = 2, 400
+SIMULATED_FOR_EACH, MOST_SIMULATED = 10, 400
 # The agglomerates' size and the particles' depend on each other, so both are fitted in rounds:
 # in each, these factors of the frequency found so far are tried.
 FREQUENCY_STEPS = (
