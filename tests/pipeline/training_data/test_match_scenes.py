@@ -259,6 +259,7 @@ def test_a_scale_that_an_early_round_has_fitted_is_not_said_to_be_none(monkeypat
         return Scene(0.1, np.nan, found)
 
     monkeypatch.setattr(match_scenes, "measure_labels", measured)
+    monkeypatch.setattr(match_scenes, "SIMULATED_FOR_EACH", 2)  # which the first round finds
     options = dict(zip(SCALING, (True, 1.0, 0.1, 0.75, 1.25), strict=True))
     options |= {"use_perlin_noise": False, "micrograph_scale": 1.0}
     real = Singles(np.full(12, 40.0), np.ones(12), np.repeat([0.91, 0.95], 6))
