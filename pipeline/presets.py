@@ -125,7 +125,7 @@ def warn_of_first_look(options, calls):
     chosen = getattr(options.get("preset"), "chosen", None)
     if chosen == "quick" and any(number in training for number, *_ in calls):
         logger.warning(
-            "networks of the quick preset give a first look: of real agglomerates D50 came out 9 "
+            "networks of the quick preset give a first look: of real agglomerates D50 came out 6 "
             'to 14 % too large. For sizes to publish see "Without a GPU" and "With a GPU" in '
             "README.md"
         )

@@ -158,7 +158,8 @@ def test_new_micrographs_need_no_new_training(finished, tmp_path):
     folder = shutil.copytree(finished[0], tmp_path / "copy")
     shutil.rmtree(folder / "Input_Images")
     (folder / "Input_Images").mkdir()
-    write_image(folder / "Input_Images" / "new.tif", micrograph(np.uint8, 1, 80, 90, seed=9))
+    new = micrograph(np.uint8, 1, 80, 90, seed=9, dark=AS_PUBLISHED)
+    write_image(folder / "Input_Images" / "new.tif", new)
     code, output = run_script(folder, "6b", "7")
     assert code == 0, output
     masks = sorted(path.name for path in (folder / "Output_Masks_UNet").glob("*.tif"))
