@@ -17,8 +17,8 @@ def compile_step(step):
 
     TensorFlow traces it into one graph, and where `xla_for_steps` says so compiles that with XLA,
     which fuses the passes over memory between the convolutions. PyTorch runs the step as it is on
-    a CPU, and records it on a GPU (`RecordedStep`), where cuDNN looks for the fastest
-    kernels from then on, in all that this process computes.
+    a CPU, and records it on a GPU (`RecordedStep`), where cuDNN looks for the fastest kernels from
+    then on, in all that this process computes.
     """
     if backend.BACKEND == "torch":
         # All steps have one shape, for which cuDNN may look for its fastest kernels.

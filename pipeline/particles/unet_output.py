@@ -65,10 +65,10 @@ def _otsu_or_half(output: np.ndarray, stretched: np.ndarray) -> float:
     brighter = darker
     if above.any():
         brighter = output.mean(axis=(0, 1), where=above[..., None], dtype=np.float64)
-    probability, alike = output[..., 0], darker[1:] >= LEAST_AS_CENTRAL * brighter[1:]
-    if darker[0] <= 0.5 or brighter[0] - darker[0] >= LEAST_CONTRAST or not alike.all():
+    as_central = (darker[1:] >= LEAST_AS_CENTRAL * brighter[1:]).all()
+    if darker[0] <= 0.5 or brighter[0] - darker[0] >= LEAST_CONTRAST or not as_central:
         return threshold
-    lowest, highest = float(probability.min()), float(probability.max())
+    lowest, highest = float(output[..., 0].min()), float(output[..., 0].max())
     return max(255 * (0.5 - lowest) / (highest - lowest), 0.0)
 
 
