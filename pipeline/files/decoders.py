@@ -120,6 +120,9 @@ def _wrong_shape(path: Path, shape: tuple[int, ...]) -> ValueError:
 def _only_page(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
     """Return the page that holds the image, after checking what its header promises."""
     page = tiff.pages.first
+    numbers = page.imagelength, page.imagewidth, page.samplesperpixel, page.bitspersample
+    if not all(isinstance(number, int) for number in numbers):  # times another, a tuple gets long
+        raise ValueError(f"{path} is damaged: its header says several numbers where one belongs.")
     bytes_per_pixel = page.samplesperpixel * max(1, page.bitspersample // 8)
     is_jpeg = _is_jpeg(page)
     _check_size(page.imagelength, page.imagewidth, bytes_per_pixel, path, is_jpeg)

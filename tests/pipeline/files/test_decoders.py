@@ -191,6 +191,22 @@ def test_a_palette_of_two_colours(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.where(mask, 0, 255))
 
 
+def test_a_header_of_several_numbers_where_one_belongs_is_refused_at_once(tmp_path):
+    """Found by fuzz_readers.py: two widths times a height of 500 million took 12 GB."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, GREY, metadata=None)
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        tags = tiff.pages.first.tags
+        entry, rows = tags["ImageWidth"].offset, tags["ImageLength"].valueoffset
+    content[entry + 2 : entry + 8] = b"\3\0\2\0\0\0"  # two numbers of 16 bit
+    content[rows : rows + 4] = (5 * 10**8).to_bytes(4, "little")
+    path.write_bytes(content)
+    for read in (read_image, image_size):
+        with pytest.raises(ValueError, match=r"a\.tif is damaged: its header says several"):
+            read(path)
+
+
 def test_a_compression_that_is_not_known_is_named(tmp_path):
     image = np.zeros((7, 9), np.uint8)
     write_compressed(tmp_path / "a.tif", image, 34712, b"no such codes", photometric="minisblack")
