@@ -12,7 +12,7 @@ from pipeline.checks.earlier_steps import (
     check_pairs,
     warn_of_steps_between,
 )
-from pipeline.checks.files import check_images
+from pipeline.checks.files import check_images, warn_of_many_tiles
 from pipeline.checks.folders import check_write_permission
 from pipeline.checks.gpu_memory import warn_of_little_gpu_memory
 from pipeline.checks.machine import (
@@ -168,6 +168,8 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
             "INPUT_DIR_IMAGES", folder, image_crop, tile_to_cut, scale_to_cut, to_train
         )
         problems += found
+        if tile_to_cut and "NUM_SIMULATED_MASKS" in options:
+            warn_of_many_tiles(sizes.values(), tile_to_cut, scale, options["NUM_SIMULATED_MASKS"])
         if _measures_all_by_metadata(calls or []):
             problems += check_pixel_sizes(sizes) or _check_filters(calls, sizes)
     augmented = options.get("OUTLINE_SOURCE") == AUGMENTED

@@ -56,6 +56,13 @@ def tile_positions(
     return [(row, column) for column in columns for row in rows]
 
 
+def number_of_tiles(size: tuple[int, int], tile: tuple[int, int], min_overlap: int = 0) -> int:
+    """Return how many tiles cover an image, both (height, width); 0 where none fits."""
+    if size[0] < tile[0] or size[1] < tile[1]:
+        return 0
+    return len(tile_positions(*size, *tile, min_overlap))
+
+
 def iterate_tiles(
     image: np.ndarray, tile_height: int, tile_width: int, min_overlap: int
 ) -> Iterator[np.ndarray]:

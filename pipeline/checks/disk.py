@@ -12,11 +12,12 @@ from pathlib import Path
 from pipeline.checks.folders import existing_parent
 from pipeline.files.records import as_recorded, read_json
 from pipeline.micrographs.resampling import scaled_size
+from pipeline.results.overlays import enlargement
 from pipeline.run_folders import RUN_NAME, finished_runs
 from pipeline.running.cyclegan_folders import DATA, TRANSLATED
 from pipeline.running.output_folders import MADE_WITH
 from pipeline.running.step_table import NETWORKS, RUNS, Call, deciding
-from pipeline.tiles import tile_positions
+from pipeline.tiles import number_of_tiles
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +38,10 @@ BYTES_PER_SIMULATED_PIXEL = 9
 BYTES_PER_TARGET = 4
 # Per pixel of a micrograph as the networks see it: its tiles and its raw mask.
 BYTES_PER_SEEN_PIXEL = 2
-# Per pixel of a micrograph: a mask; a mask and float32 probabilities; an overlay in colour, which
-# is twice as large if the image is small (9, as PNG), a label map, and the report.
-BYTES_PER_PIXEL = {"OUTPUT_DIR_CYCLEGAN": 1, "OUTPUT_DIR_UNET": 5, "RESULTS_DIR": 12}
+# Per pixel of a micrograph: a mask; a mask and float32 probabilities; a label map with the regions
+# and the report.
+BYTES_PER_PIXEL = {"OUTPUT_DIR_CYCLEGAN": 1, "OUTPUT_DIR_UNET": 5, "RESULTS_DIR": 3}
+BYTES_PER_OVERLAY_PIXEL = 2.25  # in colour, as PNG
 
 # The step that notes its options with what it leaves in a folder.
 NOTED_BY = {
@@ -77,7 +79,7 @@ def estimate_bytes(
     tile_pixels = tile[0] * tile[1]
     tiles = options["NUM_SIMULATED_MASKS"]
     if all_tiles:
-        tiles = max(tiles, sum(_tiles_of(scaled_size(size, scale), tile) for size in sizes))
+        tiles = max(tiles, sum(number_of_tiles(scaled_size(size, scale), tile) for size in sizes))
     image_pixels = sum(height * width for height, width in sizes)
     # The first layer of the WGAN's generator grows with the outline (128: its latent size).
     outline_growth = max(0, outline[0] * outline[1] - 64 * 64) // 64 * 256 * 128
@@ -99,14 +101,9 @@ def estimate_bytes(
         + tiles * BYTES_PER_TARGET * kept_values * tile_pixels,
     }
     parts |= {name: number * image_pixels for name, number in BYTES_PER_PIXEL.items()}
+    overlay_pixels = sum(math.prod(size) * enlargement(size) ** 2 for size in sizes)
+    parts["RESULTS_DIR"] += BYTES_PER_OVERLAY_PIXEL * overlay_pixels
     return {name: int(size) for name, size in parts.items()}
-
-
-def _tiles_of(size: Size, tile: Size) -> int:
-    """Return how many tiles step 0 cuts an image into; 0 where none fits, which is told of."""
-    if size[0] < tile[0] or size[1] < tile[1]:
-        return 0
-    return len(tile_positions(*size, *tile, min_overlap=0))
 
 
 def check_disk_space(

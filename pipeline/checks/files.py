@@ -20,6 +20,7 @@ from pipeline.image_files import (
 from pipeline.micrographs.micrograph_scale import words_of
 from pipeline.micrographs.resampling import scaled_size
 from pipeline.progress import progress
+from pipeline.tiles import number_of_tiles
 from pipeline.wording import as_text, counted, first_names
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ FEWEST_IMAGES, FEW_IMAGES = 1, 3
 # Endings of files that stand beside images without being meant for images.
 OTHERS_EXPECTED = (".db", ".ini", ".txt", ".md", ".json", ".xml", ".csv", ".hdr")
 SMALL_IMAGES_SHOWN = 5
+MANY_TILES = 10  # times the number wanted, from which on it is said before the run
 MUCH_COLOUR = 0.05  # share of the pixels; a scale bar or writing has less
 # File systems take names of 255 bytes; the steps add "-aug_00000", "_raw", ".part" and the like.
 LONGEST_NAME_BYTES = 225
@@ -136,6 +138,23 @@ def _check_tiles(sizes: dict[Path, Size], tile: Size, scale: float) -> list[str]
     if more := len(small) - len(shown):
         problems.append(f"... and {more} more images are smaller than a tile.")
     return problems
+
+
+def warn_of_many_tiles(sizes: Iterable[Size], tile: Size, scale: float, wanted: int) -> None:
+    """Log a warning where step 0 may cut many times as many tiles as are ``wanted``, all of which
+    are trained on.
+
+    ``sizes`` of the micrographs, ``tile`` as they are cut at ``scale``, (height, width) each.
+    """
+    number = sum(number_of_tiles(scaled_size(size, scale), tile) for size in sizes)
+    if number > MANY_TILES * wanted:
+        logger.warning(
+            "the micrographs hold up to %s tiles of %d x %d, %.0f times NUM_SIMULATED_MASKS (%d), "
+            "which is the least number: steps 2 to 6a take so much longer for each that shows "
+            "particles. A few dozen micrographs are enough to train on: put them in a folder of "
+            "their own, and segment all after (python StartProcess.py 6b 7)",
+            *(f"{number:,}", *tile, number / wanted, wanted),
+        )
 
 
 def in_one_line(error: Exception) -> str:

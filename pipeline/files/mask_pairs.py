@@ -15,6 +15,7 @@ from pipeline.image_files import (
 )
 from pipeline.intensities import above_half
 from pipeline.particles.label_maps import describe_numbers, is_label_map
+from pipeline.progress import progress
 from pipeline.wording import counted, first_names
 
 PROBLEMS_SHOWN = 10
@@ -56,7 +57,11 @@ def find_mask_pairs(
         [path for path in mask_files if stem_of(path) in paired],
         [path for path in image_files if stem_of(path) in paired],
     )
-    problems = [problem for pair in pairs for problem in _problems(*pair, image_crop)]
+    problems = [
+        problem
+        for pair in progress(pairs, "masks looked at")
+        for problem in _problems(*pair, image_crop)
+    ]
     if problems:
         more = len(problems) - PROBLEMS_SHOWN
         lines = problems[:PROBLEMS_SHOWN] + ([f"... and {more} more"] if more > 0 else [])

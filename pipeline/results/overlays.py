@@ -33,7 +33,7 @@ def draw_overlay(
     groups : (outlines of particles, colour) each; later ones are drawn over earlier ones.
     pixel_size_nm : for the scale bar; None for none.
     """
-    enlarge = 2 if max(micrograph.shape) < ENLARGE_BELOW else 1
+    enlarge = enlargement(micrograph.shape)
     grey = stretch_to_uint8(clip_contrast(micrograph, (0.1, 99.9)))
     size = (grey.shape[1] * enlarge, grey.shape[0] * enlarge)
     picture = cv2.cvtColor(
@@ -51,6 +51,11 @@ def draw_overlay(
     if pixel_size_nm is not None:
         _draw_scale_bar(picture, pixel_size_nm / enlarge)
     return picture
+
+
+def enlargement(shape: tuple[int, int]) -> int:
+    """Return how many times larger than a micrograph (height, width) its overlay is drawn."""
+    return 2 if max(shape) < ENLARGE_BELOW else 1
 
 
 def scale_bar_length(width_nm: float) -> float:

@@ -7,6 +7,7 @@ both backends. Initial weights (`models.initial_weights`) and simulated masks
 
 import collections
 import concurrent.futures
+import functools
 
 import numpy as np
 
@@ -32,10 +33,16 @@ def shuffled_indices(count, batch_size, seed, epoch, step, samples=0):
     the last one may, it goes through them again in another. So all batches have one size, and
     networks are compiled once. ``samples`` tells apart lists that are to have orders of their own.
     """
-    random = random_numbers(seed, epoch, stream=SHUFFLES + samples)
     end = (step + 1) * batch_size
-    orders = [random.permutation(count) for _ in range(-(-end // count))]
-    return np.concatenate(orders)[end - batch_size : end]
+    order = _order_of_epoch(count, -(-end // count), seed, epoch, samples)
+    return order[end - batch_size : end]
+
+
+@functools.lru_cache(maxsize=8)  # of hundreds of thousands it takes as long as a small step
+def _order_of_epoch(count, times, seed, epoch, samples):
+    """Return all samples in an order, and in others so many times in all."""
+    random = random_numbers(seed, epoch, stream=SHUFFLES + samples)
+    return np.concatenate([random.permutation(count) for _ in range(times)])
 
 
 class Prefetcher:

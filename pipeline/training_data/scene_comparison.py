@@ -8,12 +8,14 @@ import numpy as np
 from pipeline.files.records import write_json
 from pipeline.files.whole_files import whole_file
 from pipeline.image_files import read_image
+from pipeline.progress import progress
 from pipeline.training_data.match_scenes import Micrographs, coverage_of_image
 from pipeline.training_data.scenes import Scene, ks_distance, mean_chord, measure_labels
 from pipeline.training_data.single_particles import Singles, comparable, joined
 
 logger = logging.getLogger(__name__)
 
+MOST_MASKS = 2000  # compared; more would not change the distributions
 FAR_APART = 0.4  # Kolmogorov-Smirnov distance of the coverages from which on it is said
 # How much less of a mask is covered than is to be, and of which share of them, for that to be said.
 SHORT, OFTEN_SHORT = 0.05, 0.1
@@ -33,7 +35,12 @@ def report_match(
     All lengths are in the micrographs' own pixels; what is compared was resized by
     ``micrograph_scale``.
     """
-    scenes = [measure_labels(read_image(path)) for path in label_maps]
+    number = len(label_maps)
+    compared = np.linspace(0, number - 1, min(number, MOST_MASKS), dtype=int).tolist()
+    scenes = [
+        measure_labels(read_image(label_maps[index]))
+        for index in progress(compared, "simulated masks compared with the micrographs")
+    ]
     simulated = joined([scene.singles for scene in scenes])
     singles = comparable(micrographs.singles, simulated)
     singles = tuple(one.resized(1 / micrograph_scale) for one in singles)
@@ -63,14 +70,15 @@ def report_match(
             path.with_suffix(".png"),
         )
     if is_matched:
-        _warn_of_uncovered(micrographs.scenes, scenes)
+        _warn_of_uncovered(
+            scenes, [coverage_of_image(micrographs.scenes, index) for index in compared]
+        )
     write_json(path.with_suffix(".json"), known)
     write_comparison(path.with_suffix(".png"), sides, singles)
 
 
-def _warn_of_uncovered(real: list[Scene], simulated: list[Scene]) -> None:
+def _warn_of_uncovered(simulated: list[Scene], wanted: list[float]) -> None:
     """Log a warning where many simulated masks have no room for as much as they are to cover."""
-    wanted = [coverage_of_image(real, index) for index in range(len(simulated))]
     too_much = np.array([scene.coverage for scene in simulated]) - wanted
     short = np.count_nonzero(too_much < -SHORT)
     # Of few large particles as many cover too much by chance.

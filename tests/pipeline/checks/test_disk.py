@@ -29,6 +29,10 @@ def test_the_estimate_grows_with_what_decides_it():
     # 96.5 million parameters: weights and two moments in three checkpoints, and the model.
     assert 3.8e9 < published["CYCLEGAN_DIR"] < 6e9
     assert published["OUTPUT_DIR_UNET"] == 5 * 40 * 1024 * 712
+    assert published["RESULTS_DIR"] == 12 * 40 * 1024 * 712
+    # Overlays of large micrographs are not enlarged.
+    large = estimate_bytes(options, [(3000, 4000)], (64, 64))
+    assert large["RESULTS_DIR"] == 5.25 * 3000 * 4000
     for change in ({"CYCLEGAN_FILTERS": 65}, {"NUM_SIMULATED_MASKS": 1001}, {"TILE_SIZE_W": 400}):
         more = estimate_bytes(options | change, sizes, (64, 64))
         assert more["CYCLEGAN_DIR"] > published["CYCLEGAN_DIR"]

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from pipeline.checks.earlier_steps import check_named_models
-from pipeline.checks.files import check_images
+from pipeline.checks.files import check_images, warn_of_many_tiles
 from pipeline.checks.true_masks import check_true_masks
 from pipeline.files.records import fingerprint
 from pipeline.image_files import list_images, write_image
@@ -166,6 +166,15 @@ def test_an_image_too_small_for_any_tile_does_not_lower_the_others(images):
     assert "largest tile that fits every image is 47 x 64" in low
     assert "tiny.tif has 10 x 90 pixels" in tiny
     assert "No tile fits, the smallest is 46 x 46: remove it." in tiny
+
+
+@pytest.mark.parametrize(("wanted", "warned"), [(29, True), (31, False)])
+def test_many_times_as_many_tiles_as_wanted_are_said_before_the_run(caplog, wanted, warned):
+    # 300 rows of 100 with an overlap are four tiles; the smallest holds none.
+    sizes = [(300, 400)] * 15 + [(50, 400)]
+    warn_of_many_tiles(sizes, (100, 100), 1.0, wanted)
+    words = f"up to 300 tiles of 100 x 100, 10 times NUM_SIMULATED_MASKS ({wanted})"
+    assert (words in caplog.text) == warned
 
 
 def test_the_info_bar_does_not_count(images):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.image_files import read_image, write_image
+from pipeline.training_data import scene_comparison
 from pipeline.training_data.match_scenes import Micrographs
 from pipeline.training_data.scene_comparison import report_match
 from pipeline.training_data.scenes import Scene, measure_labels
@@ -88,3 +89,16 @@ def test_of_few_large_particles_as_many_masks_cover_too_much_as_too_little(
     scenes = [Scene(share, 50.0, singles(30.0)) for share in (0.02, 0.26)]
     report_match(tmp_path / "scenes", micrographs(scenes), label_maps, 1.0, True)
     assert "find room" not in caplog.text
+
+
+def test_of_very_many_masks_some_of_the_whole_series_are_compared(
+    label_maps, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(scene_comparison, "MOST_MASKS", 3)
+    label_maps[1].unlink()
+    scenes = [Scene(0.2, 50.0, singles(30.0))]
+    report_match(tmp_path / "scenes", micrographs(scenes), label_maps, 1.0, True)
+    found = json.loads((tmp_path / "scenes.json").read_text())
+    assert found["single_particles_simulated"] == 3
+    sides = np.array([20, 23, 27])
+    assert found["coverage_simulated"] == pytest.approx(np.mean(sides**2) / 64**2)
