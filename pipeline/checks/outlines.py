@@ -14,7 +14,7 @@ from pipeline.checks.files import Size, in_one_line, list_and_check_names
 from pipeline.checks.step_options import wrong_keywords
 from pipeline.image_files import read_image
 from pipeline.intensities import above_half
-from pipeline.micrographs.micrograph_scale import words_of
+from pipeline.micrographs.micrograph_scale import LEAST_KEPT, words_of
 from pipeline.micrographs.resampling import scaled_size
 from pipeline.particles.label_maps import is_label_map
 from pipeline.progress import progress
@@ -27,6 +27,7 @@ from simulate.outlines import (
     SMOOTHINGS,
     prepare_particle,
     scale_limits,
+    share_kept,
 )
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ def check_masks(
             *(folder, counted(len(sets), "set of regions", "sets of regions")),
             *(_quoted(path) for path in (sets[0], folder)),
         )
-    largest, usable, too_small = (0, 0), 0, []
+    largest, usable, too_small, too_thin = (0, 0), 0, [], []
     at = scale * micrograph_scale
     for path in progress(paths, "outlines checked"):
         try:
@@ -95,11 +96,21 @@ def check_masks(
         outline = np.where(mask, 255, 0).astype(np.uint8)
         if not prepare_particle(outline, at, 0.0, smoothing).area:
             too_small.append(f"{path} {describe_too_small(at, micrograph_scale, smoothing)}")
+        elif share_kept(outline, micrograph_scale, smoothing) < LEAST_KEPT:
+            too_thin.append(path.name)
     if usable and len(too_small) == usable:
         problems += too_small
     else:
         for line in too_small:
             logger.warning("%s", line)
+    if len(too_thin) > usable / 10:
+        logger.warning(
+            "%s: step 2 smooths away what is narrower than %d pixels, and with it more than "
+            "%.0f %% of %d of %d outlines%s (such as %s): simulated particles will lack these thin "
+            "parts. If they matter, raise MICROGRAPH_SCALE (it is %g)",
+            *(folder, NARROWEST, 100 * (1 - LEAST_KEPT), len(too_thin), usable),
+            *(words_of(micrograph_scale), too_thin[0], micrograph_scale),
+        )
     largest = scaled_size(largest, micrograph_scale) if usable else largest
     _warn_of_few_and_large(folder, usable, largest, tile, micrograph_scale)
     return problems, largest

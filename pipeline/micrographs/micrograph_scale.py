@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.image_files import list_images, read_mask
 from pipeline.particles.components import distance_to_background
+from simulate.outlines import share_kept
 
 AUTO = "auto"
 # Of a compact particle's, its width over the diameter of the circle of equal area. (It is 0.78 of
@@ -26,6 +27,9 @@ SMALL_DIAMETER = 15
 WANTED_DIAMETER = 20  # of small ones, enlarged; at least, of nine in ten large ones, reduced
 LARGEST_SCALE = 4  # of "auto": no detail appears by enlarging a micrograph further
 MOST_REDUCED = 10  # times, by "auto"
+# Of the area of nine in ten outlines that are reduced, what step 2's smoothing leaves: a star, as
+# wide as a disk, may lose its arms.
+LEAST_KEPT = 0.85
 DECIMALS = 2  # of a scale below 1, so that it can be written down: a third is 0.33
 ALLOWED_SCALES = (0.1, 10)  # from, to
 
@@ -39,29 +43,38 @@ def scale_for_outlines(masks_dir: Path, invert: bool = False) -> float | None:
     """Return the scale that particles as large as the outlines in a folder want.
 
     It is 2, 3 or 4 if half of the outlines are below `SMALL_DIAMETER`, and a half, a third ... a
-    tenth if so reduced no more than one in ten is below `WANTED_DIAMETER`; else 1. Elongated ones
-    count as the compact ones that are as wide. None where none can be read. ``invert`` is for
-    outlines that are black on white.
+    tenth if so reduced no more than one in ten is below `WANTED_DIAMETER`, or loses thin parts;
+    else 1. Elongated ones count as the compact ones that are as wide. None where none can be read.
+    ``invert`` is for outlines that are black on white.
     """
-    sizes = []
+    outlines = []
     try:
         files = list_images(masks_dir)
     except OSError:
         return None
     for file in files:
         with suppress(OSError, ValueError):  # of which the checks tell
-            sizes += filter(None, [_size_of(read_mask(file, invert))])
-    if not sizes:
+            outlines += filter(np.any, [read_mask(file, invert)])
+    if not outlines:
         return None
-    small_one, median = np.percentile(sizes, [10, 50])
+    small_one, median = np.percentile(list(map(_size_of, outlines)), [10, 50])
     if median < SMALL_DIAMETER:
         return float(min(math.ceil(WANTED_DIAMETER / median), LARGEST_SCALE))
-    return reduced(min(max(1, int(small_one / WANTED_DIAMETER)), MOST_REDUCED))
+    times = min(max(1, int(small_one / WANTED_DIAMETER)), MOST_REDUCED)
+    while times > 1 and not _stay_whole(outlines, reduced(times)):
+        times -= 1
+    return reduced(times)
+
+
+def _stay_whole(outlines, scale):
+    """Return whether nine in ten outlines, bool (h, w) each, keep their thin parts at a scale."""
+    kept = [share_kept(np.where(outline, 255, 0).astype(np.uint8), scale) for outline in outlines]
+    return np.percentile(kept, 10) >= LEAST_KEPT
 
 
 def _size_of(outline):
     """Return the diameter of the circle of equal area, of an elongated particle that of a compact
-    one as wide: what is too thin is smoothed away, and merged, however long it is. 0 for none."""
+    one as wide: what is too thin is smoothed away, and merged, however long it is."""
     area = np.count_nonzero(outline)
     width = 2 * distance_to_background(np.pad(outline, 1)).max()
     return min(2 * math.sqrt(area / math.pi), width / COMPACT)

@@ -20,6 +20,9 @@ from pipeline.tiles import iterate_tiles
 FAINT = 1 / 2  # share of the usual contrast, below which a micrograph shows no particle
 # Share of the contrast of its best tile, below which a micrograph's own is that of its background.
 OF_BACKGROUND = 1 / 2
+# Times the usual contrast, and that of its own tiles: a micrograph's own beyond both is that of
+# something else than particles, such as a bar of the grid, dirt or a charged patch.
+OUTLYING = 2
 
 
 class UsualContrast:
@@ -55,8 +58,9 @@ class UsualContrast:
             micrograph = read_micrograph(file, image_crop)
             ends = (contrast_range[0], 50, contrast_range[1])
             low, middle, high = np.percentile(micrograph, ends).tolist()
-            best = self._contrast_of_best_tile(micrograph, low, high)
-            self._own[file] = low, high, best
+            of_tiles = self._contrasts_of_tiles(micrograph, low, high)
+            best = of_tiles.max()
+            self._own[file] = low, high, of_tiles
             # Where particles reach to an end, the median, mostly of background, is far from it.
             less, more = sorted((middle - low, high - middle))
             is_of_background = more <= 2 * less and high - low < OF_BACKGROUND * best
@@ -66,8 +70,8 @@ class UsualContrast:
         self._usual = {dtype: float(np.median(some)) for dtype, some in ranges.items()}
         self.faint_files = [
             file
-            for file, (_, _, best) in self._own.items()
-            if best < FAINT * self._usual[kinds[file]]
+            for file, (*_, of_tiles) in self._own.items()
+            if of_tiles.max() < FAINT * self._usual[kinds[file]]
         ]
 
     def as_unet_sees(self, file: Path, micrograph: np.ndarray) -> np.ndarray:
@@ -86,21 +90,29 @@ class UsualContrast:
         the limit on the particles' side is that of its tile with the largest contrast, of which a
         few particles may cover enough, but no farther out than is usual; and as far out as is usual
         where no tile has half of that.
+
+        Percentiles more than twice as far apart as is usual, and as those of most of its tiles that
+        show something, are of a few places alone that are much brighter, or darker, than particles:
+        these are cut off.
         """
         if file not in self._own:
             return None
-        low, high, best = self._own[file]
+        low, high, of_tiles = self._own[file]
         usual = self._usual[micrograph.dtype]
-        if high - low >= usual:
-            return low, high
+        contrast = min(of_tiles.max(), usual)
         if file in self.faint_files:
-            best = usual
-        contrast = min(best, usual)
+            contrast = usual
+        if high - low >= usual:
+            showing = of_tiles[of_tiles >= FAINT * usual].tolist()
+            typical = max(float(np.median(showing or [usual])), usual)
+            if high - low <= OUTLYING * typical:
+                return low, high
+            contrast = typical
         return (low, low + contrast) if self._dark_background else (high - contrast, high)
 
-    def _contrast_of_best_tile(self, micrograph, low, high):
+    def _contrasts_of_tiles(self, micrograph, low, high):
         sides = map(min, self._tile_shape, micrograph.shape)
         tiles = iterate_tiles(micrograph, *sides, min_overlap=0)
-        if self._dark_background:
-            return max(float(np.percentile(tile, self._range[1])) for tile in tiles) - low
-        return high - min(float(np.percentile(tile, self._range[0])) for tile in tiles)
+        end = self._range[1 if self._dark_background else 0]
+        ends = np.array([np.percentile(tile, end) for tile in tiles])
+        return ends - low if self._dark_background else high - ends

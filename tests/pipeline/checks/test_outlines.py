@@ -134,6 +134,20 @@ def test_a_few_outlines_too_small_are_warned_of_by_name(masks, caplog):
     ]
 
 
+@pytest.mark.parametrize(("crosses", "warned"), [(2, False), (3, True)])
+def test_thin_parts_that_are_smoothed_away_are_told_of(masks, caplog, crosses, warned):
+    cross = cv2.resize(outline(), (48, 48))
+    cross[22:26, 2:46] = cross[2:46, 22:26] = 255
+    for number in range(crosses):
+        cv2.imwrite(str(masks / f"{number:02d}.png"), cross)
+    assert problems_of_masks(masks) == []
+    words = (
+        f"what is narrower than 9 pixels, and with it more than 15 % of {crosses} of 20 outlines "
+        "(such as 00.png)"
+    )
+    assert (words in caplog.text) == warned
+
+
 def test_outlines_need_not_be_larger_than_their_largest_scale_asks(masks):
     write_disks(masks, [4] * 20)
     assert len(problems_of_masks(masks)) == 20

@@ -75,6 +75,27 @@ def test_of_needles_the_width_decides(tmp_path, width, length, scale):
         assert prepare_particle(needle, scale, 0.0).area
 
 
+def star(arm_width):
+    """A disk of 80 pixels with six arms of 60."""
+    picture = np.zeros((220, 220), np.uint8)
+    cv2.circle(picture, (110, 110), 40, 255, -1)
+    for angle in np.arange(0, np.pi, np.pi / 3):
+        reach = 100 * np.array([np.cos(angle), np.sin(angle)])
+        ends = [tuple((110 + sign * reach).astype(int).tolist()) for sign in (-1, 1)]
+        cv2.line(picture, *ends, 255, arm_width)
+    return picture
+
+
+@pytest.mark.parametrize(("arm_width", "scale"), [(40, 0.25), (20, 0.5), (12, 1)])
+def test_stars_are_not_reduced_to_disks(tmp_path, arm_width, scale):
+    for name in "ab":
+        write_image(tmp_path / f"{name}.png", star(arm_width))
+    assert scale_for_outlines(tmp_path) == scale
+    assert prepare_particle(star(arm_width), scale, 0.0).area > 0.4 * (
+        star(arm_width) > 0
+    ).sum() * (scale**2)
+
+
 def test_outlines_that_cannot_be_read_do_not_count(tmp_path):
     assert scale_for_outlines(tmp_path / "none") is None
     assert scale_for_outlines(tmp_path) is None

@@ -86,6 +86,30 @@ def test_something_bright_takes_no_contrast_beyond_the_usual(folder):
     assert high - low == pytest.approx(np.median([*usual, np.ptp(np.percentile(labelled, RANGE))]))
 
 
+@pytest.mark.parametrize("dark_background", [True, False])
+@pytest.mark.parametrize("side", [20, 45])
+def test_a_patch_much_brighter_than_particles_leaves_them_as_in_others(
+    folder, dark_background, side
+):
+    """A bar of the grid, say, or a charged patch: of one to five percent of the micrograph."""
+    images = [micrograph(12, 0.4, seed) for seed in range(4)]
+    images[3][155 : 155 + side, 5 : 5 + side] = 255
+    seen, faint, limits = folder(images, dark_background)
+    square = np.s_[12:20, 22:30]
+    assert np.ptp(np.percentile(images[3], RANGE)) > 2 * np.ptp(limits[0])
+    assert seen[3][square].mean() == pytest.approx(seen[0][square].mean(), abs=0.05)
+    assert (seen[3][160:170, 10:20] == 1).all() and not faint
+
+
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_a_micrograph_of_brighter_particles_all_over_keeps_its_own(folder, dark_background):
+    images = [micrograph(12, 0.4, seed) for seed in range(3)] + [micrograph(12, 1.2, 7)]
+    *_, limits = folder(images, dark_background)
+    own = images[3] if dark_background else 255 - images[3]
+    assert limits[3] == tuple(np.percentile(own, RANGE))
+    assert np.ptp(limits[3]) > 2 * np.ptp(limits[0])
+
+
 @pytest.mark.parametrize("number", [1, 3])
 def test_something_bright_in_all_is_not_taken_for_their_particles(folder, number):
     """A scale bar, say, of which a tile holds a hundredth."""
