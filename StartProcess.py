@@ -328,8 +328,8 @@ def steps(run_step):
         unet_dir=UNET_DIR,
         batch_size=UNET_BATCH_SIZE,
         epochs=UNET_EPOCHS,
-        # Where there are so many pairs that the epochs would be more steps than this, they are
-        # fewer: long trainings on fakes merge more of the real particles. Published: None.
+        # Where there are so many pairs that the epochs would be more steps than this, each goes
+        # through some of them: long trainings on fakes merge more real particles. Published: None.
         most_steps=preset(published=None, quick=750),
         filters=UNET_FILTERS,
         target=UNET_TARGET,

@@ -84,8 +84,8 @@ def train_unet(
     ----------
     cyclegan_dir : folder of the pairs, all of one size.
     unet_dir : where runs go. With ``resume`` one of the same options and pairs is gone on with.
-    most_steps : there are fewer epochs, at least one, where they would be more steps than about
-        this; None is no limit.
+    most_steps : where the epochs would be more steps than this, each goes through a part of the
+        pairs only, drawn anew; None is no limit.
     target : "mask", as published, or "instances": the network then learns each pixel's centrality
         in its particle too (see ``grow_particles.py``), from the filtered label maps.
     least_fidelity : pairs of less (see ``pair_fidelity.py``) are left out.
@@ -142,9 +142,12 @@ def train_unet(
         particle_weight,
     )
     steps = -(-samples // batch_size)
-    if most_steps and (fewer := max(round(most_steps / steps), 1)) < epochs:
-        logger.info("%d instead of %d epochs, of %d steps each (most_steps)", fewer, epochs, steps)
-        epochs = fewer
+    if most_steps and (fewer := -(-most_steps // epochs)) < steps:
+        logger.info(
+            "epochs of %d instead of %d steps, each of some of the pairs, drawn anew (most_steps)",
+            *(fewer, steps),
+        )
+        steps = fewer
     with computing_in(precision):
         model = build_unet(
             filters,
