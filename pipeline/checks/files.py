@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.checks.options import SMALLEST_TILE
 from pipeline.files.decoders import MAX_PIXELS, coloured_share
-from pipeline.files.info_bar import describe_missed_bars, find_info_bar
+from pipeline.files.info_bar import describe_missed_bars, edges_with_margins, find_info_bar
 from pipeline.image_files import (
     IMAGE_ENDINGS,
     image_size,
@@ -56,7 +56,7 @@ def check_images(
     to_train : whether networks will be trained on them, for which a few are warned of.
     """
     paths, problems = list_and_check_names(option, folder, FEWEST_IMAGES, "micrographs")
-    sizes, with_bars, bars_kept, coloured, empty = {}, [], [], [], 0
+    sizes, with_bars, bars_kept, margins, coloured, empty = {}, [], [], {}, [], 0
     for path in progress(paths, "micrographs checked"):
         try:
             image = read_micrograph(path, image_crop)
@@ -70,6 +70,8 @@ def check_images(
         is_number = isinstance(image_crop, int)
         if is_number and whole == image.shape and find_info_bar(image) < whole[0]:
             bars_kept.append(path.name)
+        for edge in edges_with_margins(image) if image_crop is not None else []:
+            margins.setdefault(edge, []).append(path.name)
         if image.min() == image.max():
             empty += 1
             logger.warning("%s is the same value everywhere: there is nothing to see in it.", path)
@@ -98,6 +100,15 @@ def check_images(
             )
         for words in describe_missed_bars(with_bars):
             logger.warning("%s", words)
+        for edge, names in margins.items():
+            logger.warning(
+                "%s a bar or a margin of one value at the %s edge (%s). It counts as a part of the "
+                "image, and may be taken for particles: crop the images, as IMAGE_CROP cuts off "
+                "the lowest rows only.",
+                counted(len(names), "micrograph has", "micrographs have"),
+                edge,
+                first_names(names),
+            )
     if to_train and 0 < len(sizes) < FEW_IMAGES:
         logger.warning(
             "%s: %s few to train on; results get better from about %d on.",

@@ -83,6 +83,41 @@ def _is_bar(image: np.ndarray, top: int, background: float, tolerance: float) ->
     return np.count_nonzero(stroke_edges >= STROKE_EDGES) >= TEXT_ROWS
 
 
+def edges_with_margins(image: np.ndarray) -> list[str]:
+    """Return at which edges of a micrograph, its info bar cut off, another bar or a margin lies.
+
+    "top", "left", "right" or "bottom": there is an info bar (not at the bottom), or at least
+    `SMALLEST_HEIGHT` pixels are of one value, end sharply, and are not as most of the image.
+    """
+    outward = {  # with that edge below
+        "top": image[::-1],
+        "left": np.rot90(image),
+        "right": np.rot90(image, -1),
+        "bottom": image,
+    }
+    return [
+        edge
+        for edge, turned in outward.items()
+        if _has_margin(turned) or (edge != "bottom" and find_info_bar(turned) < len(turned))
+    ]
+
+
+def _has_margin(image: np.ndarray) -> bool:
+    """Return whether the lowest rows are one value, up to a sharp edge."""
+    value = float(np.median(image[-SMALLEST_HEIGHT:]))
+    rows = 0
+    while rows < len(image) and _share_near(image[-1 - rows], value, 0.0) >= UNIFORM:
+        rows += 1
+    # The edge itself may be blurred over some rows.
+    above = image[max(len(image) - rows - ROWS_ABOVE, 0) : len(image) - rows][:1]
+    return (
+        rows >= SMALLEST_HEIGHT
+        and above.size > 0
+        and _share_near(above, value, 0.0) <= BACKGROUND_ABOVE
+        and _share_near(image, value, 0.0) <= BACKGROUND_ABOVE
+    )
+
+
 def crop_info_bar(image: np.ndarray, image_crop: str | int | None = "auto") -> np.ndarray:
     """Return the image's upper rows: "auto" finds the info bar, a number says how many, None all.
 

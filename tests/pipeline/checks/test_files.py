@@ -15,7 +15,7 @@ from pipeline.checks.earlier_steps import check_named_models
 from pipeline.checks.files import check_images, warn_of_many_tiles
 from pipeline.checks.true_masks import check_true_masks
 from pipeline.files.records import fingerprint
-from pipeline.image_files import list_images, write_image
+from pipeline.image_files import list_images, read_image, write_image
 from tests.pipeline.files.test_info_bar import with_bar
 
 TILE = (48, 64)
@@ -191,6 +191,17 @@ def test_how_many_info_bars_are_left_out_is_said(images, caplog):
     caplog.clear()
     problems_of_images(images, image_crop=None)
     assert "info bar" not in caplog.text
+
+
+@pytest.mark.parametrize(("image_crop", "warned"), [("auto", True), (None, False)])
+def test_bars_that_are_not_at_the_bottom_are_told_of(images, caplog, image_crop, warned):
+    for path in sorted(images.iterdir())[:2]:
+        image = read_image(path).copy()
+        image[:10] = 255
+        write_image(path, image)
+    check_images("INPUT_DIR_IMAGES", images, image_crop, None)
+    words = "2 micrographs have a bar or a margin of one value at the top edge ("
+    assert (words in caplog.text) == warned
 
 
 def test_images_in_which_no_bar_was_found_are_named_if_others_of_their_size_have_one(

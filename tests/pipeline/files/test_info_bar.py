@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.files.info_bar import crop_info_bar, find_info_bar
+from pipeline.files.info_bar import crop_info_bar, edges_with_margins, find_info_bar
 from pipeline.image_files import read_image
 from simulate.examples import EXAMPLES, INFO_BAR_HEIGHT
 
@@ -169,3 +169,32 @@ def test_an_image_that_was_cut_before_keeps_all_its_rows():
 def test_unknown_crop(crop):
     with pytest.raises(ValueError, match='expected "auto", None, or the number of rows'):
         crop_info_bar(with_bar(height=40), crop)
+
+
+@pytest.mark.parametrize("edge", ["top", "left", "right", "bottom"])
+@pytest.mark.parametrize(("value", "size"), [(0, 12), (255, 60), (0, 7)])
+def test_margins_are_found_at_every_edge(edge, value, size):
+    image = np.rint(micrograph()).astype(np.uint8)
+    where = {
+        "top": np.s_[:size],
+        "left": np.s_[:, :size],
+        "right": np.s_[:, -size:],
+        "bottom": np.s_[-size:],
+    }
+    image[where[edge]] = value
+    assert edges_with_margins(image) == ([edge] if size >= 8 else [])
+
+
+def test_a_bar_at_the_top_is_found():
+    assert edges_with_margins(with_bar(height=40)[::-1]) == ["top"]
+
+
+@pytest.mark.parametrize("image", ["as it is", "overexposed", "one value", "fading"])
+def test_micrographs_without_margins(image):
+    pixels = {
+        "as it is": micrograph(),
+        "overexposed": np.clip(255 - 0.8 * micrograph(), 0, 190),  # background is one value
+        "one value": np.full((HEIGHT, WIDTH), 7.0),
+        "fading": np.clip(micrograph() - np.linspace(200, 0, HEIGHT)[:, None], 0, 255),
+    }[image]
+    assert edges_with_margins(np.rint(pixels).astype(np.uint8)) == []
