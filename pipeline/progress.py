@@ -20,11 +20,13 @@ def live_line(text: str) -> None:
         sys.stderr.flush()
 
 
-def progress(items: Iterable, what: str, total: int | None = None) -> Iterator:
+def progress(
+    items: Iterable, what: str, total: int | None = None, *, only_if_long: bool = False
+) -> Iterator:
     """Yield the items, saying how many of them are done and how long the rest will take.
 
     Parameters: ``what`` names the items ("masks simulated"); ``total`` is needed where ``items``
-    has no length.
+    has no length; ``only_if_long``: of what takes less than a while nothing is said.
     """
     total = len(items) if total is None and isinstance(items, Sized) else total
     live = sys.stderr.isatty()
@@ -45,5 +47,6 @@ def progress(items: Iterable, what: str, total: int | None = None) -> Iterator:
             else:
                 logger.info("%s", line)
     live_line("")
-    if done:
+    is_long = time.monotonic() - start >= SECONDS_BETWEEN_LINES
+    if done and (is_long or not only_if_long):
         logger.info("%s: %d in %s", what, done, format_seconds(time.monotonic() - start))

@@ -15,11 +15,13 @@ import traceback
 from pathlib import Path
 
 from pipeline.checks.machine import warn_of_gpu_left_out
+from pipeline.files.digests import recall_digests
+from pipeline.files.records import read_record
 from pipeline.running.logs import set_up_logging
 from pipeline.running.run_lock import end_with
 from pipeline.running.step_failures import in_words
 from pipeline.running.step_process import ENDS, INTERRUPTED
-from pipeline.running.step_table import runs_network
+from pipeline.running.step_table import DIGESTS, runs_network
 from pipeline.running.step_warnings import collected, note_warnings
 
 logger = logging.getLogger(__name__)
@@ -78,11 +80,12 @@ def main():
         # It comes to all processes of a console window that is closed.
         signal.signal(signal.SIGBREAK, signal.default_int_handler)
     end_with(job["parent"])
+    state_folder = Path(sys.argv[1]).parent
+    recall_digests(read_record(state_folder / DIGESTS))
     with collected() as warnings:
         code = run_job(job)
     if code in (0, INTERRUPTED):
         with contextlib.suppress(OSError):  # the step is done, and the log holds them
-            state_folder = Path(sys.argv[1]).parent
             note_warnings(state_folder, job["number"], warnings, job.get("made_with"))
     sys.exit(code)
 

@@ -1,8 +1,8 @@
 """The run of StartProcess.py: check everything, then one step after another, each only if needed.
 
 What was done is kept in ``ROOT_DIR/.workflow``: ``steps.json`` (what each finished step was made
-with and what it left), ``preset.json``, ``warnings.json``, ``log.txt``, and while a run is on
-``lock.json`` and ``job.json`` (what the step's process is to do).
+with and what it left), ``digests.json`` (of large files), ``preset.json``, ``warnings.json``,
+``log.txt``, and while a run is on ``lock.json`` and ``job.json`` (what the step's process does).
 """
 
 import logging
@@ -15,6 +15,7 @@ from pipeline.checks.earlier_steps import warn_of_other_backend, warn_of_other_o
 from pipeline.checks.options import describe_missing_names, describe_names_in_other_case
 from pipeline.checks.values import UNKNOWN, as_plain
 from pipeline.chosen_scale import with_scale
+from pipeline.files.digests import known_digests, recall_digests
 from pipeline.files.records import read_record, write_json
 from pipeline.micrographs.micrograph_scale import AUTO
 from pipeline.presets import (
@@ -43,7 +44,7 @@ from pipeline.running.step_records import (
     why_run,
     with_times_of_now,
 )
-from pipeline.running.step_table import AUGMENTED, LOG, STATE, STEP_RECORDS, STEPS, Call
+from pipeline.running.step_table import AUGMENTED, DIGESTS, LOG, STATE, STEP_RECORDS, STEPS, Call
 from pipeline.running.step_warnings import collected, note_checks, warnings_before
 from pipeline.wording import format_seconds
 
@@ -77,6 +78,8 @@ def run_workflow(steps, *, options, selected=()):
             known += describe_switch(all_names, Path(options["ROOT_DIR"]) / STATE)
         options, calls = with_scale(options, calls)
         may_skip = options.get("RESUME") and not selected
+        if isinstance(options.get("ROOT_DIR"), str | Path):
+            recall_digests(read_record(Path(options["ROOT_DIR"]) / STATE / DIGESTS))
         if may_skip:
             warn_of_other_backend(calls or [])
         with collected() as warnings:
@@ -213,6 +216,7 @@ def _run_unless_finished(folder, call, options, selected, tell_lock, all_names):
         _mark_output(number, keywords, GOES_ASIDE)
     elif number in records and not is_as_left(records[number], number, keywords):
         _mark_output(number, keywords, EDITED)
+    write_json(folder / DIGESTS, known_digests())  # for the step, and the next run
     if records.pop(number, None):
         # If it fails or is stopped, its output is no more what the record says.
         write_json(folder / STEP_RECORDS, records)
@@ -230,6 +234,7 @@ def _run_unless_finished(folder, call, options, selected, tell_lock, all_names):
     records = read_records(folder / STEP_RECORDS)
     records[number] = new_record(made_with, read, number, keywords)
     write_json(folder / STEP_RECORDS, records)
+    write_json(folder / DIGESTS, known_digests())
     logger.info("step %s took %s", number, format_seconds(time.monotonic() - start))
     if interrupted:
         _exit_interrupted(resume, selected)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.files.digests import digest_of_file
 from pipeline.files.whole_files import whole_file
+from pipeline.progress import progress
 
 
 def as_recorded(content):
@@ -49,10 +51,10 @@ def fingerprint(files: Iterable[Path]) -> str:
     """
     digest = hashlib.blake2b(digest_size=16)
     # By the parts, as Windows takes paths for the same that differ in upper and lower case.
-    for path in sorted(map(Path, files), key=lambda path: composed(path).parts):
+    files = sorted(map(Path, files), key=lambda path: composed(path).parts)
+    for path in progress(files, "files read, to tell whether they change", only_if_long=True):
         digest.update(os.fsencode(composed(path).name))
-        with open(path, "rb") as file:
-            digest.update(hashlib.file_digest(file, "blake2b").digest())
+        digest.update(digest_of_file(path))
     return digest.hexdigest()
 
 

@@ -22,7 +22,8 @@ from pipeline.running.cyclegan_folders import (
 # Below ROOT_DIR: where a run notes what it has done, and by which files.
 STATE = ".workflow"
 LOG, STEP_RECORDS, PRESET_RECORD, WARNINGS = "log.txt", "steps.json", "preset.json", "warnings.json"
-STATE_FILES = (LOG, STEP_RECORDS, PRESET_RECORD, WARNINGS)
+DIGESTS = "digests.json"
+STATE_FILES = (LOG, STEP_RECORDS, PRESET_RECORD, WARNINGS, DIGESTS)
 AUGMENTED = "augmented"  # of OUTLINE_SOURCE: outlines as given, deformed; else "wgan"
 
 

@@ -68,3 +68,14 @@ def test_of_nothing_nothing_is_said(caplog):
     caplog.set_level(logging.INFO)
     assert list(progress.progress([], "masks simulated")) == []
     assert not caplog.messages
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(5, False), (40, True)])
+def test_of_what_is_hardly_ever_long_nothing_is_said_else(
+    seconds, said, clock, monkeypatch, caplog
+):
+    terminal(monkeypatch, False)
+    caplog.set_level(logging.INFO)
+    for _ in progress.progress("ab", "files read", only_if_long=True):
+        clock.now += seconds / 2
+    assert caplog.messages == (["files read: 2 in 40 s"] if said else [])

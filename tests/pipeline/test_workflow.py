@@ -1,9 +1,11 @@
 """Which steps run; what is recorded of a finished one."""
 
 import errno
+import hashlib
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from pipeline import workflow
 from pipeline.checks.values import UNKNOWN
+from pipeline.files import digests
 from pipeline.files.records import read_json, write_json
 from pipeline.image_files import write_image
 from pipeline.presets import choose_preset
@@ -219,6 +222,25 @@ def test_warnings_of_before_stay_where_a_step_makes_the_same(run, folder, monkey
     run_it()
     assert given[0] == given[1] == given[2] and given[3] is None
     assert given[4] not in (None, given[0])
+
+
+def test_large_micrographs_are_read_once_to_tell_whether_they_change(run, folder, monkeypatch):
+    read, take_digest, now = [], hashlib.file_digest, time.time_ns
+
+    def file_digest(file, kind):
+        read.append(Path(file.name).name)
+        return take_digest(file, kind)
+
+    monkeypatch.setattr(digests, "_known", {})
+    monkeypatch.setattr(digests, "LARGE", 1)
+    monkeypatch.setattr(digests.hashlib, "file_digest", file_digest)
+    monkeypatch.setattr(digests.time, "time_ns", lambda: now() + 10**11)
+    step_that(monkeypatch, 0)
+    assert run(one_step(folder)) == 0
+    digests._known.clear()  # another process
+    step_that(monkeypatch)
+    assert run(one_step(folder)) == 0
+    assert read.count("a.tif") == 1
 
 
 def test_a_second_ctrl_c_stops_at_once(run, folder, monkeypatch):
