@@ -142,17 +142,26 @@ def can_use_gpu(index):
     try:
         if BACKEND == "tensorflow":
             with tf.device(f"GPU:{index}"):
-                return float(tf.reduce_sum(tf.ones(2))) == 2
+                total = tf.reduce_sum(tf.ones(2))
+            # Of a GPU that it does not support it computes on the CPU, without a word.
+            return "GPU" in total.device and float(total) == 2
         return float(torch.ones(2, device=f"cuda:{index}").sum()) == 2
     except Exception as error:
         return backend.is_out_of_memory(error)
 
 
 def versions():
-    """Return the versions of Keras and the backend library, and the devices, for options.json."""
+    """Return the versions of Keras and its backend, and the GPU in use, for options.json."""
     library = tf if BACKEND == "tensorflow" else torch
     return {
         "keras": keras.__version__,
         BACKEND: library.__version__,
-        "gpus": gpu_names() if backend.has_gpu() else [],
+        "gpus": [_name_of_gpu_in_use()] if backend.has_gpu() else [],
     }
+
+
+def _name_of_gpu_in_use():
+    if BACKEND == "torch":
+        return torch.cuda.get_device_name()
+    device = tf.config.get_visible_devices("GPU")[0]
+    return tf.config.experimental.get_device_details(device).get("device_name", device.name)

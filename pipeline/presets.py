@@ -144,7 +144,8 @@ def backend_finds_gpu(use_gpus):
     answer = subprocess.run(
         [sys.executable, "-c", question],
         cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
-        env=environment_of_step(),
+        # TensorFlow would take all of a GPU's free memory, which others may need just then.
+        env={**environment_of_step(), "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
         capture_output=True,
         text=True,
         check=False,

@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 from contextlib import suppress
+from typing import NamedTuple
 
 from pipeline.running.step_failures import BATCH_SIZES
 from pipeline.running.step_table import Call
@@ -19,6 +20,8 @@ COUNTED = {
 }
 PIXELS_COUNTED = 384 * 384
 BESIDES = 1.0  # GiB that CUDA and its libraries take, or more
+MUCH_TAKEN = 1.0  # GiB in use: less may be of the screen
+QUERY = "memory.total,memory.free"
 SECONDS_TO_ASK = 20
 
 
@@ -36,16 +39,20 @@ def warn_of_little_gpu_memory(options: dict[str, object], calls: list[Call]) -> 
     has = gpu_memory(options.get("USE_GPUS_NO", "all")) if trainings else None
     if has is None:
         return
+    taken = has.total - has.free > MUCH_TAKEN
+    taken_words = f", of which {has.free:.0f} are free now: other programs use it" if taken else ""
     for name, keywords in trainings:
-        batch, largest = keywords["batch_size"], largest_batch(options, name, keywords, has)
+        least = has.free if taken else has.total
+        batch, largest = keywords["batch_size"], largest_batch(options, name, keywords, least)
         if batch <= largest:
             continue
         lower = f"{BATCH_SIZES[name]} to {largest}" if largest else "TILE_SIZE_H and TILE_SIZE_W"
         precise = keywords["precision"] != "mixed_bfloat16"
         logger.warning(
-            "%s: %d tiles in a batch may not fit into the GPU's %.0f GiB of memory (an estimate). "
-            "If the step fails for that, lower %s%s; its training then begins anew.",
-            *(name, batch, has, lower),
+            "%s: %d tiles in a batch may not fit into the GPU's %.0f GiB of memory%s (an "
+            "estimate). If the step fails for that, lower %s%s%s; its training then begins anew.",
+            *(name, batch, has.total, taken_words, lower),
+            ", or choose another GPU (USE_GPUS_NO)" if taken else "",
             ', or, on a GPU of 2020 or later, set PRECISION = "mixed_bfloat16"' if precise else "",
         )
 
@@ -62,8 +69,15 @@ def largest_batch(
     return max(0, int((gibibytes - BESIDES - of_weights * wider**2) / of_tile))
 
 
-def gpu_memory(use_gpus: int | str | list[int]) -> float | None:
-    """Return the memory, in GiB, of the GPU that will be used, None where it is not known."""
+class Memory(NamedTuple):
+    """A GPU's memory in GiB: all of it, and what no program uses now."""
+
+    total: float
+    free: float
+
+
+def gpu_memory(use_gpus: int | str | list[int]) -> Memory | None:
+    """Return the memory of the GPU that will be used, None where it is not known."""
     chosen = use_gpus[:1] if isinstance(use_gpus, list | tuple) else [0] if use_gpus else []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     with suppress(OSError, ValueError, IndexError, subprocess.SubprocessError):
@@ -71,11 +85,12 @@ def gpu_memory(use_gpus: int | str | list[int]) -> float | None:
         if visible is not None:
             number = int(visible.split(",")[number])
         answer = subprocess.run(
-            ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"],
+            ["nvidia-smi", f"--query-gpu={QUERY}", "--format=csv,noheader,nounits"],
             capture_output=True,
             text=True,
             check=True,
             timeout=SECONDS_TO_ASK,
         )
-        return float(answer.stdout.splitlines()[number]) / 1024
+        numbers = answer.stdout.splitlines()[number].split(",")
+        return Memory(*(float(mebibytes) / 1024 for mebibytes in numbers))
     return None

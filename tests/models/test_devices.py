@@ -228,8 +228,40 @@ def test_a_gpu_is_usable_where_something_can_be_computed_on_it(says, usable, ask
         return ones(number)
 
     monkeypatch.setattr(library, "ones", compute)
+    if TENSORFLOW:
+        monkeypatch.setattr(library, "reduce_sum", lambda ones: Computed("/device:GPU:1"))
     assert can_use_gpu(1) is usable
     assert not can_use_gpu(2)  # there are two
+
+
+class Computed(float):
+    """The sum of two ones, computed on a device."""
+
+    def __new__(cls, device):
+        total = super().__new__(cls, 2.0)
+        total.device = device
+        return total
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="PyTorch does not go on with another device")
+def test_a_gpu_in_place_of_which_the_cpu_computes_cannot_be_used(asked, monkeypatch):
+    monkeypatch.setattr(backend.tf, "reduce_sum", lambda ones: Computed("/device:CPU:0"))
+    assert not can_use_gpu(1)
+
+
+def test_the_gpu_that_is_used_is_recorded(asked, monkeypatch):
+    monkeypatch.setattr(backend, "has_gpu", lambda: True)
+    if TENSORFLOW:
+        config = backend.tf.config
+        monkeypatch.setattr(config, "get_visible_devices", lambda kind: GPUS[1:])
+        monkeypatch.setattr(
+            config.experimental, "get_device_details", lambda gpu: {"device_name": f"a {gpu.name}"}
+        )
+        assert devices.versions()["gpus"] == [f"a {GPUS[1].name}"]
+    else:
+        named = backend.torch.cuda.get_device_name
+        monkeypatch.setattr(backend.torch.cuda, "get_device_name", lambda index=1: named(index))
+        assert devices.versions()["gpus"] == [GPUS[1].name]
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="PyTorch knows by itself")

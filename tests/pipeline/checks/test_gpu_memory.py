@@ -15,10 +15,11 @@ UNET = {"batch_size": 5, "filters": 16, "precision": "float32"}
 
 @pytest.fixture
 def gpus(tmp_path, monkeypatch):
-    """Return ``gpus(*mebibytes)``, which puts an nvidia-smi that tells so on the path."""
+    """Return ``gpus(*mebibytes)``, which puts an nvidia-smi that tells so on the path; ``taken`` of
+    each are in use."""
 
-    def make(*mebibytes):
-        lines = "".join(f"echo {number}\n" for number in mebibytes)
+    def make(*mebibytes, taken=500):
+        lines = "".join(f"echo '{number}, {number - taken}'\n" for number in mebibytes)
         program = tmp_path / "nvidia-smi"
         program.write_text(f"#!/bin/sh\n{lines}")
         program.chmod(program.stat().st_mode | stat.S_IEXEC)
@@ -71,6 +72,16 @@ def test_what_hardly_fits_is_told_with_what_does(gpus, caplog):
 
 
 @on_posix
+def test_what_other_programs_use_counts_and_is_told(gpus, caplog):
+    gpus(80 * 1024, taken=70 * 1024)
+    warn_of_little_gpu_memory(OPTIONS, [("3", "train_cyclegan", CYCLEGAN)])
+    (message,) = caplog.messages
+    assert "the GPU's 80 GiB of memory, of which 10 are free now: other programs" in message
+    assert "lower CYCLEGAN_BATCH_SIZE to 2" in message
+    assert "or choose another GPU (USE_GPUS_NO), or" in message
+
+
+@on_posix
 @pytest.mark.parametrize("unknown", ["batch_size", "filters", "precision"])
 def test_of_a_training_that_is_not_known_in_full_nothing_is_said(gpus, caplog, unknown):
     gpus(6000)
@@ -83,10 +94,12 @@ def test_of_a_training_that_is_not_known_in_full_nothing_is_said(gpus, caplog, u
 def test_it_is_the_memory_of_the_gpu_that_is_used(gpus, monkeypatch):
     gpus(8192, 16384, 24576)
     memory = gpu_memory.gpu_memory
-    assert [memory("all"), memory(2), memory([1]), memory([2, 0])] == [8, 8, 16, 24]
+    chosen = [memory("all"), memory(2), memory([1]), memory([2, 0])]
+    assert [gpu.total for gpu in chosen] == [8, 8, 16, 24]
+    assert [gpu.total - gpu.free for gpu in chosen] == pytest.approx([500 / 1024] * 4)
     assert [memory(0), memory([]), memory([3])] == [None] * 3
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,1")
-    assert [memory("all"), memory([1])] == [24, 16]
+    assert [memory("all").total, memory([1]).total] == [24, 16]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8932f937")
     assert memory("all") is None
 
