@@ -1,11 +1,13 @@
 """Step 5: keep the particles that the micrographs show, in simulated and in translated masks."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint
 from pipeline.image_files import (
+    image_size,
     images_made_by,
     list_micrographs,
     read_image,
@@ -32,6 +34,7 @@ from pipeline.running.cyclegan_folders import (
 )
 from pipeline.running.output_folders import check_made_from, open_output_folder
 from pipeline.running.step_table import named
+from pipeline.running.worker_processes import run_over_micrographs
 from pipeline.training_data.filtered_pairs import (
     Visibility,
     blur_fakes,
@@ -160,19 +163,34 @@ def _filter_raw_masks(
         "inputs": [fingerprint(paths) for paths in zip(*pairs, strict=True)],
     }
     open_output_folder(output_dir, made_with, keep_earlier=True)
-    before = after = 0
-    for raw_path, micrograph_path in progress(pairs, "masks of the micrographs filtered"):
-        raw_mask = read_image(raw_path)
-        micrograph = read_micrograph(micrograph_path, image_crop)
-        own_size = micrograph.shape
-        # Spikes would move Li's threshold, by which particles stay.
-        micrograph = as_cyclegan_sees(micrograph, micrograph_scale)
-        by = "IMAGE_CROP and MICROGRAPH_SCALE"
-        check_size(raw_mask, raw_path, micrograph, micrograph_path, by)
-        labels = fill_holes(label_particles(segment_particles(raw_mask, **segmentation)))
-        kept = filter_particles(labels, micrograph, dark_background)
-        before += number_of_particles(labels)
-        after += number_of_particles(kept)
-        mask = mask_at_size(as_mask(kept), own_size)
-        write_missing(output_dir / f"{raw_path.stem}.tif", mask)
+    filter_one = partial(
+        _filter_raw_mask,
+        output_dir=output_dir,
+        segmentation=segmentation,
+        dark_background=dark_background,
+        image_crop=image_crop,
+        micrograph_scale=micrograph_scale,
+    )
+    counts = run_over_micrographs(filter_one, pairs, (image_size(image) for _, image in pairs))
+    counts = progress(counts, "masks of the micrographs filtered", len(pairs))
+    before, after = map(sum, zip(*counts, strict=True))
     logger.info("%d of %d particles found by the CycleGAN show in the micrographs", after, before)
+
+
+def _filter_raw_mask(
+    pair, *, output_dir, segmentation, dark_background, image_crop, micrograph_scale
+) -> tuple[int, int]:
+    """Filter one raw mask, and return how many particles it had and how many stay."""
+    raw_path, micrograph_path = pair
+    raw_mask = read_image(raw_path)
+    micrograph = read_micrograph(micrograph_path, image_crop)
+    own_size = micrograph.shape
+    # Spikes would move Li's threshold, by which particles stay.
+    micrograph = as_cyclegan_sees(micrograph, micrograph_scale)
+    by = "IMAGE_CROP and MICROGRAPH_SCALE"
+    check_size(raw_mask, raw_path, micrograph, micrograph_path, by)
+    labels = fill_holes(label_particles(segment_particles(raw_mask, **segmentation)))
+    kept = filter_particles(labels, micrograph, dark_background)
+    mask = mask_at_size(as_mask(kept), own_size)
+    write_missing(output_dir / f"{raw_path.stem}.tif", mask)
+    return number_of_particles(labels), number_of_particles(kept)

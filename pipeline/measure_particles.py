@@ -6,7 +6,9 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,6 +43,7 @@ from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOU
 from pipeline.results.result_tables import FIELD_UNITS, write_result_tables
 from pipeline.run_folders import name_new_run
 from pipeline.running.run_lock import identity_of
+from pipeline.running.worker_processes import run_over_micrographs
 from pipeline.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -106,32 +109,23 @@ def measure_particles(
         (folder / name).mkdir(parents=True)
     write_json(folder / "options.json", options)
 
-    image_rows, tables, fields, inverted, in_pieces = [], [], [], [], []
     jobs = list(zip(pairs, calibration, strict=True))
-    for (mask_path, image_path), (size_nm, source) in progress(jobs, "images measured"):
-        mask, micrograph = read_mask_pair(mask_path, image_path, image_crop)
-        pixel_size = size_nm if unit == "nm" else 1.0
-        # Of a label map's numbers the crop may have left one, as a mask has.
-        labels = to_label_map(mask) if mask.dtype == bool else mask
-        inverted += [mask_path.name] if surrounds_all(labels) else []
-        in_pieces += [mask_path.name] if mask.dtype != bool and labels_in_pieces(labels) else []
-        if give_back_lines and mask.dtype == bool:  # in a label map particles may touch as they are
-            labels = with_lines_given_back(labels)
-        row, kept, groups = _measure_image(
-            labels, micrograph, pixel_size, unit, exclude_border, filters
-        )
-        _write_pictures(folder, image_path.stem, micrograph, labels, groups, size_nm)
-        diameters, weights = kept["equivalent_diameter"], kept["inclusion_weight"]
-        fields.append(field_of(labels, pixel_size))
-        tables.append({"image": np.full(len(kept["label"]), image_path.name, object), **kept})
-        image_rows.append(
-            {"image": image_path.name, "pixel_size_nm": size_nm, "pixel_size_source": source}
-            | {"rows_left_out": image_size(image_path)[0] - mask.shape[0]}
-            | {"mask": mask_path.name, "mask_from": origin_of(mask_path, image_path)}
-            | row
-            | _per_area(mask.shape, weights, pixel_size, unit)
-            | {f"median_equivalent_diameter_{unit}": weighted_median(diameters, weights)}
-        )
+    measure = partial(
+        _measure_pair,
+        folder=folder,
+        unit=unit,
+        image_crop=image_crop,
+        exclude_border=exclude_border,
+        give_back_lines=give_back_lines,
+        filters=filters,
+    )
+    measured = run_over_micrographs(measure, jobs, (image_size(image) for _, image in pairs))
+    measured = list(progress(measured, "images measured", len(jobs)))
+    image_rows, tables, fields = ([one[part] for one in measured] for part in range(3))
+    inverted, in_pieces = (
+        [mask.name for (mask, _), one in zip(pairs, measured, strict=True) if getattr(one, doubt)]
+        for doubt in ("is_inverted", "is_in_pieces")
+    )
     particles = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
     if exclude_border:
         particles["inclusion_weight"] = _weights_in_all(tables, fields)
@@ -179,6 +173,53 @@ def _unfinished_folder(results_dir: Path) -> Path:
         if is_ours and (int(owner) == os.getpid() or identity_of(int(owner)) is None):
             shutil.rmtree(folder, ignore_errors=True)
     return results_dir / f"{prefix}{os.getpid()}"
+
+
+class _Measured(NamedTuple):
+    """One image: its row in images.csv, its particles' columns, its field, doubts of its mask."""
+
+    row: dict[str, object]
+    particles: dict[str, np.ndarray]
+    field: Field
+    is_inverted: bool
+    is_in_pieces: bool
+
+
+def _measure_pair(
+    job: tuple[tuple[Path, Path], tuple[float | None, str]],
+    *,
+    folder: Path,
+    unit: str,
+    image_crop: str | int | None,
+    exclude_border: bool,
+    give_back_lines: bool,
+    filters: Mapping[str, tuple],
+) -> _Measured:
+    """Measure a mask on its micrograph, of this pixel size and source, and write its pictures."""
+    (mask_path, image_path), (size_nm, source) = job
+    mask, micrograph = read_mask_pair(mask_path, image_path, image_crop)
+    pixel_size = size_nm if unit == "nm" else 1.0
+    # Of a label map's numbers the crop may have left one, as a mask has.
+    is_label_map = mask.dtype != bool
+    labels = mask if is_label_map else to_label_map(mask)
+    doubts = surrounds_all(labels), is_label_map and labels_in_pieces(labels)
+    if give_back_lines and not is_label_map:  # in one particles may touch as they are
+        labels = with_lines_given_back(labels)
+    row, kept, groups = _measure_image(
+        labels, micrograph, pixel_size, unit, exclude_border, filters
+    )
+    _write_pictures(folder, image_path.stem, micrograph, labels, groups, size_nm)
+    diameters, weights = kept["equivalent_diameter"], kept["inclusion_weight"]
+    row = (
+        {"image": image_path.name, "pixel_size_nm": size_nm, "pixel_size_source": source}
+        | {"rows_left_out": image_size(image_path)[0] - mask.shape[0]}
+        | {"mask": mask_path.name, "mask_from": origin_of(mask_path, image_path)}
+        | row
+        | _per_area(mask.shape, weights, pixel_size, unit)
+        | {f"median_equivalent_diameter_{unit}": weighted_median(diameters, weights)}
+    )
+    particles = {"image": np.full(len(kept["label"]), image_path.name, object), **kept}
+    return _Measured(row, particles, field_of(labels, pixel_size), *doubts)
 
 
 def _measure_image(

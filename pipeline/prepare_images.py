@@ -2,14 +2,16 @@
 
 import logging
 import math
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.records import fingerprint
 from pipeline.files.whole_files import copy_whole
-from pipeline.image_files import by_stem, list_micrographs, read_micrograph
+from pipeline.image_files import by_stem, image_size, list_micrographs, read_micrograph
 from pipeline.intensities import clip_spikes
 from pipeline.micrographs.foreground import foreground_by_parts
 from pipeline.micrographs.micrograph_scale import words_of
@@ -17,6 +19,7 @@ from pipeline.micrographs.resampling import at_scale, scaled_size
 from pipeline.progress import progress
 from pipeline.running.cyclegan_folders import COVERED_SHARES, SINGLES, TEST_TILES, TILES
 from pipeline.running.output_folders import open_output_folder
+from pipeline.running.worker_processes import run_over_micrographs
 from pipeline.training_data.real_tiles import (
     TRIES_PER_TILE,
     choose_crops,
@@ -26,7 +29,7 @@ from pipeline.training_data.real_tiles import (
     write_grid_tiles,
     write_shares,
 )
-from pipeline.training_data.single_particles import find_singles_in_parts, write_singles
+from pipeline.training_data.single_particles import Singles, find_singles_in_parts, write_singles
 from pipeline.wording import counted, first_names
 
 logger = logging.getLogger(__name__)
@@ -56,10 +59,10 @@ def prepare_images(
     """Write tiles of the micrographs into ``data/trainA``, and copies of a few into ``data/testA``.
 
     Tiles that are mainly background are left out; random crops fill up to ``num_tiles``. Each is
-    stretched to 0..255, uint8; spikes of the micrograph are clipped before (`clip_spikes`). One
-    micrograph is in memory at a time. ``data/single_particles.csv`` gets the particles that stand
-    alone in them (`find_singles_in_parts`), and ``data/covered_shares.csv`` how much of each tile
-    particles cover, both for step 2.
+    stretched to 0..255, uint8; spikes of the micrograph are clipped before (`clip_spikes`).
+    ``data/single_particles.csv`` gets the particles that stand alone in the micrographs
+    (`find_singles_in_parts`), and ``data/covered_shares.csv`` how much of each tile particles
+    cover, both for step 2. Few micrographs are in memory at a time (`run_over_micrographs`).
 
     Parameters
     ----------
@@ -96,22 +99,29 @@ def prepare_images(
     singles_file, shares_file = (Path(cyclegan_dir) / name for name in (SINGLES, COVERED_SHARES))
     for file in singles_file, shares_file:  # of other tiles, if this step is stopped
         file.unlink(missing_ok=True)
-    tries = math.ceil(TRIES_PER_TILE * num_tiles / len(paths))
-    shares, crops, with_spikes, confused, singles = {}, [], [], [], {}
-    for index, path in enumerate(progress(paths, "micrographs cut into tiles")):
-        as_read = read_micrograph(path, image_crop)
-        image = clip_spikes(as_read)
-        with_spikes += [] if image is as_read else [path.name]
-        image = at_scale(image, micrograph_scale)
-        _check_tile_fits(image, tile_size, path, paths, image_crop, micrograph_scale)
-        covered = foreground_by_parts(image, dark_background, *tile_size)
-        if _seems_confused(covered, image, dark_background, tile_size):
-            confused.append(path.name)
-        singles[path.name] = find_singles_in_parts(covered)
-        grid = (tile_size, min_overlap, dark_background)
-        shares |= write_grid_tiles(image, covered, *grid, train_dir, path.stem)
-        crops.append(try_crops(image, covered, index, tile_size, dark_background, tries, seed))
-    write_singles(singles_file, singles)
+    cut = partial(
+        _cut,
+        paths=paths,
+        tile_size=tile_size,
+        min_overlap=min_overlap,
+        dark_background=dark_background,
+        image_crop=image_crop,
+        micrograph_scale=micrograph_scale,
+        tries=math.ceil(TRIES_PER_TILE * num_tiles / len(paths)),
+        seed=seed,
+        folder=train_dir,
+    )
+    micrographs = run_over_micrographs(cut, range(len(paths)), map(image_size, paths))
+    micrographs = list(progress(micrographs, "micrographs cut into tiles", len(paths)))
+    shares = {name: share for one in micrographs for name, share in one.shares.items()}
+    write_singles(
+        singles_file,
+        {path.name: one.singles for path, one in zip(paths, micrographs, strict=True)},
+    )
+    with_spikes, confused = (
+        [path.name for path, one in zip(paths, micrographs, strict=True) if getattr(one, what)]
+        for what in ("has_spikes", "is_confused")
+    )
     if with_spikes:
         logger.info(
             "single pixels far outside the range of all others, as of X-rays, were clipped in %s "
@@ -139,12 +149,57 @@ def prepare_images(
             len(shares) / max(num_tiles, 1),
         )
     number, rng = max(num_tiles - len(shares), 0), numbers_of_stream(seed, len(paths))
-    chosen = choose_crops(np.concatenate(crops), number, rng)
+    chosen = choose_crops(np.concatenate([one.crops for one in micrographs]), number, rng)
     shares |= write_crops(chosen, paths, image_crop, micrograph_scale, tile_size, train_dir)
     write_shares(shares_file, shares)
     names = list(shares)
     for name in numbers_of_stream(seed, len(paths) + 1).permutation(names)[:NUMBER_OF_TEST_TILES]:
         copy_whole(train_dir / name, test_dir / name)
+
+
+class _Cut(NamedTuple):
+    """What step 0 takes from a micrograph besides its tiles.
+
+    Shares of its tiles that are covered, by name; random crops; single particles; whether spikes
+    were clipped, and whether bright and dark seem to be confused.
+    """
+
+    shares: dict[str, float]
+    crops: np.ndarray
+    singles: Singles
+    has_spikes: bool
+    is_confused: bool
+
+
+def _cut(
+    index: int,
+    *,
+    paths: list[Path],
+    tile_size: tuple[int, int],
+    min_overlap: int,
+    dark_background: bool,
+    image_crop: str | int | None,
+    micrograph_scale: float,
+    tries: int,
+    seed: int,
+    folder: Path,
+) -> _Cut:
+    """Write the tiles of one of the micrographs, and return what else it shows."""
+    path = paths[index]
+    as_read = read_micrograph(path, image_crop)
+    image = clip_spikes(as_read)
+    has_spikes = image is not as_read
+    image = at_scale(image, micrograph_scale)
+    _check_tile_fits(image, tile_size, path, paths, image_crop, micrograph_scale)
+    covered = foreground_by_parts(image, dark_background, *tile_size)
+    grid = (tile_size, min_overlap, dark_background)
+    return _Cut(
+        write_grid_tiles(image, covered, *grid, folder, path.stem),
+        try_crops(image, covered, index, tile_size, dark_background, tries, seed),
+        find_singles_in_parts(covered),
+        has_spikes,
+        _seems_confused(covered, image, dark_background, tile_size),
+    )
 
 
 def _seems_confused(covered, image, dark_background, tile_size) -> bool:

@@ -1,10 +1,11 @@
 """A function applied to many items in several processes, in order."""
 
+import math
 import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 
@@ -16,23 +17,43 @@ from pipeline.running.run_lock import end_with, identity_of
 ITEMS_PER_PROCESS = 50
 ITEMS_AT_A_TIME = 25
 MOST_PROCESSES = 61  # that Python can wait for on Windows
+# Of micrographs, each of which takes about a second, and memory by its pixels.
+MICROGRAPHS_PER_PROCESS, MOST_PIXELS_AT_ONCE = 8, 2**28
 # Of these, for each process: results that nobody takes yet wait in memory.
 CHUNKS_AHEAD = 2
 
 
-def number_of_processes(number_of_items: int) -> int:
-    """Return how many processes pay off for so many items: at most one a core, at least one."""
+def number_of_processes(number_of_items: int, items_each: int = ITEMS_PER_PROCESS) -> int:
+    """Return how many processes pay off for so many items: at most one a core, at least one.
+
+    ``items_each``: by so many a process more pays off.
+    """
     if multiprocessing.current_process().daemon:  # which may not have processes of its own
         return 1
     most = min(available_cores(), MOST_PROCESSES)
-    return max(1, min(most, number_of_items // ITEMS_PER_PROCESS))
+    return max(1, min(most, number_of_items // items_each))
 
 
-def run_in_processes(function: Callable, items: Iterable, processes: int) -> Iterator:
+def run_over_micrographs(
+    function: Callable, items: Sequence, sizes: Iterable[tuple[int, int]]
+) -> Iterator:
+    """Yield ``function(item)`` for each item in order, of micrographs of these sizes (h, w).
+
+    Of large ones so many at a time that together they hold no more than `MOST_PIXELS_AT_ONCE`.
+    """
+    largest = max(map(math.prod, sizes), default=1)
+    processes = number_of_processes(len(items), MICROGRAPHS_PER_PROCESS)
+    processes = max(1, min(processes, MOST_PIXELS_AT_ONCE // largest))
+    return run_in_processes(function, items, processes, at_a_time=1)
+
+
+def run_in_processes(
+    function: Callable, items: Iterable, processes: int, at_a_time: int = ITEMS_AT_A_TIME
+) -> Iterator:
     """Yield ``function(item)`` for each item in order; the number of processes changes nothing.
 
-    New processes start afresh (a copy of this one would share its network library's threads),
-    and end when this one is killed.
+    Each is given so many items ``at_a_time``. New processes start afresh (a copy of this one would
+    share its network library's threads), and end when this one is killed.
     """
     if processes == 1:
         yield from map(function, items)
@@ -44,7 +65,7 @@ def run_in_processes(function: Callable, items: Iterable, processes: int) -> Ite
     with ProcessPoolExecutor(processes, spawn, **begin) as pool:
         items, waiting = iter(items), deque()
         try:
-            while chunk := list(islice(items, ITEMS_AT_A_TIME)):
+            while chunk := list(islice(items, at_a_time)):
                 waiting.append(pool.submit(_apply, chunk))
                 if len(waiting) > CHUNKS_AHEAD * processes:
                     yield from waiting.popleft().result()

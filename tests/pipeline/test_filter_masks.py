@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.micrographs.resampling import at_scale
 from pipeline.particle_masks import label_particles
 from pipeline.training_data import unet_pairs
 from pipeline.training_data.filtered_pairs import fake_micrographs_folder, mean_of_known
+from tests.pipeline.several_processes import in_processes
 
 STEMS = ("00000", "00001", "00002")
 VISIBLE, HIDDEN = (8, 8), (8, 30)  # upper left pixels of two squares, in rows and columns
@@ -162,6 +164,19 @@ def test_rerun_gives_the_same_files(folders):
     first = contents(folders)
     run(folders, gaussian_blur_amount=1.5)
     assert contents(folders) == first
+
+
+def test_several_processes_give_the_same_files(folders, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    found = []
+    for number in (1, 2):
+        shutil.rmtree(folders / "Output_Masks_CycleGAN", ignore_errors=True)
+        begun = in_processes(monkeypatch, number)
+        run(folders)
+        assert begun == [number]
+        found.append(contents(folders / "Output_Masks_CycleGAN"))
+    assert found[0] == found[1] and len(found[0]) == 3
+    assert caplog.text.count("2 of 4 particles found by the CycleGAN show") == 2
 
 
 def test_a_mask_corrected_by_hand_stays(folders):

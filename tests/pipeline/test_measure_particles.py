@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 
@@ -21,6 +22,7 @@ from pipeline.measure_particles import measure_particles
 from pipeline.particles import size_distribution
 from pipeline.particles.quantities import COLUMNS
 from pipeline.results import doubts, result_tables
+from tests.pipeline.several_processes import in_processes
 
 MICROGRAPH = np.random.default_rng(0).integers(0, 255, (120, 160)).astype(np.uint8)
 OPTIONS = {
@@ -584,3 +586,30 @@ def test_masks_of_other_micrographs_than_those_there_now_are_named(measure, tmp_
     assert "confidence intervals" in few_images
     assert "1 of 2 masks were made from other micrographs than those that have" in warning
     assert "(b.tif)" in warning and "Run step 6b, then step 7 again" in warning
+
+
+def test_several_processes_give_the_same_results(measure, tmp_path, monkeypatch):
+    """Masks, a label map in two pieces, and one that is inverted."""
+    labels = np.zeros((120, 160), np.uint16)
+    labels[10:20, 10:20] = labels[50:60, 50:60] = 1
+    labels[80:90, 80:90] = 2
+    inverted = 255 - squares((30, 30), (70, 90))
+    masks = {"a": squares((40, 40), (40, 52)), "b": labels, "c": inverted}
+    found = []
+    for number in (1, 2):
+        begun = in_processes(monkeypatch, number)
+        folder = measure(masks)
+        assert begun == [number]
+        found.append(
+            {
+                file.relative_to(folder): file.read_bytes()
+                for part in ("*.csv", "overlays/*", "labels/*", "rois/*")
+                for file in folder.glob(part)
+            }
+            | {"warnings": read_json(folder / "about.json")["warnings"]}
+        )
+        for name in ("masks", "images"):
+            shutil.rmtree(tmp_path / name)
+    assert found[0] == found[1] and len(found[0]) > 9
+    assert any("b.tif" in text for text in found[0]["warnings"])
+    assert any("c.tif" in text for text in found[0]["warnings"])

@@ -1,6 +1,7 @@
 """Step 0: tiles show particles, crops fill up, reruns give equal bytes, errors are clear."""
 
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from pipeline.micrographs.resampling import at_scale
 from pipeline.prepare_images import prepare_images
 from pipeline.tiles import tile_positions
 from pipeline.training_data import real_tiles
+from tests.pipeline.several_processes import in_processes
 
 TILE = 16
 
@@ -490,3 +492,21 @@ def test_what_is_noted_of_other_micrographs_does_not_stay_where_the_step_fails(f
     with pytest.raises(ValueError, match=r"small\.tif"):
         prepare(folders)
     assert not any(path.exists() for path in noted)
+
+
+def test_several_processes_give_the_same_files(folders, monkeypatch, caplog):
+    found = []
+    for number in (1, 2):
+        begun = in_processes(monkeypatch, number)
+        tiles = prepare(folders, tile_width=20)
+        assert begun == [number]
+        data = folders[1] / "data"
+        tables = [
+            (data / name).read_bytes() for name in ("single_particles.csv", "covered_shares.csv")
+        ]
+        found.append((tiles.keys(), [tile.tobytes() for tile in tiles.values()], tables))
+        shutil.rmtree(folders[1])
+    assert found[0] == found[1] and len(found[0][0]) >= 60
+    in_processes(monkeypatch, 2)
+    with pytest.raises(ValueError, match=r"b 1\.PNG has 40 x 50 pixels .* is 40 x 50: lower TILE"):
+        prepare(folders, tile_height=48, tile_width=64)

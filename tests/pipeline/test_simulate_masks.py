@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 from functools import partial
 from types import SimpleNamespace
 
@@ -14,13 +13,8 @@ from models import wgan_gp
 from pipeline import inference
 from pipeline.files.records import write_json
 from pipeline.image_files import list_images, read_image, write_image
-from pipeline.running import worker_processes
 from pipeline.running.output_folders import MADE_WITH
-from pipeline.running.worker_processes import (
-    ITEMS_AT_A_TIME,
-    number_of_processes,
-    run_in_processes,
-)
+from pipeline.running.worker_processes import ITEMS_AT_A_TIME, run_in_processes
 from pipeline.simulate_masks import simulate_masks
 from pipeline.training_data import mask_simulation
 from pipeline.training_data.outline_doubts import warn_of_other_size
@@ -251,19 +245,6 @@ def test_several_processes_give_the_same_as_one():
         run_in_processes(simulate, indices, 1), run_in_processes(simulate, indices, 2), strict=True
     ):
         np.testing.assert_array_equal(one, two)
-
-
-def test_ctrl_c_is_left_to_the_step_s_own_process():
-    """On Windows it comes to all of them."""
-    handlers = run_in_processes(signal.getsignal, [signal.SIGINT] * 3, 2)
-    assert list(handlers) == [signal.SIG_IGN] * 3
-
-
-def test_more_processes_only_for_many_masks(monkeypatch):
-    monkeypatch.setattr(worker_processes, "available_cores", lambda: 3)
-    assert [number_of_processes(n) for n in (1, 99, 100, 10_000)] == [1, 1, 2, 3]
-    monkeypatch.setattr(worker_processes, "available_cores", lambda: 128)
-    assert number_of_processes(10_000) == 61  # as many as Windows allows
 
 
 def test_missing_model_names_the_step_that_makes_it(run):
