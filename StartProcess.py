@@ -22,8 +22,8 @@ from pipeline.workflow import run_workflow
 
 # "published": sizes and numbers of epochs of the published workflow, for a GPU (its memory: see
 # CYCLEGAN_BATCH_SIZE).
-# "quick": a first look, the whole workflow on the shipped examples in 4 or 5 minutes on 2
-# recent CPU cores, up to 20 on older ones.
+# "quick": a first look, the whole workflow on the shipped examples in 5 minutes on 2 recent CPU
+# cores, up to 20 on older ones.
 # "auto": published where a GPU is found, quick otherwise; says which. (In a folder with networks of
 # the other one it stops and says what to set.)
 PRESET = "auto"
@@ -230,8 +230,8 @@ def steps(run_step):
         tile_height=TILE_SIZE_H,
         tile_width=TILE_SIZE_W,
         grid_type="HEXAGONAL",  # "HEXAGONAL", "CUBIC" or "DISABLE" (random positions)
-        # of the largest outline image, its black margin included, so crop outlines closely
-        # (augmented: of the frame in which all of them can be turned)
+        # of the frame that all outlines share: the largest image's sides, its black margin
+        # included, so crop outlines closely (augmented: with room for each to grow)
         grid_spacing_factor=0.125,
         grid_noise_factor=0.05,  # jitter, of the same
         # without a grid and MATCH_SCENES only: how many are tried, over the image and the margin

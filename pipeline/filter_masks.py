@@ -89,15 +89,16 @@ def filter_masks(
     threshold, watershed_lines, min_distance : of the raw masks, 0 to 255; `segment_particles`.
     image_crop : rows to keep of the micrographs, as in step 4; `read_micrograph`.
     micrograph_scale : as in step 4; the masks in ``output_dir`` have the micrographs' own size.
-    when_failed : "stop" or "warn", where the fake micrographs' contrast is inverted.
+    when_failed : "stop" or "warn", where the fake micrographs' contrast is inverted, or no particle
+        stays in any of them.
 
     Raises
     ------
     FileNotFoundError
         If an input is missing; names the step that makes it.
     ValueError
-        If files do not belong together, a mask holds more particles than uint16 can number, or no
-        particle stays in any of the fake micrographs.
+        If files do not belong together, a mask holds more particles than uint16 can number, or
+        ``when_failed`` is "stop" and what it is for is found.
     """
     cyclegan_dir = Path(cyclegan_dir)
     simulated = images_made_by(STEP_2, cyclegan_dir / SIMULATED_MASKS)
