@@ -3,7 +3,7 @@
 import logging
 from contextlib import suppress
 
-from pipeline.checks.values import folder_name
+from pipeline.checks.values import is_folder_name
 from pipeline.image_files import list_images, read_micrograph
 from pipeline.micrographs.micrograph_scale import AUTO, reduced, scale_for_outlines
 from pipeline.micrographs.resampling import scaled_size
@@ -32,7 +32,7 @@ def with_scale(options: dict, calls: list[Call] | None) -> tuple[dict, list[Call
         return options, calls
     cuts_tiles = calls is None or any(number == "0" for number, *_ in calls)
     cyclegan_dir = options.get("CYCLEGAN_DIR")
-    of_tiles = None if folder_name(cyclegan_dir) else scale_of_tiles(cyclegan_dir)
+    of_tiles = scale_of_tiles(cyclegan_dir) if is_folder_name(cyclegan_dir) else None
     scale = None if of_tiles and not cuts_tiles else _scale_of_outlines(options)
     scale = scale or of_tiles or 1.0
     if calls is not None:
@@ -53,7 +53,7 @@ def _scale_of_outlines(options):
     Where none fits as they are the scale is 1; of that the checks tell.
     """
     masks_dir = options.get("INPUT_DIR_MASKS")
-    if masks_dir is None or folder_name(masks_dir):
+    if not is_folder_name(masks_dir):
         return None
     wanted = scale_for_outlines(masks_dir, options.get("INVERT_INPUT_MASKS") is True)
     tile = options.get("TILE_SIZE_H"), options.get("TILE_SIZE_W")
@@ -84,7 +84,7 @@ def _sizes_of_micrographs(options):
     """Return the different (height, width) of the readable micrographs, without info bar."""
     images_dir, image_crop = options.get("INPUT_DIR_IMAGES"), options.get("IMAGE_CROP", "auto")
     sizes = set()
-    if images_dir is not None and not folder_name(images_dir):
+    if is_folder_name(images_dir):
         with suppress(OSError):
             for file in progress(list_images(images_dir), "micrographs measured"):
                 with suppress(OSError, ValueError, TypeError):

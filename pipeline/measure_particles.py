@@ -41,7 +41,7 @@ from pipeline.results.doubts import (
 from pipeline.results.imagej_rois import write_label_map, write_roi_set
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR, draw_overlay
 from pipeline.results.result_tables import FIELD_UNITS, write_result_tables
-from pipeline.run_folders import name_new_run
+from pipeline.run_folders import OPTIONS_RECORD, name_new_run
 from pipeline.running.run_lock import identity_of
 from pipeline.running.worker_processes import run_over_micrographs
 from pipeline.wording import counted
@@ -107,7 +107,7 @@ def measure_particles(
     folder = _unfinished_folder(Path(results_dir))
     for name in ("overlays", "labels", "rois"):
         (folder / name).mkdir(parents=True)
-    write_json(folder / "options.json", options)
+    write_json(folder / OPTIONS_RECORD, options)
 
     jobs = list(zip(pairs, calibration, strict=True))
     measure = partial(

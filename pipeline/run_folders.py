@@ -7,12 +7,13 @@ import re
 import time
 from pathlib import Path
 
-from pipeline.files.records import read_json
+from pipeline.files.records import read_record
 from pipeline.files.whole_files import rename_for_good
 from pipeline.running.step_table import NETWORKS, RUNS, named
 
 logger = logging.getLogger(__name__)
 
+OPTIONS_RECORD = "options.json"  # in a run: what it was made with
 TIME_OF_RUN = "%Y-%m-%d_%H-%M-%S"
 RUN_NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 
@@ -118,11 +119,17 @@ def training_options(network: str, run_folder: Path) -> dict:
     ValueError
         If the file is gone or damaged.
     """
-    path = run_folder / "options.json"
-    try:
-        return read_json(path)["options"]
-    except (TypeError, KeyError) as error:  # None where there is no file, or no JSON in it
+    options = recorded_options(run_folder)
+    if not options:
         raise ValueError(
-            f"{path} is gone or damaged, and {run_folder} of no use without it: bring it back from "
-            f"a backup, or run {named(NETWORKS[network].step)} again, and the steps after it."
-        ) from error
+            f"{run_folder / OPTIONS_RECORD} is gone or damaged, and {run_folder} of no use without "
+            f"it: bring it back from a backup, or run {named(NETWORKS[network].step)} again, and "
+            "the steps after it."
+        )
+    return options
+
+
+def recorded_options(run_folder: Path) -> dict:
+    """Return the options in a run's record, empty where it is gone or damaged."""
+    options = read_record(Path(run_folder) / OPTIONS_RECORD).get("options")
+    return options if isinstance(options, dict) else {}

@@ -24,7 +24,7 @@ from pipeline.image_files import (
 )
 from pipeline.inference import make_predictor
 from pipeline.intensities import describe_unclipped
-from pipeline.micrographs.resampling import at_scale, resize
+from pipeline.micrographs.resampling import resize
 from pipeline.micrographs.usual_contrast import UsualContrast
 from pipeline.network_failures import act_on_failure, describe_probabilities
 from pipeline.particles.mask_resampling import mask_at_size
@@ -137,14 +137,12 @@ def segment_images(
         image_crop,
         contrast_range,
         dark_background,
-        (tile_height / scale, tile_width / scale),
+        (tile_height, tile_width),
+        scale,
     )
     for file in progress(missing, "micrographs segmented"):
         micrograph = read_micrograph(file, image_crop)
-        # Contrast first: set in reduced micrographs, without their noise, more of the ground's
-        # texture was taken for particles (benchmarks/notebook/masks_of_other_micrographs.md).
-        seen = at_scale(contrast.as_unet_sees(file, micrograph), scale)
-        output = predict(seen[..., None])
+        output = predict(contrast.as_unet_sees(file, micrograph)[..., None])
         mask = segment_output(output, threshold, watershed_lines, min_distance)
         # So small a particle the network still shows, where it sees the micrograph enlarged.
         smallest = SMALLEST_PARTICLE / max(scale, 1) ** 2 if output.shape[-1] > 1 else 1

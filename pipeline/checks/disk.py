@@ -13,7 +13,7 @@ from pipeline.checks.folders import existing_parent
 from pipeline.files.records import as_recorded, read_json
 from pipeline.micrographs.resampling import scaled_size
 from pipeline.results.overlays import enlargement
-from pipeline.run_folders import RUN_NAME, finished_runs
+from pipeline.run_folders import OPTIONS_RECORD, RUN_NAME, finished_runs
 from pipeline.running.cyclegan_folders import DATA, TRANSLATED
 from pipeline.running.output_folders import MADE_WITH
 from pipeline.running.step_table import NETWORKS, RUNS, Call, deciding
@@ -183,7 +183,7 @@ def _noted(folder: Path, run: str | None) -> object:
     file = folder / MADE_WITH
     if run:
         inner = f"{RUNS}/{run}" if os.path.exists(folder / RUNS / run) else run
-        file = folder / inner / "options.json"
+        file = folder / inner / OPTIONS_RECORD
     with suppress(OSError):
         noted = read_json(file)
         return noted.get("options", noted) if isinstance(noted, dict) else None

@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipeline.checks.values import UNKNOWN, folder_name, run_name
+from pipeline.checks.values import UNKNOWN, is_folder_name, run_name
 from pipeline.files.records import as_recorded, read_record
 from pipeline.image_files import list_images
 from pipeline.micrographs.micrograph_scale import AUTO
-from pipeline.run_folders import finished_runs, list_runs
+from pipeline.run_folders import OPTIONS_RECORD, finished_runs, list_runs, recorded_options
 from pipeline.running.step_table import (
     NETWORKS,
     RUNS,
@@ -130,12 +130,13 @@ def warn_of_other_backend(calls: list[Call]) -> None:
     for number, function, keywords in calls:
         network = str(function).removeprefix("train_")
         folder = keywords.get(f"{network}_dir")
-        if network == function or folder_name(folder):
+        if network == function or not is_folder_name(folder):
             continue
         with contextlib.suppress(OSError):
             runs = list_runs(Path(folder) / RUNS)
-            records = [read_record(run / "options.json") for run in runs]
-            backends = [one.get("backend") for one in records if _has_options(one, keywords)]
+            asked = as_recorded(deciding(keywords)).items()
+            alike = [run for run in runs if asked <= recorded_options(run).items()]
+            backends = [read_record(run / OPTIONS_RECORD).get("backend") for run in alike]
             if backends and now not in backends:
                 logger.warning(
                     "Step %s (%s) was run with %s and these options, and is run anew, as "
@@ -155,7 +156,7 @@ def warn_of_other_options(calls: list[Call], all_calls: list[Call]) -> None:
     for network, (title, training, _) in NETWORKS.items():
         users = [one for one, keywords in called.items() if training in dict(_needs(one, keywords))]
         folder = trainings.get(training, {}).get(f"{network}_dir")
-        if training in called or not users or folder is None or folder_name(folder):
+        if training in called or not users or not is_folder_name(folder):
             continue
         with contextlib.suppress(OSError):
             runs = finished_runs(network, folder)
@@ -171,9 +172,7 @@ def warn_of_other_options(calls: list[Call], all_calls: list[Call]) -> None:
 
 def _changed_options(run, keywords):
     """Return which options of a training call a run was not trained with, in words."""
-    options = read_record(run / "options.json").get("options")
-    if not isinstance(options, dict):
-        return []
+    options = recorded_options(run)
     asked = {name: value for name, value in deciding(keywords).items() if value is not UNKNOWN}
     if asked.get("micrograph_scale") == AUTO:
         del asked["micrograph_scale"]
@@ -184,13 +183,6 @@ def _changed_options(run, keywords):
     ]
 
 
-def _has_options(record, keywords):
-    """Return whether a run's record has the options that a call's keywords give."""
-    options = record.get("options")
-    asked = as_recorded(deciding(keywords))
-    return isinstance(options, dict) and asked.items() <= options.items()
-
-
 def check_named_models(calls: Iterable[Call]) -> list[str]:
     """Return the problems of step calls that name a run which is
     missing or not finished.
@@ -199,7 +191,7 @@ def check_named_models(calls: Iterable[Call]) -> list[str]:
     for _, step_name, keywords in calls:
         for network, (_, _, files) in NETWORKS.items():
             run, folder = keywords.get(f"{network}_model"), keywords.get(f"{network}_dir")
-            if run is None or run_name(run) or folder_name(folder):
+            if run is None or run_name(run) or not is_folder_name(folder):
                 continue
             models, runs = os.path.join(folder, RUNS), []
             if os.path.isdir(models) and os.access(models, os.R_OK | os.X_OK):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.checks.values import folder_name
+from pipeline.checks.values import is_folder_name
 from pipeline.files.records import read_record
 from pipeline.run_folders import finished_runs
 from pipeline.running.cyclegan_folders import RAW_MASKS, TILES
@@ -37,7 +37,7 @@ def check_tile_size(calls: list[Call]) -> list[str]:
     running = {number: keywords for number, _, keywords in calls}
     keywords = running.get("2", {})
     folder, sides = keywords.get("cyclegan_dir"), ("tile_height", "tile_width")
-    if "0" in running or folder_name(folder) or not keywords.keys() >= set(sides):
+    if "0" in running or not is_folder_name(folder) or not keywords.keys() >= set(sides):
         return []
     now = [keywords[side] for side in sides]
     before = read_record(Path(folder) / TILES / MADE_WITH).get("tile_size", now)
@@ -63,21 +63,21 @@ def _scales_before(number, keywords, running):
     """Yield what a step works with that none of those ``running`` makes: the step that made it,
     what it is in words, and its scale, None where that is not known."""
     cyclegan_dir = keywords.get("cyclegan_dir")
-    if "0" not in running and not folder_name(cyclegan_dir):
+    if "0" not in running and is_folder_name(cyclegan_dir):
         yield "0", "made its tiles", scale_of_tiles(cyclegan_dir)
     from_wgan = "1" in reads_of(number, keywords.get("outline_source"))
     if from_wgan and ("1" not in running or keywords.get("wgan_model")):
         yield "1", "trained its WGAN", _scale_of_model("wgan", keywords)
     if number == "4" and ("3" not in running or keywords.get("cyclegan_model")):
         yield "3", "trained its CycleGAN", _scale_of_model("cyclegan", keywords)
-    if number in ("5", "6a") and "4" not in running and not folder_name(cyclegan_dir):
+    if number in ("5", "6a") and "4" not in running and is_folder_name(cyclegan_dir):
         record = read_record(Path(cyclegan_dir) / RAW_MASKS / MADE_WITH)
         yield "4", "translated", record.get("micrograph_scale")
 
 
 def _scale_of_model(network, keywords):
     folder, run = keywords.get(f"{network}_dir"), keywords.get(f"{network}_model")
-    if folder_name(folder) or (run and not isinstance(run, str)):
+    if not is_folder_name(folder) or (run and not isinstance(run, str)):
         return None
     runs = [Path(folder) / RUNS / run] if run else finished_runs(network, folder)
     return scale_of_network(runs[-1]) if runs else None

@@ -156,6 +156,11 @@ def folder_name(value) -> str | None:
     return None
 
 
+def is_folder_name(value) -> bool:
+    """Return whether a value is the name of a folder, which need not exist."""
+    return folder_name(value) is None
+
+
 def run_name(value) -> str | None:
     """Check the name of a run folder: a single name, no path; None is the newest run."""
     is_name = isinstance(value, str) and value not in ("", ".", "..") and not set(value) & {*"/\\"}

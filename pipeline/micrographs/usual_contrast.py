@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.image_files import read_micrograph
 from pipeline.intensities import as_unet_sees, clips
+from pipeline.micrographs.resampling import at_scale
 from pipeline.progress import progress
 from pipeline.tiles import iterate_tiles
 
@@ -34,7 +35,8 @@ class UsualContrast:
     contrast_range : (p, q) in percent, see ``intensities.clip_contrast``. None, or one that clips
         nothing, gives no limits.
     dark_background : whether particles are bright.
-    tile_shape : (height, width) in pixels, of parts that show several particles.
+    tile_shape : (height, width) of parts that show several particles, in pixels at ``scale``.
+    scale : by which the network sees micrographs resized.
 
     Attributes
     ----------
@@ -48,11 +50,13 @@ class UsualContrast:
         image_crop: str | int | None,
         contrast_range: tuple[float, float] | None,
         dark_background: bool,
-        tile_shape: tuple[float, float],
+        tile_shape: tuple[int, int],
+        scale: float,
     ):
         self._range = contrast_range if clips(contrast_range) else None
         self._dark_background = dark_background
-        self._tile_shape = [max(round(side), 1) for side in tile_shape]
+        self._scale = scale
+        self._tile_shape = [max(round(side / scale), 1) for side in tile_shape]
         self._own, ranges, kinds = {}, defaultdict(list), {}
         for file in progress(files if self._range else (), "contrasts measured"):
             micrograph = read_micrograph(file, image_crop)
@@ -75,12 +79,15 @@ class UsualContrast:
         ]
 
     def as_unet_sees(self, file: Path, micrograph: np.ndarray) -> np.ndarray:
-        """Return one of the files, read as ``micrograph``, as the UNet is shown it.
+        """Return one of the files, read as ``micrograph``, as the UNet is shown it, at its scale.
 
         See ``intensities.as_unet_sees``; other files than those given have no limits but their own.
         """
         limits = self.limits(file, micrograph)
-        return as_unet_sees(micrograph, self._range, self._dark_background, limits)
+        seen = as_unet_sees(micrograph, self._range, self._dark_background, limits)
+        # Contrast first: set in reduced micrographs, without their noise, more of the ground's
+        # texture was taken for particles (benchmarks/notebook/masks_of_other_micrographs.md).
+        return at_scale(seen, self._scale)
 
     def limits(self, file: Path, micrograph: np.ndarray) -> tuple[float, float] | None:
         """Return the limits for one of the files; None: those that it has by itself.

@@ -27,6 +27,7 @@ from pipeline.report.training import (
     training_section,
 )
 from pipeline.results.overlays import BORDER_COLOUR, FILTERED_COLOUR, KEPT_COLOUR
+from pipeline.run_folders import OPTIONS_RECORD
 from pipeline.running.step_warnings import place_of
 from pipeline.wording import counted
 
@@ -201,7 +202,7 @@ def _gallery(run_folder: Path, images: list[dict]) -> str:
 
 
 def _options(run_folder: Path, about: dict) -> list[str]:
-    options = read_json(run_folder / "options.json") or {}
+    options = read_json(run_folder / OPTIONS_RECORD) or {}
     made_with = about.get("masks_made_with")
     segmentation = (
         ["<h3>Masks</h3>", options_list(made_with)] if isinstance(made_with, dict) else []

@@ -18,7 +18,7 @@ from pipeline.report.pictures import (
     png_uri,
     read_training_log,
 )
-from pipeline.run_folders import list_runs
+from pipeline.run_folders import OPTIONS_RECORD, list_runs, recorded_options
 from pipeline.running.cyclegan_folders import (
     FAKE_MICROGRAPHS,
     PAIRS_TABLE,
@@ -73,8 +73,7 @@ def runs_of_masks(folders: dict[str, Path], masks_made_with: dict | None) -> dic
     unet = masks_made_with.get("unet_model") if isinstance(masks_made_with, dict) else None
     if not unet:
         return {}
-    options = read_record(folders[UNET] / RUNS / unet[0] / "options.json").get("options")
-    learned_from = (options.get("inputs") if isinstance(options, dict) else None) or [None]
+    learned_from = recorded_options(folders[UNET] / RUNS / unet[0]).get("inputs") or [None]
     fakes = fake_micrographs_folder(folders[CYCLEGAN])
     runs = {UNET: unet[0]}
     if learned_from[0] and fakes.is_dir():
@@ -115,7 +114,7 @@ def training_section(folders: dict[str, Path], runs: dict[str, str]) -> tuple[st
             f'<p class="note">Run {escape(run.name)}, {counted(epochs, "epoch")}.</p>',
             plot(png_uri(curves), f"Training curves, {name}", "plot curves") if curves else "",
         ]
-        if options := read_record(run / "options.json"):
+        if options := read_record(run / OPTIONS_RECORD):
             content.append(options_list(_one_level(options)))
     simulated = read_record(folders[CYCLEGAN] / SIMULATED_MASKS / MADE_WITH)
     if simulated and not are_others(runs):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.files.records import read_record
+from pipeline.run_folders import recorded_options
 from pipeline.running.cyclegan_folders import TILES
 from pipeline.running.output_folders import MADE_WITH
 from pipeline.running.step_table import NETWORKS, named
@@ -17,8 +18,7 @@ def scale_of_tiles(cyclegan_dir: Path) -> float | None:
 
 def scale_of_network(run_folder: Path) -> float | None:
     """Return the scale at which a network's run learned, None where its options do not say."""
-    options = read_record(Path(run_folder) / "options.json").get("options")
-    return options.get("micrograph_scale") if isinstance(options, dict) else None
+    return recorded_options(run_folder).get("micrograph_scale")
 
 
 def check_scale_of_network(network: str, run_folder: Path, scale: float) -> None:

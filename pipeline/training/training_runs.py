@@ -25,7 +25,7 @@ from pipeline.files.whole_files import (
     rename_for_good,
     whole_file,
 )
-from pipeline.run_folders import list_runs, name_new_run, new_run_folder
+from pipeline.run_folders import OPTIONS_RECORD, list_runs, name_new_run, new_run_folder
 from pipeline.running.step_table import deciding
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def begin_run(
         )
         return (_as_newest(folder, newer, sheets_dir) if newer else folder), finished
     folder = new_run_folder(models_dir)
-    write_json(folder / "options.json", record)
+    write_json(folder / OPTIONS_RECORD, record)
     return folder, False
 
 
@@ -109,7 +109,7 @@ def _lost_for_good(run_folder, lost, models, best):
 
 
 def _is_of(run_folder, record):
-    return _deciding(read_record(run_folder / "options.json")) == _deciding(record)
+    return _deciding(read_record(run_folder / OPTIONS_RECORD)) == _deciding(record)
 
 
 def _as_newest(run_folder, newer, sheets_dir):

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 
 from pipeline.image_files import read_micrograph
-from pipeline.micrographs.resampling import at_scale
 from pipeline.micrographs.usual_contrast import UsualContrast
 
 MICROGRAPHS_MEASURED = 100  # from all over the folder, if there are more
@@ -36,12 +35,10 @@ def backgrounds_of(
     float32 (n, 2, 2, 2), see `measure_backgrounds`.
     """
     files = micrographs[:: -(-len(micrographs) // MICROGRAPHS_MEASURED)]
-    in_pixels = [side / scale for side in tile_shape]
-    contrast = UsualContrast(files, image_crop, contrast_range, dark_background, in_pixels)
+    contrast = UsualContrast(files, image_crop, contrast_range, dark_background, tile_shape, scale)
     backgrounds = []
     for file in files:
         seen = contrast.as_unet_sees(file, read_micrograph(file, image_crop))
-        seen = at_scale(seen, scale)
         backgrounds.append(measure_backgrounds(seen, *tile_shape, dark_background))
     return np.concatenate(backgrounds)
 

@@ -398,7 +398,7 @@ def test_the_micrographs_that_backgrounds_are_taken_from_decide_the_run(run, fol
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0, 0.5])
-def test_contrast_is_measured_in_parts_of_a_tile_of_the_micrographs_own_pixels(
+def test_contrast_is_measured_in_parts_of_a_tile_at_the_scale_of_the_network(
     run, monkeypatch, scale
 ):
     measured, contrast = [], real_backgrounds.UsualContrast
@@ -409,9 +409,8 @@ def test_contrast_is_measured_in_parts_of_a_tile_of_the_micrographs_own_pixels(
 
     monkeypatch.setattr(real_backgrounds, "UsualContrast", usual_contrast)
     run(vary_imaging=True, micrograph_scale=scale)
-    ((_, *how, tile_shape),) = measured
-    assert how == [40, (10, 90), True]
-    assert list(tile_shape) == [SIZE / scale, SIZE / scale]
+    ((_, *how),) = measured
+    assert how == [40, (10, 90), True, (SIZE, SIZE), scale]
 
 
 @pytest.mark.parametrize("learned", [{"target": "instances"}, {"gap_weight": 5.0}])

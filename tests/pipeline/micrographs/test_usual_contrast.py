@@ -5,6 +5,8 @@ import pytest
 
 from pipeline.image_files import write_image
 from pipeline.intensities import as_unet_sees
+from pipeline.micrographs import usual_contrast
+from pipeline.micrographs.resampling import at_scale
 from pipeline.micrographs.usual_contrast import UsualContrast
 
 RANGE = (0.5, 99.5)
@@ -32,7 +34,7 @@ def folder(tmp_path):
         for number, image in enumerate(images):
             files.append(tmp_path / f"{number}.png")
             write_image(files[-1], image if dark_background else 255 - image)
-        contrast = UsualContrast(files, None, contrast_range, dark_background, TILE)
+        contrast = UsualContrast(files, None, contrast_range, dark_background, TILE, 1.0)
         given = [image if dark_background else 255 - image for image in images]
         limits = [contrast.limits(*pair) for pair in zip(files, given, strict=True)]
         seen = [
@@ -155,3 +157,23 @@ def test_one_alone_is_stretched_to_its_own_percentiles(folder):
 def test_a_constant_image_among_others_shows_nothing(folder):
     seen, faint, _ = folder([micrograph(12), micrograph(12), np.full((30, 20), 7, np.uint8)])
     assert not seen[2].any() and faint == [2]
+
+
+@pytest.mark.parametrize(
+    ("scale", "parts"), [(1.0, [(50, 60)]), (2.0, [(25, 30)]), (0.5, [(100, 120)])]
+)
+def test_parts_are_of_the_micrographs_own_pixels_and_what_is_seen_at_the_scale(
+    tmp_path, monkeypatch, scale, parts
+):
+    image, sizes, tiles = micrograph(12), set(), usual_contrast.iterate_tiles
+    write_image(tmp_path / "a.png", image)
+
+    def iterate_tiles(image, height, width, min_overlap):
+        sizes.add((height, width))
+        return tiles(image, height, width, min_overlap)
+
+    monkeypatch.setattr(usual_contrast, "iterate_tiles", iterate_tiles)
+    contrast = UsualContrast([tmp_path / "a.png"], None, RANGE, True, (50, 60), scale)
+    assert sizes == set(parts)
+    seen = contrast.as_unet_sees(tmp_path / "a.png", image)
+    np.testing.assert_array_equal(seen, at_scale(as_unet_sees(image, RANGE, True), scale))
