@@ -26,6 +26,7 @@ from pipeline.checks.scales import check_scale, check_tile_size, scale_of_unet
 from pipeline.checks.step_options import check_step_options
 from pipeline.checks.true_masks import check_true_masks
 from pipeline.checks.values import UNKNOWN, measured_ranges
+from pipeline.checks.whole_images import warn_of_large_images
 from pipeline.chosen_scale import with_scale
 from pipeline.files.calibration import check_pixel_sizes, read_pixel_sizes
 from pipeline.particles.particle_filters import check_unit_of_filters
@@ -168,6 +169,7 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
             "INPUT_DIR_IMAGES", folder, image_crop, tile_to_cut, scale_to_cut, to_train
         )
         problems += found
+        warn_of_large_images(options, calls or [], sizes.values())
         if tile_to_cut and "NUM_SIMULATED_MASKS" in options:
             warn_of_many_tiles(sizes.values(), tile_to_cut, scale, options["NUM_SIMULATED_MASKS"])
         if _measures_all_by_metadata(calls or []):

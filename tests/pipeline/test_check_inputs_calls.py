@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.check_inputs import check_inputs
+from pipeline.checks.gpu_memory import Memory
 from pipeline.files.records import write_json
 from pipeline.image_files import write_image
 from pipeline.running.output_folders import MADE_WITH
@@ -100,7 +101,7 @@ def test_outlines_may_be_as_small_as_the_scales_of_step_2_allow(options):
 
 def test_the_memory_of_the_gpu_that_is_chosen_is_looked_at(options, monkeypatch, caplog):
     monkeypatch.setattr("pipeline.checks.machine.count_gpus", lambda: 2)
-    memory = {"all": 80.0, (1,): 1.0}
+    memory = {"all": Memory(80.0, 79.5), (1,): Memory(1.0, 0.9)}
     monkeypatch.setattr("pipeline.checks.gpu_memory.gpu_memory", lambda chosen: memory[chosen])
     calls = default_calls(options)
     check_inputs(options, calls)

@@ -1,0 +1,54 @@
+"""Whether the memory will do for micrographs that are computed whole, which follows trainings."""
+
+import logging
+import math
+import os
+from collections.abc import Collection
+from contextlib import suppress
+
+from pipeline.running.step_table import Call, named
+
+logger = logging.getLogger(__name__)
+
+Size = tuple[int, int]
+
+# Bytes that networks take for each pixel they see and each of their filters, at least: on CPUs
+# 12 to 26 (CycleGAN) and 20 to 44 (UNet) were measured in bfloat16, and float32 takes more.
+LEAST_BYTES = {"translate_images": 12, "segment_images": 20}
+FILTERS = {"translate_images": "CYCLEGAN_FILTERS", "segment_images": "UNET_FILTERS"}
+
+
+def warn_of_large_images(
+    options: dict[str, object], calls: list[Call], sizes: Collection[Size]
+) -> None:
+    """Log a warning for each step that computes micrographs whole, and has not the memory for it.
+
+    ``sizes`` are the micrographs' (height, width). A GPU may have more memory than the computer; so
+    it is no problem that keeps a run from starting. Nothing is said where options are not known, or
+    the system does not tell its memory.
+    """
+    has = physical_memory()
+    scale = options.get("MICROGRAPH_SCALE")
+    if has is None or not sizes or not isinstance(scale, int | float):
+        return
+    height, width = max(sizes, key=math.prod)
+    for number, name, keywords in calls:
+        filters = options.get(FILTERS.get(name))
+        if not (keywords.get("whole_image") is True and isinstance(filters, int)):
+            continue
+        enlarged = scale * keywords.get("magnification", 1)
+        needed = LEAST_BYTES[name] * filters * height * width * enlarged**2
+        if needed > has:
+            logger.warning(
+                "%s computes micrographs whole: one of %d x %d takes %.0f GB of memory at least, "
+                "and this computer has %.0f. Unless a GPU has that much, set "
+                "RUN_INFERENCE_ON_WHOLE_IMAGE = False: they are then computed tile by tile",
+                *(named(number).capitalize(), height, width, needed / 1e9, has / 1e9),
+            )
+
+
+def physical_memory() -> int | None:
+    """Return the computer's memory in bytes, None where the system does not tell it."""
+    with suppress(AttributeError, ValueError, OSError):  # Windows has no such question
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return None
