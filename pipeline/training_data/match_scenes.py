@@ -68,17 +68,18 @@ def measure_micrographs(
 
     ``singles`` and ``shares`` are the files in which step 0 notes their single particles, and how
     much of each tile is covered. Without the first, those of the tiles count, which are few.
-    Without the second, a tile that shows nothing but particles counts as empty.
+    Without the second, a tile that shows nothing but particles, or only faint ones, is empty.
     """
     chosen = np.linspace(0, len(tiles) - 1, min(len(tiles), MOST_TILES), dtype=int).tolist()
     noted, scenes = read_shares(shares), []
     for tile in progress([tiles[index] for index in chosen], "tiles measured"):
         foreground = foreground_of_micrograph(as_tile(read_image(tile)), dark_background)
         share = noted.get(tile.name, 0.0)
-        if not foreground.any() and share > 0.5:  # all alike: the micrograph beside it told which
-            scenes.append(measure_scene(~foreground)._replace(coverage=share))
-        else:
+        if foreground.any():
             scenes.append(measure_scene(foreground))
+        else:  # nothing but particles, or too faint to be told alone: the micrograph beside it did
+            scene = measure_scene(np.full_like(foreground, share > 0.5))
+            scenes.append(scene._replace(coverage=share))
     found = read_singles(singles) if singles.is_file() else joined([one.singles for one in scenes])
     return Micrographs(scenes, found)
 

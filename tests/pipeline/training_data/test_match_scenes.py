@@ -177,6 +177,17 @@ def test_of_a_tile_that_shows_nothing_but_particles_step_0_knows_how_much_they_c
         assert full.singles.number == 0
 
 
+def test_of_a_tile_of_faint_particles_step_0_knows_how_much_they_cover(tmp_path):
+    """It was told by the micrograph beside the tile; alone it shows nothing."""
+    random, tile = np.random.default_rng(0), tmp_path / "faint.tif"
+    write_image(tile, stretch_to_uint8(random.normal(150, 4, (90, 90))))
+    write_shares(tmp_path / "shares.csv", {"faint.tif": 0.3})
+    (faint,), _ = match_scenes.measure_micrographs(
+        [tile], tmp_path / "none.csv", tmp_path / "shares.csv", True
+    )
+    assert faint.coverage == 0.3 and np.isnan(faint.chord) and faint.singles.number == 0
+
+
 def test_the_first_images_cover_what_all_tiles_do_from_the_least_to_the_most():
     scenes = [Scene(coverage, 0, 0) for coverage in np.linspace(0.1, 0.5, 41)]
     for number in (10, 50):
