@@ -29,7 +29,7 @@ FEWEST_IMAGES, FEW_IMAGES = 1, 3
 # Endings of files that stand beside images without being meant for images.
 OTHERS_EXPECTED = (".db", ".ini", ".txt", ".md", ".json", ".xml", ".csv", ".hdr")
 SMALL_IMAGES_SHOWN = 5
-MANY_TILES = 10  # times the number wanted, from which on it is said before the run
+MANY_TILES = 20_000  # of which it is said before step 0 has counted them, which takes long then
 MUCH_COLOUR = 0.05  # share of the pixels; a scale bar or writing has less
 # File systems take names of 255 bytes; the steps add "-aug_00000", "_raw", ".part" and the like.
 LONGEST_NAME_BYTES = 225
@@ -152,13 +152,12 @@ def _check_tiles(sizes: dict[Path, Size], tile: Size, scale: float) -> list[str]
 
 
 def warn_of_many_tiles(sizes: Iterable[Size], tile: Size, scale: float, wanted: int) -> None:
-    """Log a warning where step 0 may cut many times as many tiles as are ``wanted``, all of which
-    are trained on.
+    """Log a warning where step 0 may cut `MANY_TILES` and more than ``wanted``, to train on all.
 
     ``sizes`` of the micrographs, ``tile`` as they are cut at ``scale``, (height, width) each.
     """
     number = sum(number_of_tiles(scaled_size(size, scale), tile) for size in sizes)
-    if number > MANY_TILES * wanted:
+    if number >= max(MANY_TILES, wanted + 1):
         logger.warning(
             "the micrographs hold up to %s tiles of %d x %d, %.0f times NUM_SIMULATED_MASKS (%d), "
             "which is the least number: steps 2 to 6a take so much longer for each that shows "

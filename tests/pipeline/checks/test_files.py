@@ -168,12 +168,14 @@ def test_an_image_too_small_for_any_tile_does_not_lower_the_others(images):
     assert "No tile fits, the smallest is 46 x 46: remove it." in tiny
 
 
-@pytest.mark.parametrize(("wanted", "warned"), [(29, True), (31, False)])
-def test_many_times_as_many_tiles_as_wanted_are_said_before_the_run(caplog, wanted, warned):
-    # 300 rows of 100 with an overlap are four tiles; the smallest holds none.
-    sizes = [(300, 400)] * 15 + [(50, 400)]
+@pytest.mark.parametrize(
+    ("number", "wanted", "warned"), [(1000, 2000, True), (999, 2000, False), (1000, 20000, False)]
+)
+def test_very_many_tiles_are_said_before_the_run(caplog, number, wanted, warned):
+    # 300 rows of 100 with an overlap are four tiles, 400 columns five; the smallest holds none.
+    sizes = [(300, 400)] * number + [(50, 400)]
     warn_of_many_tiles(sizes, (100, 100), 1.0, wanted)
-    words = f"up to 300 tiles of 100 x 100, 10 times NUM_SIMULATED_MASKS ({wanted})"
+    words = f"up to 20,000 tiles of 100 x 100, 10 times NUM_SIMULATED_MASKS ({wanted})"
     assert (words in caplog.text) == warned
 
 
