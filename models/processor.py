@@ -33,6 +33,13 @@ def threads_within_quota() -> dict[str, str]:
     return dict.fromkeys(names, cores)
 
 
+def physical_memory() -> int:
+    """Return the computer's memory in bytes."""
+    import psutil  # only by what asks for it: layers that look for instructions need no more
+
+    return psutil.virtual_memory().total
+
+
 def _quota() -> float:
     """Return how many cores' time the process gets, rounded up; infinite without a limit."""
     try:

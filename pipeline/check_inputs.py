@@ -160,7 +160,8 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         folder = Path(options["INPUT_DIR_IMAGES"])
         image_crop = options.get("IMAGE_CROP", "auto")
         tile_to_cut, scale_to_cut = None, scale
-        if is_needed("TILE_SIZE_H", {"prepare_images"}):
+        cuts_tiles = is_needed("TILE_SIZE_H", {"prepare_images"})
+        if cuts_tiles:
             tile_to_cut = tile
         elif any(keywords.get("whole_image") is False for _, _, keywords in calls or []):
             tile_to_cut, scale_to_cut = tile, scale_of_unet(calls) or scale
@@ -170,8 +171,8 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
         )
         problems += found
         warn_of_large_images(options, calls or [], sizes.values())
-        if tile_to_cut and "NUM_SIMULATED_MASKS" in options:
-            warn_of_many_tiles(sizes.values(), tile_to_cut, scale, options["NUM_SIMULATED_MASKS"])
+        if cuts_tiles and tile and "NUM_SIMULATED_MASKS" in options:
+            warn_of_many_tiles(sizes.values(), tile, scale, options["NUM_SIMULATED_MASKS"])
         if _measures_all_by_metadata(calls or []):
             problems += check_pixel_sizes(sizes) or _check_filters(calls, sizes)
     augmented = options.get("OUTLINE_SOURCE") == AUGMENTED

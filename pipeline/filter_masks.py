@@ -14,7 +14,7 @@ from pipeline.image_files import (
     read_micrograph,
     write_missing,
 )
-from pipeline.micrographs.resampling import as_cyclegan_sees
+from pipeline.micrographs.resampling import as_cyclegan_sees, scaled_size
 from pipeline.network_failures import act_on_failure, describe_contrast
 from pipeline.particle_masks import (
     as_mask,
@@ -172,7 +172,8 @@ def _filter_raw_masks(
         image_crop=image_crop,
         micrograph_scale=micrograph_scale,
     )
-    counts = run_over_micrographs(filter_one, pairs, (image_size(image) for _, image in pairs))
+    sizes = (scaled_size(image_size(image), max(micrograph_scale, 1)) for _, image in pairs)
+    counts = run_over_micrographs(filter_one, pairs, sizes)
     counts = progress(counts, "masks of the micrographs filtered", len(pairs))
     before, after = map(sum, zip(*counts, strict=True))
     logger.info("%d of %d particles found by the CycleGAN show in the micrographs", after, before)

@@ -111,7 +111,8 @@ def prepare_images(
         seed=seed,
         folder=train_dir,
     )
-    micrographs = run_over_micrographs(cut, range(len(paths)), map(image_size, paths))
+    sizes = (scaled_size(image_size(path), max(micrograph_scale, 1)) for path in paths)
+    micrographs = run_over_micrographs(cut, range(len(paths)), sizes)
     micrographs = list(progress(micrographs, "micrographs cut into tiles", len(paths)))
     shares = {name: share for one in micrographs for name, share in one.shares.items()}
     write_singles(

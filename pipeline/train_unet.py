@@ -43,6 +43,7 @@ from pipeline.wording import counted
 logger = logging.getLogger(__name__)
 
 BEST, LAST = NETWORKS["unet"].files
+FEWEST_EPOCHS = 4  # where `most_steps` makes them fewer, too
 
 
 @refuses_wrong_options
@@ -142,6 +143,10 @@ def train_unet(
         particle_weight,
     )
     steps = -(-samples // batch_size)
+    if most_steps and steps * epochs > most_steps:
+        # An epoch takes no less time than its validation, unless the rate would hardly fall then.
+        of_validation = -(-len(validation) * NUMBER_OF_FLIPS // batch_size)
+        epochs = min(epochs, max(most_steps // of_validation, FEWEST_EPOCHS))
     if most_steps and (fewer := -(-most_steps // epochs)) < steps:
         logger.info(
             "epochs of %d instead of %d steps, each of some of the pairs, drawn anew (most_steps)",

@@ -199,6 +199,7 @@ def _run_unless_finished(folder, call, options, selected, tell_lock, all_names):
         record = with_times_of_now(records[number], number, keywords)
         if record != records[number]:
             write_json(folder / STEP_RECORDS, records | {number: record})
+        _keep_digests(folder)
         return
     if resume and why and number in records:
         title += f" again ({why})"
@@ -216,7 +217,7 @@ def _run_unless_finished(folder, call, options, selected, tell_lock, all_names):
         _mark_output(number, keywords, GOES_ASIDE)
     elif number in records and not is_as_left(records[number], number, keywords):
         _mark_output(number, keywords, EDITED)
-    write_json(folder / DIGESTS, known_digests())  # for the step, and the next run
+    _keep_digests(folder)  # for the step, too
     if records.pop(number, None):
         # If it fails or is stopped, its output is no more what the record says.
         write_json(folder / STEP_RECORDS, records)
@@ -234,10 +235,15 @@ def _run_unless_finished(folder, call, options, selected, tell_lock, all_names):
     records = read_records(folder / STEP_RECORDS)
     records[number] = new_record(made_with, read, number, keywords)
     write_json(folder / STEP_RECORDS, records)
-    write_json(folder / DIGESTS, known_digests())
+    _keep_digests(folder)
     logger.info("step %s took %s", number, format_seconds(time.monotonic() - start))
     if interrupted:
         _exit_interrupted(resume, selected)
+
+
+def _keep_digests(folder):
+    if known_digests() != read_record(folder / DIGESTS):
+        write_json(folder / DIGESTS, known_digests())
 
 
 def _mark_output(number, keywords, how):

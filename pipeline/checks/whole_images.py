@@ -2,11 +2,11 @@
 
 import logging
 import math
-import os
 from collections.abc import Collection
-from contextlib import suppress
 
-from pipeline.running.step_table import Call, named
+from models.processor import physical_memory
+from pipeline.checks.step_options import wrong_keywords
+from pipeline.running.step_table import Call
 
 logger = logging.getLogger(__name__)
 
@@ -24,31 +24,23 @@ def warn_of_large_images(
     """Log a warning for each step that computes micrographs whole, and has not the memory for it.
 
     ``sizes`` are the micrographs' (height, width). A GPU may have more memory than the computer; so
-    it is no problem that keeps a run from starting. Nothing is said where options are not known, or
-    the system does not tell its memory.
+    it is no problem that keeps a run from starting. Of options that are wrong nothing is said.
     """
-    has = physical_memory()
     scale = options.get("MICROGRAPH_SCALE")
-    if has is None or not sizes or not isinstance(scale, int | float):
+    if not sizes or not isinstance(scale, int | float):
         return
     height, width = max(sizes, key=math.prod)
-    for number, name, keywords in calls:
-        filters = options.get(FILTERS.get(name))
-        if not (keywords.get("whole_image") is True and isinstance(filters, int)):
+    for _, name, keywords in calls:
+        if keywords.get("whole_image") is not True or FILTERS.get(name) not in options:
+            continue
+        if wrong_keywords(name, keywords):
             continue
         enlarged = scale * keywords.get("magnification", 1)
-        needed = LEAST_BYTES[name] * filters * height * width * enlarged**2
-        if needed > has:
+        needed = LEAST_BYTES[name] * options[FILTERS[name]] * height * width * enlarged**2
+        if needed > (has := physical_memory()):
             logger.warning(
                 "%s computes micrographs whole: one of %d x %d takes %.0f GB of memory at least, "
                 "and this computer has %.0f. Unless a GPU has that much, set "
                 "RUN_INFERENCE_ON_WHOLE_IMAGE = False: they are then computed tile by tile",
-                *(named(number).capitalize(), height, width, needed / 1e9, has / 1e9),
+                *(name, height, width, needed / 1e9, has / 1e9),
             )
-
-
-def physical_memory() -> int | None:
-    """Return the computer's memory in bytes, None where the system does not tell it."""
-    with suppress(AttributeError, ValueError, OSError):  # Windows has no such question
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return None

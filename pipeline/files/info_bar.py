@@ -114,7 +114,7 @@ def _has_margin(image: np.ndarray) -> bool:
         rows >= SMALLEST_HEIGHT
         and above.size > 0
         and _share_near(above, value, 0.0) <= BACKGROUND_ABOVE
-        and _share_near(image, value, 0.0) <= BACKGROUND_ABOVE
+        and np.count_nonzero(image == value) <= BACKGROUND_ABOVE * image.size
     )
 
 

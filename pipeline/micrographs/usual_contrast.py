@@ -24,6 +24,8 @@ OF_BACKGROUND = 1 / 2
 # Times the usual contrast, and that of its own tiles: a micrograph's own beyond both is that of
 # something else than particles, such as a bar of the grid, dirt or a charged patch.
 OUTLYING = 2
+# Times the usual spread of the background: one of more is of a higher gain, as are its particles.
+HIGHER_GAIN = 1.5
 
 
 class UsualContrast:
@@ -57,24 +59,27 @@ class UsualContrast:
         self._dark_background = dark_background
         self._scale = scale
         self._tile_shape = [max(round(side / scale), 1) for side in tile_shape]
-        self._own, ranges, kinds = {}, defaultdict(list), {}
+        self._own, kinds = {}, {}
+        ranges, spreads = defaultdict(list), defaultdict(list)
         for file in progress(files if self._range else (), "contrasts measured"):
             micrograph = read_micrograph(file, image_crop)
             ends = (contrast_range[0], 50, contrast_range[1])
             low, middle, high = np.percentile(micrograph, ends).tolist()
             of_tiles = self._contrasts_of_tiles(micrograph, low, high)
             best = of_tiles.max()
-            self._own[file] = low, high, of_tiles
             # Where particles reach to an end, the median, mostly of background, is far from it.
             less, more = sorted((middle - low, high - middle))
+            self._own[file] = low, high, of_tiles, less
+            spreads[micrograph.dtype].append(less)
             is_of_background = more <= 2 * less and high - low < OF_BACKGROUND * best
             kinds[file] = micrograph.dtype
             ranges[micrograph.dtype].append(best if is_of_background else high - low)
         # Integers of 8 and of 16 bit are no measure for each other.
         self._usual = {dtype: float(np.median(some)) for dtype, some in ranges.items()}
+        self._usual_spread = {dtype: float(np.median(some)) for dtype, some in spreads.items()}
         self.faint_files = [
             file
-            for file, (*_, of_tiles) in self._own.items()
+            for file, (_, _, of_tiles, _) in self._own.items()
             if of_tiles.max() < FAINT * self._usual[kinds[file]]
         ]
 
@@ -99,12 +104,12 @@ class UsualContrast:
         where no tile has half of that.
 
         Percentiles more than twice as far apart as is usual, and as those of most of its tiles that
-        show something, are of a few places alone that are much brighter, or darker, than particles:
-        these are cut off.
+        show something, are of a few places alone that are much brighter, or darker, than particles,
+        if the background spreads no more than in others: these places are cut off.
         """
         if file not in self._own:
             return None
-        low, high, of_tiles = self._own[file]
+        low, high, of_tiles, spread = self._own[file]
         usual = self._usual[micrograph.dtype]
         contrast = min(of_tiles.max(), usual)
         if file in self.faint_files:
@@ -112,7 +117,8 @@ class UsualContrast:
         if high - low >= usual:
             showing = of_tiles[of_tiles >= FAINT * usual].tolist()
             typical = max(float(np.median(showing or [usual])), usual)
-            if high - low <= OUTLYING * typical:
+            is_of_higher_gain = spread > HIGHER_GAIN * self._usual_spread[micrograph.dtype]
+            if high - low <= OUTLYING * typical or is_of_higher_gain:
                 return low, high
             contrast = typical
         return (low, low + contrast) if self._dark_background else (high - contrast, high)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 
-from models.processor import available_cores
+from models.processor import available_cores, physical_memory
 from pipeline.running.run_lock import end_with, identity_of
 
 # A process more pays off from so many simulated masks on (2 to 10 s of work); each takes some at
@@ -17,8 +17,10 @@ from pipeline.running.run_lock import end_with, identity_of
 ITEMS_PER_PROCESS = 50
 ITEMS_AT_A_TIME = 25
 MOST_PROCESSES = 61  # that Python can wait for on Windows
-# Of micrographs, each of which takes about a second, and memory by its pixels.
-MICROGRAPHS_PER_PROCESS, MOST_PIXELS_AT_ONCE = 8, 2**28
+MICROGRAPHS_PER_PROCESS = 8  # each of which takes about a second
+# Bytes that a process takes, and for each pixel of a micrograph (28, where masks are segmented);
+# together no more than this share of the computer's memory.
+BYTES_PER_PROCESS, BYTES_PER_PIXEL, MOST_MEMORY = 200_000_000, 30, 1 / 4
 # Of these, for each process: results that nobody takes yet wait in memory.
 CHUNKS_AHEAD = 2
 
@@ -39,11 +41,11 @@ def run_over_micrographs(
 ) -> Iterator:
     """Yield ``function(item)`` for each item in order, of micrographs of these sizes (h, w).
 
-    Of large ones so many at a time that together they hold no more than `MOST_PIXELS_AT_ONCE`.
+    They are those worked on, enlarged perhaps: so many at a time as the memory has room for.
     """
-    largest = max(map(math.prod, sizes), default=1)
-    processes = number_of_processes(len(items), MICROGRAPHS_PER_PROCESS)
-    processes = max(1, min(processes, MOST_PIXELS_AT_ONCE // largest))
+    of_largest = BYTES_PER_PROCESS + BYTES_PER_PIXEL * max(map(math.prod, sizes), default=0)
+    room_for = int(MOST_MEMORY * physical_memory() / of_largest)
+    processes = max(1, min(number_of_processes(len(items), MICROGRAPHS_PER_PROCESS), room_for))
     return run_in_processes(function, items, processes, at_a_time=1)
 
 

@@ -16,7 +16,7 @@ from pipeline.micrographs.resampling import at_scale
 from pipeline.particle_masks import label_particles
 from pipeline.training_data import unet_pairs
 from pipeline.training_data.filtered_pairs import fake_micrographs_folder, mean_of_known
-from tests.pipeline.several_processes import in_processes
+from tests.pipeline.several_processes import in_processes, sizes_worked_on
 
 STEMS = ("00000", "00001", "00002")
 VISIBLE, HIDDEN = (8, 8), (8, 30)  # upper left pixels of two squares, in rows and columns
@@ -472,10 +472,12 @@ def test_sizes_that_differ_are_named(folders, folder, what_to_do):
         run(folders)
 
 
-def test_masks_of_enlarged_micrographs_come_out_in_their_own_size(folders):
+def test_masks_of_enlarged_micrographs_come_out_in_their_own_size(folders, monkeypatch):
+    sizes = sizes_worked_on(monkeypatch, "filter_masks")
     for path in list_images(generated(folders, "B")):
         write_image(path, at_scale(read_image(path), 2.0))
     run(folders, micrograph_scale=2.0)
+    assert sizes == [(80, 120)] * 2
     mask = read_image(folders / "Output_Masks_CycleGAN" / "ü.tif")
     assert mask.dtype == np.uint8 and set(np.unique(mask)) == {0, 255}
     assert np.mean((mask > 0) != square(VISIBLE)) < 0.01

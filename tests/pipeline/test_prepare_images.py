@@ -15,7 +15,7 @@ from pipeline.micrographs.resampling import at_scale
 from pipeline.prepare_images import prepare_images
 from pipeline.tiles import tile_positions
 from pipeline.training_data import real_tiles
-from tests.pipeline.several_processes import in_processes
+from tests.pipeline.several_processes import in_processes, sizes_worked_on
 
 TILE = 16
 
@@ -510,3 +510,10 @@ def test_several_processes_give_the_same_files(folders, monkeypatch, caplog):
     in_processes(monkeypatch, 2)
     with pytest.raises(ValueError, match=r"b 1\.PNG has 40 x 50 pixels .* is 40 x 50: lower TILE"):
         prepare(folders, tile_height=48, tile_width=64)
+
+
+@pytest.mark.parametrize(("scale", "times"), [(2.0, 2), (0.5, 1)])
+def test_enlarged_micrographs_take_memory_as_they_are_worked_on(folders, monkeypatch, scale, times):
+    seen = sizes_worked_on(monkeypatch, "prepare_images")
+    prepare(folders, micrograph_scale=scale)
+    assert seen == [(48 * times, 64 * times), (40 * times, 50 * times), (48 * times, 64 * times)]

@@ -326,6 +326,13 @@ def test_of_many_pairs_an_epoch_goes_through_some(run, caplog, most_steps, steps
     assert (f"epochs of {steps} instead of 8 steps" in caplog.text) == (steps < 8)
 
 
+@pytest.mark.parametrize("most_steps, steps, epochs", [(40, 2, 20), (39, 3, 19), (5, 2, 4)])
+def test_epochs_are_not_shorter_than_their_validation(run, most_steps, steps, epochs):
+    seen = run(most_steps=most_steps, epochs=100)
+    assert len(seen.validation_batches) == 2
+    assert (seen.steps_per_epoch, seen.epochs) == (steps, epochs)
+
+
 def test_pairs_of_too_little_fidelity_are_left_out(run, folder):
     rows = ["mask,parts,kept,fidelity"]
     rows += [f"{number:05d}.tif,2,2,{number / 10}" for number in range(PAIRS)]

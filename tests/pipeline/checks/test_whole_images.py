@@ -1,11 +1,10 @@
 """Micrographs too large to be computed whole are told of before the trainings."""
 
-import os
-
 import pytest
 
+from models.processor import physical_memory
 from pipeline.checks import whole_images
-from pipeline.checks.whole_images import physical_memory, warn_of_large_images
+from pipeline.checks.whole_images import warn_of_large_images
 
 OPTIONS = {"MICROGRAPH_SCALE": 1.0, "CYCLEGAN_FILTERS": 64, "UNET_FILTERS": 16}
 CALLS = [
@@ -22,16 +21,20 @@ def memory(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("has", "steps"), [(8 * GB, []), (7 * GB, ["4"]), (5 * GB, ["4", "6b"]), (None, [])]
+    ("has", "steps"),
+    [
+        (8 * GB, {}),
+        (7 * GB, {"translate_images": 8}),
+        (5 * GB, {"translate_images": 8, "segment_images": 5}),
+    ],
 )
 def test_steps_that_have_not_the_memory_are_told_of(memory, caplog, has, steps):
     """One of 10 megapixels takes 7.7 and 5.0 GB at least."""
     memory(has)
     warn_of_large_images(OPTIONS, CALLS, [(500, 500), (2500, 4004)])
     assert len(caplog.messages) == len(steps)
-    for step, message in zip(steps, caplog.messages, strict=True):
-        assert message.startswith(f"Step {step} (")
-        needed = {"4": 8, "6b": 5}[step]
+    for (step, needed), message in zip(steps.items(), caplog.messages, strict=True):
+        assert message.startswith(f"{step} computes micrographs whole")
         assert f"one of 2500 x 4004 takes {needed} GB of memory at least" in message
         assert f"this computer has {has / GB:.0f}. Unless" in message
 
@@ -54,6 +57,14 @@ def test_tiles_take_no_more_memory_however_large_the_micrograph(memory, caplog):
     assert not caplog.messages
 
 
-@pytest.mark.skipif(os.name != "posix", reason="other systems do not tell")
+@pytest.mark.parametrize("magnification", ["1.25", None, 10**400, 0])
+def test_of_a_wrong_option_nothing_is_said_here(memory, caplog, magnification):
+    """It is a problem of its own, and must not hide the others."""
+    memory(GB)
+    keywords = {"whole_image": True, "magnification": magnification}
+    warn_of_large_images(OPTIONS, [("6b", "segment_images", keywords)], [(20000, 20000)])
+    assert not caplog.messages
+
+
 def test_the_memory_is_that_of_this_computer():
     assert 2**29 < physical_memory() < 2**46

@@ -112,6 +112,17 @@ def test_a_micrograph_of_brighter_particles_all_over_keeps_its_own(folder, dark_
     assert np.ptp(limits[3]) > 2 * np.ptp(limits[0])
 
 
+@pytest.mark.parametrize("dark_background", [True, False])
+def test_few_particles_at_a_higher_gain_keep_their_own(folder, dark_background):
+    images = [micrograph(12, 0.4, seed) for seed in range(3)]
+    noise = np.random.default_rng(3).normal(0, 10, (SIZE, SIZE))
+    few = np.clip(micrograph(2, 1.2, 7) + noise, 0, 255).astype(np.uint8)
+    *_, limits = folder([*images, few], dark_background)
+    own = few if dark_background else 255 - few
+    assert limits[3] == tuple(np.percentile(own, RANGE))
+    assert np.ptp(limits[3]) > 2 * np.ptp(limits[0])
+
+
 @pytest.mark.parametrize("number", [1, 3])
 def test_something_bright_in_all_is_not_taken_for_their_particles(folder, number):
     """A scale bar, say, of which a tile holds a hundredth."""

@@ -28,20 +28,32 @@ def test_more_processes_only_for_many_masks(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("number", "size", "processes"),
-    [(16, (1000, 1000), 2), (15, (1000, 1000), 1), (64, (1000, 1000), 4), (64, (20000, 20000), 1)],
+    ("number", "size", "memory", "processes"),
+    [
+        (16, (1000, 1000), 2**34, 2),
+        (15, (1000, 1000), 2**34, 1),
+        (64, (1000, 1000), 2**34, 4),
+        (64, (1000, 1000), 2**31, 2),
+        (64, (4000, 6000), 2**33, 2),
+        (64, (20000, 20000), 2**34, 1),
+    ],
 )
-def test_of_large_micrographs_fewer_are_in_memory_at_a_time(monkeypatch, number, size, processes):
+def test_as_many_micrographs_at_a_time_as_the_memory_has_room_for(
+    monkeypatch, number, size, memory, processes
+):
     begun = []
     monkeypatch.setattr(worker_processes, "available_cores", lambda: 4)
     monkeypatch.setattr(
-        worker_processes, "run_in_processes", lambda *given, at_a_time: begun.append(given[-1])
+        worker_processes,
+        "run_in_processes",
+        lambda *given, at_a_time: begun.append((given[-1], at_a_time)),
     )
+    monkeypatch.setattr(worker_processes, "physical_memory", lambda: memory)
     run_over_micrographs(str, range(number), [(10, 10), size])
-    assert begun == [processes]
+    assert begun == [(processes, 1)]
 
 
-def test_processes_are_given_micrographs_one_by_one(monkeypatch):
+def test_micrographs_come_back_in_order_from_other_processes(monkeypatch):
     in_processes(monkeypatch, 2)
     results = list(run_over_micrographs(_number_and_process, range(6), [(10, 10)] * 6))
     assert [number for number, _ in results] == list(range(6))
