@@ -22,8 +22,8 @@ from pipeline.workflow import run_workflow
 
 # "published": sizes and numbers of epochs of the published workflow, for a GPU (its memory: see
 # CYCLEGAN_BATCH_SIZE).
-# "quick": a first look, the whole workflow on the shipped examples in 5 minutes on 2 recent CPU
-# cores, up to 20 on older ones.
+# "quick": a first look, the whole workflow on the shipped examples in about 5 minutes on 2 recent
+# CPU cores, up to 20 on older ones.
 # "auto": published where a GPU is found, quick otherwise; says which. (In a folder with networks of
 # the other one it stops and says what to set.)
 PRESET = "auto"

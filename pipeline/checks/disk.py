@@ -9,6 +9,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.checks.files import Size
 from pipeline.checks.folders import existing_parent
 from pipeline.files.records import as_recorded, read_json
 from pipeline.micrographs.resampling import scaled_size
@@ -20,8 +21,6 @@ from pipeline.running.step_table import NETWORKS, RUNS, Call, deciding
 from pipeline.tiles import number_of_tiles
 
 logger = logging.getLogger(__name__)
-
-Size = tuple[int, int]
 
 # Parameters of the networks as published, both domains' together, for the size of their files;
 # they grow with the square of the filters.

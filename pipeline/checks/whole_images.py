@@ -5,12 +5,11 @@ import math
 from collections.abc import Collection
 
 from models.processor import physical_memory
+from pipeline.checks.files import Size
 from pipeline.checks.step_options import wrong_keywords
 from pipeline.running.step_table import Call
 
 logger = logging.getLogger(__name__)
-
-Size = tuple[int, int]
 
 # Bytes that networks take for each pixel they see and each of their filters, at least: on CPUs
 # 12 to 26 (CycleGAN) and 20 to 44 (UNet) were measured in bfloat16, and float32 takes more.
