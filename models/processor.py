@@ -4,9 +4,13 @@ import contextlib
 import functools
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
+# Control groups, of which batch systems make one within another: where they are, and which this
+# process is in.
+GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 INFORMATION_FILE = Path("/proc/cpuinfo")
 
 
@@ -33,11 +37,32 @@ def threads_within_quota() -> dict[str, str]:
     return dict.fromkeys(names, cores)
 
 
-def physical_memory() -> int:
-    """Return the computer's memory in bytes."""
+def granted_memory() -> int:
+    """Return how many bytes of memory this process may use: the computer's, or what a container or
+    a batch job is granted of it."""
     import psutil  # only by what asks for it: layers that look for instructions need no more
 
-    return psutil.virtual_memory().total
+    return min(psutil.virtual_memory().total, *_memory_limits(), math.inf)
+
+
+def _memory_limits() -> Iterator[int]:
+    """Yield the limits of the control groups that this process is in, of versions 1 and 2."""
+    lines = []
+    with contextlib.suppress(OSError):
+        lines = OWN_GROUPS.read_text().splitlines()  # such as "5:memory:/job" or "0::/job"
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":
+            top, name = GROUPS, "memory.max"
+        elif "memory" in controllers.split(","):
+            top, name = GROUPS / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        own = top / group.strip("/")
+        # In a container the group's own path may lead nowhere, and the top be the container's.
+        for folder in (own, *(parent for parent in own.parents if parent.is_relative_to(top))):
+            with contextlib.suppress(OSError, ValueError):  # "max": no limit
+                yield int((folder / name).read_text())
 
 
 def _quota() -> float:

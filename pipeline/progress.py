@@ -1,6 +1,7 @@
 """Progress with time left: a live line on a terminal, a few plain lines elsewhere."""
 
 import logging
+import multiprocessing
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -26,8 +27,12 @@ def progress(
     """Yield the items, saying how many of them are done and how long the rest will take.
 
     Parameters: ``what`` names the items ("masks simulated"); ``total`` is needed where ``items``
-    has no length; ``only_if_long``: of what takes less than a while nothing is said.
+    has no length; ``only_if_long``: of what takes less than a while nothing is said. In one of
+    several processes nothing is said either: the one that waits for them does.
     """
+    if multiprocessing.parent_process():
+        yield from items
+        return
     total = len(items) if total is None and isinstance(items, Sized) else total
     live = sys.stderr.isatty()
     start = said = time.monotonic()

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import traceback
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from pipeline.checks.machine import warn_of_gpu_left_out
@@ -25,6 +26,8 @@ from pipeline.running.step_table import DIGESTS, runs_network
 from pipeline.running.step_warnings import collected, note_warnings
 
 logger = logging.getLogger(__name__)
+
+asked_to_end = []  # the numbers of signals that came, such as a shutdown's
 
 
 def run_job(job):
@@ -53,6 +56,8 @@ def run_job(job):
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error, BrokenProcessPool) and asked_to_end:  # its processes were, too
+            return INTERRUPTED
         what = in_words(error, job["function"], job["keywords"])
         logger.error("Step %s failed: %s", job["number"], what)
         with (
@@ -73,7 +78,7 @@ def main():
         # Not SIG_IGN, which the processes of this one would inherit.
         for name in ENDS:
             if number := getattr(signal, name, None):
-                signal.signal(number, lambda number, frame: None)
+                signal.signal(number, lambda number, frame: asked_to_end.append(number))
         # Shells start what runs in the background with SIGINT ignored, and Python leaves it so.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     else:
@@ -81,7 +86,8 @@ def main():
         signal.signal(signal.SIGBREAK, signal.default_int_handler)
     end_with(job["parent"])
     state_folder = Path(sys.argv[1]).parent
-    recall_digests(read_record(state_folder / DIGESTS))
+    with contextlib.suppress(OSError):  # they only save time
+        recall_digests(read_record(state_folder / DIGESTS))
     with collected() as warnings:
         code = run_job(job)
     if code in (0, INTERRUPTED):

@@ -9,7 +9,7 @@ from models import backend
 from models.fast.process_memory import keep_no_kernels
 from pipeline.checks.step_options import refuses_wrong_options
 from pipeline.files.calibration import warn_of_other_magnification
-from pipeline.files.mask_origin import description_of, raw_path_of
+from pipeline.files.mask_origin import description_of, is_changed, raw_path_of
 from pipeline.files.mask_pairs import list_masks
 from pipeline.files.records import fingerprint, read_record
 from pipeline.image_files import (
@@ -114,7 +114,7 @@ def segment_images(
     used = as_noted(output_dir, "unet_model", [run_folder.name, fingerprint([model])])
     options |= {"unet_model": used, "micrograph_scale": scale}
     options |= {"inputs": fingerprint(micrographs), "backend": backend.BACKEND}
-    folder = open_output_folder(Path(output_dir), options, keep_earlier=True)
+    folder = open_output_folder(Path(output_dir), options, True, _tell_of_corrected_masks)
     files = _files_to_make(folder, micrographs)
     missing = [file for file, made in files.items() if not all(one.exists() for one in made)]
     if whole_image and len({image_size(file) for file in missing}) > FEW_SIZES:
@@ -164,6 +164,17 @@ def segment_images(
     act_on_failure(failure, when_failed)
     if empty:
         logger.warning("no particle in sight, so an empty mask: %s", first_names(empty))
+
+
+def _tell_of_corrected_masks(aside):
+    """Warn of masks that were corrected by hand, and moved to a folder, so that others count."""
+    corrected = [path.name for path in list_masks(aside) if is_changed(path)]
+    if corrected:
+        logger.warning(
+            "all masks are made anew, also those that were corrected by hand (%s). To measure "
+            "these instead, copy them back from %s and run step 7 alone",
+            *(first_names(corrected), aside),
+        )
 
 
 def _files_to_make(folder, micrographs):

@@ -144,13 +144,16 @@ def train_unet(
     )
     steps = -(-samples // batch_size)
     if most_steps and steps * epochs > most_steps:
-        # An epoch takes no less time than its validation, unless the rate would hardly fall then.
+        # So few that validation takes no longer than them, or some of it, where the rate would
+        # hardly fall then.
         of_validation = -(-len(validation) * NUMBER_OF_FLIPS // batch_size)
         epochs = min(epochs, max(most_steps // of_validation, FEWEST_EPOCHS))
     if most_steps and (fewer := -(-most_steps // epochs)) < steps:
+        validation = validation[: max(1, fewer * batch_size // NUMBER_OF_FLIPS)]
         logger.info(
-            "epochs of %d instead of %d steps, each of some of the pairs, drawn anew (most_steps)",
-            *(fewer, steps),
+            "%d epochs of %d instead of %d steps, each of some of the pairs, drawn anew, and %s to "
+            "validate (most_steps)",
+            *(epochs, fewer, steps, counted(len(validation), "pair")),
         )
         steps = fewer
     with computing_in(precision):

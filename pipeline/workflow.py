@@ -8,12 +8,13 @@ with and what it left), ``digests.json`` (of large files), ``preset.json``, ``wa
 import logging
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.check_inputs import check_inputs
 from pipeline.checks.earlier_steps import warn_of_other_backend, warn_of_other_options
 from pipeline.checks.options import describe_missing_names, describe_names_in_other_case
-from pipeline.checks.values import UNKNOWN, as_plain
+from pipeline.checks.values import UNKNOWN, as_plain, is_folder_name
 from pipeline.chosen_scale import with_scale
 from pipeline.files.digests import known_digests, recall_digests
 from pipeline.files.records import read_record, write_json
@@ -74,12 +75,13 @@ def run_workflow(steps, *, options, selected=()):
     catch_ends_from_outside()
     try:
         depends_on_preset = calls is None or any(number != MEASURES for number, *_ in calls)
-        if depends_on_preset and isinstance(options.get("ROOT_DIR"), str | Path):
+        if depends_on_preset and is_folder_name(options.get("ROOT_DIR")):
             known += describe_switch(all_names, Path(options["ROOT_DIR"]) / STATE)
         options, calls = with_scale(options, calls)
         may_skip = options.get("RESUME") and not selected
-        if isinstance(options.get("ROOT_DIR"), str | Path):
-            recall_digests(read_record(Path(options["ROOT_DIR"]) / STATE / DIGESTS))
+        if is_folder_name(options.get("ROOT_DIR")):
+            with suppress(OSError):  # of which the checks tell
+                recall_digests(read_record(Path(options["ROOT_DIR"]) / STATE / DIGESTS))
         if may_skip:
             warn_of_other_backend(calls or [])
         with collected() as warnings:

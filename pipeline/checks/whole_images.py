@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Collection
 
-from models.processor import physical_memory
+from models.processor import granted_memory
 from pipeline.checks.files import Size
 from pipeline.checks.step_options import wrong_keywords
 from pipeline.running.step_table import Call
@@ -36,10 +36,10 @@ def warn_of_large_images(
             continue
         enlarged = scale * keywords.get("magnification", 1)
         needed = LEAST_BYTES[name] * options[FILTERS[name]] * height * width * enlarged**2
-        if needed > (has := physical_memory()):
+        if needed > (has := granted_memory()):
             logger.warning(
                 "%s computes micrographs whole: one of %d x %d takes %.0f GB of memory at least, "
-                "and this computer has %.0f. Unless a GPU has that much, set "
+                "and %.0f are there. Unless a GPU has that much, set "
                 "RUN_INFERENCE_ON_WHOLE_IMAGE = False: they are then computed tile by tile",
                 *(name, height, width, needed / 1e9, has / 1e9),
             )

@@ -10,6 +10,7 @@ from pipeline.files.pixel_size import (
     read_oblong_sides,
     read_pixel_size,
     read_stored_width,
+    texts_beside,
 )
 from pipeline.image_files import image_size
 from pipeline.wording import first_names
@@ -57,7 +58,8 @@ def calibrate(
     if without:
         warnings.append(
             f"{len(without)} of {len(paths)} images carry no pixel size "
-            f"({first_names(without)}), so all sizes are in pixels. Set PIXEL_SIZE_NM to have nm."
+            f"({first_names(without)}), so all sizes are in pixels. If all have the same, set "
+            "PIXEL_SIZE_NM to have nm."
         )
     return found, "px" if without else "nm", warnings
 
@@ -71,7 +73,8 @@ def read_pixel_sizes(paths: Iterable[Path]) -> dict[str, float | None]:
 def check_pixel_sizes(paths: Iterable[Path]) -> list[str]:
     """Return the problem of `mixed_scales`, from the metadata of image files.
 
-    Where all are known, and differ much, or pixels are not square, a warning is logged.
+    Where all are known, and differ much, pixels are not square, or a text file beside an image is
+    not understood, a warning is logged.
     """
     paths = list(paths)
     for warning in _oblong(paths):
@@ -79,6 +82,14 @@ def check_pixel_sizes(paths: Iterable[Path]) -> list[str]:
     sizes = read_pixel_sizes(paths)
     problems = mixed_scales(sizes)
     known = [size for size in sizes.values() if size is not None]
+    unread = [path.name for path in paths if sizes[path.name] is None and texts_beside(path)]
+    if unread:
+        logger.warning(
+            "No pixel size is found in the text files beside %s, so that sizes will be in pixels. "
+            "PIXEL_SIZE_NM sets one for all; else let each hold the two lines of Hitachi's, "
+            "[SemImageFile] and PixelSize= with the size in nm.",
+            first_names(unread),
+        )
     if known and max(known) > ONE_MAGNIFICATION * min(known) and not problems:
         logger.warning(
             "The micrographs' pixel sizes differ (%s nm; the largest: %s). The networks see all in "

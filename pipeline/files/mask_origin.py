@@ -38,17 +38,40 @@ def origin_of(mask_path: Path, image_path: Path) -> str:
     ``image_path`` is the micrograph that it is measured on. It is unknown where there are no
     probabilities, or none of this version's.
     """
+    of_mask, of_micrograph, rows = _described(mask_path)
+    if not of_mask:
+        return UNKNOWN
+    if digest_of(read_image(image_path)[:rows]) != of_micrograph:
+        return OF_ANOTHER
+    return AS_SEGMENTED if _is_same(mask_path, of_mask) else CHANGED
+
+
+def is_changed(mask_path: Path) -> bool:
+    """Return whether a mask was changed since step 6b made it, as far as that is known.
+
+    One that cannot be read any more was.
+    """
+    of_mask, *_ = _described(mask_path)
+    try:
+        return bool(of_mask) and not _is_same(mask_path, of_mask)
+    except (OSError, ValueError):
+        return True
+
+
+def _described(mask_path):
+    """Return the digests of a mask as it was made and of its micrograph, "" where there is no
+    description, and how many rows the mask has."""
     try:
         with tifffile.TiffFile(raw_path_of(mask_path)) as raw:
             description, rows = raw.pages.first.description, raw.pages.first.shape[0]
     except METADATA_ERRORS:
-        return UNKNOWN
+        return "", "", 0
     of_mask, _, of_micrograph = description.removeprefix(PREFIX).partition(OF)
-    if not (description.startswith(PREFIX) and of_micrograph):
-        return UNKNOWN
-    if digest_of(read_image(image_path)[:rows]) != of_micrograph:
-        return OF_ANOTHER
+    is_whole = description.startswith(PREFIX) and of_micrograph
+    return (of_mask, of_micrograph, rows) if is_whole else ("", "", 0)
+
+
+def _is_same(mask_path, of_mask):
     mask = read_image(mask_path)
     # Step 6b writes no label maps, in which particles may be cut by their numbers alone.
-    is_same = not is_label_map(mask) and digest_of(mask > 0) == of_mask
-    return AS_SEGMENTED if is_same else CHANGED
+    return not is_label_map(mask) and digest_of(mask > 0) == of_mask

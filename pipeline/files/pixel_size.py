@@ -63,10 +63,10 @@ def read_pixel_size(path: Path, level: int = logging.WARNING) -> tuple[float, st
 
     The sources in order: Zeiss (tag 34118), FEI and Thermo Fisher (34680, 34682), Olympus and
     JEOL (33560), Gatan (65003 to 65010), ImageJ, OME, and the TIFF resolution in centimetres; then,
-    of any image, the text files beside it of Hitachi (``<name>.txt``) and TESCAN (``<name>.hdr`` or
-    ``<name>-<ending>.hdr``). Metadata that cannot be read, a size that is not above 0 and pixels
-    that are not square are passed over, with a message of the logging ``level``. Cutting rows off
-    an image does not change the size of its pixels.
+    of any image, the text files beside it of Hitachi and JEOL (``<name>.txt``) and TESCAN
+    (``<name>.hdr`` or ``<name>-<ending>.hdr``). Metadata that cannot be read, a size that is not
+    above 0 and pixels that are not square are passed over, with a message of the logging ``level``.
+    Cutting rows off an image does not change the size of its pixels.
     """
     for sides, source, name in _found_sides(Path(path), level):
         if _is_square(sides):
@@ -124,22 +124,32 @@ def _sources(path: Path, level: int) -> Iterator[tuple[str, str, Callable]]:
         except METADATA_ERRORS as error:
             logger.log(level, "%s: the metadata cannot be read (%s).", path.name, error)
     for text_path in texts_beside(path):
-        source, read_sides = TEXT_SOURCES[text_path.suffix]
-        yield source, text_path.name, partial(read_sides, _text_of(text_path))
+        text = _text_of(text_path)
+        for source, read_sides in TEXT_SOURCES[text_path.suffix.lower()].items():
+            yield source, text_path.name, partial(read_sides, text)
 
 
 def texts_beside(path: Path) -> list[Path]:
     """Return the text files beside an image that may tell its pixel size, where there are any."""
-    names = (f"{path.stem}.txt", f"{path.stem}.hdr", f"{path.stem}-{path.suffix[1:]}.hdr")
+    stems = {".txt": (path.stem,), ".hdr": (path.stem, f"{path.stem}-{path.suffix[1:]}")}
+    names = [
+        f"{stem}{form(ending)}"
+        for ending in TEXT_SOURCES
+        for stem in stems[ending]
+        for form in (str.lower, str.upper)
+    ]
     # Not Path.is_file, which raises an error where a name is too long.
-    return [text for text in map(path.with_name, names) if os.path.isfile(text)]
+    there = [text for text in map(path.with_name, names) if os.path.isfile(text)]
+    # Systems that take no notice of case find one by both names.
+    return [text for text in there if not any(map(text.samefile, there[: there.index(text)]))]
 
 
 def read_stored_width(path: Path) -> int | None:
     """Return how many pixels wide the microscope says it stored the image; None if it does not say.
 
-    Zeiss, FEI and Thermo Fisher do, and Hitachi in the text beside it. If the image has another
-    width, it was cropped, or it was resized: then the pixel size that is still named is wrong.
+    Zeiss, FEI and Thermo Fisher do, and Hitachi and JEOL in the text beside it. If the image has
+    another width, it was cropped, or it was resized: then the pixel size that is still named is
+    wrong.
     """
     path = Path(path)
     with contextlib.suppress(*METADATA_ERRORS):
@@ -152,8 +162,9 @@ def read_stored_width(path: Path) -> int | None:
                     if isinstance(fei := tags.valueof(tag), dict) and "Image" in fei:
                         return int(fei["Image"]["ResolutionX"])
     for text_path in texts_beside(path):
-        stored = re.search(r"^DataSize=(\d+)x", _text_of(text_path), re.MULTILINE)
-        if stored and HITACHI in _text_of(text_path):
+        text = _text_of(text_path)
+        stored = re.search(r"^DataSize=(\d+)x", text, re.MULTILINE) if HITACHI in text else None
+        if stored := stored or re.search(r"^\$CM_FULL_SIZE +(\d+)", text, re.MULTILINE):
             return int(stored[1])
     return None
 
@@ -277,6 +288,16 @@ def _hitachi(text: str) -> tuple[float, float] | None:
     return float(size[1]), float(size[1])
 
 
+def _jeol(text: str) -> tuple[float, float] | None:
+    """How long the scale bar is: "$$SM_MICRON_BAR 111", in pixels, "$$SM_MICRON_MARKER 100nm"."""
+    bar = re.search(r"^\$\$SM_MICRON_BAR +([\d.]+)", text, re.MULTILINE)
+    marker = re.search(r"^\$\$SM_MICRON_MARKER +([\d.]+) *(\S+)", text, re.MULTILINE)
+    if bar is None or marker is None:
+        return None
+    side = _to_nm(float(marker[1]), marker[2]) / float(bar[1])
+    return side, side
+
+
 def _tescan(text: str) -> tuple[float, float] | None:
     sides = [re.search(rf"^PixelSize{axis}=(\S+)", text, re.MULTILINE) for axis in "XY"]  # in m
     return None if None in sides else tuple(float(side[1]) * 1e9 for side in sides)
@@ -290,9 +311,9 @@ def _resolution(tiff: tifffile.TiffFile) -> tuple[float, float] | None:
     return tuple(numerator / denominator for numerator, denominator in values)
 
 
-TEXT_SOURCES: dict[str, tuple[str, Callable]] = {
-    ".txt": ("Hitachi text file", _hitachi),
-    ".hdr": ("TESCAN header file", _tescan),
+TEXT_SOURCES: dict[str, dict[str, Callable]] = {
+    ".txt": {"Hitachi text file": _hitachi, "JEOL text file": _jeol},
+    ".hdr": {"TESCAN header file": _tescan},
 }
 SOURCES: dict[str, Callable] = {
     "Zeiss metadata": _zeiss,

@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.image_files import list_images, read_mask
 from pipeline.particles.components import distance_to_background
+from pipeline.progress import progress
 from simulate.outlines import share_kept
 
 AUTO = "auto"
@@ -47,29 +48,36 @@ def scale_for_outlines(masks_dir: Path, invert: bool = False) -> float | None:
     else 1. Elongated ones count as the compact ones that are as wide. None where none can be read.
     ``invert`` is for outlines that are black on white.
     """
-    outlines = []
     try:
         files = list_images(masks_dir)
     except OSError:
         return None
-    for file in files:
-        with suppress(OSError, ValueError):  # of which the checks tell
-            outlines += filter(np.any, [read_mask(file, invert)])
-    if not outlines:
+    sizes = [_size_of(outline) for outline in _outlines_in(files, invert)]
+    if not sizes:
         return None
-    small_one, median = np.percentile(list(map(_size_of, outlines)), [10, 50])
+    small_one, median = np.percentile(sizes, [10, 50])
     if median < SMALL_DIAMETER:
         return float(min(math.ceil(WANTED_DIAMETER / median), LARGEST_SCALE))
     times = min(max(1, int(small_one / WANTED_DIAMETER)), MOST_REDUCED)
-    while times > 1 and not _stay_whole(outlines, reduced(times)):
+    while times > 1 and not _stay_whole(files, invert, reduced(times)):
         times -= 1
     return reduced(times)
 
 
-def _stay_whole(outlines, scale):
-    """Return whether nine in ten outlines, bool (h, w) each, keep their thin parts at a scale."""
-    kept = [share_kept(np.where(outline, 255, 0).astype(np.uint8), scale) for outline in outlines]
-    return np.percentile(kept, 10) >= LEAST_KEPT
+def _outlines_in(files, invert):
+    """Yield the outlines, bool (h, w), of files one at a time: they may be whole micrographs', put
+    there by mistake."""
+    for file in progress(files, "outlines looked at", only_if_long=True):
+        with suppress(OSError, ValueError):  # of which the checks tell
+            outline = read_mask(file, invert)
+            if outline.any():
+                yield outline
+
+
+def _stay_whole(files, invert, scale):
+    """Return whether nine in ten outlines keep their thin parts at a scale."""
+    outlines = (np.where(one, 255, 0).astype(np.uint8) for one in _outlines_in(files, invert))
+    return np.percentile([share_kept(one, scale) for one in outlines], 10) >= LEAST_KEPT
 
 
 def _size_of(outline):

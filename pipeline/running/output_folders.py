@@ -3,6 +3,7 @@
 import logging
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import VERSION
@@ -47,7 +48,12 @@ def is_of_the_system(path: Path) -> bool:
     return hidden or path.name.lower() in ("thumbs.db", "desktop.ini")
 
 
-def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False) -> Path:
+def open_output_folder(
+    folder: Path,
+    made_with: dict,
+    keep_earlier: bool = False,
+    tell_aside: Callable[[Path], None] = lambda folder: None,
+) -> Path:
     """Make an output folder ready: continue it if it was made with the same, else empty it.
 
     A step calls this before it writes, then skips the files that exist already (every file is
@@ -63,6 +69,7 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
         in a folder that has no record, or of whose content the user changed some (`EDITED` in
         the record, which knows of those deleted, too, or an image that is not `is_as_written`), and
         always what no step makes: folders, links and files of other endings.
+    tell_aside : is told the folder that they went to, if any did.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,6 +89,8 @@ def open_output_folder(folder: Path, made_with: dict, keep_earlier: bool = False
             else:
                 path.unlink()
         edited = {}
+        if aside:
+            tell_aside(aside)
     # Where all is kept anyway it need not be known.
     write_json(folder / MADE_WITH, made_with if keep_earlier else made_with | edited)
     return folder

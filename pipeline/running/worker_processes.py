@@ -1,5 +1,6 @@
 """A function applied to many items in several processes, in order."""
 
+import contextlib
 import math
 import multiprocessing
 import os
@@ -9,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 
-from models.processor import available_cores, physical_memory
+import cv2
+
+from models.processor import available_cores, granted_memory
 from pipeline.running.run_lock import end_with, identity_of
 
 # A process more pays off from so many simulated masks on (2 to 10 s of work); each takes some at
@@ -21,6 +24,7 @@ MICROGRAPHS_PER_PROCESS = 8  # each of which takes about a second
 # Bytes that a process takes, and for each pixel of a micrograph (28, where masks are segmented);
 # together no more than this share of the computer's memory.
 BYTES_PER_PROCESS, BYTES_PER_PIXEL, MOST_MEMORY = 200_000_000, 30, 1 / 4
+THREADS_OF_LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Of these, for each process: results that nobody takes yet wait in memory.
 CHUNKS_AHEAD = 2
 
@@ -44,7 +48,7 @@ def run_over_micrographs(
     They are those worked on, enlarged perhaps: so many at a time as the memory has room for.
     """
     of_largest = BYTES_PER_PROCESS + BYTES_PER_PIXEL * max(map(math.prod, sizes), default=0)
-    room_for = int(MOST_MEMORY * physical_memory() / of_largest)
+    room_for = int(MOST_MEMORY * granted_memory() / of_largest)
     processes = max(1, min(number_of_processes(len(items), MICROGRAPHS_PER_PROCESS), room_for))
     return run_in_processes(function, items, processes, at_a_time=1)
 
@@ -62,9 +66,10 @@ def run_in_processes(
         return
     spawn = multiprocessing.get_context("spawn")
     parent = identity_of(os.getpid())
+    threads = max(1, available_cores() // processes)
     # The function may hold hundreds of MB: each process is given it once.
-    begin = {"initializer": _begin, "initargs": (parent, function)}
-    with ProcessPoolExecutor(processes, spawn, **begin) as pool:
+    begin = {"initializer": _begin, "initargs": (parent, threads, function)}
+    with _threads_of_libraries(threads), ProcessPoolExecutor(processes, spawn, **begin) as pool:
         items, waiting = iter(items), deque()
         try:
             while chunk := list(islice(items, at_a_time)):
@@ -78,11 +83,29 @@ def run_in_processes(
                 future.cancel()
 
 
-def _begin(parent, function):
+@contextlib.contextmanager
+def _threads_of_libraries(threads):
+    """Let NumPy's libraries start so many threads in processes that begin meanwhile.
+
+    They start them when they are loaded, by themselves one for each core in every process.
+    """
+    before = {name: os.environ.get(name) for name in THREADS_OF_LIBRARIES}
+    os.environ.update(dict.fromkeys(before, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _begin(parent, threads, function):
     global _function
     # Windows sends Ctrl-C to all processes; the step's own ends these.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with(parent)
+    cv2.setNumThreads(threads)
     _function = function
 
 

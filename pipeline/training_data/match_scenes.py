@@ -152,13 +152,24 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
     if not is_fitted:
         logger.warning(
             "%s in the micrographs, %d in the simulated masks: too few to fit the scale, so "
-            "simulated particles are as large as your outlines less %d px all round (the gap "
-            "between neighbours)",
-            counted(real.number, "single particle"),
-            simulated.number,
-            GAP,
+            "simulated particles are as large as your outlines less %d px all round%s (the gap "
+            "between neighbours), and those found may be too small as well. %s",
+            *(counted(real.number, "single particle"), simulated.number, GAP),
+            *(words_of(options["micrograph_scale"]), _make_up_for_gap(options, core_diameter)),
         )
     return options
+
+
+def _make_up_for_gap(options, core_diameter):
+    """Return what to do where the scale cannot be fitted."""
+    scale = middle_scale(options)
+    if not (core := core_diameter(scale)):
+        return "Trace larger particles, or set a larger MICROGRAPH_SCALE."
+    wanted = options["scaling_mu"] * (core + 2 * GAP) / core
+    return (
+        f"If your outlines are as large as most particles, scaling_mu={wanted:.2f} in the call of "
+        "step 2 makes up for it; so that single ones lie whole in a tile, tiles have to be larger."
+    )
 
 
 def _simulate_and_measure(simulate, coverages: dict[int, float], index: int) -> Scene:

@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 
@@ -13,6 +14,19 @@ from tests.models.tiny_steps import CYCLEGAN
 def test_wgan_parameter_counts():
     assert wgan_gp.build_generator((64, 64), 128).count_params() == 2_532_676
     assert wgan_gp.build_critic((64, 64)).count_params() == 4_311_553
+
+
+def test_wgan_bends_and_drops_what_the_published_one_does():
+    def of_kind(network, kind):
+        return [layer for layer in network.layers if isinstance(layer, kind)]
+
+    critic, generator = wgan_gp.build_critic((16, 16)), wgan_gp.build_generator((16, 16), 4)
+    slopes = [layer.negative_slope for layer in of_kind(critic, layers.LeakyReLU)]
+    assert slopes == [0.2] * 4
+    slopes = [layer.negative_slope for layer in of_kind(generator, layers.LeakyReLU)]
+    assert slopes == [0.2] * 3
+    assert [layer.rate for layer in of_kind(critic, layers.Dropout)] == [0.3, 0.3, 0.2]
+    assert generator.layers[-1].activation is keras.activations.tanh
 
 
 def test_wgan_draws_outlines_of_the_shape_asked_for():

@@ -2,10 +2,11 @@
 
 import os
 
+import psutil
 import pytest
 
 from models import processor
-from models.processor import available_cores
+from models.processor import available_cores, granted_memory
 from pipeline.running.worker_processes import number_of_processes
 
 
@@ -34,3 +35,54 @@ def test_where_nothing_is_granted_all_cores_count(monkeypatch):
     assert available_cores() == 3
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert available_cores() == 1
+
+
+@pytest.fixture
+def groups(monkeypatch, tmp_path):
+    """A function: the process's groups as the system lists them, and files there -> none."""
+
+    def write(own, **files):
+        monkeypatch.setattr(processor, "GROUPS", tmp_path / "cgroup")
+        monkeypatch.setattr(processor, "OWN_GROUPS", tmp_path / "own")
+        (tmp_path / "own").write_text(own)
+        for name, content in files.items():
+            path = tmp_path / "cgroup" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+
+    return write
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "granted"),
+    [
+        ("0::/\n", {"memory.max": f"{GIB}\n"}, GIB),
+        ("0::/slurm/job/step\n", {"slurm/job/memory.max": f"{GIB}\n"}, GIB),
+        (
+            "0::/slurm/job\n",
+            {"slurm/job/memory.max": "max\n", "slurm/memory.max": f"{2 * GIB}\n"},
+            2 * GIB,
+        ),
+        (
+            "5:cpu:/a\n4:memory,hugetlb:/docker/a\n",
+            {"memory/memory.limit_in_bytes": f"{GIB}\n", "memory.max": "1\n"},
+            GIB,
+        ),
+        ("0::/a\n", {"a/memory.max": "max\n"}, None),
+        ("0::/a\n", {"a/memory.max": f"{2**63 - 4096}\n"}, None),
+        ("0::/a\n", {"b/memory.max": f"{GIB}\n"}, None),
+    ],
+)
+def test_a_container_or_a_job_is_granted_less_memory_than_there_is(groups, own, files, granted):
+    groups(own, **files)
+    there = psutil.virtual_memory().total
+    assert there > 2 * GIB
+    assert granted_memory() == (granted or there)
+
+
+def test_where_there_are_no_groups_all_memory_counts(monkeypatch, tmp_path):
+    monkeypatch.setattr(processor, "OWN_GROUPS", tmp_path / "none")
+    assert granted_memory() == psutil.virtual_memory().total

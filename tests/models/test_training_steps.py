@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from models import backend, cyclegan, wgan_gp
+from models import backend, cyclegan, multires_unet, wgan_gp
 from models.fast import lean_networks
 from tests.models.tiny_steps import CYCLEGAN, WGAN
 
@@ -156,3 +156,43 @@ def test_a_discriminator_is_shown_the_old_fakes_that_were_chosen():
             assert losses[name] == pytest.approx(expected, rel=1e-3)
             if step == 1:  # the new fakes would not give the same
                 assert loss_on(side, fakes[1][side]) != pytest.approx(expected, rel=1e-2)
+
+
+def test_each_set_of_latent_vectors_updates_the_critic_but_the_last(random, monkeypatch):
+    model, _, (real, *_) = wgan(random)
+    latent = wgan_gp.draw_latent(random, 4, 6, 4)
+    alpha = random.random((3, 6, 1, 1, 1), dtype=np.float32)
+    seen = {"critic": [], "generator": []}
+    update_critic, update_generator = model._update_critic, model._update_generator
+
+    def note_critic(real, latent, alpha):
+        seen["critic"].append((ops.convert_to_numpy(latent), ops.convert_to_numpy(alpha)))
+        return update_critic(real, latent, alpha)
+
+    def note_generator(latent):
+        seen["generator"].append(ops.convert_to_numpy(latent))
+        return update_generator(latent)
+
+    monkeypatch.setattr(model, "_update_critic", note_critic)
+    monkeypatch.setattr(model, "_update_generator", note_generator)
+    run_step(model, (real, latent, alpha))
+    assert [int(o.iterations) for o in (model.critic_optimizer, model.generator_optimizer)] == [
+        3,
+        1,
+    ]
+    for step, (latent_seen, alpha_seen) in enumerate(seen["critic"]):
+        assert np.array_equal(latent_seen, latent[step])
+        assert np.array_equal(alpha_seen, alpha[step])
+    assert np.array_equal(seen["generator"], latent[3:])
+
+
+def test_the_options_of_adam_reach_the_optimizers(random):
+    model, *_ = wgan(random)
+    for optimizer in (model.critic_optimizer, model.generator_optimizer):
+        assert (optimizer.beta_1, optimizer.beta_2) == (0.5, 0.9)
+    model, *_ = gan(random)
+    model.set_up(2e-4, 0.4)
+    assert [optimizer.beta_1 for optimizer in model.optimizers()] == [0.4] * 4
+    unet = multires_unet.build_unet(4, particle_weight=2.0)
+    unet.set_up(1e-3, weight_decay=0.1)
+    assert unet.adam.weight_decay == 0.1

@@ -271,6 +271,11 @@ def test_each_image_has_the_pixel_size_of_its_own_file(measure, tmp_path):
     assert found == pytest.approx([2, 5, 3], rel=1e-4)
     medians = [float(row["median_equivalent_diameter_nm"]) for row in images]
     assert medians == pytest.approx([size * np.sqrt(400 / np.pi) for size in (2, 5, 3)], rel=1e-4)
+    # One of 20 nm could have lain in all three: in pixels it is 10, 4 and 20 / 3 wide.
+    field = 120 * 160 * (2**2 + 5**2 + 3**2)
+    wide = 20 / 3
+    positions = 109 * 149 * 2**2 + 115 * 155 * 5**2 + (119 - wide) * (159 - wide) * 3**2
+    assert float(rows[0]["inclusion_weight"]) == pytest.approx(field / positions, rel=1e-3)
 
 
 @pytest.mark.parametrize("mask", [squares(), squares((0, 0)), np.full((120, 160), 255, np.uint8)])
@@ -613,3 +618,11 @@ def test_several_processes_give_the_same_results(measure, tmp_path, monkeypatch)
     assert found[0] == found[1] and len(found[0]) > 9
     assert any("b.tif" in text for text in found[0]["warnings"])
     assert any("c.tif" in text for text in found[0]["warnings"])
+
+
+def test_the_border_correction_tells_width_from_height(measure):
+    mask = np.zeros((120, 160), np.uint8)
+    mask[50:60, 40:100] = 255
+    (row,) = read_table(measure({"a": mask}) / "particles.csv")
+    # 10 x 60 pixels lie off the edge of 120 x 160 in so many positions.
+    assert float(row["inclusion_weight"]) == pytest.approx(120 * 160 / (109 * 99), rel=1e-5)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,17 @@ def test_a_shutdown_that_signals_every_process_lets_the_step_save(tmp_path):
     step.send_signal(signal.SIGINT)
     assert step.wait(timeout=600) == run_step.INTERRUPTED
     step.stdout.close()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_processes_that_a_shutdown_ended_are_not_said_to_have_run_out_of_memory(
+    job, caplog, monkeypatch, asked
+):
+    """It ends the step's own processes before the run has told the step."""
+
+    def step():
+        raise BrokenProcessPool("a process was terminated")
+
+    monkeypatch.setattr(run_step, "asked_to_end", [signal.SIGTERM] if asked else [])
+    assert run_step.run_job(job(step)) == (run_step.INTERRUPTED if asked else 1)
+    assert bool(caplog.text) is not asked

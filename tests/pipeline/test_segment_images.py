@@ -381,3 +381,20 @@ def test_kernels_are_not_kept_for_many_sizes(segment, tmp_path, monkeypatch, oth
     segment()
     segment()  # all are there
     assert len(made) == calls
+
+
+def test_corrected_masks_that_are_made_anew_are_told_of(segment, tmp_path, caplog):
+    made, *_ = segment()
+    write_image(tmp_path / "masks" / "a.tif", np.zeros_like(made["a"]))
+    write_image(tmp_path / "images" / "new.png", read_image(tmp_path / "images" / "a.png"))
+    caplog.clear()
+    segment()
+    (message,) = [one for one in caplog.messages if "corrected by hand" in one]
+    (aside,) = (tmp_path / "Earlier_Results").iterdir()
+    assert "corrected by hand (a.tif)" in message and f"copy them back from {aside}" in message
+    # None was since.
+    (tmp_path / "images" / "new.png").unlink()
+    caplog.clear()
+    segment()
+    assert len(list((tmp_path / "Earlier_Results").iterdir())) == 2
+    assert "corrected by hand" not in caplog.text

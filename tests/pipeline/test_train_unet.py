@@ -450,3 +450,14 @@ def test_brightness_and_contrast_vary_anew_in_each_step_of_each_epoch(run):
             random = random_numbers(5, epoch, step)
             expected = unet_batches.vary_brightness_and_contrast(own, random)
             np.testing.assert_array_equal(other, expected)
+
+
+def test_of_many_pairs_no_more_validate_than_an_epoch_trains_on(run, caplog):
+    caplog.set_level(logging.INFO)
+    # Four flips of three pairs, in batches of four: three steps; an epoch has one.
+    seen = run(most_steps=4, validation_share=0.3)
+    assert (seen.steps_per_epoch, len(seen.validation_batches)) == (2, 2)
+    assert "2 pairs to validate (most_steps)" in caplog.text
+    seen = run(most_steps=1, validation_share=0.3)
+    assert (seen.steps_per_epoch, len(seen.validation_batches)) == (1, 1)
+    assert len(run(validation_share=0.3).validation_batches) == 3

@@ -531,3 +531,29 @@ def test_the_scale_is_chosen_once_for_all_steps_and_for_the_checks(
     assert run == [keywords for *_, keywords in calls]
     assert run == [{"micrograph_scale": expected, "seed": 1}, {}]
     assert ("enlarged 2 times" in caplog.text) == (option == "auto")
+
+
+@pytest.mark.parametrize("root", ["a\0b", 3, None])
+def test_a_root_that_is_no_folder_s_name_is_told_with_all_that_is_wrong(monkeypatch, caplog, root):
+    monkeypatch.setattr(workflow, "set_up_logging", lambda log_file=None: None)
+    monkeypatch.setattr(workflow, "catch_ends_from_outside", lambda: None)
+    with pytest.raises(SystemExit) as end:
+        workflow.run_workflow(lambda run_step: None, options={"ROOT_DIR": root, "RESUME": 7})
+    assert end.value.code == 2
+    assert "ROOT_DIR" in caplog.text and "RESUME" in caplog.text
+
+
+def test_digests_that_cannot_be_read_stop_no_run(run, folder, monkeypatch):
+    step_that(monkeypatch, 0)
+    assert run(one_step(folder)) == 0
+    read, refused = workflow.read_record, []
+
+    def read_record(path):
+        if path.name == "digests.json" and not refused:
+            refused.append(path)
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(workflow, "read_record", read_record)
+    assert run(one_step(folder)) == 0
+    assert refused

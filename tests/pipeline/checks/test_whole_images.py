@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.processor import physical_memory
+from models.processor import granted_memory
 from pipeline.checks import whole_images
 from pipeline.checks.whole_images import warn_of_large_images
 
@@ -17,7 +17,7 @@ GB = 10**9
 
 @pytest.fixture
 def memory(monkeypatch):
-    return lambda size: monkeypatch.setattr(whole_images, "physical_memory", lambda: size)
+    return lambda size: monkeypatch.setattr(whole_images, "granted_memory", lambda: size)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_steps_that_have_not_the_memory_are_told_of(memory, caplog, has, steps):
     for (step, needed), message in zip(steps.items(), caplog.messages, strict=True):
         assert message.startswith(f"{step} computes micrographs whole")
         assert f"one of 2500 x 4004 takes {needed} GB of memory at least" in message
-        assert f"this computer has {has / GB:.0f}. Unless" in message
+        assert f"and {has / GB:.0f} are there. Unless" in message
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_of_a_wrong_option_nothing_is_said_here(memory, caplog, magnification):
 
 
 def test_the_memory_is_that_of_this_computer():
-    assert 2**29 < physical_memory() < 2**46
+    assert 2**29 < granted_memory() < 2**46

@@ -129,3 +129,16 @@ def test_images_that_were_resized_are_named(tmp_path):
 def test_a_fifth_more_is_another_magnification(write, caplog, larger, warned):
     assert check_pixel_sizes([write("a.tif", 1), write("b.tif", larger)]) == []
     assert ("pixel sizes differ" in caplog.text) is warned
+
+
+def test_text_files_that_tell_no_pixel_size_are_told_of_before_training(write, caplog):
+    paths = [write("a.tif"), write("b.tif"), write("c.tif", 2.5)]
+    for name in ("a", "c"):
+        paths[0].with_name(f"{name}.txt").write_text("magnification 5000")
+    assert check_pixel_sizes(paths) == []
+    assert "No pixel size is found in the text files beside a.tif, so" in caplog.text
+    assert len(caplog.messages) == 1
+    caplog.clear()
+    paths[0].with_suffix(".txt").write_text("\n".join(["[SemImageFile]", "PixelSize=2.5"]))
+    assert check_pixel_sizes(paths) == []
+    assert caplog.messages == []

@@ -91,3 +91,34 @@ def test_damaged_digests_are_left_out(tmp_path, read, settled, damage):
     path = write(tmp_path / "a", b"12345")
     recall_digests({str(path): damage})
     assert digest_of_file(path) == hashlib.blake2b(b"12345").digest() and len(read) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows does not note when a file was changed")
+def test_a_change_that_keeps_size_and_date_is_seen(tmp_path, read, settled):
+    path = write(tmp_path / "a", b"12345")
+    digest_of_file(path)
+    status = path.stat()
+    time.sleep(0.05)
+    path.write_bytes(b"54321")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert digest_of_file(path) == hashlib.blake2b(b"54321").digest()
+
+
+@pytest.mark.parametrize("place", [0, 500, 999])
+def test_where_changes_are_not_noted_some_of_the_content_tells(
+    tmp_path, settled, monkeypatch, place
+):
+    """As on Windows."""
+    monkeypatch.setattr(digests, "NOTES_CHANGES", False)
+    monkeypatch.setattr(digests, "PART_BYTES", 100)
+    path = write(tmp_path / "a", b"a" * 1000)
+    digest_of_file(path)
+    ((name, entry),) = known_digests().items()
+    assert digest_of_file(path) == hashlib.blake2b(b"a" * 1000).digest()
+    changed = bytearray(b"a" * 1000)
+    changed[place] = 0
+    status = path.stat()
+    path.write_bytes(changed)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert digest_of_file(path) == hashlib.blake2b(changed).digest()
+    assert known_digests()[name] != entry

@@ -10,6 +10,7 @@ from pipeline.files.mask_origin import (
     OF_ANOTHER,
     UNKNOWN,
     description_of,
+    is_changed,
     origin_of,
     raw_path_of,
 )
@@ -94,3 +95,13 @@ def test_masks_from_elsewhere(mask_path, image_path, raw):
     else:
         write_image(path, PROBABILITY, DESCRIPTIONS[raw])
     assert origin_of(mask_path, image_path) == UNKNOWN
+
+
+def test_whether_a_mask_was_changed_is_known_without_its_micrograph(mask_path):
+    assert not is_changed(mask_path)
+    write_image(mask_path, np.roll(MASK, 1, axis=0))
+    assert is_changed(mask_path)
+    mask_path.write_bytes(b"damaged by what was to correct it")
+    assert is_changed(mask_path)
+    raw_path_of(mask_path).unlink()
+    assert not is_changed(mask_path)  # it is not known to be of the step's

@@ -11,6 +11,7 @@ from pipeline.files.pixel_size import (
     read_oblong_sides,
     read_pixel_size,
     read_stored_width,
+    texts_beside,
 )
 
 IMAGE = np.zeros((6, 8), np.uint8)
@@ -132,14 +133,15 @@ def test_the_width_that_the_microscope_stored(tmp_path, tag, text):
 
 
 @pytest.mark.parametrize("name", ["a.tif", "b.png"])
-def test_the_width_that_hitachi_stored_stands_in_the_text_beside(tmp_path, name):
+def test_the_width_that_hitachi_and_jeol_stored_stands_in_the_text_beside(tmp_path, name):
     write(tmp_path / name)
     assert read_stored_width(tmp_path / name) is None
     text = (tmp_path / name).with_suffix(".txt")
     text.write_text("DataSize=1280x960", encoding="utf-8")  # of another program
     assert read_stored_width(tmp_path / name) is None
-    text.write_bytes(HITACHI.encode())
-    assert read_stored_width(tmp_path / name) == 1280
+    for content in (HITACHI, JEOL):
+        text.write_bytes(content.encode())
+        assert read_stored_width(tmp_path / name) == 1280
 
 
 def test_a_stored_width_that_is_not_there_or_cannot_be_read(tmp_path):
@@ -319,6 +321,10 @@ def test_other_formats_and_damaged_files_have_none(tmp_path, caplog):
 
 
 HITACHI = "[SemImageFile]\r\nInstructName=SU8000\r\nDataSize=1280x960\r\nPixelSize=2.480469\r\n"
+JEOL = (
+    "$SEM_DATA_VERSION 1\r\n$CM_MAG 50000\r\n$CM_FULL_SIZE 1280 960\r\n$$SM_MICRON_BAR 120\r\n"
+    "$$SM_MICRON_MARKER 300nm\r\n"
+)
 TESCAN = "[MAIN]\r\nPixelSizeX=1.25e-9\r\nPixelSizeY=1.25e-9\r\n[SEM]\r\nHV=15000\r\n"
 
 
@@ -327,8 +333,14 @@ TESCAN = "[MAIN]\r\nPixelSizeX=1.25e-9\r\nPixelSizeY=1.25e-9\r\n[SEM]\r\nHV=1500
     [
         ("a b.bmp", "a b.txt", HITACHI, (2.480469, "Hitachi text file")),
         ("a.tif", "a.txt", HITACHI, (2.480469, "Hitachi text file")),
+        ("a.tif", "a.TXT", HITACHI, (2.480469, "Hitachi text file")),
+        ("a.jpg", "a.txt", JEOL, (2.5, "JEOL text file")),
+        ("a.jpg", "a.txt", JEOL.replace("300nm", "1.2um"), (10, "JEOL text file")),
+        ("a.jpg", "a.txt", JEOL.replace("300nm", "0.3 \xb5m"), (2.5, "JEOL text file")),
+        ("a.jpg", "a.txt", JEOL.replace("$$SM_MICRON_BAR", "$$BAR"), None),
         ("a.png", "a.hdr", TESCAN, (1.25, "TESCAN header file")),
         ("a.tif", "a-tif.hdr", TESCAN, (1.25, "TESCAN header file")),
+        ("a.TIF", "a-TIF.HDR", TESCAN, (1.25, "TESCAN header file")),
         ("a.tif", "a-png.hdr", TESCAN, None),
         ("a.tif", "a.txt", "PixelSize=2.5 is what I guess", None),
         ("a.tif", "a.hdr", "[MAIN]\r\nMagnification=5000", None),
@@ -336,7 +348,7 @@ TESCAN = "[MAIN]\r\nPixelSizeX=1.25e-9\r\nPixelSizeY=1.25e-9\r\n[SEM]\r\nHV=1500
 )
 def test_text_files_beside_an_image(tmp_path, image, name, text, found, caplog):
     (tmp_path / image).touch()
-    if image.endswith(".tif"):
+    if image.lower().endswith(".tif"):
         write(tmp_path / image)
     (tmp_path / name).write_bytes(text.encode("latin-1"))
     assert read_pixel_size(tmp_path / image) == found
@@ -355,6 +367,8 @@ def test_what_the_image_says_itself_comes_before_what_lies_beside_it(tmp_path):
         (HITACHI.replace("2.480469", "many"), "the pixel size there cannot be read"),
         (HITACHI.replace("2.480469", "0"), "no micrograph has pixels of 0 x 0 nm"),
         (HITACHI.replace("2.480469", "nan"), "no micrograph has pixels of nan x nan nm"),
+        (JEOL.replace("300nm", "300px"), "the pixel size there cannot be read"),
+        (JEOL.replace("BAR 120", "BAR 0"), "the pixel size there cannot be read"),
     ],
 )
 def test_nonsense_beside_an_image_is_passed_over_and_said(tmp_path, text, words, caplog):
@@ -366,3 +380,10 @@ def test_nonsense_beside_an_image_is_passed_over_and_said(tmp_path, text, words,
     (tmp_path / "a-bmp.hdr").write_text(TESCAN.replace("Y=1.25", "Y=2.5"))
     assert read_pixel_size(tmp_path / "a.bmp") is None
     assert "the pixels are not square (1.25 x 2.5 nm)" in caplog.text
+
+
+def test_a_text_file_counts_once_where_names_may_be_written_either_way(tmp_path, monkeypatch):
+    text = tmp_path / "a.txt"
+    text.write_text(HITACHI)
+    (tmp_path / "a.TXT").hardlink_to(text)  # what such a system makes of the other name
+    assert texts_beside(tmp_path / "a.bmp") == [text]

@@ -1,10 +1,13 @@
 """The scale of micrographs: how it is chosen, that nothing is lost on the way there and back."""
 
+import weakref
+
 import cv2
 import numpy as np
 import pytest
 
-from pipeline.image_files import write_image
+from pipeline.image_files import read_mask, write_image
+from pipeline.micrographs import micrograph_scale
 from pipeline.micrographs.micrograph_scale import in_own_pixels, scale_for_outlines
 from pipeline.micrographs.resampling import (
     as_cyclegan_sees,
@@ -146,3 +149,27 @@ def test_spikes_are_clipped_before_they_are_spread(scale):
     highest = micrograph.max()
     micrograph[100, 100] = 60_000
     assert as_cyclegan_sees(micrograph, scale).max() <= highest
+
+
+def test_a_reduced_micrograph_has_the_mean_of_the_pixels_that_become_one():
+    lines = np.zeros((64, 64), np.float32)
+    lines[::4] = 100
+    np.testing.assert_allclose(at_scale(lines, 0.25), 25, atol=1e-4)
+
+
+def test_outlines_are_read_one_at_a_time(tmp_path, monkeypatch):
+    """They may be masks of whole micrographs, put there by mistake."""
+    folder, read_ones, alive = write_outlines(tmp_path / "masks", [90] * 6), [], []
+
+    class Outline(np.ndarray):
+        pass
+
+    def read(file, invert):
+        outline = read_mask(file, invert).view(Outline)
+        read_ones.append(weakref.ref(outline))
+        alive.append(sum(one() is not None for one in read_ones))
+        return outline
+
+    monkeypatch.setattr(micrograph_scale, "read_mask", read)
+    assert scale_for_outlines(folder) == 0.25
+    assert len(alive) >= 12 and max(alive) <= 2

@@ -248,3 +248,22 @@ def test_no_particle_has_empty_rows():
     rows = summarise(DIAMETER, particles_of([]), 0)
     assert [row["n"] for row in rows] == [0, 0]
     assert all(np.isnan(row["D50"]) for row in rows)
+
+
+def test_the_interval_of_a_summary_knows_which_image_a_particle_is_from(few_samples):
+    # 10 images of 20 particles that are alike: as uncertain as 10 numbers, not as 200.
+    means = 100 + 4.0 * np.arange(10)
+    particles = particles_of(np.repeat(means, 20), images=np.repeat(np.arange(10), 20))
+    row, _ = summarise(DIAMETER, particles, 0)
+    # 2.262: Student's t of nine degrees of freedom, 95 %.
+    expected = 2 * 2.262 * means.std(ddof=1) / np.sqrt(10)
+    assert row["mean_ci_high"] - row["mean_ci_low"] == pytest.approx(expected, rel=0.25)
+
+
+def test_a_weight_counts_in_the_geometric_mean_too():
+    mean, deviation = size_statistics(np.array([1.0, 2.0, 4.0]), np.array([1.0, 1.0, 2.0]))[-2:]
+    assert mean == pytest.approx(2**1.25)
+    # Of the logarithms to the base 2, less 1.25: -1.25, -0.25 and twice 0.75.
+    variance = (1.25**2 + 0.25**2 + 2 * 0.75**2) / 4
+    freedom = 1 - (1 + 1 + 4) / 16
+    assert np.log2(deviation) == pytest.approx(np.sqrt(variance / freedom))

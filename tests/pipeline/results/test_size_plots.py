@@ -80,3 +80,20 @@ def test_sizes_from_a_thousand_on_have_all_their_digits(monkeypatch):
     summary = summarise(DIAMETER, particles, 0)
     (text,) = plot_size_distribution(particles, "number", summary, "nm").axes[1].texts
     assert "D90 = 10001 nm" in text.get_text()
+
+
+@pytest.mark.parametrize(
+    ("weighting", "shares", "halfway"),
+    [("number", (25, 75), (12.5, 62.5)), ("volume", (4, 96), (2, 52))],
+)
+def test_the_shares_of_particles_in_any_order(monkeypatch, weighting, shares, halfway):
+    monkeypatch.setattr(size_distribution, "BOOTSTRAP_SAMPLES", 50)
+    # The large one counts three times, and by volume 8 times more.
+    particles = particles_of(np.array([20.0, 10.0]), np.array([3.0, 1.0]))
+    summary = summarise(DIAMETER, particles, 0)
+    axes, cumulative = plot_size_distribution(particles, weighting, summary, "px").axes
+    bars = [bar.get_height() for bar in axes.patches]
+    assert (bars[0], bars[-1]) == pytest.approx(shares)
+    sizes, share = cumulative.lines[0].get_data()
+    assert list(sizes) == [10, 20]
+    assert tuple(share) == pytest.approx(halfway)

@@ -6,7 +6,14 @@ import pytest
 
 from pipeline.particles.size_distribution import weighted_percentiles
 from pipeline.scoring.error_kinds import invented_particles
-from pipeline.scoring.score_table import AS_SAVED, log_scores, score_rows
+from pipeline.scoring.score_table import (
+    ALL_IMAGES,
+    AS_SAVED,
+    BEST_BY,
+    best_thresholds,
+    log_scores,
+    score_rows,
+)
 from pipeline.scoring.scores import compare_masks, compute_scores, crop_to_common_rows, pool
 
 AGREEMENT = (
@@ -361,3 +368,14 @@ def test_the_mean_over_images_is_of_one_segmentation_and_of_what_is_known():
     # Of image b, where nothing was found, there is none.
     assert mean[AS_SAVED]["d50_error"] == 0
     assert mean[AS_SAVED]["d50_predicted_px"] == pytest.approx(2 * np.sqrt(400 / np.pi))
+
+
+def test_each_score_has_a_best_threshold_of_its_own():
+    def row(segmentation, ap_50, **others):
+        scores = dict.fromkeys(BEST_BY, 0.9 if segmentation == "threshold 0.3" else 0.8)
+        return {"image": ALL_IMAGES, "segmentation": segmentation, **scores, "ap_50": ap_50}
+
+    rows = [row(AS_SAVED, 1.0), row("threshold 0.3", 0.2), row("threshold 0.6", 0.7)]
+    best = best_thresholds(rows)
+    assert best.pop("ap_50") == ("threshold 0.6", 0.7)
+    assert set(best.values()) == {("threshold 0.3", 0.9)}

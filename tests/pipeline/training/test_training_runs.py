@@ -479,3 +479,14 @@ def test_a_network_of_other_images_is_not_taken_for_one_of_these(
     with pytest.raises(BegunError):
         train(**options)
     assert begun[2] != begun[0]
+
+
+def test_the_rest_of_a_checkpoint_that_was_cut_off_stands_in_no_one_s_way(tmp_path):
+    model, _ = saved_twice(tmp_path)
+    rest = tmp_path / "checkpoints" / ".part" / "model.weights.h5"
+    rest.parent.mkdir()
+    rest.write_bytes(b"half")
+    state = {"epoch": 3, "step": 0, "sums": {}, "rows": []}
+    training_runs.save_checkpoint(model, tmp_path, state)
+    assert training_runs.load_checkpoint(model, tmp_path)["epoch"] == 3
+    assert not rest.parent.exists()

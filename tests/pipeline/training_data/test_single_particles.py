@@ -118,3 +118,9 @@ def test_they_are_written_with_their_image_and_read_again(tmp_path):
     found = read_singles(tmp_path / "singles.csv")
     for values, expected in zip(found, by_image["a, b.tif"], strict=True):
         np.testing.assert_array_equal(values, expected)
+
+
+def test_the_edge_cuts_by_width_and_height():
+    found = find_singles(foreground(np.s_[40:60, 70:130]))
+    # 20 rows and 60 columns lie off the edge of 100 x 200 in 79 x 139 positions.
+    assert found.weights == pytest.approx([100 * 200 / (79 * 139)])
