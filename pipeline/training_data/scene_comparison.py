@@ -87,8 +87,9 @@ def _warn_of_uncovered(simulated: list[Scene], wanted: list[float]) -> None:
             "%d of %d simulated masks cover less than the micrographs' tiles, since no more "
             "particles find room. On a grid places are the farther apart, the wider the outlines' "
             "images are: crop those in Input_Masks closely (python -m pipeline.import_outlines "
-            "does), or lower grid_spacing_factor in step 2; a larger MAX_PARTICLE_OVERLAP makes "
-            "room, too",
+            "does), or lower grid_spacing_factor in step 2; where particles lie on each other, a "
+            "larger MAX_PARTICLE_OVERLAP makes room, too. (Of layers side by side that cover "
+            "everything no more is possible.)",
             short,
             len(simulated),
         )
