@@ -25,8 +25,8 @@ from pipeline.running.output_folders import MADE_WITH, open_output_folder
 from pipeline.running.recorded_scales import check_scale_of_network, check_scale_of_tiles
 from pipeline.running.step_table import AUGMENTED, DECIDED_BY_SCENES, NETWORKS, deciding, named
 from pipeline.training_data.mask_simulation import simulate_label_maps
-from pipeline.training_data.match_scenes import measure_micrographs
 from pipeline.training_data.scene_comparison import report_match
+from pipeline.training_data.scenes_of_micrographs import measure_micrographs
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,7 @@ import numpy as np
 
 from pipeline.network_failures import act_on_failure, describe_coverage
 from pipeline.running.worker_processes import number_of_processes, run_in_processes
-from pipeline.training_data.match_scenes import (
-    Micrographs,
-    coverage_of_image,
-    fit_options,
-    middle_scale,
-)
+from pipeline.training_data.match_scenes import fit_options, middle_scale
 from pipeline.training_data.outline_doubts import (
     TYPICAL_OUTLINES,
     check_fitted_library,
@@ -25,6 +20,7 @@ from pipeline.training_data.outline_doubts import (
     warn_of_other_size,
 )
 from pipeline.training_data.outline_sources import draw_from_wgan, load_outlines
+from pipeline.training_data.scenes_of_micrographs import Micrographs, coverage_of_image
 from simulate.augment_outlines import augment_outlines
 from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import (

@@ -9,8 +9,8 @@ from pipeline.files.records import write_json
 from pipeline.files.whole_files import whole_file
 from pipeline.image_files import read_image
 from pipeline.progress import progress
-from pipeline.training_data.match_scenes import Micrographs, coverage_of_image
 from pipeline.training_data.scenes import Scene, ks_distance, mean_chord, measure_labels
+from pipeline.training_data.scenes_of_micrographs import Micrographs, coverage_of_image
 from pipeline.training_data.single_particles import Singles, comparable, joined
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.image_files import write_image
 from pipeline.training_data import mask_simulation, outline_doubts
-from pipeline.training_data.match_scenes import Micrographs
 from pipeline.training_data.scenes import Scene
+from pipeline.training_data.scenes_of_micrographs import Micrographs
 from pipeline.training_data.single_particles import Singles
 from simulate.outlines import prepare_particle, scale_limits
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from pipeline.training_data.match_scenes import Micrographs, fit_options
+from pipeline.training_data.match_scenes import fit_options
 from pipeline.training_data.scenes import Scene
+from pipeline.training_data.scenes_of_micrographs import Micrographs
 from pipeline.training_data.single_particles import Singles
 from simulate.outlines import SCALING
 

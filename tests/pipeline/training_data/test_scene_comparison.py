@@ -7,9 +7,9 @@ import pytest
 
 from pipeline.image_files import read_image, write_image
 from pipeline.training_data import scene_comparison
-from pipeline.training_data.match_scenes import Micrographs
 from pipeline.training_data.scene_comparison import report_match
 from pipeline.training_data.scenes import Scene, measure_labels
+from pipeline.training_data.scenes_of_micrographs import Micrographs
 from pipeline.training_data.single_particles import Singles, joined
 
 
