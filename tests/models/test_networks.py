@@ -11,15 +11,16 @@ from models.fast import lean_networks
 from tests.models.tiny_steps import CYCLEGAN
 
 
+def of_kind(network, kind):
+    return [layer for layer in network.layers if isinstance(layer, kind)]
+
+
 def test_wgan_parameter_counts():
     assert wgan_gp.build_generator((64, 64), 128).count_params() == 2_532_676
     assert wgan_gp.build_critic((64, 64)).count_params() == 4_311_553
 
 
 def test_wgan_bends_and_drops_what_the_published_one_does():
-    def of_kind(network, kind):
-        return [layer for layer in network.layers if isinstance(layer, kind)]
-
     critic, generator = wgan_gp.build_critic((16, 16)), wgan_gp.build_generator((16, 16), 4)
     slopes = [layer.negative_slope for layer in of_kind(critic, layers.LeakyReLU)]
     assert slopes == [0.2] * 4
@@ -77,6 +78,28 @@ def test_cyclegan_discriminator():
     discriminator = cyclegan.build_discriminator(128)
     assert discriminator.count_params() == 2_633_345
     assert discriminator.compute_output_shape((1, 384, 384, 1)) == (1, 43, 43, 1)
+
+
+@pytest.mark.parametrize("use_skip_connection", [False, True])
+def test_cyclegan_generators_lead_around_each_of_nine_blocks(use_skip_connection):
+    generator = cyclegan.build_generator(2, use_skip_connection=use_skip_connection)
+    assert len(of_kind(generator, layers.Sum)) == 9 + use_skip_connection
+
+
+def test_cyclegan_generators_see_the_image_mirrored_where_they_enlarge_it():
+    generator = cyclegan.build_generator(2, use_resize_convolution=True)
+    enlarging = of_kind(generator, layers.ResizeConv2D)
+    assert [layer.edge for layer in enlarging] == ["mirrored"] * 3
+
+
+def test_cyclegan_discriminators_are_twice_as_wide_as_the_generators():
+    model = cyclegan.build_cyclegan(2, (48, 48, 1), **CYCLEGAN)
+    for network in (model.disc_a, model.disc_b):
+        assert [layer.filters for layer in of_kind(network, layers.Conv2D)] == [4, 8, 16, 1]
+        slopes = [layer.negative_slope for layer in of_kind(network, layers.LeakyReLU)]
+        assert slopes == [0.2] * 3
+    for network in (model.gen_a, model.gen_b):
+        assert of_kind(network, layers.Conv2D)[0].filters == 2
 
 
 def test_unet_parameter_counts():

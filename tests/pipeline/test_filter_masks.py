@@ -498,3 +498,16 @@ def test_holes_of_raw_masks_are_filled(folders):
     run(folders, watershed_lines=False)
     for path in list_images(folders / "Output_Masks_CycleGAN"):
         np.testing.assert_array_equal(read_image(path) > 0, square(VISIBLE))
+
+
+def test_raw_masks_of_another_network_are_segmented_anew(folders):
+    run(folders)
+    before = read_image(folders / "Output_Masks_CycleGAN" / "ü.tif")
+    assert before.any()
+    raw = generated(folders, "B") / "ü.tif"
+    write_image(raw, np.roll(read_image(raw), 3, axis=0))
+    run(folders)
+    after = read_image(folders / "Output_Masks_CycleGAN" / "ü.tif")
+    np.testing.assert_array_equal(after, np.roll(before, 3, axis=0))
+    (earlier,) = (folders / "Earlier_Results").iterdir()
+    np.testing.assert_array_equal(read_image(earlier / "ü.tif"), before)

@@ -231,3 +231,11 @@ def test_the_command_takes_patterns_and_masks_to_invert(tmp_path, monkeypatch):
     write_image(tmp_path / "a 1.png", np.zeros((9, 9), np.uint8))  # which the pattern means
     main()  # a file whose name looks like a pattern
     assert [path.name for path in list_images(tmp_path / "other")] == ["[a] 1_001.png"]
+
+
+def test_pixels_that_meet_at_a_corner_are_of_one_outline(tmp_path):
+    mask = np.zeros((20, 20), np.uint8)
+    mask[4:8, 4:8] = mask[8:12, 8:12] = 255
+    write_image(tmp_path / "mask.png", mask)
+    (path,) = import_outlines([tmp_path / "mask.png"], tmp_path / "masks")
+    np.testing.assert_array_equal(particle(path), cropped(mask > 0))

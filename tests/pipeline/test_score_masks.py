@@ -273,6 +273,17 @@ def test_probabilities_of_another_range_are_refused(tmp_path):
         run(tmp_path)
 
 
+@pytest.mark.parametrize(("factor", "offset"), [(255, 0), (1, -0.1), (1.1, 0)])
+def test_floats_of_another_range_are_no_probabilities(tmp_path, factor, offset):
+    """Such as those that another program has exported with 32 bits."""
+    save(tmp_path / "true", MASKS)
+    raw = {f"{name}_raw": np.float32(factor * (mask > 0) + offset) for name, mask in MASKS.items()}
+    save(tmp_path / "predicted", {**MASKS, **raw})
+    words = r"a_raw\.tif holds float32 values .* expected float probabilities from 0 to 1"
+    with pytest.raises(ValueError, match=words):
+        run(tmp_path)
+
+
 def test_masks_saved_as_jpeg_are_cut_at_half_of_their_range(tmp_path):
     """Compression leaves greys at their edges, which are refused in files without loss."""
     save(tmp_path / "true", MASKS)

@@ -398,3 +398,24 @@ def test_corrected_masks_that_are_made_anew_are_told_of(segment, tmp_path, caplo
     segment()
     assert len(list((tmp_path / "Earlier_Results").iterdir())) == 2
     assert "corrected by hand" not in caplog.text
+
+
+@pytest.mark.parametrize(("columns", "stays"), [(2, True), (1, False)])
+def test_at_twice_the_scale_four_pixels_stay_and_two_do_not(
+    segment, tmp_path, monkeypatch, columns, stays
+):
+    """The limit is nine pixels as the network sees them: 2.25."""
+    output = network_output()
+    output[4:6, 80 : 80 + columns] = 0.7
+    segment({"micrograph_scale": 2.0})  # writes the record of the training
+    monkeypatch.setattr(
+        step,
+        "make_predictor",
+        lambda path, **how: (
+            lambda image: np.stack([resize(output[..., c], image.shape[:2]) for c in range(2)], -1)
+        ),
+    )
+    shutil.rmtree(tmp_path / "masks")
+    step.segment_images(**step_options(tmp_path))
+    mask = read_image(tmp_path / "masks" / "a.tif")
+    assert mask[3:7, 79:83].any() == stays

@@ -302,3 +302,9 @@ def test_the_learning_rate_and_every_optimizer_reach_the_training(run):
     assert rates == pytest.approx([2e-4, 2e-4, 2e-4, 1e-4])
     assert len({id(optimizer) for optimizer in seen["optimizers"]}) == 4
     assert (seen["epochs"], seen["steps_per_epoch"]) == (4, 2)
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(1, 5), (2, 3), (3, 2), (5, 1)])
+def test_an_epoch_goes_through_all_of_the_longer_list(run, tmp_path, batch_size, steps):
+    write_image(tmp_path / "data" / "trainB" / "6.tif", tile("B", 6))  # the fifth beside 3 tiles
+    assert run(batch_size=batch_size, pool_size=5)["steps_per_epoch"] == steps

@@ -49,6 +49,7 @@ def run(tmp_path, monkeypatch):
         return np.array([sample(number, generator.epochs) for number in range(len(latent))])
 
     def train(model, make_batch, **how):
+        seen.steps_per_epoch = how["steps_per_epoch"]
         seen.batch, seen.make_batch = make_batch(0, 0), make_batch
         for epoch in range(how["epochs"]):
             generator.epochs += 1
@@ -123,3 +124,9 @@ def test_it_is_noted_which_outlines_are_the_given_ones_and_which_are_drawn(run):
 
 def test_the_network_learns_enlarged_outlines(run):
     assert run(epochs=1, preview_every=20, micrograph_scale=2.0).built[:2] == (64, 64)
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(5, 3), (4, 3), (12, 1), (100, 1)])
+def test_an_epoch_goes_through_all_outlines_in_four_flips(run, batch_size, steps):
+    """Twelve of three."""
+    assert run(epochs=1, preview_every=1, batch_size=batch_size).steps_per_epoch == steps

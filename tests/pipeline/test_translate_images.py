@@ -243,3 +243,33 @@ def test_micrographs_are_translated_at_the_scale_of_the_tiles(translate, tmp_pat
     np.testing.assert_array_equal(read_image(folder / "B" / "a.tif"), expected)
     translate(micrograph_scale=1.0)
     assert read_image(folder / "B" / "a.tif").shape == (20, 30)
+
+
+def test_other_masks_give_other_fakes(translate, tmp_path):
+    mask = tmp_path / "data" / "trainB" / "00003.tif"
+    before = read_image(translate() / "A" / mask.name)
+    write_image(mask, 255 - read_image(mask))
+    after = read_image(translate() / "A" / mask.name)
+    np.testing.assert_array_equal(after, 255 - before)
+
+
+def test_micrographs_that_are_replaced_are_translated_anew(translate, tmp_path):
+    micrograph = tmp_path / "images" / "a.png"
+    before = read_image(translate() / "B" / "a.tif")
+    write_image(micrograph, 255 - read_image(micrograph))
+    after = read_image(translate() / "B" / "a.tif")
+    np.testing.assert_allclose(after.astype(int), 255 - before.astype(int), atol=1)
+    assert (after != before).any()
+
+
+@pytest.mark.parametrize("network", ["mask_to_image", "image_to_mask"])
+def test_another_network_translates_all_anew(translate, tmp_path, monkeypatch, network):
+    """In a run of the same name: the weights count."""
+    folder = translate()
+    before = [read_image(folder / name) for name in ("A/00003.tif", "B/a.tif")]
+    (tmp_path / "Models" / RUN / f"{network}.keras").write_bytes(b"trained anew")
+    monkeypatch.setattr(step, "make_batch_predictor", lambda path: lambda x: -0.8 * x)
+    monkeypatch.setattr(step, "make_predictor", lambda path, **how: lambda image: -0.8 * image)
+    translate()
+    after = [read_image(folder / name) for name in ("A/00003.tif", "B/a.tif")]
+    assert [(a != b).any() for a, b in zip(after, before, strict=True)] == [True, True]

@@ -228,7 +228,13 @@ def test_resolution_in_centimetres(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("resolution", "unit"), [((72, 72), "INCH"), ((28.35, 28.35), "CENTIMETER"), ((1, 1), "NONE")]
+    ("resolution", "unit"),
+    [
+        ((72, 72), "INCH"),
+        ((28.35, 28.35), "CENTIMETER"),
+        ((472.44, 472.44), "CENTIMETER"),
+        ((1, 1), "NONE"),
+    ],
 )
 def test_resolutions_for_printing_are_no_pixel_size(tmp_path, resolution, unit):
     path = write(tmp_path / "a.tif", resolution=resolution, resolutionunit=unit)

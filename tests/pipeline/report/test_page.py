@@ -102,6 +102,10 @@ def test_the_page_is_whole_and_needs_no_network(run_folder):
     assert "113.0 nm" in text  # D50
     assert "114.0 to 115.0\u00a0nm" in text
     assert "14<small>of 18 found, in 2 images" in text
+    assert "<dt>Mean diameter</dt><dd>101.0 nm<small>" in text
+    assert "standard deviation 105.0 nm</small>" in text
+    assert "<dt>Pixel size</dt><dd>2.5 nm<small>Zeiss metadata</small>" in text
+    assert "a.tif: 7 of 9 particles measured" in text
 
 
 def change(path, **changes):
