@@ -8,7 +8,7 @@ from models import backend
 from models.backend import BACKEND, keras, tf, torch
 from models.fast import compiled_steps
 from models.fast.process_memory import keep_freed_memory
-from models.processor import available_cores
+from models.processor import available_cores, threads_within_quota
 
 is_deterministic = False  # what `set_up_devices` was told
 _device_of_process = contextlib.ExitStack()
@@ -89,7 +89,7 @@ def _set_up_tensorflow(chosen, allow_memory_growth, deterministic, independent_n
     tf.config.set_visible_devices([devices[index] for index in chosen[:1]], "GPU")
     for index in chosen[:1]:
         tf.config.experimental.set_memory_growth(devices[index], allow_memory_growth)
-    if independent_networks > 1 and not chosen:
+    if not chosen and (independent_networks > 1 or threads_within_quota()):
         cores = max(available_cores() // independent_networks, 1)
         tf.config.threading.set_inter_op_parallelism_threads(independent_networks)
         tf.config.threading.set_intra_op_parallelism_threads(cores)
@@ -109,6 +109,8 @@ def _set_up_torch(chosen, deterministic):
         torch.utils.deterministic.fill_uninitialized_memory = False
     if deterministic and not chosen:
         torch.set_num_threads(1)
+    elif available_cores() < torch.get_num_threads():  # it starts one a core, granted or not
+        torch.set_num_threads(available_cores())
 
 
 def gpu_names():

@@ -73,7 +73,8 @@ def computing_in(name: str):
         logger.warning(
             "PRECISION is %s, but this %s does not say that it multiplies bfloat16. Without that a "
             'step takes 4 to more than 20 times as long as in float32: set it to "float32", or to '
-            '"auto", which looks for itself',
+            '"auto", which looks for itself. Trainings then begin anew; where it is multiplied, '
+            "this one goes on",
             name,
             "GPU" if backend.has_gpu() else "processor",
         )

@@ -198,7 +198,7 @@ def _fitting_predictor(load, use_gpu):
     except Exception as error:
         if must_raise(error):
             raise
-        logger.info("the GPU's memory is full: images on the CPU")
+        logger.warning("the GPU's memory is full: images on the CPU")
         too_many, predict_on_cpu = 0, load(False)
 
     def predict(batch):
@@ -210,7 +210,7 @@ def _fitting_predictor(load, use_gpu):
                 if must_raise(error):
                     raise
                 number, height, width, _ = batch.shape
-                logger.info(
+                logger.warning(
                     "%s%d x %d pixels do not fit into the GPU's memory: such images on the CPU",
                     *(f"{number} times " if number > 1 else "", height, width),
                 )

@@ -43,7 +43,10 @@ def is_available(dtype):
             torch.autograd.grad(normalise(x, vector, vector, 1e-5)[0].sum(), x)
     except Exception as error:  # of many kinds, by what is missing; it works without
         logger.warning(
-            "Triton does not run here in %s: the GPU's steps take longer: %s", dtype, error
+            "Triton does not run here in %s: the GPU's steps take longer: %s (where it may not "
+            "write, set TRITON_CACHE_DIR to a folder of yours)",
+            dtype,
+            error,
         )
         return False
     return True

@@ -53,7 +53,9 @@ def warn_of_little_gpu_memory(options: dict[str, object], calls: list[Call]) -> 
             "estimate). If the step fails for that, lower %s%s%s; its training then begins anew.",
             *(name, batch, has.total, taken_words, lower),
             ", or choose another GPU (USE_GPUS_NO)" if taken else "",
-            ', or, on a GPU of 2020 or later, set PRECISION = "mixed_bfloat16"' if precise else "",
+            ', or, on a GPU of 2020 or later, set precision="mixed_bfloat16" in its call'
+            if precise
+            else "",
         )
 
 

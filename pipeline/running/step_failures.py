@@ -56,9 +56,11 @@ def less_memory(function, keywords):
         )
     if function in BATCH_SIZES:
         return (
-            f"Use a smaller {BATCH_SIZES[function]} or smaller tiles, or, on a GPU of 2020 or "
-            'later, PRECISION = "mixed_bfloat16"; or, where other programs use the GPU, end them, '
-            "or choose another one (USE_GPUS_NO)."
+            f"Use a smaller {BATCH_SIZES[function]}, or, on what multiplies it, such as GPUs since "
+            '2020, precision="mixed_bfloat16" in the call of this step (with PRECISION the other '
+            "networks are trained anew, too), or smaller tiles (for which all but step 1 runs "
+            "again); or, where other programs use the GPU, end them, or choose another one "
+            "(USE_GPUS_NO)."
         )
     if runs_network(function, keywords):
         return "Use smaller tiles (TILE_SIZE_H, TILE_SIZE_W), or end other programs."

@@ -76,7 +76,7 @@ def run_in_process(folder, call, options, tell_lock, made_with=None):
     # A group of its own: Ctrl-C reaches the step once, through us, and so does SIGTERM.
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.run_step", str(job_file)],
-        env=environment_of_step(),
+        env={**_without_home(folder), **environment_of_step()},
         start_new_session=os.name == "posix",
     )
     tell_lock(process.pid)
@@ -99,6 +99,14 @@ def _wait(process):
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.wait(SECONDS_BETWEEN_LOOKS)
+
+
+def _without_home(folder):
+    """Return the environment variables of a process that cannot write into the user's folder, as in
+    a container: where Triton, else in there, keeps the kernels it makes."""
+    if os.access(os.path.expanduser("~"), os.W_OK):
+        return {}
+    return {"TRITON_CACHE_DIR": str(folder / "triton")}
 
 
 def environment_of_step():

@@ -61,7 +61,8 @@ def begin_run(
 
     ``options`` (JSON values) are all that decides the result; they are saved as ``options.json``
     with the versions of this program and of the libraries, and the precision that "auto" is and
-    DETERMINISTIC, both where the run begins: these decide nothing.
+    DETERMINISTIC, both where the run begins: these decide nothing. Where a run goes on with others,
+    that is warned of, and noted as ``continued_with``.
     """
     models_dir = Path(models_dir)
     versions = {PROGRAM: VERSION, **devices.versions()}
@@ -90,7 +91,10 @@ def begin_run(
             else "continuing run %s",
             folder.name,
         )
-        return (_as_newest(folder, newer, sheets_dir) if newer else folder), finished
+        folder = _as_newest(folder, newer, sheets_dir) if newer else folder
+        if not finished:
+            _note_change(folder, record)
+        return folder, finished
     folder = new_run_folder(models_dir)
     write_json(folder / OPTIONS_RECORD, record)
     return folder, False
@@ -106,6 +110,30 @@ def _lost_for_good(run_folder, lost, models, best):
     has_learned = any(name not in lost for name in models)
     has_learned |= len(read_table(run_folder / "training_log.csv")) > 1
     return lost if has_learned else []
+
+
+def _note_change(run_folder, record):
+    """Warn where a run goes on with another GPU, library or precision than before, and note it."""
+    noted = read_json(run_folder / OPTIONS_RECORD)
+    before, now = (
+        as_recorded({**one.get("versions", {}), "computed_in": one.get("computed_in")})
+        for one in ([noted, *noted.get("continued_with", [])][-1], record)
+    )
+    names = [name for name in now if now[name] != before.get(name)]
+    if not names:
+        return
+    logger.warning(
+        "run %s goes on with %s, where it had %s, so that it is not what one machine would have "
+        "made of it%s",
+        run_folder.name,
+        *(", ".join(f"{name} {one.get(name)}" for name in names) for one in (now, before)),
+        ". Without a GPU it takes many times as long: stop it (Ctrl-C) if there should be one"
+        if before.get("gpus") and not now["gpus"]
+        else "",
+    )
+    now = {name: record[name] for name in ("versions", "computed_in") if name in record}
+    later = {"continued_with": [*noted.get("continued_with", []), now]}
+    write_json(run_folder / OPTIONS_RECORD, noted | later)
 
 
 def _is_of(run_folder, record):

@@ -289,3 +289,21 @@ def test_the_fastest_kernels_are_looked_for_unless_they_are_to_repeat(determinis
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", deterministic)
     compiled_steps.compile_step(None)
     assert torch.backends.cudnn.benchmark is not deterministic
+
+
+@pytest.mark.parametrize(("granted", "told"), [(4, True), (64, False)])
+def test_a_container_s_share_of_the_cores_holds_without_the_workflow_too(
+    asked, monkeypatch, granted, told
+):
+    """As for steps that are called from Python; StartProcess.py sets the environment."""
+    monkeypatch.setattr(devices, "available_cores", lambda: granted)
+    if TENSORFLOW:
+        quota = {"OMP_NUM_THREADS": "4"} if granted == 4 else {}
+        monkeypatch.setattr(devices, "threads_within_quota", lambda: quota)
+        devices.set_up_devices(0)
+        assert arguments(asked, "set_intra_op_parallelism_threads") == [(granted,)] * told
+        assert arguments(asked, "set_inter_op_parallelism_threads") == [(1,)] * told
+    else:
+        monkeypatch.setattr(backend.torch, "get_num_threads", lambda: 64)
+        devices.set_up_devices(0)
+        assert arguments(asked, "set_num_threads") == [(granted,)] * told

@@ -80,6 +80,7 @@ def test_where_it_is_slow_training_in_it_warns(name, gpu, processor, monkeypatch
         pass
     warned = f"this {'GPU' if gpu else 'processor'} does not say that it multiplies bfloat16"
     assert (warned in caplog.text) == (name == "mixed_bfloat16")
+    assert ("Trainings then begin anew" in caplog.text) == (name == "mixed_bfloat16")
 
 
 def test_where_it_is_fast_nothing_is_warned_of(processor, caplog):

@@ -59,7 +59,9 @@ def test_what_hardly_fits_is_told_with_what_does(gpus, caplog):
     warn_of_little_gpu_memory(OPTIONS, calls)
     (message,) = caplog.messages
     assert "train_cyclegan: 5 tiles in a batch may not fit into the GPU's 12 GiB" in message
-    assert "lower CYCLEGAN_BATCH_SIZE to 2, or, on a GPU of 2020 or later, set PREC" in message
+    assert (
+        "lower CYCLEGAN_BATCH_SIZE to 2, or, on a GPU of 2020 or later, set precision=" in message
+    )
     caplog.clear()
     gpus(4 * 1024)
     calls = [("3", "train_cyclegan", CYCLEGAN | {"precision": "mixed_bfloat16"})]

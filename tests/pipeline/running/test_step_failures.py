@@ -33,7 +33,7 @@ def test_an_error_is_said_in_words(error, words):
         ("segment_images", True, "Set RUN_INFERENCE_ON_WHOLE_IMAGE = False"),
         ("segment_images", False, "Use smaller tiles (TILE_SIZE_H, TILE_SIZE_W)"),
         ("train_wgan", None, "Crop the outlines in Input_Masks to the particles"),
-        ("train_unet", None, "Use a smaller UNET_BATCH_SIZE or smaller tiles"),
+        ("train_unet", None, "Use a smaller UNET_BATCH_SIZE, or, on what multiplies it"),
         ("measure_particles", None, "End other programs, or cut the largest micrographs"),
     ],
 )
@@ -88,3 +88,10 @@ def test_what_a_backend_says_of_full_memory_is_understood():
 )
 def test_an_exit_code_is_said_in_words(code, words):
     assert words in why_ended(code)
+
+
+@pytest.mark.parametrize("function", ["train_cyclegan", "train_unet"])
+def test_what_trains_other_networks_anew_is_told(function):
+    advice = less_memory(function, {})
+    assert 'precision="mixed_bfloat16" in the call of this step (with PRECISION the other' in advice
+    assert "smaller tiles (for which all but step 1 runs again)" in advice

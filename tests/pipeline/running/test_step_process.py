@@ -215,3 +215,16 @@ def test_a_lock_that_is_just_being_written_is_waited_for(tmp_path, monkeypatch):
     with pytest.raises(BlockingIOError, match="Another run is on in this folder"), locked(lock):
         pass
     assert read_json(lock) == other and list(tmp_path.iterdir()) == [lock]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Triton is for Linux")
+@pytest.mark.parametrize("can_write", [True, False])
+def test_kernels_are_kept_with_the_run_where_the_user_s_folder_cannot_be_written(
+    what_a_step_sees, tmp_path, monkeypatch, can_write
+):
+    monkeypatch.delenv("TRITON_CACHE_DIR", raising=False)
+    monkeypatch.setattr(step_process.os, "access", lambda path, mode: can_write)
+    found = what_a_step_sees()["environment"].get("TRITON_CACHE_DIR")
+    assert found == (None if can_write else str(tmp_path / "triton"))
+    monkeypatch.setenv("TRITON_CACHE_DIR", "mine")
+    assert what_a_step_sees()["environment"]["TRITON_CACHE_DIR"] == "mine"

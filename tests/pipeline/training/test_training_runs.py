@@ -14,6 +14,7 @@ import pytest
 from models import precision
 from pipeline import train_cyclegan, train_unet, train_wgan
 from pipeline.files.csv_tables import write_rows
+from pipeline.files.records import read_json
 from pipeline.files.whole_files import DISK_IS_FULL
 from pipeline.image_files import write_image
 from pipeline.run_folders import newest_run
@@ -490,3 +491,63 @@ def test_the_rest_of_a_checkpoint_that_was_cut_off_stands_in_no_one_s_way(tmp_pa
     training_runs.save_checkpoint(model, tmp_path, state)
     assert training_runs.load_checkpoint(model, tmp_path)["epoch"] == 3
     assert not rest.parent.exists()
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A function: the GPU, or none, and the library's version that are found from now on."""
+
+    def be(gpu, version="2.0"):
+        versions = {"keras": "3.15", "torch": version, "gpus": [gpu] if gpu else []}
+        monkeypatch.setattr(training_runs.devices, "versions", lambda: versions)
+
+    return be
+
+
+def test_a_run_that_goes_on_elsewhere_is_warned_of_and_notes_it(tmp_path, machine, caplog):
+    machine("H200")
+    options = {"epochs": 3, "precision": "float32"}
+    folder, _ = begin_run(tmp_path, options)
+    record = read_json(folder / "options.json")
+    assert begin_run(tmp_path, options) == (folder, False)
+    assert caplog.text == "" and read_json(folder / "options.json") == record
+
+    machine(None)
+    assert begin_run(tmp_path, options) == (folder, False)
+    assert "goes on with gpus [], where it had gpus ['H200']" in caplog.text
+    assert "Without a GPU it takes many times as long: stop it" in caplog.text
+    machine(None, version="2.1")
+    caplog.clear()
+    begin_run(tmp_path, options)
+    assert "goes on with torch 2.1, where it had torch 2.0" in caplog.text
+    assert "Without a GPU" not in caplog.text
+    caplog.clear()
+    begin_run(tmp_path, options)
+    assert caplog.text == ""
+
+    noted = read_json(folder / "options.json")
+    later = noted.pop("continued_with")
+    assert noted == record  # what the run began with stays
+    assert [one["versions"]["gpus"] for one in later] == [[], []]
+    assert [one["versions"]["torch"] for one in later] == ["2.0", "2.1"]
+    assert [one["computed_in"] for one in later] == ["float32"] * 2
+
+
+def test_another_precision_that_auto_stands_for_is_told(tmp_path, machine, monkeypatch, caplog):
+    machine(None)
+    monkeypatch.setattr(training_runs, "choose_precision", lambda name: "mixed_bfloat16")
+    begin_run(tmp_path, {"precision": "auto"})
+    monkeypatch.setattr(training_runs, "choose_precision", lambda name: "float32")
+    begin_run(tmp_path, {"precision": "auto"})
+    words = "goes on with computed_in float32, where it had computed_in mixed_bfloat16"
+    assert words in caplog.text
+
+
+def test_a_finished_run_is_the_same_on_any_machine(tmp_path, machine, caplog):
+    machine("H200")
+    folder, _ = begin_run(tmp_path, {"epochs": 3})
+    finish(folder)
+    record = read_json(folder / "options.json")
+    machine(None)
+    assert begin_run(tmp_path, {"epochs": 3}) == (folder, True)
+    assert caplog.text == "" and read_json(folder / "options.json") == record
