@@ -245,7 +245,8 @@ def steps(run_step):
         perlin_noise_threshold=preset(published=0.5, quick=0.62),
         perlin_noise_frequency=preset(published=4, quick=6),  # periods over the canvas
         use_normal_distribution=True,  # of particle scales; False: uniform between the limits
-        # MATCH_SCENES looks for the scale from here on; the ratios stay
+        # MATCH_SCENES looks for the scale from here on; the ratios stay. Without it particles lose
+        # 2 pixels all round: (d + 4) / d makes up for it, where they are d pixels across
         scaling_mu=1.0,
         scaling_sigma=0.10,  # of the normal distribution
         min_scaling=0.75,  # with the normal distribution the limits are mu -+ 3 sigma
@@ -256,9 +257,6 @@ def steps(run_step):
         # Outlines lose what is narrower than 9 pixels, in all directions. Published: "SQUARE",
         # which makes round particles angular, and asks for needles on the slant 13 pixels wide.
         smoothing="DISK",
-        # Where the 2 pixels lie that stay free between touching particles: around the outlines.
-        # Published: "WITHIN" them, so that particles are smaller than traced.
-        gap="AROUND",
         max_overlap=MAX_PARTICLE_OVERLAP,
         match_scenes=MATCH_SCENES,
         dark_background=DARK_BACKGROUND,

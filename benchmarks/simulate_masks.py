@@ -53,9 +53,7 @@ def time_fast(masks: int, size: int, processes: int, coverage: float | None) -> 
     wgan_gp.sample_outlines(GENERATOR, latent)
     sampled = time.perf_counter()
     # Smoothed as published, and as the plain simulator does.
-    library = prepare_library(
-        rng, OUTLINES[:number], "DISABLE", "SQUARE", "WITHIN", **SCALING_OPTIONS
-    )
+    library = prepare_library(rng, OUTLINES[:number], "DISABLE", "SQUARE", **SCALING_OPTIONS)
     prepared = time.perf_counter()
     simulate = partial(
         simulate_label_map,

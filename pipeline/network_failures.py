@@ -9,7 +9,7 @@ import logging
 import numpy as np
 
 from pipeline.particle_masks import contrast_correlation
-from simulate.outlines import smooth
+from simulate.outlines import carve_core
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +37,9 @@ def act_on_failure(problem: str | None, when_failed: str) -> None:
 
 def describe_outlines(outlines: np.ndarray) -> str | None:
     """Return what is wrong with a sample of the WGAN's outlines, uint8 (n, h, w), or None."""
-    particles = [smooth(np.pad(outline, 1)) for outline in outlines]
-    empty = sum(not particle.any() for particle in particles)
-    if empty > MOST_EMPTY * len(particles):
+    cores = [carve_core(np.pad(outline, 1))[0] for outline in outlines]
+    empty = sum(not core.any() for core in cores)
+    if empty > MOST_EMPTY * len(cores):
         found = "hold no particle that is left after smoothing (about 10 pixels wide)"
     elif min(float(np.mean(outline > 127)) for outline in outlines) > FULL:
         found = "are white all over"

@@ -61,7 +61,6 @@ def simulate_masks(
     max_scaling,
     use_random_rotation,
     smoothing,
-    gap,
     max_overlap,
     match_scenes,
     dark_background,

@@ -16,8 +16,11 @@ LIBRARY_SIZE = 4096
 PERLIN_DIRECTIONS = np.linspace(-180, 180, 181)
 PARTICLES_PER_DIRECTION = 32
 
-# An opening with one of these smooths the rim and removes specks. The published square makes round
-# particles angular, and leaves none of rods on the slant that are as wide as others that stay.
+# An opening with one of these smooths the rim and removes specks; two erosions then leave the core,
+# so that a particle and those it touches stay two pixels apart: in the examples' labels too. The
+# published square makes round particles angular, and leaves none of rods on the slant that are as
+# wide as others that stay. (A disk for the erosions too, which takes more of slanted rims, was
+# tried: see "A disk instead of a square" in benchmarks/notebook/masks_of_examples.md.)
 NARROWEST = 9  # pixels; what is narrower is smoothed away
 _FROM_CENTRE = np.arange(NARROWEST) - NARROWEST // 2
 _DISTANCE = np.hypot(_FROM_CENTRE[:, None], _FROM_CENTRE)
@@ -26,13 +29,8 @@ SMOOTHINGS = {
     "SQUARE": np.ones((NARROWEST, NARROWEST), np.uint8),
 }
 DEFAULT_SMOOTHING = "DISK"
-# A particle and those it touches stay two pixels apart, in the examples' labels too: the gap lies
-# around the smoothed outline, or, as published, within it, so that a particle is smaller than its
-# outline, and the narrower the more. (A disk instead of the cross, which takes more of slanted
-# rims, was tried: see "A disk instead of a square" in benchmarks/notebook/masks_of_examples.md.)
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-GAP = 2  # pixels, and dilations or erosions
-AROUND, WITHIN = GAPS = "AROUND", "WITHIN"
+GAP = 2  # pixels, and erosions
 
 # core, footprint: bool (height, width), the particle and what it clears around itself;
 # top, left: where that window begins, relative to the particle's centre; area: pixels of the core.
@@ -85,7 +83,6 @@ def prepare_library(
     outlines: np.ndarray,
     use_random_rotation: str,
     smoothing: str = DEFAULT_SMOOTHING,
-    gap: str = AROUND,
     **scaling,
 ) -> list[list[Particle]]:
     """Return particles to draw from, every outline used equally often.
@@ -96,7 +93,7 @@ def prepare_library(
     outlines : uint8 (n, height, width), particles white on black.
     use_random_rotation : "DISABLE", "RANDOM" (one angle from 0 to 359 degrees per particle), or
         "PERLIN".
-    smoothing, gap : of `SMOOTHINGS` and `GAPS`.
+    smoothing : of `SMOOTHINGS`.
     scaling : the options that ``scale_limits`` takes.
 
     Returns
@@ -122,7 +119,7 @@ def prepare_library(
     scales = draw_scales(rng, len(angles), **scaling)
     chosen = rng.permutation(np.arange(len(angles)) % len(outlines))
     particles = [
-        prepare_particle(outlines[index], float(scale), float(angle), smoothing, gap)
+        prepare_particle(outlines[index], float(scale), float(angle), smoothing)
         for index, scale, angle in zip(chosen, scales, angles, strict=True)
     ]
     size = PARTICLES_PER_DIRECTION if use_random_rotation == "PERLIN" else LIBRARY_SIZE
@@ -130,19 +127,15 @@ def prepare_library(
 
 
 def prepare_particle(
-    outline: np.ndarray,
-    scale: float,
-    angle: float,
-    smoothing: str = DEFAULT_SMOOTHING,
-    gap: str = AROUND,
+    outline: np.ndarray, scale: float, angle: float, smoothing: str = DEFAULT_SMOOTHING
 ) -> Particle:
     """Return the particle that an outline makes at a scale and an angle (degrees).
 
-    ``outline`` is uint8 (height, width); ``smoothing`` one of `SMOOTHINGS`, ``gap`` of `GAPS`. The
-    window of the result holds the footprint exactly; it is (0, 0) where no core is left.
+    ``outline`` is uint8 (height, width); ``smoothing`` one of `SMOOTHINGS`. The window of the
+    result holds the footprint exactly; it is (0, 0) where no core is left.
     """
     grey = transform_outline(outline, scale, angle)
-    core, footprint = leave_gap(smooth(grey, smoothing), gap)
+    core, footprint = carve_core(grey, smoothing)
     area = cv2.countNonZero(core)
     if area == 0:
         nothing = np.zeros((0, 0), bool)
@@ -169,14 +162,11 @@ def reach_of(library: list[list[Particle]]) -> int:
 
 
 def typical_core_diameter(
-    outlines: list[np.ndarray],
-    scale: float,
-    smoothing: str = DEFAULT_SMOOTHING,
-    gap: str = AROUND,
+    outlines: list[np.ndarray], scale: float, smoothing: str = DEFAULT_SMOOTHING
 ) -> float:
     """Return the median diameter, pixels, of circles as large as the cores that outlines, uint8
     (height, width), leave at a scale; 0 where most leave none, or there is no outline."""
-    areas = [prepare_particle(outline, scale, 0.0, smoothing, gap).area for outline in outlines]
+    areas = [prepare_particle(outline, scale, 0.0, smoothing).area for outline in outlines]
     return 2 * math.sqrt(np.median(areas or [0]) / math.pi)
 
 
@@ -187,7 +177,7 @@ def share_kept(outline: np.ndarray, scale: float, smoothing: str = DEFAULT_SMOOT
     """
     grey = transform_outline(outline, scale, 0.0)
     whole = np.count_nonzero(fill_from_corner((grey > 127).astype(np.uint8)))
-    return np.count_nonzero(smooth(grey, smoothing)) / whole if whole else 0.0
+    return np.count_nonzero(carve_core(grey, smoothing)[1]) / whole if whole else 0.0
 
 
 def transform_outline(outline: np.ndarray, scale: float, angle: float) -> np.ndarray:
@@ -219,21 +209,14 @@ def fill_from_corner(mask: np.ndarray) -> np.ndarray:
     return (flooded != 2).astype(np.uint8)
 
 
-def smooth(grey: np.ndarray, smoothing: str = DEFAULT_SMOOTHING) -> np.ndarray:
-    """Return a particle, uint8 0 or 1: a grey outline (> 127) with its holes filled, opened.
+def carve_core(
+    grey: np.ndarray, smoothing: str = DEFAULT_SMOOTHING
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a particle's core and its footprint, uint8 0 or 1, from a grey outline.
 
-    ``grey`` is uint8 (height, width) with a rim of background.
+    The footprint is the outline (grey > 127) with its holes filled, opened; the core is the
+    footprint less two pixels. ``grey`` is uint8 (height, width) with a rim of background.
     """
     filled = fill_from_corner((grey > 127).astype(np.uint8))
-    return cv2.morphologyEx(filled, cv2.MORPH_OPEN, SMOOTHINGS[smoothing])
-
-
-def leave_gap(particle: np.ndarray, gap: str = AROUND) -> tuple[np.ndarray, np.ndarray]:
-    """Return a particle's core and its footprint, which it clears around itself.
-
-    All are uint8 (height, width), 0 or 1, ``particle`` with a rim of two pixels of background;
-    ``gap``, of `GAPS`, is where the two pixels lie that the footprint has more all round.
-    """
-    if gap == AROUND:
-        return particle, cv2.dilate(particle, CROSS, iterations=GAP)
-    return cv2.erode(particle, CROSS, iterations=GAP), particle
+    footprint = cv2.morphologyEx(filled, cv2.MORPH_OPEN, SMOOTHINGS[smoothing])
+    return cv2.erode(footprint, CROSS, iterations=GAP), footprint

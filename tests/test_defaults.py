@@ -92,7 +92,6 @@ ADVANCED = {
         "max_scaling": 1.25,
         "use_random_rotation": "DISABLE",
         "smoothing": "DISK",  # ours; published: a square
-        "gap": "AROUND",  # ours; published: within the outline
     },
     "3": {
         "use_resize_convolution": Both((False, True)),

@@ -46,7 +46,7 @@ from pipeline.checks.values import (
     run_name,
     whole_number,
 )
-from simulate.outlines import GAPS, ROTATIONS, SMOOTHINGS
+from simulate.outlines import ROTATIONS, SMOOTHINGS
 from simulate.positions import GRID_TYPES
 
 STEPS_FOLDER = Path(__file__).parents[1]
@@ -144,7 +144,6 @@ KEYWORD_CHECKS: dict[str, Check] = {
     "max_scaling": FACTOR,
     "use_random_rotation": one_of(*ROTATIONS),
     "smoothing": one_of(*SMOOTHINGS),
-    "gap": one_of(*GAPS),
     "max_overlap": SHARE,
     # masks and measurements
     "gaussian_blur_amount": BLUR,

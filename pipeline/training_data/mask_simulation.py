@@ -93,7 +93,7 @@ def simulate_label_maps(
     check_library(library, source, len(outlines))
     simulated_with = options
     if micrographs is not None:
-        core_diameter = _make_core_diameter(outlines, options)
+        core_diameter = _make_core_diameter(outlines, middle_scale(options), options["smoothing"])
         fitted = fit_options(micrographs, make_simulator, core_diameter, options)
         for name in ("perlin_noise_frequency", *SCALING):
             if fitted[name] != options[name]:
@@ -119,14 +119,13 @@ def _simulator_maker(rng, outlines: np.ndarray):
     """
 
     @lru_cache(maxsize=2)  # of large outlines a library takes hundreds of MB
-    def library_of(use_random_rotation, smoothing, gap, *scaling):
+    def library_of(use_random_rotation, smoothing, *scaling):
         # From the same random numbers, whatever the scaling: so that libraries can be compared.
         scaling = dict(zip(SCALING, scaling, strict=True))
-        how = use_random_rotation, smoothing, gap
-        return prepare_library(deepcopy(rng), outlines, *how, **scaling)
+        return prepare_library(deepcopy(rng), outlines, use_random_rotation, smoothing, **scaling)
 
     def make(options):
-        names = "use_random_rotation", "smoothing", "gap", *SCALING
+        names = "use_random_rotation", "smoothing", *SCALING
         library = library_of(*(options[name] for name in names))
         simulate = partial(
             simulate_label_map,
@@ -143,13 +142,11 @@ def _simulator_maker(rng, outlines: np.ndarray):
     return make
 
 
-def _make_core_diameter(outlines: np.ndarray, options: dict):
+def _make_core_diameter(outlines: np.ndarray, scale: float, smoothing: str):
     """Return ``core_diameter(scale)`` of typical outlines, those that hold a particle now."""
-    how = {name: options[name] for name in ("smoothing", "gap")}
-    scale = middle_scale(options)
-    holding = (x for x in outlines if prepare_particle(x, scale, 0.0, **how).area)
+    holding = (x for x in outlines if prepare_particle(x, scale, 0.0, smoothing).area)
     typical = list(islice(holding, TYPICAL_OUTLINES))
-    return cache(partial(typical_core_diameter, typical, **how))
+    return cache(partial(typical_core_diameter, typical, smoothing=smoothing))
 
 
 def _simulate_covered(simulate: partial, coverages: dict[int, float], index: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from pipeline.training_data.scenes import Scene, mean_chord, measure_labels
 from pipeline.training_data.scenes_of_micrographs import Micrographs, coverage_of_image
 from pipeline.training_data.single_particles import comparable, joined
 from pipeline.wording import counted
-from simulate.outlines import GAP, SCALING, WITHIN, scale_limits, scaling_of
+from simulate.outlines import GAP, SCALING, scale_limits, scaling_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,6 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
     chord = mean_chord(scenes)
     if singles.number >= FEWEST_SINGLE:
         _warn_of_small_particles(singles.median, options["micrograph_scale"])
-    lost = 2 * GAP if options["gap"] == WITHIN else 0
     found = []  # single simulated particles, as sizes over those of the cores, from all tries
 
     def simulate_sample(tried, indices):
@@ -69,8 +68,8 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
         sample = list(run_in_processes(measure, indices, number_of_processes(len(indices))))
         if core := core_diameter(middle_scale(tried)):
             for scene in sample:
-                # With a gap within the outlines, sizes are in proportion to the scale.
-                ratios = (scene.singles.diameters + lost) / (core + lost)
+                # With the gap on either side, sizes are in proportion to the scale.
+                ratios = (scene.singles.diameters + 2 * GAP) / (core + 2 * GAP)
                 found.append(scene.singles._replace(diameters=ratios))
         return sample
 
@@ -94,19 +93,31 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
         real, simulated = find_singles(options, share=number / len(FREQUENCY_STEPS))
         if min(real.number, simulated.number) >= FEWEST_SINGLE:
             is_fitted = True
-            wanted = (real.median + lost) / simulated.median - lost
+            wanted = (real.median + 2 * GAP) / simulated.median - 2 * GAP
             scale = middle_scale(options)
             factor = _scale_for(core_diameter, wanted, scale) / scale
             options = options | {name: float(options[name] * factor) for name in SCALING[1:]}
     if not is_fitted:
         logger.warning(
             "%s in the micrographs, %d in the simulated masks: too few to fit the scale, so "
-            "simulated particles are as large as your outlines%s",
-            counted(real.number, "single particle"),
-            simulated.number,
-            f" less {GAP} px all round (gap='WITHIN' in step 2)" if lost else "",
+            "simulated particles are as large as your outlines less %d px all round%s (the gap "
+            "between neighbours), and those found may be too small as well. %s",
+            *(counted(real.number, "single particle"), simulated.number, GAP),
+            *(words_of(options["micrograph_scale"]), _make_up_for_gap(options, core_diameter)),
         )
     return options
+
+
+def _make_up_for_gap(options, core_diameter):
+    """Return what to do where the scale cannot be fitted."""
+    scale = middle_scale(options)
+    if not (core := core_diameter(scale)):
+        return "Trace larger particles, or set a larger MICROGRAPH_SCALE."
+    wanted = options["scaling_mu"] * (core + 2 * GAP) / core
+    return (
+        f"If your outlines are as large as most particles, scaling_mu={wanted:.2f} in the call of "
+        "step 2 makes up for it; so that single ones lie whole in a tile, tiles have to be larger."
+    )
 
 
 def _simulate_and_measure(simulate, coverages: dict[int, float], index: int) -> Scene:

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.running.step_table import OUTLINE_SHEETS
 from pipeline.training_data.match_scenes import describe_small_particles
-from simulate.outlines import NARROWEST, Particle, prepare_particle
+from simulate.outlines import GAP, NARROWEST, Particle, prepare_particle
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +64,12 @@ def warn_of_other_size(ratio: float) -> None:
         "single particles in the micrographs measure %.2f times your outlines, and the simulated "
         "ones with them (MATCH_SCENES). That is right if the outlines were traced at another "
         "magnification, or show particles of another size. If they show these, the threshold "
-        "finds %s: then set MATCH_SCENES = False.",
+        "finds %s: then set MATCH_SCENES = False, and, for particles d px across as the networks "
+        "see them, scaling_mu = (d + %d) / d in step 2, since simulated ones lose %d px all round.",
         ratio,
         "only their cores, as of a bright core in a faint shell" if ratio < 1 else "more than them",
+        2 * GAP,
+        GAP,
     )
 
 

@@ -16,7 +16,7 @@ from pipeline.particle_shapes import measure_particles
 from pipeline.running.step_table import AUGMENTED
 from pipeline.training_data.scenes import ks_distance
 from simulate.augment_outlines import augment_outlines
-from simulate.outlines import NARROWEST, smooth
+from simulate.outlines import NARROWEST, carve_core
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +79,8 @@ def shapes_of(outlines: np.ndarray) -> dict[str, np.ndarray]:
     """
     rows = []
     for outline in outlines:
-        particle = smooth(np.pad(outline, FRAME))
-        _, labels, statistics, _ = cv2.connectedComponentsWithStats(particle, connectivity=4)
+        _, footprint = carve_core(np.pad(outline, FRAME))
+        _, labels, statistics, _ = cv2.connectedComponentsWithStats(footprint, connectivity=4)
         areas = statistics[1:, cv2.CC_STAT_AREA]
         if len(areas):
             largest = labels == 1 + np.argmax(areas)

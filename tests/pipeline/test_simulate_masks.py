@@ -45,7 +45,6 @@ OPTIONS = {
     "max_scaling": 1.25,
     "use_random_rotation": "DISABLE",
     "smoothing": "SQUARE",
-    "gap": "WITHIN",
     "max_overlap": 0.5,
     "match_scenes": False,
     "dark_background": True,
@@ -368,17 +367,19 @@ def test_outlines_too_small_at_the_scale_of_the_micrographs_are_an_error(
 def test_particles_of_another_size_than_the_outlines_are_warned_of(ratio, words, caplog):
     warn_of_other_size(ratio)
     assert re.search(words, caplog.text) if words else not caplog.text
-    assert ("set MATCH_SCENES = False" in caplog.text) == bool(words)
+    assert ("scaling_mu = (d + 4) / d in step 2" in caplog.text) == bool(words)
 
 
-@pytest.mark.parametrize(("gap", "lost"), [("AROUND", 0), ("WITHIN", 4)])
 @pytest.mark.parametrize("diameter", [16, 30, 60])
-def test_without_fitted_scales_particles_have_the_size_that_was_traced(diameter, gap, lost):
+def test_the_scale_advised_without_fitted_ones_keeps_the_size_that_was_traced(diameter):
     outline = np.zeros((2 * diameter, 2 * diameter), np.uint8)
     outline[disk((diameter, diameter), diameter / 2)] = 255
-    areas = [prepare_particle(outline, 1, 0.0, "DISK", gap).area, np.count_nonzero(outline)]
-    simulated, traced = 2 * np.sqrt(np.array(areas) / np.pi)
-    assert traced - simulated == pytest.approx(lost, abs=0.8)
+    areas = [
+        prepare_particle(outline, scale, 0.0, "DISK").area
+        for scale in (1, (diameter + 4) / diameter)
+    ]
+    lost, kept = 2 * np.sqrt(np.array(areas) / np.pi) - 2 * np.sqrt((outline > 0).sum() / np.pi)
+    assert lost == pytest.approx(-4, abs=0.8) and kept == pytest.approx(0, abs=0.8)
 
 
 def test_augmented_outlines_need_no_wgan(run, tmp_path, monkeypatch):

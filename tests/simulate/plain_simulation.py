@@ -36,14 +36,12 @@ def _fade(t):
     return 6 * t**5 - 15 * t**4 + 10 * t**3
 
 
-def plain_carve_core(grey, smoothing="SQUARE", gap="WITHIN"):
+def plain_carve_core(grey, smoothing="SQUARE"):
     """Return (core, footprint), bool, of a grey outline with a rim of background."""
     filled = ndimage.binary_fill_holes(grey > 127)
     element = np.ones((9, 9)) if smoothing == "SQUARE" else np.hypot(*np.ogrid[-4:5, -4:5]) <= 4.5
-    smooth = ndimage.binary_opening(filled, element)
-    if gap == "AROUND":
-        return smooth, ndimage.binary_dilation(smooth, CROSS, iterations=2)
-    return ndimage.binary_erosion(smooth, CROSS, iterations=2), smooth
+    footprint = ndimage.binary_opening(filled, element)
+    return ndimage.binary_erosion(footprint, CROSS, iterations=2), footprint
 
 
 def plain_transform(outline, scale, angle):

@@ -6,7 +6,6 @@ from scipy import ndimage, stats
 from scipy.spatial.distance import cdist
 from skimage.draw import ellipse
 
-from simulate import mask_image
 from simulate.mask_image import (
     foreground_of_labels,
     number_consecutively,
@@ -14,15 +13,7 @@ from simulate.mask_image import (
     random_generator,
     simulate_label_map,
 )
-from simulate.outlines import (
-    GAPS,
-    SMOOTHINGS,
-    WITHIN,
-    prepare_library,
-    prepare_particle,
-    reach_of,
-    scale_limits,
-)
+from simulate.outlines import prepare_library, prepare_particle, scale_limits
 from tests.simulate.plain_simulation import plain_label_map, plain_place
 
 SCALING = {
@@ -57,7 +48,7 @@ def ellipses(number, size=32, seed=0):
 
 
 OUTLINES = ellipses(200)
-LIBRARY = prepare_library(random_generator(0, 2**63), OUTLINES, "DISABLE", gap=WITHIN, **SCALING)
+LIBRARY = prepare_library(random_generator(0, 2**63), OUTLINES, "DISABLE", **SCALING)
 
 
 def simulate(index=0, library=LIBRARY, image_shape=(96, 128), seed=7, scaling=None, **changes):
@@ -76,7 +67,7 @@ def square(side):
     outline = np.zeros((64, 64), np.uint8)
     start = 32 - side // 2
     outline[start : start + side, start : start + side] = 255
-    return prepare_particle(outline, 1.0, 0.0, "SQUARE", WITHIN)
+    return prepare_particle(outline, 1.0, 0.0, "SQUARE")
 
 
 def test_touching_particles_stay_two_pixels_apart_and_later_ones_lie_on_top():
@@ -178,9 +169,7 @@ def test_sizes_coverage_and_count_are_distributed_as_the_plain_twins(rotation):
         )
         for index in range(40)
     ]
-    library = prepare_library(
-        random_generator(0, 2**63), OUTLINES, rotation, "SQUARE", WITHIN, **SCALING
-    )
+    library = prepare_library(random_generator(0, 2**63), OUTLINES, rotation, "SQUARE", **SCALING)
     fast = [simulate(index, library, (80, 80), grid_spacing_factor=0.375) for index in range(100)]
     for of_fast, of_plain in zip(
         sizes_coverage_count(fast), sizes_coverage_count(plain), strict=True
@@ -319,7 +308,7 @@ def test_perlin_rotation_turns_neighbours_alike():
 
         1: all parallel; 0: independent.
         """
-        library = prepare_library(random_generator(0, 1), bar, rotation, gap=WITHIN, **SCALING)
+        library = prepare_library(random_generator(0, 1), bar, rotation, **SCALING)
         found = []
         for index in range(3):
             labels = simulate(index, library, (220, 220), perlin_noise_frequency=1, max_overlap=0.1)
@@ -339,28 +328,6 @@ def test_perlin_rotation_turns_neighbours_alike():
     assert abs(likeness("RANDOM", 0, 25)) < 0.2
     assert likeness("PERLIN", 0, 25) > 0.4
     assert likeness("PERLIN", 0, 25) > likeness("PERLIN", 100, 300) + 0.3
-
-
-@pytest.mark.parametrize("coverage", [None, 0.5])
-@pytest.mark.parametrize("smoothing", SMOOTHINGS)
-@pytest.mark.parametrize("gap", GAPS)
-def test_particles_and_what_they_clear_lie_on_the_canvas(monkeypatch, gap, smoothing, coverage):
-    """Also those that fill the whole images of their outlines, turned."""
-    whole = np.full_like(OUTLINES[:1], 255)
-    library = prepare_library(random_generator(0, 1), whole, "RANDOM", smoothing, gap, **SCALING)
-    place, edges = mask_image.place_particles, []
-
-    def place_particles(canvas_shape, centres, particles, max_overlap):
-        for centre, particle in zip(centres.tolist(), particles, strict=True):
-            upper = np.add(centre, (particle.top, particle.left))
-            edges.append(min(*upper, *(canvas_shape - upper - particle.footprint.shape)))
-        return place(canvas_shape, centres, particles, max_overlap)
-
-    monkeypatch.setattr(mask_image, "place_particles", place_particles)
-    for index in range(4):
-        how = {"coverage": coverage, "reach": reach_of(library), "grid_type": "DISABLE"}
-        simulate(index, library, (30, 40), **how)
-    assert 0 <= min(edges) < 12
 
 
 def test_perlin_rotation_leaves_out_no_direction_where_little_is_to_be_covered():

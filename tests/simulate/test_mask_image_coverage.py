@@ -7,13 +7,13 @@ from scipy.stats import ks_2samp
 
 from simulate import mask_image
 from simulate.mask_image import foreground_of_labels, simulate_label_map
-from simulate.outlines import WITHIN, prepare_particle, reach_of
+from simulate.outlines import prepare_particle, reach_of
 
 
 def square(side):
     outline = np.zeros((side + 8, side + 8), np.uint8)
     outline[4:-4, 4:-4] = 255
-    return prepare_particle(outline, 1.0, 0.0, "SQUARE", WITHIN)
+    return prepare_particle(outline, 1.0, 0.0, "SQUARE")
 
 
 def label_map_of_a_third(index, grid_type, use_perlin_noise, **changes):

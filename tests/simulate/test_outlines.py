@@ -6,18 +6,14 @@ from skimage.draw import disk, ellipse
 
 from simulate import outlines
 from simulate.outlines import (
-    AROUND,
-    GAPS,
     PARTICLES_PER_DIRECTION,
     PERLIN_DIRECTIONS,
     SMOOTHINGS,
-    WITHIN,
+    carve_core,
     draw_scales,
-    leave_gap,
     prepare_library,
     prepare_particle,
     reach_of,
-    smooth,
     transform_outline,
     typical_core_diameter,
 )
@@ -49,11 +45,6 @@ def random_outlines(number, seed=0, size=64):
         speckled = rng.random(outline.shape) < 0.02
         outline[speckled] = rng.integers(0, 256, speckled.sum())
     return outlines
-
-
-def carve_core(grey, smoothing="DISK"):
-    """Return core and footprint, as published."""
-    return leave_gap(smooth(grey, smoothing), WITHIN)
 
 
 def centre_of_core(particle):
@@ -106,24 +97,15 @@ def test_core_of_a_square_is_two_pixels_smaller_on_each_side():
     np.testing.assert_array_equal(core.astype(bool), expected)
 
 
-def test_a_particle_is_as_large_as_its_outline_where_the_gap_lies_around():
-    square = outline_of(np.s_[20:40, 10:40]) // 255
-    core, footprint = leave_gap(square, AROUND)
-    np.testing.assert_array_equal(core, square)
-    expected = np.zeros((64, 64), bool)
-    expected[18:42, 8:42] = True
-    for place in ((18, 8), (18, 9), (19, 8)):  # the corners, which lie farther away
-        for row in (place[0], 59 - place[0]):
-            expected[row, [place[1], 49 - place[1]]] = False
-    np.testing.assert_array_equal(footprint.astype(bool), expected)
-
-
 def test_holes_are_filled_and_specks_and_thin_bridges_removed():
     outline = outline_of(np.s_[20:40, 10:40])
     outline[28:32, 20:24] = 0  # a hole
     outline[5:13, 50:58] = 255  # a speck smaller than 9 x 9
     outline[29:31, 40:60] = 255  # a bridge two pixels wide
-    np.testing.assert_array_equal(smooth(outline), smooth(outline_of(np.s_[20:40, 10:40])))
+    core, footprint = carve_core(outline)
+    whole_core, whole_footprint = carve_core(outline_of(np.s_[20:40, 10:40]))
+    np.testing.assert_array_equal(core, whole_core)
+    np.testing.assert_array_equal(footprint, whole_footprint)
 
 
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
@@ -150,25 +132,23 @@ def test_threshold_is_above_127():
     assert carve_core(outline_of(np.s_[20:40, 10:40]) // 255 * 128, "SQUARE")[0].sum() == 16 * 26
 
 
-@pytest.mark.parametrize("gap", GAPS)
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
-def test_carving_equals_the_plain_twin(smoothing, gap):
+def test_carving_equals_the_plain_twin(smoothing):
     for outline in random_outlines(20):
         grey = np.pad(outline, 5)
-        core, footprint = leave_gap(smooth(grey, smoothing), gap)
-        plain_core, plain_footprint = plain_carve_core(grey, smoothing, gap)
+        core, footprint = carve_core(grey, smoothing)
+        plain_core, plain_footprint = plain_carve_core(grey, smoothing)
         np.testing.assert_array_equal(core.astype(bool), plain_core)
         np.testing.assert_array_equal(footprint.astype(bool), plain_footprint)
 
 
-@pytest.mark.parametrize("gap", GAPS)
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
-def test_particles_agree_with_the_plain_twin(smoothing, gap):
+def test_particles_agree_with_the_plain_twin(smoothing):
     rng = np.random.default_rng(1)
     for outline in random_outlines(20, seed=1):
         scale, angle = rng.uniform(0.75, 1.25), float(rng.integers(360))
-        particle = prepare_particle(outline, scale, angle, smoothing, gap)
-        plain_core, _ = plain_carve_core(plain_transform(outline, scale, angle), smoothing, gap)
+        particle = prepare_particle(outline, scale, angle, smoothing)
+        plain_core, _ = plain_carve_core(plain_transform(outline, scale, angle), smoothing)
         # Both interpolate linearly; OpenCV rounds places to 1/32 of a pixel.
         assert particle.area == pytest.approx(plain_core.sum(), rel=0.03)
         fast = centre_of_core(particle)
@@ -244,7 +224,7 @@ def test_every_outline_is_used_equally_often():
     sizes = (20, 30, 40)
     squares = np.stack([outline_of(np.s_[:size, :size]) for size in sizes])
     scaling = SCALING | {"scaling_sigma": 0.0}
-    how = ("DISABLE", "SQUARE", WITHIN)
+    how = ("DISABLE", "SQUARE")
     (particles,) = prepare_library(np.random.default_rng(0), squares, *how, **scaling)
     areas, counts = np.unique([particle.area for particle in particles], return_counts=True)
     assert areas.tolist() == [(size - 4) ** 2 for size in sizes]
@@ -258,12 +238,9 @@ def test_unknown_rotation_is_an_error():
 
 def test_small_outlines_lose_more_to_the_opening_than_the_gap():
     outlines = [outline_of(disk((32, 32), radius)) for radius in (18, 20, 22)]
-    for scale, diameter in ((1.0, 40), (0.5, 20)):
-        assert typical_core_diameter(outlines, scale) == pytest.approx(diameter, abs=0.8)
-        within = typical_core_diameter(outlines, scale, gap=WITHIN)
-        assert within == pytest.approx(diameter - 4, abs=0.8)
-    assert 0 < typical_core_diameter(outlines, 0.33, "SQUARE", WITHIN) < 13.2 - 4
-    assert 0 < typical_core_diameter(outlines, 0.33, "SQUARE", AROUND) < 13.2
+    assert typical_core_diameter(outlines, 1.0) == pytest.approx(40 - 4, abs=0.8)
+    assert typical_core_diameter(outlines, 0.5) == pytest.approx(20 - 4, abs=0.8)
+    assert 0 < typical_core_diameter(outlines, 0.33, "SQUARE") < 13.2 - 4
     assert typical_core_diameter(outlines, 0.2) == typical_core_diameter([], 1.0) == 0
 
 
@@ -276,10 +253,10 @@ def squares(*sides):
     return outlines
 
 
-@pytest.mark.parametrize(("gap", "side"), [(AROUND, 20), (WITHIN, 16)])
-def test_the_typical_core_is_that_of_the_outline_in_the_middle(gap, side):
-    found = typical_core_diameter(squares(12, 20, 50), 1.0, "SQUARE", gap)
-    assert found == pytest.approx(2 * np.sqrt(side**2 / np.pi))
+def test_the_typical_core_is_that_of_the_outline_in_the_middle():
+    # The gap of two pixels goes off on each side.
+    diameter = 2 * np.sqrt(16**2 / np.pi)
+    assert typical_core_diameter(squares(12, 20, 50), 1.0, "SQUARE") == pytest.approx(diameter)
 
 
 def test_where_most_outlines_leave_no_core_the_typical_one_has_no_size():
@@ -306,7 +283,6 @@ def test_reach_is_that_of_the_furthest_edge_from_a_centre():
     upper_left = prepare_particle(outline_of(np.s_[5:20, 20:40]), 1.0, 0.0)  # centre: 32, 32
     lower_right = prepare_particle(outline_of(np.s_[30:45, 30:54]), 1.0, 0.0)
     nothing = prepare_particle(outline_of(np.s_[0:0]), 1.0, 0.0)
-    # 27 and 22 to the outlines' edges, and the gap around.
-    assert reach_of([[upper_left, lower_right, nothing]]) == 29
-    assert reach_of([[lower_right], [nothing]]) == 24
+    assert reach_of([[upper_left, lower_right, nothing]]) == 27
+    assert reach_of([[lower_right], [nothing]]) == 22
     assert reach_of([[nothing]]) == 0

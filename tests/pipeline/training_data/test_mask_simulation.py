@@ -34,13 +34,12 @@ SCALING = {
 
 def test_every_option_reaches_the_simulator_and_its_library(monkeypatch):
     options = ARRANGEMENT | SCALING | {"use_random_rotation": "PERLIN", "smoothing": "SQUARE"}
-    options |= {"gap": "WITHIN"}
     options |= {"tile_height": 50, "tile_width": 70, "seed": 9}
     square = prepare_particle(np.pad(np.full((12, 12), 255, np.uint8), 4), 1.0, 0.0)
     prepared = []
 
-    def prepare(rng, outlines, rotation, smoothing, gap, **scaling):
-        prepared.append((outlines, rotation, smoothing, gap, scaling))
+    def prepare(rng, outlines, rotation, smoothing, **scaling):
+        prepared.append((outlines, rotation, smoothing, scaling))
         return [[square]]
 
     monkeypatch.setattr(mask_simulation, "prepare_library", prepare)
@@ -48,7 +47,7 @@ def test_every_option_reaches_the_simulator_and_its_library(monkeypatch):
     make = mask_simulation._simulator_maker(np.random.default_rng(0), outlines)
     simulate, library = make(options)
     ((used, *how),) = prepared
-    assert used is outlines and how == ["PERLIN", "SQUARE", "WITHIN", SCALING]
+    assert used is outlines and how == ["PERLIN", "SQUARE", SCALING]
     assert library == [[square]]
     assert simulate.func is mask_simulation.simulate_label_map
     assert simulate.args == ([[square]], 9)
@@ -56,7 +55,7 @@ def test_every_option_reaches_the_simulator_and_its_library(monkeypatch):
         "image_shape": (50, 70),
         "outline_shape": (20, 24),
         "largest_scale": scale_limits(**SCALING)[1],
-        "reach": 8,  # half of the square, and the gap around
+        "reach": 6,
     }
 
 
@@ -64,7 +63,7 @@ def test_libraries_are_drawn_alike_whatever_was_drawn_before(monkeypatch):
     """So that those of two scales can be compared, and one made again is the same."""
     drawn = []
 
-    def prepare(rng, outlines, *how, **scaling):
+    def prepare(rng, outlines, rotation, smoothing, **scaling):
         drawn.append(rng.random(3).tolist())
         return [[]]
 
@@ -89,7 +88,6 @@ OPTIONS = {
     "max_overlap": 0.0,
     "use_random_rotation": "DISABLE",
     "smoothing": "DISK",
-    "gap": "AROUND",
     "use_normal_distribution": True,
     "scaling_mu": 1.0,
     "scaling_sigma": 0.0,
@@ -104,9 +102,8 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize(("gap", "lost"), [("AROUND", 0), ("WITHIN", 4)])
 @pytest.mark.parametrize("factor", [1.0, 2.0])
-def test_fitted_scales_are_those_of_the_masks(tmp_path, monkeypatch, factor, gap, lost):
+def test_fitted_scales_are_those_of_the_masks(tmp_path, monkeypatch, factor):
     monkeypatch.setattr("simulate.outlines.LIBRARY_SIZE", 64)
     monkeypatch.setattr(
         mask_simulation,
@@ -118,11 +115,10 @@ def test_fitted_scales_are_those_of_the_masks(tmp_path, monkeypatch, factor, gap
     write_image(tmp_path / "a.png", outline)
     singles = Singles(*np.reshape([18.0, 1.0, 0.95], (3, 1)))
     seen = Micrographs([Scene(0.25, 20.0, singles)] * 3, singles)
-    options = OPTIONS | {"gap": gap}
-    labels = next(iter(mask_simulation.simulate_label_maps(tmp_path, 1, [0], options, seen)))
-    # Of a deformed square of 20 pixels, or 40, two at each side go off for a gap within it.
+    labels = next(iter(mask_simulation.simulate_label_maps(tmp_path, 1, [0], OPTIONS, seen)))
+    # Of a deformed square of 20 pixels, or 40, two at each side go off.
     side = np.sqrt(np.bincount(labels.ravel())[1:].max())
-    assert side == pytest.approx(20 * factor - lost, rel=0.2)
+    assert side == pytest.approx(20 * factor - 4, rel=0.2)
 
 
 @pytest.mark.parametrize(

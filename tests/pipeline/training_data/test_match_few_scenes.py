@@ -14,7 +14,6 @@ OPTIONS = dict(zip(SCALING, (True, 1.0, 0.1, 0.75, 1.25), strict=True)) | {
     "tile_height": 64,
     "tile_width": 64,
     "micrograph_scale": 1.0,
-    "gap": "AROUND",
 }
 
 
@@ -28,20 +27,16 @@ def simulate(index, coverage):
     return square(20)
 
 
-def fit(singles, **changes):
+def fit(singles):
     found = Singles(np.full(singles, 30.0), *np.ones((2, singles)))
     micrographs = Micrographs([Scene(0.1, 20.0, found)], found)
-    return fit_options(micrographs, lambda tried: (simulate, None), float, OPTIONS | changes)
+    return fit_options(micrographs, lambda tried: (simulate, None), float, OPTIONS)
 
 
 def test_the_scale_of_few_single_particles_is_not_fitted_which_is_said(caplog):
     assert fit(9) == OPTIONS
     assert "9 single particles in the micrographs" in caplog.text
     assert "too few to fit the scale" in caplog.text
-    assert caplog.text.rstrip().endswith("simulated particles are as large as your outlines")
-    caplog.clear()
-    fit(9, gap="WITHIN")
-    assert "are as large as your outlines less 2 px all round (gap='WITHIN'" in caplog.text
 
 
 def test_the_scale_of_ten_single_particles_is_fitted(caplog):

@@ -94,7 +94,7 @@ def fit(monkeypatch, wanted, normal=True, scale=1.0):
     scenes = [Scene(0.2, np.nan, None) for _ in range(20)]
     options = {"use_perlin_noise": False, "scaling_mu": 1.0, "scaling_sigma": 0.1}
     options |= {"min_scaling": 1.5, "max_scaling": 2.5, "use_normal_distribution": normal}
-    options |= {"micrograph_scale": scale, "gap": "WITHIN"}
+    options |= {"micrograph_scale": scale}
     micrographs = Micrographs(scenes, singles(np.full(40, wanted)))
     return fit_options(micrographs, simulator, lambda scale: made_of(26 * scale), options)
 
@@ -136,17 +136,13 @@ def test_particles_too_small_to_be_made_are_as_small_as_can_be_and_warned_of(mon
     assert not caplog.text
 
 
-@pytest.mark.parametrize(("gap", "side"), [("WITHIN", 20), ("AROUND", 24)])
-def test_typical_are_all_outlines_that_hold_a_particle(gap, side):
+def test_typical_are_all_outlines_that_hold_a_particle():
     outlines = np.zeros((5, 60, 60), np.uint8)
-    for outline, end in zip(outlines, (55, 5, 25, 10, 29), strict=True):
-        outline[5:end, 5:end] = 255
-    options = {"smoothing": "SQUARE", "gap": gap} | dict(
-        zip(SCALING, (True, 1.0, 0.1, 0.75, 1.25), strict=True)
-    )
-    core_diameter = mask_simulation._make_core_diameter(outlines, options)
-    # Of the square of 24 pixels, which is the middle one, two go off on each side, or nothing.
-    assert core_diameter(1.0) == pytest.approx(2 * side / np.sqrt(np.pi))
+    for outline, side in zip(outlines, (50, 0, 20, 5, 24), strict=True):
+        outline[5 : 5 + side, 5 : 5 + side] = 255
+    core_diameter = mask_simulation._make_core_diameter(outlines, 1.0, "SQUARE")
+    # Of the square of 24 pixels, which is the middle one, two go off on each side.
+    assert core_diameter(1.0) == pytest.approx(2 * 20 / np.sqrt(np.pi))
 
 
 def test_masks_of_one_round_are_not_those_of_another(monkeypatch):
@@ -164,7 +160,7 @@ def test_masks_of_one_round_are_not_those_of_another(monkeypatch):
         match_scenes, "measure_labels", lambda size: Scene(0.1, np.nan, singles([size]))
     )
     options = dict(zip(SCALING, (True, 1.0, 0.1, 0.75, 1.25), strict=True))
-    options |= {"use_perlin_noise": False, "micrograph_scale": 1.0, "gap": "AROUND"}
+    options |= {"use_perlin_noise": False, "micrograph_scale": 1.0}
     scenes = [Scene(0.1, np.nan, None)]
     fit_options(Micrographs(scenes, singles(np.full(20, 20.0))), simulator, float, options)
     number = len(seen)
@@ -181,16 +177,15 @@ def test_masks_of_one_round_are_not_those_of_another(monkeypatch):
     assert not seen  # so few would not be fitted to
 
 
-@pytest.mark.parametrize(("gap", "lost"), [("WITHIN", 4), ("AROUND", 0)])
-def test_the_scale_fits_what_is_seen_of_particles_without_a_gap_within_them(monkeypatch, gap, lost):
+def test_the_scale_fits_what_is_seen_of_particles_without_the_gap_around_them(monkeypatch):
     def core(scale):
         return 20 * scale
 
     def seen(scale):
-        return 1.25 * (core(scale) + lost) - lost  # two gaps of two pixels
+        return 1.25 * (core(scale) + 4) - 4  # two gaps of two pixels
 
     options = dict(zip(SCALING, (True, 1.0, 0.1, 0.75, 1.25), strict=True))
-    options |= {"use_perlin_noise": False, "micrograph_scale": 1.0, "gap": gap}
+    options |= {"use_perlin_noise": False, "micrograph_scale": 1.0}
     monkeypatch.setattr(
         match_scenes, "measure_labels", lambda size: Scene(0.1, np.nan, singles([size]))
     )
@@ -217,7 +212,7 @@ def test_a_scale_that_an_early_round_has_fitted_is_not_said_to_be_none(monkeypat
     monkeypatch.setattr(match_scenes, "measure_labels", measured)
     monkeypatch.setattr(match_scenes, "SIMULATED_FOR_EACH", 2)  # which the first round finds
     options = dict(zip(SCALING, (True, 1.0, 0.1, 0.75, 1.25), strict=True))
-    options |= {"use_perlin_noise": False, "micrograph_scale": 1.0, "gap": "WITHIN"}
+    options |= {"use_perlin_noise": False, "micrograph_scale": 1.0}
     real = Singles(np.full(12, 40.0), np.ones(12), np.repeat([0.91, 0.95], 6))
     fitted = fit_options(
         Micrographs([Scene(0.1, np.nan, None)], real),
