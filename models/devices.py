@@ -89,7 +89,9 @@ def _set_up_tensorflow(chosen, allow_memory_growth, deterministic, independent_n
     tf.config.set_visible_devices([devices[index] for index in chosen[:1]], "GPU")
     for index in chosen[:1]:
         tf.config.experimental.set_memory_growth(devices[index], allow_memory_growth)
-    if not chosen and (independent_networks > 1 or threads_within_quota()):
+    for name, threads in threads_within_quota().items():
+        os.environ.setdefault(name, threads)  # StartProcess.py has set them, other callers not
+    if independent_networks > 1 and not chosen:
         cores = max(available_cores() // independent_networks, 1)
         tf.config.threading.set_inter_op_parallelism_threads(independent_networks)
         tf.config.threading.set_intra_op_parallelism_threads(cores)

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
 # Control groups, of which batch systems make one within another: where they are, and which this
 # process is in.
 GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -46,32 +45,41 @@ def granted_memory() -> int:
 
 
 def _memory_limits() -> Iterator[int]:
-    """Yield the limits of the control groups that this process is in, of versions 1 and 2."""
+    """Yield how many bytes the control groups allow that this process is in."""
+    for text in _settings("memory", ["memory.max"], ["memory.limit_in_bytes"]):
+        with contextlib.suppress(ValueError):  # "max": no limit
+            yield int(text)
+
+
+def _quota() -> float:
+    """Return how many cores' time the process gets, rounded up; infinite without a limit."""
+    cores = math.inf
+    for text in _settings("cpu", ["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+        with contextlib.suppress(ValueError, ZeroDivisionError):  # "max": no limit
+            quota, period = map(int, text.split())
+            if quota > 0:  # -1: no limit
+                cores = min(cores, max(1, math.ceil(quota / period)))
+    return cores
+
+
+def _settings(controller: str, names: list[str], names_before: list[str]) -> Iterator[str]:
+    """Yield what the files of these names hold, in each control group that this process is in.
+
+    ``names`` are those of version 2, ``names_before`` of version 1.
+    """
     lines = []
     with contextlib.suppress(OSError):
         lines = OWN_GROUPS.read_text().splitlines()  # such as "5:memory:/job" or "0::/job"
     for line in lines:
         _, controllers, group = line.split(":", 2)
-        if controllers == "":
-            top, name = GROUPS, "memory.max"
-        elif "memory" in controllers.split(","):
-            top, name = GROUPS / "memory", "memory.limit_in_bytes"
-        else:
+        if controllers and controller not in controllers.split(","):
             continue
+        top, files = (GROUPS / controller, names_before) if controllers else (GROUPS, names)
         own = top / group.strip("/")
         # In a container the group's own path may lead nowhere, and the top be the container's.
         for folder in (own, *(parent for parent in own.parents if parent.is_relative_to(top))):
-            with contextlib.suppress(OSError, ValueError):  # "max": no limit
-                yield int((folder / name).read_text())
-
-
-def _quota() -> float:
-    """Return how many cores' time the process gets, rounded up; infinite without a limit."""
-    try:
-        quota, period = QUOTA_FILE.read_text().split()
-        return max(1, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError, ZeroDivisionError):  # "max": no limit
-        return math.inf
+            with contextlib.suppress(OSError):
+                yield " ".join((folder / name).read_text() for name in files)
 
 
 def has_slow_kernel_gradients() -> bool:

@@ -171,8 +171,9 @@ def _tell_of_corrected_masks(aside):
     corrected = [path.name for path in list_masks(aside) if is_changed(path)]
     if corrected:
         logger.warning(
-            "all masks are made anew, also those that were corrected by hand (%s). To measure "
-            "these instead, copy them back from %s and run step 7 alone",
+            "this step made all masks anew, also those that were corrected by hand (%s), which "
+            "are in %s now. To measure these instead, copy them back, in place of the new ones, "
+            "and run step 7 alone",
             *(first_names(corrected), aside),
         )
 

@@ -46,12 +46,17 @@ def find_positions(
         return _random_positions(rng, noise > level, number)
     shift_odd_rows = grid_type == "HEXAGONAL"
     # A grid finer than pixels would only repeat positions.
-    steps = [max(1, int(grid_spacing_factor * size)) for size in outline_shape]
+    steps = grid_steps(grid_spacing_factor, outline_shape)
     positions = _grid_positions(noise.shape, steps, rng.integers(steps), shift_odd_rows)
     reach = grid_noise_factor * np.array(outline_shape)
     jittered = np.rint(positions + rng.uniform(-reach, reach, positions.shape)).astype(np.int64)
     positions = np.clip(jittered, 0, np.array(noise.shape) - 1)
     return positions[noise[tuple(positions.T)] > level]
+
+
+def grid_steps(grid_spacing_factor: float, outline_shape: tuple[int, int]) -> list[int]:
+    """Return how many rows and columns lie between neighbouring places of the grid, at least 1."""
+    return [max(1, int(grid_spacing_factor * size)) for size in outline_shape]
 
 
 def _random_positions(rng: np.random.Generator, allowed: np.ndarray, number: int) -> np.ndarray:

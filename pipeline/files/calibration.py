@@ -82,12 +82,13 @@ def check_pixel_sizes(paths: Iterable[Path]) -> list[str]:
     sizes = read_pixel_sizes(paths)
     problems = mixed_scales(sizes)
     known = [size for size in sizes.values() if size is not None]
-    unread = [path.name for path in paths if sizes[path.name] is None and texts_beside(path)]
-    if unread:
+    unread = [path for path in paths if sizes[path.name] is None and texts_beside(path)]
+    unread = [path.name for path in unread if read_oblong_sides(path) is None]
+    if unread and not problems:
         logger.warning(
             "No pixel size is found in the text files beside %s, so that sizes will be in pixels. "
-            "PIXEL_SIZE_NM sets one for all; else let each hold the two lines of Hitachi's, "
-            "[SemImageFile] and PixelSize= with the size in nm.",
+            "PIXEL_SIZE_NM sets one for all; else put a <name>.txt beside each image that holds "
+            "the two lines of Hitachi's: [SemImageFile], and PixelSize= with the size in nm.",
             first_names(unread),
         )
     if known and max(known) > ONE_MAGNIFICATION * min(known) and not problems:

@@ -193,10 +193,14 @@ def _example_sheet(name: str, folder: Path) -> str:
 
 
 def _one_level(options: dict) -> dict:
-    """Return options and versions, each a group in options.json, as entries of their own."""
+    """Return options and versions, each a group in options.json, as entries of their own, and so
+    each time that a run went on with something else."""
     entries = {}
     for name, value in options.items():
-        entries |= value if isinstance(value, dict) else {name: value}
+        if name == "continued_with":
+            entries |= {f"{name}_{number}": one for number, one in enumerate(value, start=1)}
+        else:
+            entries |= value if isinstance(value, dict) else {name: value}
     return entries
 
 

@@ -69,11 +69,12 @@ def run_in_processes(
     threads = max(1, available_cores() // processes)
     # The function may hold hundreds of MB: each process is given it once.
     begin = {"initializer": _begin, "initargs": (parent, threads, function)}
-    with _threads_of_libraries(threads), ProcessPoolExecutor(processes, spawn, **begin) as pool:
+    with ProcessPoolExecutor(processes, spawn, **begin) as pool:
         items, waiting = iter(items), deque()
         try:
             while chunk := list(islice(items, at_a_time)):
-                waiting.append(pool.submit(_apply, chunk))
+                with _threads_of_libraries(threads):  # which this begins processes with
+                    waiting.append(pool.submit(_apply, chunk))
                 if len(waiting) > CHUNKS_AHEAD * processes:
                     yield from waiting.popleft().result()
             while waiting:
@@ -85,12 +86,15 @@ def run_in_processes(
 
 @contextlib.contextmanager
 def _threads_of_libraries(threads):
-    """Let NumPy's libraries start so many threads in processes that begin meanwhile.
+    """Let NumPy's libraries start so many threads in processes that begin meanwhile, or fewer
+    where the user wants so.
 
     They start them when they are loaded, by themselves one for each core in every process.
     """
     before = {name: os.environ.get(name) for name in THREADS_OF_LIBRARIES}
-    os.environ.update(dict.fromkeys(before, str(threads)))
+    for name, wanted in before.items():
+        fewer = wanted is not None and wanted.isdecimal() and int(wanted) < threads
+        os.environ[name] = wanted if fewer else str(threads)
     try:
         yield
     finally:

@@ -60,9 +60,9 @@ def begin_run(
     ``sheets_dir`` holds a folder of preview sheets for each run, which go with a copy.
 
     ``options`` (JSON values) are all that decides the result; they are saved as ``options.json``
-    with the versions of this program and of the libraries, and the precision that "auto" is and
-    DETERMINISTIC, both where the run begins: these decide nothing. Where a run goes on with others,
-    that is warned of, and noted as ``continued_with``.
+    with the versions of this program and of the libraries, the GPU, the precision that "auto" is
+    and DETERMINISTIC, where the run begins: these decide nothing. Where a run goes on with others,
+    that is warned of, and noted as ``continued_with``, each time after how many epochs.
     """
     models_dir = Path(models_dir)
     versions = {PROGRAM: VERSION, **devices.versions()}
@@ -114,26 +114,34 @@ def _lost_for_good(run_folder, lost, models, best):
 
 def _note_change(run_folder, record):
     """Warn where a run goes on with another GPU, library or precision than before, and note it."""
+    if not any(run_folder.glob("checkpoints/[0-9]*/state.json")):
+        write_json(run_folder / OPTIONS_RECORD, record)  # it begins now
+        return
     noted = read_json(run_folder / OPTIONS_RECORD)
-    before, now = (
-        as_recorded({**one.get("versions", {}), "computed_in": one.get("computed_in")})
-        for one in ([noted, *noted.get("continued_with", [])][-1], record)
-    )
-    names = [name for name in now if now[name] != before.get(name)]
-    if not names:
+    later = noted.get("continued_with", [])
+    before, now = _computed_with(noted), as_recorded(_computed_with(record))
+    for one in later:
+        before |= one
+    changed = {name: value for name, value in now.items() if before.get(name, value) != value}
+    if not changed:
         return
     logger.warning(
-        "run %s goes on with %s, where it had %s, so that it is not what one machine would have "
-        "made of it%s",
+        "run %s goes on with %s, where it had %s, so that it is not what one machine and version "
+        "would have made of it%s",
         run_folder.name,
-        *(", ".join(f"{name} {one.get(name)}" for name in names) for one in (now, before)),
+        *(", ".join(f"{name} {one[name]}" for name in changed) for one in (now, before)),
         ". Without a GPU it takes many times as long: stop it (Ctrl-C) if there should be one"
         if before.get("gpus") and not now["gpus"]
         else "",
     )
-    now = {name: record[name] for name in ("versions", "computed_in") if name in record}
-    later = {"continued_with": [*noted.get("continued_with", []), now]}
-    write_json(run_folder / OPTIONS_RECORD, noted | later)
+    later = [*later, {"after_epoch": _epochs_done(run_folder), **changed}]
+    write_json(run_folder / OPTIONS_RECORD, noted | {"continued_with": later})
+
+
+def _computed_with(record):
+    """Return what a run computes with, as its record has it: versions, GPUs, and how."""
+    how = {name: record[name] for name in ("computed_in", "deterministic") if name in record}
+    return {**record.get("versions", {}), **how}
 
 
 def _is_of(run_folder, record):

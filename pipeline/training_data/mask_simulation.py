@@ -32,6 +32,7 @@ from simulate.outlines import (
     scaling_of,
     typical_core_diameter,
 )
+from simulate.positions import grid_steps
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,10 @@ def simulate_label_maps(
         min(MOST_OUTLINES, OUTLINES_PER_MASK * number),
     )
     make_simulator = _simulator_maker(rng, outlines)
+    if options["grid_type"] != "DISABLE":
+        steps = grid_steps(options["grid_spacing_factor"], outlines.shape[1:])
+        words = "grid: places %d rows and %d columns apart, of outlines in frames of %d x %d"
+        logger.info(words, *steps, *outlines.shape[1:])
     simulate, library = make_simulator(options)
     check_library(library, source, len(outlines))
     simulated_with = options

@@ -1,5 +1,6 @@
 """Which GPU a process computes on, and with which kernels: of two GPUs that are made up."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -27,6 +28,7 @@ def asked(monkeypatch):
     monkeypatch.setattr(compiled_steps, "xla_for_steps", "auto")
     monkeypatch.setattr(devices, "is_deterministic", False)
     monkeypatch.setattr(devices, "available_cores", lambda: 8)
+    monkeypatch.setattr(devices, "threads_within_quota", dict)
     if TENSORFLOW:
         config = backend.tf.config
         monkeypatch.setattr(config, "list_physical_devices", lambda kind: GPUS)
@@ -44,6 +46,7 @@ def asked(monkeypatch):
         monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as it is set
         record(torch, "set_float32_matmul_precision")
         record(torch, "use_deterministic_algorithms")
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
         record(torch, "set_num_threads")
         record(torch.cuda, "set_device")
     yield calls
@@ -297,12 +300,15 @@ def test_a_container_s_share_of_the_cores_holds_without_the_workflow_too(
 ):
     """As for steps that are called from Python; StartProcess.py sets the environment."""
     monkeypatch.setattr(devices, "available_cores", lambda: granted)
-    if TENSORFLOW:
-        quota = {"OMP_NUM_THREADS": "4"} if granted == 4 else {}
+    if TENSORFLOW:  # it looks there when it first computes
+        names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+        quota = dict.fromkeys(names, "4") if granted == 4 else {}
         monkeypatch.setattr(devices, "threads_within_quota", lambda: quota)
+        monkeypatch.delenv(names[0], raising=False)
+        monkeypatch.setenv(names[1], "1")  # the user's
         devices.set_up_devices(0)
-        assert arguments(asked, "set_intra_op_parallelism_threads") == [(granted,)] * told
-        assert arguments(asked, "set_inter_op_parallelism_threads") == [(1,)] * told
+        assert [os.environ.get(name) for name in names] == ["4" if told else None, "1"]
+        assert not arguments(asked, "set_intra_op_parallelism_threads")
     else:
         monkeypatch.setattr(backend.torch, "get_num_threads", lambda: 64)
         devices.set_up_devices(0)

@@ -10,33 +10,6 @@ from models.processor import available_cores, granted_memory
 from pipeline.running.worker_processes import number_of_processes
 
 
-def test_what_a_scheduler_grants_counts(monkeypatch, tmp_path):
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    monkeypatch.setattr(processor, "QUOTA_FILE", tmp_path / "none")
-    assert available_cores() == 8
-    assert number_of_processes(10_000) == 8
-
-
-@pytest.mark.parametrize(
-    ("written", "cores"),
-    [("max 100000\n", 8), ("250000 100000\n", 3), ("5000 100000\n", 1), ("1600000 100000", 8)],
-)
-def test_what_a_container_grants_counts(monkeypatch, tmp_path, written, cores):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    monkeypatch.setattr(processor, "QUOTA_FILE", tmp_path / "cpu.max")
-    (tmp_path / "cpu.max").write_text(written)
-    assert available_cores() == cores
-
-
-def test_where_nothing_is_granted_all_cores_count(monkeypatch):
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert available_cores() == 3
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert available_cores() == 1
-
-
 @pytest.fixture
 def groups(monkeypatch, tmp_path):
     """A function: the process's groups as the system lists them, and files there -> none."""
@@ -51,6 +24,56 @@ def groups(monkeypatch, tmp_path):
             path.write_text(content)
 
     return write
+
+
+def test_what_a_scheduler_grants_counts(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(processor, "OWN_GROUPS", tmp_path / "none")
+    assert available_cores() == 8
+    assert number_of_processes(10_000) == 8
+
+
+@pytest.mark.parametrize(
+    ("written", "cores"),
+    [("max 100000\n", 8), ("250000 100000\n", 3), ("5000 100000\n", 1), ("1600000 100000", 8)],
+)
+def test_what_a_container_grants_counts(monkeypatch, groups, written, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    groups("0::/\n", **{"cpu.max": written})
+    assert available_cores() == cores
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "cores"),
+    [
+        ("0::/user/a\n", {"user/a/cpu.max": "max 100000\n", "user/cpu.max": "200000 100000\n"}, 2),
+        ("3:cpu,cpuacct:/docker/a\n", {"cpu/cpu.cfs_quota_us": "150000\n"}, 8),
+        (
+            "3:cpu,cpuacct:/docker/a\n",
+            {"cpu/cpu.cfs_quota_us": "150000\n", "cpu/cpu.cfs_period_us": "50000\n"},
+            3,
+        ),
+        (
+            "3:cpu:/a\n",
+            {"cpu/a/cpu.cfs_quota_us": "-1\n", "cpu/a/cpu.cfs_period_us": "100000\n"},
+            8,
+        ),
+        ("3:cpuset:/a\n0::/a\n", {"a/cpu.max": "nonsense\n", "cpu.max": "100000 0\n"}, 8),
+    ],
+)
+def test_a_share_of_the_group_and_of_those_around_it_counts(monkeypatch, groups, own, files, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    groups(own, **files)
+    assert available_cores() == cores
+
+
+def test_where_nothing_is_granted_all_cores_count(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert available_cores() == 3
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert available_cores() == 1
 
 
 GIB = 2**30

@@ -391,7 +391,7 @@ def test_corrected_masks_that_are_made_anew_are_told_of(segment, tmp_path, caplo
     segment()
     (message,) = [one for one in caplog.messages if "corrected by hand" in one]
     (aside,) = (tmp_path / "Earlier_Results").iterdir()
-    assert "corrected by hand (a.tif)" in message and f"copy them back from {aside}" in message
+    assert f"corrected by hand (a.tif), which are in {aside} now" in message
     # None was since.
     (tmp_path / "images" / "new.png").unlink()
     caplog.clear()

@@ -388,8 +388,9 @@ def test_nonsense_beside_an_image_is_passed_over_and_said(tmp_path, text, words,
     assert "the pixels are not square (1.25 x 2.5 nm)" in caplog.text
 
 
-def test_a_text_file_counts_once_where_names_may_be_written_either_way(tmp_path, monkeypatch):
+def test_a_text_file_counts_once_where_names_may_be_written_either_way(tmp_path):
     text = tmp_path / "a.txt"
     text.write_text(HITACHI)
-    (tmp_path / "a.TXT").hardlink_to(text)  # what such a system makes of the other name
+    if not (tmp_path / "a.TXT").exists():  # as on such a system
+        (tmp_path / "a.TXT").hardlink_to(text)
     assert texts_beside(tmp_path / "a.bmp") == [text]

@@ -170,7 +170,9 @@ def test_libraries_start_no_more_threads_than_a_container_grants(
     for name in names:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
-    monkeypatch.setattr(processor, "QUOTA_FILE", tmp_path / "cpu.max")
+    (tmp_path / "own").write_text("0::/")
+    monkeypatch.setattr(processor, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(processor, "GROUPS", tmp_path)
     for written, threads in (("max 100000", None), ("200000 100000", "2")):
         (tmp_path / "cpu.max").write_text(written)
         environment = what_a_step_sees()["environment"]

@@ -107,8 +107,13 @@ def test_each_process_computes_with_its_share_of_the_cores(monkeypatch, cores, t
     monkeypatch.setattr(worker_processes, "available_cores", lambda: cores)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    # macOS's own threads take no number.
+    expected_of_opencv = cv2.getNumThreads() if sys.platform == "darwin" else threads
     found = list(run_in_processes(_threads, range(3), 2, at_a_time=1))
-    assert found == [(threads, f"{threads}", f"{threads}")] * 3
+    assert found == [(expected_of_opencv, f"{threads}", f"{threads}")] * 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the user wants fewer
+    assert {omp for _, omp, _ in run_in_processes(_threads, range(3), 2, at_a_time=1)} == {"1"}
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     # What begins later computes as before.
     assert (os.environ["OMP_NUM_THREADS"], "OPENBLAS_NUM_THREADS" in os.environ) == ("7", False)
 

@@ -508,6 +508,7 @@ def test_a_run_that_goes_on_elsewhere_is_warned_of_and_notes_it(tmp_path, machin
     machine("H200")
     options = {"epochs": 3, "precision": "float32"}
     folder, _ = begin_run(tmp_path, options)
+    saved_twice(folder)
     record = read_json(folder / "options.json")
     assert begin_run(tmp_path, options) == (folder, False)
     assert caplog.text == "" and read_json(folder / "options.json") == record
@@ -526,20 +527,49 @@ def test_a_run_that_goes_on_elsewhere_is_warned_of_and_notes_it(tmp_path, machin
     assert caplog.text == ""
 
     noted = read_json(folder / "options.json")
-    later = noted.pop("continued_with")
+    assert noted.pop("continued_with") == [
+        {"after_epoch": 2, "gpus": []},
+        {"after_epoch": 2, "torch": "2.1"},
+    ]
     assert noted == record  # what the run began with stays
-    assert [one["versions"]["gpus"] for one in later] == [[], []]
-    assert [one["versions"]["torch"] for one in later] == ["2.0", "2.1"]
-    assert [one["computed_in"] for one in later] == ["float32"] * 2
 
 
-def test_another_precision_that_auto_stands_for_is_told(tmp_path, machine, monkeypatch, caplog):
+def test_what_has_learned_nothing_begins_where_it_goes_on(tmp_path, machine, caplog):
+    """It may have ended in its first step: out of memory, or on a machine without a GPU."""
+    machine(None)
+    folder, _ = begin_run(tmp_path, {"epochs": 3})
+    machine("H200")
+    assert begin_run(tmp_path, {"epochs": 3}) == (folder, False)
+    record = read_json(folder / "options.json")
+    assert record["versions"]["gpus"] == ["H200"] and "continued_with" not in record
+    assert caplog.text == ""
+
+
+def test_of_what_an_older_record_lacks_nothing_is_said(tmp_path, machine, caplog):
+    machine(None)
+    folder, _ = begin_run(tmp_path, {"precision": "float32"})
+    saved_twice(folder)
+    record = read_json(folder / "options.json")
+    for name in ("computed_in", "versions", "deterministic"):
+        del record[name]
+    (folder / "options.json").write_text(json.dumps(record))
+    assert begin_run(tmp_path, {"precision": "float32"}) == (folder, False)
+    assert caplog.text == "" and read_json(folder / "options.json") == record
+
+
+@pytest.mark.parametrize("what", ["computed_in", "deterministic"])
+def test_how_it_computes_counts_too(tmp_path, machine, monkeypatch, caplog, what):
     machine(None)
     monkeypatch.setattr(training_runs, "choose_precision", lambda name: "mixed_bfloat16")
+    folder, _ = begin_run(tmp_path, {"precision": "auto"})
+    saved_twice(folder)
+    if what == "computed_in":
+        monkeypatch.setattr(training_runs, "choose_precision", lambda name: "float32")
+        words = "goes on with computed_in float32, where it had computed_in mixed_bfloat16"
+    else:
+        monkeypatch.setattr(training_runs.devices, "is_deterministic", True)
+        words = "goes on with deterministic True, where it had deterministic False"
     begin_run(tmp_path, {"precision": "auto"})
-    monkeypatch.setattr(training_runs, "choose_precision", lambda name: "float32")
-    begin_run(tmp_path, {"precision": "auto"})
-    words = "goes on with computed_in float32, where it had computed_in mixed_bfloat16"
     assert words in caplog.text
 
 
