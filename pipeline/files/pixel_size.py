@@ -289,7 +289,7 @@ def _hitachi(text: str) -> tuple[float, float] | None:
 
 
 def _jeol(text: str) -> tuple[float, float] | None:
-    """How long the scale bar is: "$$SM_MICRON_BAR 111", in pixels, "$$SM_MICRON_MARKER 100nm"."""
+    """By the scale bar's length: "$$SM_MICRON_BAR 111", in pixels, "$$SM_MICRON_MARKER 100nm"."""
     bar = re.search(r"^\$\$SM_MICRON_BAR +([\d.]+)", text, re.MULTILINE)
     marker = re.search(r"^\$\$SM_MICRON_MARKER +([\d.]+) *(\S+)", text, re.MULTILINE)
     if bar is None or marker is None:

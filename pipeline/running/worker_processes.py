@@ -22,7 +22,7 @@ ITEMS_AT_A_TIME = 25
 MOST_PROCESSES = 61  # that Python can wait for on Windows
 MICROGRAPHS_PER_PROCESS = 8  # each of which takes about a second
 # Bytes that a process takes, and for each pixel of a micrograph (28, where masks are segmented);
-# together no more than this share of the computer's memory.
+# together no more than this share of the memory there is.
 BYTES_PER_PROCESS, BYTES_PER_PIXEL, MOST_MEMORY = 200_000_000, 30, 1 / 4
 THREADS_OF_LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Of these, for each process: results that nobody takes yet wait in memory.

@@ -110,13 +110,14 @@ def fit_options(micrographs: Micrographs, make_simulator, core_diameter, options
 
 def _make_up_for_gap(options, core_diameter):
     """Return what to do where the scale cannot be fitted."""
-    scale = middle_scale(options)
-    if not (core := core_diameter(scale)):
+    if not (core := core_diameter(middle_scale(options))):
         return "Trace larger particles, or set a larger MICROGRAPH_SCALE."
-    wanted = options["scaling_mu"] * (core + 2 * GAP) / core
+    outline = core + 2 * GAP
+    factor = (outline + 2 * GAP) / outline
     return (
-        f"If your outlines are as large as most particles, scaling_mu={wanted:.2f} in the call of "
-        "step 2 makes up for it; so that single ones lie whole in a tile, tiles have to be larger."
+        "If your outlines are as large as most particles, scales (scaling_mu, or min_scaling and "
+        f"max_scaling, in the call of step 2) that are {factor:.2f} times as large make up for it. "
+        "Where single ones are too large to lie in a tile, larger tiles show them."
     )
 
 
