@@ -102,6 +102,8 @@ def _set_up_torch(chosen, deterministic):
     _device_of_process.enter_context(keras.device(f"cuda:{chosen[0]}" if chosen else "cpu"))
     if chosen:
         torch.cuda.set_device(chosen[0])
+        # On Windows the driver goes on in the computer's memory, far slower, instead of telling.
+        torch.cuda.set_per_process_memory_fraction(1.0)
         torch.set_float32_matmul_precision("high")  # TF32; on a CPU it may round, too
     if deterministic or not chosen:
         # On a CPU this costs next to nothing, and some kernels differ from run to run without it.

@@ -86,9 +86,10 @@ def has_slow_kernel_gradients() -> bool:
     """Return whether the libraries take longer for convolutions' gradients than for products here.
 
     So they do in float32 without AVX-512: a kernel's gradient is computed at a fifth to two thirds
-    of the rate of the convolution itself (benchmarks/notebook/speed.md).
+    of the rate of the convolution itself (benchmarks/notebook/speed.md). Of a processor that does
+    not tell what it has it is not assumed.
     """
-    return "avx512f" not in instructions()
+    return bool(instructions()) and "avx512f" not in instructions()
 
 
 @functools.cache

@@ -185,6 +185,7 @@ def _check_files(options: dict[str, object], calls: list[Call] | None) -> list[s
             largest_scale(options, calls or []),
             scale,
             smoothing_of(calls or []),
+            augmented,
         )
         problems += found
     if is_needed("TRUE_MASKS_DIR", {"score_masks"}):

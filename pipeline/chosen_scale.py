@@ -67,7 +67,7 @@ def _scale_of_outlines(options):
         logger.warning(
             'MICROGRAPH_SCALE = "auto": your outlines are so large that the networks should see '
             "them at %g, but then a tile of %d x %d does not fit every micrograph, so they see "
-            "them at %g. Few whole particles are in a tile then: smaller tiles (TILE_SIZE_H, "
+            "them at %g. Fewer whole particles are in a tile then: smaller tiles (TILE_SIZE_H, "
             "TILE_SIZE_W), or larger micrographs, allow more",
             *(wanted, *tile, scale),
         )

@@ -40,6 +40,9 @@ MANY_TILES = 2  # times the number wanted, from which on it is said what they co
 # encloses nearly all of it, and what is taken for background does not. (Particles that leave hardly
 # any background cover as much either way.)
 NEARLY_ALL, HALF = 0.8, 0.5
+# Share of a tile from which on it shows nothing but particles, or a bar of the grid; and of all
+# tiles, from which on it matters if these are of less than half of the micrographs.
+ALTOGETHER, MATTERS = 0.98, 0.05
 
 
 @refuses_wrong_options
@@ -135,12 +138,16 @@ def prepare_images(
             "in %d of %d micrographs (%s) nearly everything counts as particle with "
             "DARK_BACKGROUND = %s, and less than half of it would with %s: are particles %s than "
             "the background? Then set it to that (for these micrographs, in a folder of their own, "
-            "if they are not all)",
+            "if they are not all). If particles do cover nearly everything, as in a dense layer, "
+            "leave it",
             *(len(confused), len(paths), first_names(confused), dark_background),
             *(not dark_background, "darker" if dark_background else "brighter"),
         )
+    _warn_of_full_tiles(
+        {path.name: list(one.shares.values()) for path, one in zip(paths, micrographs, strict=True)}
+    )
     shown = counted(len(shares), "tile shows", "tiles show")
-    logger.info("%s particles; wanted: %d", shown, num_tiles)
+    logger.info("%s more of particles than its micrograph; wanted: %d", shown, num_tiles)
     if len(shares) > MANY_TILES * num_tiles:
         logger.warning(
             "that is %.1f times NUM_SIMULATED_MASKS, which is the least number: step 2 makes as "
@@ -156,6 +163,23 @@ def prepare_images(
     names = list(shares)
     for name in numbers_of_stream(seed, len(paths) + 1).permutation(names)[:NUMBER_OF_TEST_TILES]:
         copy_whole(train_dir / name, test_dir / name)
+
+
+def _warn_of_full_tiles(shares_of_micrographs: dict[str, list[float]]) -> None:
+    """Warn where a few of the micrographs, by name, give many tiles that are covered altogether."""
+    full = {
+        name: sum(share >= ALTOGETHER for share in shares)
+        for name, shares in shares_of_micrographs.items()
+    }
+    names = [name for name, number in full.items() if number]
+    tiles = sum(map(len, shares_of_micrographs.values()))
+    if sum(full.values()) > MATTERS * tiles and 2 * len(names) < len(full):
+        logger.warning(
+            "%d of %d tiles are covered altogether, all of them in %d of %d micrographs (%s). If "
+            "that is a bar of the grid, dirt or a charged patch, the networks learn it as "
+            "particles: crop or remove these micrographs, and run again",
+            *(sum(full.values()), tiles, len(names), len(full), first_names(names)),
+        )
 
 
 class _Cut(NamedTuple):

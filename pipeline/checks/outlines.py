@@ -51,6 +51,7 @@ def check_masks(
     scale: float = 1.0,
     micrograph_scale: float = 1.0,
     smoothing: str = DEFAULT_SMOOTHING,
+    are_augmented: bool = False,
 ) -> tuple[list[str], Size]:
     """Read every outline mask and return the problems and the largest (height, width).
 
@@ -63,6 +64,7 @@ def check_masks(
         warned of; where none is left, they are problems.
     micrograph_scale : by which all of them are resized before.
     smoothing : by which step 2 smooths them.
+    are_augmented : whether step 2 deforms them (OUTLINE_SOURCE) and none are drawn by the WGAN.
     """
     paths, problems = list_and_check_names(
         option, folder, FEWEST_OUTLINES, "outlines of single particles", names_results=False
@@ -112,7 +114,7 @@ def check_masks(
             *(words_of(micrograph_scale), too_thin[0], micrograph_scale),
         )
     largest = scaled_size(largest, micrograph_scale) if usable else largest
-    _warn_of_few_and_large(folder, usable, largest, tile, micrograph_scale)
+    _warn_of_few_and_large(folder, usable, largest, tile, micrograph_scale, are_augmented)
     return problems, largest
 
 
@@ -129,12 +131,24 @@ def _sets_of_regions(folder: Path) -> list[Path]:
 
 
 def _warn_of_few_and_large(
-    folder: Path, usable: int, largest: Size, tile: Size | None, scale: float
+    folder: Path,
+    usable: int,
+    largest: Size,
+    tile: Size | None,
+    scale: float,
+    are_augmented: bool,
 ) -> None:
-    if FEWEST_OUTLINES <= usable < FEW_OUTLINES:
+    if FEWEST_OUTLINES <= usable < FEW_OUTLINES and are_augmented:
         logger.warning(
-            "%s: %d outlines are few to learn from; the WGAN gets better from about %d on.",
+            "%s: %d outlines are few, and simulated particles are as much alike as they are. Trace "
+            "%d or more.",
             *(folder, usable, FEW_OUTLINES),
+        )
+    elif FEWEST_OUTLINES <= usable < FEW_OUTLINES:
+        logger.warning(
+            "%s: %d outlines are few to learn from; the WGAN gets better from about %d on. Trace "
+            'more, or set OUTLINE_SOURCE = "%s", which deforms those that are there.',
+            *(folder, usable, FEW_OUTLINES, AUGMENTED),
         )
     if tile and (largest[0] > tile[0] or largest[1] > tile[1]):
         logger.warning(

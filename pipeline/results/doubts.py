@@ -79,12 +79,14 @@ def doubts_of_particles(
             f"says why they were dropped. Masks are white particles on black."
         ]
     warnings = []
-    without = [row["image"] for row in image_rows if row["particles_found"] == 0]
+    without = [row for row in image_rows if row["particles_measured"] == 0]
     if without:
+        found = any(row["particles_found"] for row in without)
+        unmeasured = ", or none that was measured" if found else ""
         warnings.append(
-            f"{len(without)} of {len(image_rows)} images hold no particle "
-            f"({first_names(without)}), and count as empty field for the number of particles in an "
-            f"area. Look whether that is right."
+            f"{len(without)} of {len(image_rows)} images hold no particle{unmeasured} "
+            f"({first_names([row['image'] for row in without])}), and count as empty field for the "
+            f"number of particles in an area. Look whether that is right."
         )
     cut = int(np.sum(particles["touches_border"]))
     if cut:

@@ -24,6 +24,7 @@ from pipeline.training_data.scenes_of_micrographs import Micrographs, coverage_o
 from simulate.augment_outlines import augment_outlines
 from simulate.mask_image import random_generator, simulate_label_map
 from simulate.outlines import (
+    GAP,
     SCALING,
     prepare_library,
     prepare_particle,
@@ -103,7 +104,10 @@ def simulate_label_maps(
         for name in ("perlin_noise_frequency", *SCALING):
             if fitted[name] != options[name]:
                 logger.info("%s matched to the micrographs: %.3g", name, fitted[name])
-        warn_of_other_size(middle_scale(fitted) / middle_scale(options))
+        times = middle_scale(fitted) / middle_scale(options)
+        if times != 1:  # it was fitted: cores, less than outlines by the gap, are as large as real
+            outline = core_diameter(middle_scale(options)) + 2 * GAP
+            warn_of_other_size(times - 2 * GAP / outline)
         simulate, library = make_simulator(fitted)
         check_fitted_library(library, micrographs.singles.median, options["micrograph_scale"])
         coverages = {index: coverage_of_image(micrographs.scenes, index) for index in indices}

@@ -49,6 +49,7 @@ def asked(monkeypatch):
         monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
         record(torch, "set_num_threads")
         record(torch.cuda, "set_device")
+        record(torch.cuda, "set_per_process_memory_fraction")
     yield calls
     devices._device_of_process.close()
 
@@ -83,6 +84,8 @@ def test_the_first_gpu_of_the_choice_is_used(use_gpus, chosen, asked):
         # TF32; on a CPU, "float32" is all of it.
         assert arguments(asked, "set_float32_matmul_precision") == [("high",)] * len(chosen)
         assert arguments(asked, "set_device") == [(index,) for index in chosen]
+        # So that a full memory is told on Windows, too.
+        assert arguments(asked, "set_per_process_memory_fraction") == [(1.0,)] * len(chosen)
 
 
 def test_all_gpus_of_a_machine_without_any_are_the_cpu(asked, monkeypatch):

@@ -533,10 +533,19 @@ def test_images_without_a_particle_are_named_and_do_not_count_as_images_with_som
     assert all(words in warning for words, warning in zip(expected, warnings, strict=False))
 
 
+def test_images_of_particles_that_are_all_cut_are_named(measure):
+    masks = {f"image_{index}": squares((50, 60)) for index in range(8)}
+    masks["image_3"] = np.zeros_like(masks["image_3"])
+    masks["image_3"][:, :10] = 255  # a bar of the grid
+    (empty, _) = read_json(measure(masks) / "about.json")["warnings"]
+    assert "1 of 8 images hold no particle, or none that was measured (image_3.tif)" in empty
+
+
 def test_masks_that_are_black_on_white_are_named(measure):
     folder = measure({"a": squares((50, 60), (20, 30)), "b": 255 - squares((20, 30), (60, 70))})
-    warning, few_images = read_json(folder / "about.json")["warnings"]
+    warning, unmeasured, few_images = read_json(folder / "about.json")["warnings"]
     assert "confidence intervals" in few_images
+    assert "or none that was measured (b.tif)" in unmeasured
     assert "In 1 of 2 masks (b.tif) one particle reaches all four edges" in warning
     assert "invert them" in warning
 

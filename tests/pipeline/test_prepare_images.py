@@ -64,6 +64,25 @@ def prepare(folders, **options):
     return {path.name: read_image(path) for path in list_images(folders[1] / "data" / "trainA")}
 
 
+def test_a_few_micrographs_of_tiles_that_are_covered_altogether_are_named(tmp_path, caplog):
+    """A bar of the grid, say."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(5):
+        image = micrograph(number, (64, 80))
+        if number == 3:
+            image[:, 40:] = np.random.default_rng(0).integers(240, 250, (64, 40))
+        write_image(images / f"{number}.tif", image)
+    prepare((images, tmp_path / "2_CycleGAN"), num_tiles=0)
+    (message,) = (text for text in caplog.messages if "covered altogether" in text)
+    assert "in 1 of 5 micrographs (3.tif)" in message
+    caplog.clear()
+    for number in (0, 1, 2, 4):  # of particles that fill them, say
+        shutil.copy(images / "3.tif", images / f"{number}.tif")
+    prepare((images, tmp_path / "other"), num_tiles=0)
+    assert "covered altogether" not in caplog.text
+
+
 def contents(folder):
     return {path.name: path.read_bytes() for path in sorted((folder / "data").rglob("*.*"))}
 

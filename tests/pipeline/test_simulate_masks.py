@@ -352,7 +352,8 @@ def test_outlines_too_small_at_the_scale_of_the_micrographs_are_an_error(
     with pytest.raises(ValueError, match=r"^No outline holds .* 9 px across; at least 10 px"):
         run(match_scenes=True)
     assert names(tmp_path / "2_CycleGAN" / "data" / "trainB") == []
-    assert "single particles in the micrographs measure 0.30 times your outlines" in caplog.text
+    # Nearly 20 px across as traced; times 0.3, less 2 all round, as cores and real particles are.
+    assert "single particles in the micrographs measure 0.09 times your outlines" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -368,6 +369,29 @@ def test_particles_of_another_size_than_the_outlines_are_warned_of(ratio, words,
     warn_of_other_size(ratio)
     assert re.search(words, caplog.text) if words else not caplog.text
     assert ("scaling_mu = (d + 4) / d in step 2" in caplog.text) == bool(words)
+
+
+@pytest.mark.parametrize(("traced", "shown", "warned"), [(16, 18, False), (25, 16, True)])
+def test_outlines_are_compared_with_particles_as_large_as_they_were_traced(
+    run, tmp_path, monkeypatch, caplog, traced, shown, warned
+):
+    def draw_disks(_, latent):
+        outline = np.zeros((40, 40), np.uint8)
+        outline[disk((20, 20), traced / 2)] = 255
+        return np.stack([outline] * len(latent))
+
+    def fit(scenes, make_simulator, core_diameter, options):
+        return options | {"scaling_mu": (shown + 4) / traced}  # whose cores are as large
+
+    monkeypatch.setattr(wgan_gp, "sample_outlines", draw_disks)
+    monkeypatch.setattr(mask_simulation, "fit_options", fit)
+    tiles = tmp_path / "2_CycleGAN" / "data" / "trainA"
+    tiles.mkdir(parents=True)
+    tile = np.random.default_rng(0).normal(60, 4, (96, 128))
+    tile[disk((40, 60), 9)] = 180
+    write_image(tiles / "0.tif", tile.astype(np.uint8))
+    run(match_scenes=True)
+    assert ("times your outlines" in caplog.text) == warned
 
 
 @pytest.mark.parametrize("diameter", [16, 30, 60])

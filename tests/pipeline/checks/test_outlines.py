@@ -260,7 +260,15 @@ def test_few_and_large_masks_are_warned_of(masks, caplog):
     (masks / "01.png").unlink()
     assert problems_of_masks(masks) == []
     assert "19 outlines are few to learn from; the WGAN gets better from about 20" in caplog.text
+    assert 'Trace more, or set OUTLINE_SOURCE = "augmented"' in caplog.text
     assert "an outline of 100 x 100 pixels is larger than a tile (48 x 64)" in caplog.text
+
+
+def test_few_outlines_that_are_deformed_are_no_matter_of_the_wgan(masks, caplog):
+    (masks / "01.png").unlink()
+    assert check_masks("INPUT_DIR_MASKS", masks, TILE, are_augmented=True)[0] == []
+    assert "19 outlines are few, and simulated particles are as much alike" in caplog.text
+    assert "WGAN" not in caplog.text
 
 
 def test_outlines_are_checked_as_large_as_they_are_enlarged(masks, caplog):
