@@ -14,7 +14,6 @@ import numpy as np
 
 from pipeline.image_files import read_micrograph
 from pipeline.intensities import as_unet_sees, clips
-from pipeline.micrographs.foreground import NORMAL_DEVIATION
 from pipeline.micrographs.resampling import at_scale
 from pipeline.progress import progress
 from pipeline.tiles import iterate_tiles
@@ -22,12 +21,6 @@ from pipeline.tiles import iterate_tiles
 FAINT = 1 / 2  # share of the usual contrast, below which a micrograph shows no particle
 # Share of the contrast of its best tile, below which a micrograph's own is that of its background.
 OF_BACKGROUND = 1 / 2
-# Its ends are in the background where one is no more than so many times as far from the median as
-# the other, or that of the particles no more than so many standard deviations of the background.
-EVEN, FEW_DEVIATIONS = 2, 4
-# Pixels of a side, whose means tell these deviations: single pixels of few counts are far apart.
-BLOCK = 5
-TOUCHED = 2  # times as many blocks, at most, are touched by particles as these would fill
 # Times the usual contrast, and that of its own tiles: a micrograph's own beyond both is that of
 # something else than particles, such as a bar of the grid, dirt or a charged patch.
 OUTLYING = 2
@@ -78,9 +71,7 @@ class UsualContrast:
             less, more = sorted((middle - low, high - middle))
             self._own[file] = low, high, of_tiles, less
             spreads[micrograph.dtype].append(less)
-            is_of_background = high - low < OF_BACKGROUND * best and (
-                more <= EVEN * less or self._ends_in_background(micrograph)
-            )
+            is_of_background = more <= 2 * less and high - low < OF_BACKGROUND * best
             kinds[file] = micrograph.dtype
             ranges[micrograph.dtype].append(best if is_of_background else high - low)
         # Integers of 8 and of 16 bit are no measure for each other.
@@ -131,23 +122,6 @@ class UsualContrast:
                 return low, high
             contrast = typical
         return (low, low + contrast) if self._dark_background else (high - contrast, high)
-
-    def _ends_in_background(self, micrograph) -> bool:
-        """Return whether the particles' end of the range of means of blocks is background, too.
-
-        Unlike that of single pixels it is hardly farther from the median than the other end where
-        the background has few counts, or shadows.
-        """
-        rows, columns = (side // BLOCK for side in micrograph.shape)
-        blocks = micrograph[: rows * BLOCK, : columns * BLOCK]
-        means = blocks.reshape(rows, BLOCK, columns, BLOCK).mean(axis=(1, 3), dtype=np.float32)
-        if not means.size:
-            return False
-        middle = np.median(means)
-        deviation = np.median(np.abs(means - middle)) / NORMAL_DEVIATION
-        beyond = min(self._range[0], 100 - self._range[1]) * TOUCHED
-        end = np.percentile(means, 100 - beyond if self._dark_background else beyond)
-        return bool(np.abs(end - middle) <= FEW_DEVIATIONS * deviation)
 
     def _contrasts_of_tiles(self, micrograph, low, high):
         sides = map(min, self._tile_shape, micrograph.shape)
