@@ -38,7 +38,7 @@ NUMBER_OF_TEST_TILES = 5
 MANY_TILES = 2  # times the number wanted, from which on it is said what they cost
 # Shares of a micrograph that particles cover: where bright and dark are confused, the background
 # encloses nearly all of it, and what is taken for background does not. (Particles that leave hardly
-# any background cover as much either way.)
+# any background cover as much either way, where the gaps between them enclose them.)
 NEARLY_ALL, HALF = 0.8, 0.5
 # Share of a tile from which on it shows nothing but particles, or a bar of the grid; and of all
 # tiles, from which on it matters if these are of less than half of the micrographs.
@@ -143,11 +143,13 @@ def prepare_images(
             *(len(confused), len(paths), first_names(confused), dark_background),
             *(not dark_background, "darker" if dark_background else "brighter"),
         )
-    _warn_of_full_tiles(
-        {path.name: list(one.shares.values()) for path, one in zip(paths, micrographs, strict=True)}
-    )
+    full = {
+        path.name: sum(share >= ALTOGETHER for share in one.shares.values())
+        for path, one in zip(paths, micrographs, strict=True)
+    }
+    _warn_of_full_tiles(full, len(shares))
     shown = counted(len(shares), "tile shows", "tiles show")
-    logger.info("%s more of particles than its micrograph; wanted: %d", shown, num_tiles)
+    logger.info("%s more of particles than the whole micrograph; wanted: %d", shown, num_tiles)
     if len(shares) > MANY_TILES * num_tiles:
         logger.warning(
             "that is %.1f times NUM_SIMULATED_MASKS, which is the least number: step 2 makes as "
@@ -165,14 +167,12 @@ def prepare_images(
         copy_whole(train_dir / name, test_dir / name)
 
 
-def _warn_of_full_tiles(shares_of_micrographs: dict[str, list[float]]) -> None:
-    """Warn where a few of the micrographs, by name, give many tiles that are covered altogether."""
-    full = {
-        name: sum(share >= ALTOGETHER for share in shares)
-        for name, shares in shares_of_micrographs.items()
-    }
+def _warn_of_full_tiles(full: dict[str, int], tiles: int) -> None:
+    """Warn where a few micrographs give many of the ``tiles`` that are covered altogether.
+
+    ``full``: how many these are of each micrograph, by its name.
+    """
     names = [name for name, number in full.items() if number]
-    tiles = sum(map(len, shares_of_micrographs.values()))
     if sum(full.values()) > MATTERS * tiles and 2 * len(names) < len(full):
         logger.warning(
             "%d of %d tiles are covered altogether, all of them in %d of %d micrographs (%s). If "

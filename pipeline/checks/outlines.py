@@ -138,18 +138,14 @@ def _warn_of_few_and_large(
     scale: float,
     are_augmented: bool,
 ) -> None:
-    if FEWEST_OUTLINES <= usable < FEW_OUTLINES and are_augmented:
-        logger.warning(
-            "%s: %d outlines are few, and simulated particles are as much alike as they are. Trace "
-            "%d or more.",
-            *(folder, usable, FEW_OUTLINES),
+    if FEWEST_OUTLINES <= usable < FEW_OUTLINES:
+        why = (
+            f", and simulated particles as much alike as they are. Trace {FEW_OUTLINES} or more."
+            if are_augmented
+            else f" to learn from; the WGAN gets better from about {FEW_OUTLINES} on. Trace more, "
+            f'or set OUTLINE_SOURCE = "{AUGMENTED}", which deforms those that are there.'
         )
-    elif FEWEST_OUTLINES <= usable < FEW_OUTLINES:
-        logger.warning(
-            "%s: %d outlines are few to learn from; the WGAN gets better from about %d on. Trace "
-            'more, or set OUTLINE_SOURCE = "%s", which deforms those that are there.',
-            *(folder, usable, FEW_OUTLINES, AUGMENTED),
-        )
+        logger.warning("%s: %d outlines are few%s", folder, usable, why)
     if tile and (largest[0] > tile[0] or largest[1] > tile[1]):
         logger.warning(
             "%s: an outline of %d x %d pixels%s is larger than a tile (%d x %d). Outlines must "

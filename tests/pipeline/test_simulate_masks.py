@@ -90,6 +90,15 @@ def run(tmp_path, monkeypatch):
     return run
 
 
+def write_tile(folder, radius):
+    """Write a tile of step 0 with one bright disk."""
+    tiles = folder / "2_CycleGAN" / "data" / "trainA"
+    tiles.mkdir(parents=True)
+    tile = np.random.default_rng(0).normal(60, 4, (96, 128))
+    tile[disk((40, 60), radius)] = 180
+    write_image(tiles / "0.tif", tile.astype(np.uint8))
+
+
 def names(folder):
     return [path.name for path in list_images(folder)]
 
@@ -344,11 +353,7 @@ def test_outlines_too_small_at_the_scale_of_the_micrographs_are_an_error(
         return options | {"scaling_mu": 0.3, "scaling_sigma": 0.03}
 
     monkeypatch.setattr(mask_simulation, "fit_options", far_too_small)
-    tiles = tmp_path / "2_CycleGAN" / "data" / "trainA"
-    tiles.mkdir(parents=True)
-    tile = np.random.default_rng(0).normal(60, 4, (96, 128))
-    tile[disk((40, 60), 4)] = 180
-    write_image(tiles / "0.tif", tile.astype(np.uint8))
+    write_tile(tmp_path, 4)
     with pytest.raises(ValueError, match=r"^No outline holds .* 9 px across; at least 10 px"):
         run(match_scenes=True)
     assert names(tmp_path / "2_CycleGAN" / "data" / "trainB") == []
@@ -385,11 +390,7 @@ def test_outlines_are_compared_with_particles_as_large_as_they_were_traced(
 
     monkeypatch.setattr(wgan_gp, "sample_outlines", draw_disks)
     monkeypatch.setattr(mask_simulation, "fit_options", fit)
-    tiles = tmp_path / "2_CycleGAN" / "data" / "trainA"
-    tiles.mkdir(parents=True)
-    tile = np.random.default_rng(0).normal(60, 4, (96, 128))
-    tile[disk((40, 60), 9)] = 180
-    write_image(tiles / "0.tif", tile.astype(np.uint8))
+    write_tile(tmp_path, 9)
     run(match_scenes=True)
     assert ("times your outlines" in caplog.text) == warned
 

@@ -267,7 +267,7 @@ def test_few_and_large_masks_are_warned_of(masks, caplog):
 def test_few_outlines_that_are_deformed_are_no_matter_of_the_wgan(masks, caplog):
     (masks / "01.png").unlink()
     assert check_masks("INPUT_DIR_MASKS", masks, TILE, are_augmented=True)[0] == []
-    assert "19 outlines are few, and simulated particles are as much alike" in caplog.text
+    assert "19 outlines are few, and simulated particles as much alike" in caplog.text
     assert "WGAN" not in caplog.text
 
 
